@@ -1,0 +1,133 @@
+"""Names of features and signatures: the contract between data, models and serving.
+
+Every layer imports this file: the ExampleGen writes these names, Transform reads them, the models
+export these signatures, the IndexPusher and the Evaluators call them. Standard library only, so that
+the compiler and the tests can read it without TensorFlow.
+"""
+
+import dataclasses
+import enum
+
+# --- Raw features: what MovieLensExampleGen writes, and what a request carries. -------------------
+USER_ID = "user_id"
+USER_GENDER = "user_gender"
+USER_AGE = "user_age"
+USER_OCCUPATION = "user_occupation"
+MOVIE_ID = "movie_id"
+MOVIE_TITLE = "movie_title"
+MOVIE_GENRES = "movie_genres"
+MOVIE_YEAR = "movie_year"
+RATING = "user_rating"
+TIMESTAMP = "timestamp"
+
+# Slicing keys: counted over the train split, so never a model's input.
+USER_ACTIVITY = "user_activity"
+TITLE_POPULARITY = "title_popularity"
+
+UNKNOWN = "unknown"
+UNKNOWN_AGE = -1
+UNKNOWN_YEAR = 0
+
+# --- Splits of the two Examples artifacts. --------------------------------------------------------
+TRAIN_SPLIT = "train"
+EVAL_SPLIT = "eval"
+CATALOGUE_SPLIT = "catalogue"
+
+
+class Dtype(enum.Enum):
+    """Wire type of a raw feature in a tf.train.Example."""
+
+    BYTES = "bytes"
+    INT = "int"
+    FLOAT = "float"
+
+
+@dataclasses.dataclass(frozen=True)
+class RawFeature:
+    """One column as the ExampleGen writes it.
+
+    Attributes:
+      name: the key in the tf.train.Example.
+      dtype: its wire type.
+      default: what stands for an absent value; also what a request may send.
+      repeated: True where a row holds any number of values, False where exactly one.
+    """
+
+    name: str
+    dtype: Dtype
+    default: str | int | float
+    repeated: bool = False
+
+
+CANDIDATE_FEATURES = (
+    RawFeature(MOVIE_ID, Dtype.BYTES, ""),
+    RawFeature(MOVIE_TITLE, Dtype.BYTES, ""),
+    RawFeature(MOVIE_GENRES, Dtype.BYTES, UNKNOWN, repeated=True),
+    RawFeature(MOVIE_YEAR, Dtype.INT, UNKNOWN_YEAR),
+)
+
+QUERY_FEATURES = (
+    RawFeature(USER_ID, Dtype.BYTES, ""),
+    RawFeature(TIMESTAMP, Dtype.INT, 0),
+    RawFeature(USER_GENDER, Dtype.BYTES, UNKNOWN),
+    RawFeature(USER_AGE, Dtype.INT, UNKNOWN_AGE),
+    RawFeature(USER_OCCUPATION, Dtype.BYTES, UNKNOWN),
+)
+
+LABEL_FEATURES = (RawFeature(RATING, Dtype.FLOAT, 0.0),)
+
+SLICE_FEATURES = (
+    RawFeature(USER_ACTIVITY, Dtype.BYTES, UNKNOWN),
+    RawFeature(TITLE_POPULARITY, Dtype.BYTES, UNKNOWN),
+)
+
+CATALOGUE_ROW = CANDIDATE_FEATURES
+RATING_ROW = QUERY_FEATURES + CANDIDATE_FEATURES + LABEL_FEATURES + SLICE_FEATURES
+
+# --- Signatures of the SavedModels that the Trainers write. ---------------------------------------
+# Every model: serialized tf.Examples in (key `examples`), the model's predictions out.
+SERVING_SIGNATURE = "serving_default"
+# Every model: serialized tf.Examples in, one column per gated metric out (see the names below).
+EVAL_SIGNATURE = "eval"
+# Retrieval, multitask: QUERY_FEATURES as raw tensors [batch] in, QUERY_EMBEDDING out.
+QUERY_SIGNATURE = "query"
+# Retrieval, multitask: nothing in; MOVIE_ID, MOVIE_TITLE, CANDIDATE_POPULARITY [n] (rows of the train
+# split, int64) and CANDIDATE_EMBEDDING [n, d] out. A pair's score is the two embeddings' inner product.
+CANDIDATES_SIGNATURE = "candidates"
+# Retrieval, multitask: USER_ID [batch] in; SEEN [batch, width] int32 out, the positions (rows of the
+# candidates signature) of the titles that the user rated in train, padded with -1; and USER_KNOWN
+# [batch] bool, whether the user occurs in train.
+SEEN_SIGNATURE = "seen"
+# Ranking, multitask: QUERY_FEATURES and MOVIE_TITLE as raw tensors [batch] in, PREDICTED_RATING out.
+RATING_SIGNATURE = "rate"
+
+EXAMPLES_INPUT = "examples"
+QUERY_EMBEDDING = "query_embedding"
+CANDIDATE_EMBEDDING = "candidate_embedding"
+CANDIDATE_POPULARITY = "candidate_popularity"
+SEEN = "seen"
+USER_KNOWN = "user_known"
+SCORE = "score"
+PREDICTED_RATING = "predicted_rating"
+
+# Depths at which retrieval is measured.
+TOP_KS = (1, 5, 10, 50, 100)
+
+
+def hit_output(k: int, unseen: bool = False) -> str:
+    """Name of the eval column that is 1 where the rated title is among the k best, else 0.
+
+    Args:
+      k: depth, one of TOP_KS.
+      unseen: titles that the user rated in train are taken out of the candidates first.
+
+    >>> hit_output(100), hit_output(10, unseen=True)
+    ('top_100_hit', 'top_10_hit_unseen')
+    """
+    return f"top_{k}_hit" + ("_unseen" if unseen else "")
+
+
+# --- Layout of a Trainer's model artifact. --------------------------------------------------------
+SERVING_DIR = "Format-Serving"
+TFLITE_DIR = "Format-TFLite"
+RANKING_TFLITE = "ranking.tflite"
