@@ -1,0 +1,61 @@
+"""Resolver strategy that hands an Evaluator its baseline.
+
+Runs in the process of LocalDagRunner and BeamDagRunner while they resolve the inputs of a Resolver node.
+"""
+
+from __future__ import annotations
+
+import ml_metadata as mlmd
+from ml_metadata.proto import metadata_store_pb2
+from tfx import types
+from tfx.components.evaluator import constants
+from tfx.dsl.components.common import resolver
+
+from components.champion.selection import Verdict, champion_id
+
+MODEL_KEY = "model"
+BLESSING_KEY = "model_blessing"
+CHALLENGER_KEY = "challenger"
+
+
+class ChampionStrategy(resolver.ResolverStrategy):
+    """Resolve the latest blessed model other than the challenger, with its blessing.
+
+    TFX's LatestBlessedModelStrategy takes the challenger too. After a first run it would therefore change the
+    inputs of the Evaluator in an identical second one, which could not be served from the cache.
+    """
+
+    def resolve_artifacts(
+        self, store: mlmd.MetadataStore, input_dict: dict[str, list[types.Artifact]]
+    ) -> dict[str, list[types.Artifact]]:
+        """Keep the champion under `model` and its blessing; both are empty where there is none.
+
+        Args:
+          store: the metadata of all runs of the pipeline.
+          input_dict: under `model` and `model_blessing` those of all runs; under `challenger` this run's
+            model.
+        """
+        (challenger,) = input_dict[CHALLENGER_KEY]
+        blessings = input_dict[BLESSING_KEY]
+        verdicts = _verdicts(store, blessings)
+        chosen = champion_id(verdicts.values(), challenger.id)
+        models = [model for model in input_dict[MODEL_KEY] if model.id == chosen]
+        of_chosen = [blessing for blessing in blessings if verdicts[blessing.id].model_id == chosen]
+        of_chosen.sort(key=lambda blessing: verdicts[blessing.id].issued)
+        return {MODEL_KEY: models, BLESSING_KEY: of_chosen[-1:], CHALLENGER_KEY: [challenger]}
+
+
+def _verdicts(store: mlmd.MetadataStore, blessings: list[types.Artifact]) -> dict[int, Verdict]:
+    """Read the verdict behind each blessing artifact, by the artifact's id."""
+    issued: dict[int, int] = {}
+    for event in store.get_events_by_artifact_ids([blessing.id for blessing in blessings]):
+        if event.type == metadata_store_pb2.Event.OUTPUT:
+            issued[event.artifact_id] = max(event.execution_id, issued.get(event.artifact_id, 0))
+    return {
+        blessing.id: Verdict(
+            model_id=blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY),
+            blessed=blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY) == 1,
+            issued=issued[blessing.id],
+        )
+        for blessing in blessings
+    }
