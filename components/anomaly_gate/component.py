@@ -1,0 +1,36 @@
+"""AnomalyGate: the step behind which all data agrees with its schema."""
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import component_spec, standard_artifacts
+
+from components.anomaly_gate import executor
+
+
+class AnomalyGateSpec(component_spec.ComponentSpec):
+    """Two sets of anomalies in, nothing out."""
+
+    PARAMETERS: dict = {}
+    INPUTS = {
+        executor.RATINGS_KEY: component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
+        executor.CATALOGUE_KEY: component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
+    }
+    OUTPUTS: dict = {}
+
+
+class AnomalyGate(base_component.BaseComponent):
+    """Stop the pipeline, in words, where ExampleValidator found anomalies.
+
+    ExampleValidator records anomalies and goes on; this step raises them. It has no output: what must not
+    start without it names it with `add_upstream_node`. TFX caches its success by its inputs, like any other
+    step's.
+    """
+
+    SPEC_CLASS = AnomalyGateSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(self, ratings_anomalies: types.BaseChannel, catalogue_anomalies: types.BaseChannel) -> None:
+        """Take the outputs `anomalies` of the two ExampleValidators."""
+        super().__init__(
+            spec=AnomalyGateSpec(ratings_anomalies=ratings_anomalies, catalogue_anomalies=catalogue_anomalies)
+        )
