@@ -6,10 +6,10 @@ from tfx import types
 from tfx.dsl.components.common import resolver
 from tfx.types import standard_artifacts
 
-from components.champion.strategy import BLESSING_KEY, CHALLENGER_KEY, MODEL_KEY, ChampionStrategy
+from components.champion.strategy import ChampionStrategy
 
 
-def champion_resolver(challenger: types.BaseChannel, evaluator_id: str, node_id: str) -> resolver.Resolver:
+def champion_resolver(challenger: types.OutputChannel, evaluator_id: str, node_id: str) -> resolver.Resolver:
     """Build the Resolver whose output `model` is the champion that the challenger has to meet.
 
     Both searches are scoped to one producer each: models and blessings of the other trainers are never seen.
@@ -24,18 +24,14 @@ def champion_resolver(challenger: types.BaseChannel, evaluator_id: str, node_id:
     """
     node = resolver.Resolver(
         strategy_class=ChampionStrategy,
-        **{
-            # Without an output key: TFX 1.16 names a resolver's inputs after producer and output key, so
-            # that a full address collides with the challenger's. A trainer has one output of this type.
-            MODEL_KEY: types.Channel(
-                type=standard_artifacts.Model, producer_component_id=challenger.producer_component_id
-            ),
-            BLESSING_KEY: types.Channel(
-                type=standard_artifacts.ModelBlessing,
-                producer_component_id=evaluator_id,
-                output_key="blessing",
-            ),
-            CHALLENGER_KEY: challenger,
-        },
+        # Without an output key: TFX 1.16 names a resolver's inputs after producer and output key, so that a
+        # full address collides with the challenger's. A trainer has one output of this type.
+        model=types.Channel(
+            type=standard_artifacts.Model, producer_component_id=challenger.producer_component_id
+        ),
+        model_blessing=types.Channel(
+            type=standard_artifacts.ModelBlessing, producer_component_id=evaluator_id, output_key="blessing"
+        ),
+        challenger=challenger,
     )
     return node.with_id(node_id)

@@ -6,13 +6,13 @@ Runs in the process of LocalDagRunner and BeamDagRunner while they resolve the i
 from __future__ import annotations
 
 import ml_metadata as mlmd
-from ml_metadata.proto import metadata_store_pb2
 from tfx import types
 from tfx.components.evaluator import constants
 from tfx.dsl.components.common import resolver
 
 from components.champion.selection import Verdict, champion_id
 
+# Inputs of the Resolver, and its outputs. The first two are TFX's own names for them.
 MODEL_KEY = "model"
 BLESSING_KEY = "model_blessing"
 CHALLENGER_KEY = "challenger"
@@ -49,7 +49,7 @@ def _verdicts(store: mlmd.MetadataStore, blessings: list[types.Artifact]) -> dic
     """Read the verdict behind each blessing artifact, by the artifact's id."""
     issued: dict[int, int] = {}
     for event in store.get_events_by_artifact_ids([blessing.id for blessing in blessings]):
-        if event.type == metadata_store_pb2.Event.OUTPUT:
+        if event.type == mlmd.proto.Event.OUTPUT:
             issued[event.artifact_id] = max(event.execution_id, issued.get(event.artifact_id, 0))
     return {
         blessing.id: Verdict(
