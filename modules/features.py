@@ -84,6 +84,79 @@ SLICE_FEATURES = (
 CATALOGUE_ROW = CANDIDATE_FEATURES
 RATING_ROW = QUERY_FEATURES + CANDIDATE_FEATURES + LABEL_FEATURES + SLICE_FEATURES
 
+# --- Transformed features: what Transform writes and the towers read. ------------------------------
+
+
+class Side(enum.Enum):
+    """Which tower reads a transformed feature."""
+
+    QUERY = "query"
+    CANDIDATE = "candidate"
+
+
+class Encoding(enum.Enum):
+    """How Transform turns a raw feature into a transformed one.
+
+    All are integers from 0, to be embedded, but NORMALIZED, which is a float32.
+    """
+
+    VOCABULARY = "vocabulary"  # Terms of the train split by frequency; one more index for every other term.
+    TERM_SET = "term_set"  # As VOCABULARY, shifted by one, `width` columns padded with 0.
+    TOKEN_SET = "token_set"  # The words of a text, then as TERM_SET.
+    BOUNDARIES = "boundaries"  # Buckets between fixed boundaries.
+    TIME_BUCKETS = "time_buckets"  # `width` buckets of equal length between the first and last second of train.
+    NORMALIZED = "normalized"  # Standard score over the train split.
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformedFeature:
+    """One column that Transform writes.
+
+    Attributes:
+      name: the key in the transformed example; also names its vocabulary.
+      raw: the raw feature it is made of.
+      side: which tower may read it.
+      encoding: how it is made.
+      width: columns of a set (further members are dropped), or number of time buckets.
+      boundaries: inner boundaries of BOUNDARIES, ascending.
+    """
+
+    name: str
+    raw: str
+    side: Side
+    encoding: Encoding
+    width: int = 1
+    boundaries: tuple[int, ...] = ()
+
+    @property
+    def is_set(self) -> bool:
+        """Whether a row holds several indices, padded with 0."""
+        return self.encoding in (Encoding.TERM_SET, Encoding.TOKEN_SET)
+
+
+TITLE_TOKENS = "title_tokens"
+TIMESTAMP_BUCKET = "timestamp_bucket"
+TIMESTAMP_NORMALIZED = "timestamp_normalized"
+# The groups in which MovieLens 1M reports its users' ages.
+AGE_BOUNDARIES = (0, 18, 25, 35, 45, 50, 56)
+YEAR_BOUNDARIES = (1, 1930, 1940, 1950, 1960, 1970, 1975, 1980, 1985, *range(1990, 2032, 2))
+
+TRANSFORMED_FEATURES = (
+    TransformedFeature(USER_ID, USER_ID, Side.QUERY, Encoding.VOCABULARY),
+    TransformedFeature(USER_GENDER, USER_GENDER, Side.QUERY, Encoding.VOCABULARY),
+    TransformedFeature(USER_AGE, USER_AGE, Side.QUERY, Encoding.BOUNDARIES, boundaries=AGE_BOUNDARIES),
+    TransformedFeature(USER_OCCUPATION, USER_OCCUPATION, Side.QUERY, Encoding.VOCABULARY),
+    TransformedFeature(TIMESTAMP_BUCKET, TIMESTAMP, Side.QUERY, Encoding.TIME_BUCKETS, width=1000),
+    TransformedFeature(TIMESTAMP_NORMALIZED, TIMESTAMP, Side.QUERY, Encoding.NORMALIZED),
+    TransformedFeature(MOVIE_TITLE, MOVIE_TITLE, Side.CANDIDATE, Encoding.VOCABULARY),
+    TransformedFeature(TITLE_TOKENS, MOVIE_TITLE, Side.CANDIDATE, Encoding.TOKEN_SET, width=16),
+    TransformedFeature(MOVIE_GENRES, MOVIE_GENRES, Side.CANDIDATE, Encoding.TERM_SET, width=10),
+    TransformedFeature(MOVIE_YEAR, MOVIE_YEAR, Side.CANDIDATE, Encoding.BOUNDARIES, boundaries=YEAR_BOUNDARIES),
+)
+
+# Passed through Transform as it is: the key of the candidate, to find its row in the catalogue.
+CANDIDATE_KEY = "candidate_key"
+
 # --- Signatures of the SavedModels that the Trainers write. ---------------------------------------
 # Every model: serialized tf.Examples in (key `examples`), the model's predictions out.
 SERVING_SIGNATURE = "serving_default"

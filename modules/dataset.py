@@ -1,0 +1,169 @@
+"""What a Trainer reads: ratings as batches, the catalogue, and who rated what. Runs in the Trainers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from modules import features
+
+# Rows parsed at once where no training batch is asked for, and the reach of the shuffle.
+_READ_BATCH = 8192
+_SHUFFLE_ROWS = 200_000
+
+
+def raw_feature_spec(rows: Sequence[features.RawFeature]) -> dict:
+    """Return the parsing spec of raw features, as Transform expects them: `[batch, 1]`, repeated ones sparse."""
+    dtypes = {"bytes": tf.string, "int": tf.int64, "float": tf.float32}
+    return {
+        row.name: tf.io.VarLenFeature(dtypes[row.dtype.value])
+        if row.repeated
+        else tf.io.FixedLenFeature([1], dtypes[row.dtype.value])
+        for row in rows
+    }
+
+
+def _records(files: Sequence[str]) -> tf.data.Dataset:
+    paths = tf.data.Dataset.list_files(list(files), shuffle=False)
+    return tf.data.TFRecordDataset(paths, compression_type="GZIP")
+
+
+def ratings(
+    files: Sequence[str],
+    transform: tft.TFTransformOutput,
+    batch_size: int = _READ_BATCH,
+    shuffle_seed: int | None = None,
+) -> tf.data.Dataset:
+    """Read transformed ratings as dictionaries of `[batch, width]` tensors.
+
+    Args:
+      files: glob patterns of gzipped TFRecords.
+      batch_size: rows in a batch; the last batch may be smaller.
+      shuffle_seed: order of the rows, another one in each pass; None for the order of the files.
+    """
+    records = _records(files)
+    if shuffle_seed is not None:
+        records = records.cache().shuffle(_SHUFFLE_ROWS, seed=shuffle_seed)
+    spec = transform.transformed_feature_spec()
+    batches = records.batch(batch_size).map(lambda rows: tf.io.parse_example(rows, spec), tf.data.AUTOTUNE)
+    return batches.prefetch(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Catalogue:
+    """Every candidate once, in a fixed order: a candidate's row here is its position.
+
+    Attributes:
+      movie_ids: `[n]` bytes.
+      titles: `[n]` bytes, unique.
+      transformed: the transformed features of the candidates' side, `[n, width]`.
+    """
+
+    movie_ids: np.ndarray
+    titles: np.ndarray
+    transformed: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.titles)
+
+
+def load_catalogue(files: Sequence[str], transform_layer: tf.keras.layers.Layer) -> Catalogue:
+    """Read the catalogue and transform it with the layer that will serve.
+
+    Args:
+      files: glob patterns of the catalogue's gzipped TFRecords.
+      transform_layer: from `tft.TFTransformOutput.transform_features_layer`.
+    Raises:
+      ValueError: a title stands twice.
+    """
+    spec = raw_feature_spec(features.CATALOGUE_ROW)
+    serialized = list(_records(files).as_numpy_iterator())
+    raw = tf.io.parse_example(tf.constant(serialized), spec)
+    titles = raw[features.MOVIE_TITLE].numpy()[:, 0]
+    order = np.argsort(titles, kind="stable")
+    if len(np.unique(titles)) != len(titles):
+        raise ValueError("titles must be unique in the catalogue, for a title is a candidate's key")
+    transformed = transform_layer(raw)
+    wanted = [f.name for f in features.TRANSFORMED_FEATURES if f.side is features.Side.CANDIDATE]
+    return Catalogue(
+        movie_ids=raw[features.MOVIE_ID].numpy()[:, 0][order],
+        titles=titles[order],
+        transformed={name: transformed[name].numpy()[order] for name in wanted},
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Interactions:
+    """Who rated what in the train split.
+
+    Attributes:
+      users: `[rows]` index of the user.
+      positions: `[rows]` position of the title in the catalogue.
+      mean_rating: of all rows.
+      rating_range: lowest and highest rating of all rows.
+      user_features: transformed features of the query side that belong to the user, `[users + 1]` each, indexed
+        by user; 0 in the last row, which stands for unknown users.
+      num_users: users in the train split.
+    """
+
+    users: np.ndarray
+    positions: np.ndarray
+    mean_rating: float
+    rating_range: tuple[float, float]
+    user_features: Mapping[str, np.ndarray]
+    num_users: int
+
+    def popularity(self, num_candidates: int) -> np.ndarray:
+        """Count the rows of every candidate, `[num_candidates]` int64."""
+        return np.bincount(self.positions, minlength=num_candidates)
+
+    def seen(self) -> tuple[np.ndarray, np.ndarray]:
+        """List the distinct titles of every user.
+
+        Returns:
+          Positions `[pairs]` int32, user by user, and row splits `[num_users + 2]` int64: user u's titles are
+          `positions[splits[u]:splits[u + 1]]`. The last user stands for unknown ones and has none.
+        """
+        pairs = np.unique(np.stack([self.users, self.positions], axis=1), axis=0)
+        counts = np.bincount(pairs[:, 0], minlength=self.num_users + 1)
+        return pairs[:, 1].astype(np.int32), np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+_USER_FEATURES = tuple(
+    feature.name
+    for feature in features.TRANSFORMED_FEATURES
+    if feature.side is features.Side.QUERY and feature.raw not in (features.TIMESTAMP, features.USER_ID)
+)
+
+
+def load_interactions(batches: tf.data.Dataset, catalogue: Catalogue, num_users: int) -> Interactions:
+    """Read the train split once.
+
+    Args:
+      batches: of `ratings`, the train split.
+      catalogue: where titles have their positions.
+      num_users: size of the users' vocabulary.
+    """
+    columns: dict[str, list[np.ndarray]] = {}
+    names = (features.USER_ID, features.RATING, features.CANDIDATE_KEY, *_USER_FEATURES)
+    for batch in batches:
+        for name in names:
+            columns.setdefault(name, []).append(batch[name].numpy()[:, 0])
+    merged = {name: np.concatenate(parts) for name, parts in columns.items()}
+    users, rated = merged[features.USER_ID], merged[features.RATING]
+    user_features = {}
+    for name in _USER_FEATURES:
+        user_features[name] = np.zeros(num_users + 1, np.int64)
+        user_features[name][users] = merged[name]
+    return Interactions(
+        users=users,
+        positions=np.searchsorted(catalogue.titles, merged[features.CANDIDATE_KEY]),
+        mean_rating=float(np.mean(rated, dtype=np.float64)),
+        rating_range=(float(rated.min()), float(rated.max())),
+        user_features=user_features,
+        num_users=num_users,
+    )

@@ -1,0 +1,160 @@
+"""Hyper-parameters of the models, with the values of each preset.
+
+Composed into the pipeline's config by the compiler and handed to the Trainers as JSON; standard library and
+pydantic only.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pydantic
+
+from modules import features
+
+_IDS = ((features.USER_ID,), (features.MOVIE_TITLE,))
+_SIDES = (features.USER_GENDER, features.USER_AGE, features.USER_OCCUPATION)
+
+
+class TrainingConfig(pydantic.BaseModel):
+    """What every model has: which features its towers read, their size, and how they are fitted."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    # Transformed features that the query tower reads (names in features.TRANSFORMED_FEATURES).
+    query_features: tuple[str, ...]
+    # Transformed features that the candidate tower reads.
+    candidate_features: tuple[str, ...]
+    # Length of an embedding, 1 or more.
+    embedding_dim: int = pydantic.Field(ge=1)
+    # Weight of the squared norm of the embeddings of a row, 0 or more.
+    l2: float = pydantic.Field(0.0, ge=0)
+    optimizer: Literal["adagrad", "adam"] = "adam"
+    # Step size, above 0.
+    learning_rate: float = pydantic.Field(gt=0)
+    # Rows in a step; the last, smaller batch of an epoch is kept.
+    batch_size: int = pydantic.Field(ge=1)
+    # Passes over the train split.
+    epochs: int = pydantic.Field(ge=1)
+    # Seed of initial weights and of the order of rows.
+    seed: int = pydantic.Field(42, ge=0)
+
+    @pydantic.model_validator(mode="after")
+    def _features_are_of_their_side(self) -> TrainingConfig:
+        for field, side in (("query_features", features.Side.QUERY), ("candidate_features", features.Side.CANDIDATE)):
+            known = [feature.name for feature in features.TRANSFORMED_FEATURES if feature.side is side]
+            unknown = sorted(set(getattr(self, field)) - set(known))
+            if unknown or not getattr(self, field):
+                raise ValueError(
+                    f"{field} must name at least one of {', '.join(known)}; received {', '.join(unknown) or 'none'}"
+                )
+        return self
+
+
+class SoftmaxConfig(pydantic.BaseModel):
+    """The retrieval task: which candidates a query's own one is told apart from, and how."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    # batch: the other candidates of the batch (tfrs.tasks.Retrieval); full: the whole catalogue.
+    negatives: Literal["batch", "full"] = "batch"
+    # Softmax temperature, above 0.
+    temperature: float = pydantic.Field(1.0, gt=0)
+    # batch only. Subtract the log of a candidate's share of the train rows (logQ correction).
+    sampling_correction: bool = True
+    # batch only. Do not count a query's own candidate, met again in the batch, as a negative.
+    remove_accidental_hits: bool = True
+    # batch only. Keep this many negatives, those that score highest; None keeps all.
+    num_hard_negatives: int | None = pydantic.Field(None, ge=1)
+
+
+class RetrievalConfig(TrainingConfig):
+    """The two-tower retrieval model."""
+
+    softmax: SoftmaxConfig = SoftmaxConfig()
+
+
+class RankingConfig(TrainingConfig):
+    """The model of the rating."""
+
+    # factorization: a factorisation machine over all features; mlp: dense layers over both embeddings.
+    head: Literal["factorization", "mlp"] = "factorization"
+    # mlp only. Units of each hidden layer, rectified.
+    hidden_units: tuple[int, ...] = ()
+
+
+class MultitaskConfig(RankingConfig):
+    """One pair of towers for both tasks."""
+
+    softmax: SoftmaxConfig = SoftmaxConfig()
+    # Weights of the two losses, each summed over the batch as in the tutorial, 0 or more.
+    retrieval_weight: float = pydantic.Field(1.0, ge=0)
+    rating_weight: float = pydantic.Field(1.0, ge=0)
+
+
+class ModelsConfig(pydantic.BaseModel):
+    """The three models of a pipeline."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    retrieval: RetrievalConfig
+    ranking: RankingConfig
+    multitask: MultitaskConfig
+
+
+def tutorial() -> ModelsConfig:
+    """Return what the three tutorials of TensorFlow Recommenders train.
+
+    References: tensorflow.org/recommenders/examples/{basic_retrieval, basic_ranking, multitask}, the joint model.
+    """
+    fit = {
+        "query_features": _IDS[0],
+        "candidate_features": _IDS[1],
+        "embedding_dim": 32,
+        "optimizer": "adagrad",
+        "learning_rate": 0.1,
+        "batch_size": 8192,
+        "epochs": 3,
+    }
+    softmax = SoftmaxConfig(sampling_correction=False, remove_accidental_hits=False)
+    return ModelsConfig(
+        retrieval=RetrievalConfig(**fit, softmax=softmax),
+        ranking=RankingConfig(**fit, head="mlp", hidden_units=(256, 64)),
+        multitask=MultitaskConfig(**fit, head="mlp", hidden_units=(256, 128), softmax=softmax),
+    )
+
+
+def default() -> ModelsConfig:
+    """Return the models that Marquee pushes."""
+    query = (features.USER_ID, *_SIDES)
+    candidate = (features.MOVIE_TITLE, features.MOVIE_GENRES, features.MOVIE_YEAR)
+    rating_query = (*query, features.TIMESTAMP_BUCKET)
+    return ModelsConfig(
+        retrieval=RetrievalConfig(
+            query_features=query,
+            candidate_features=candidate,
+            embedding_dim=64,
+            learning_rate=0.002,
+            batch_size=1024,
+            epochs=6,
+        ),
+        ranking=RankingConfig(
+            query_features=rating_query,
+            candidate_features=candidate,
+            embedding_dim=16,
+            l2=0.02,
+            learning_rate=0.005,
+            batch_size=1024,
+            epochs=6,
+        ),
+        multitask=MultitaskConfig(
+            query_features=rating_query,
+            candidate_features=candidate,
+            embedding_dim=64,
+            l2=0.02,
+            learning_rate=0.002,
+            batch_size=1024,
+            epochs=6,
+            retrieval_weight=1 / 1024,
+        ),
+    )

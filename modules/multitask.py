@@ -1,0 +1,68 @@
+"""One pair of towers for retrieval and rating. `run_fn` is called by the Trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from modules import metrics, ondevice, serving, training
+from modules.features import MOVIE_TITLE
+from modules.hyperparameters import MultitaskConfig
+from modules.ranking import RankingModel
+from modules.softmax import CandidateSoftmax
+from modules.training import TrainingData
+
+
+class MultitaskModel(RankingModel):
+    """The ranking model, whose towers also serve retrieval.
+
+    With a factorisation machine as head the score of a pair is the machine's interaction and the candidate's own
+    terms; what depends on the query alone does not change an order.
+
+    References: tensorflow.org/recommenders/examples/multitask.
+    """
+
+    def __init__(self, config: MultitaskConfig, data: TrainingData):
+        """Build the ranking model and the retrieval task over the same towers."""
+        super().__init__(config, data)
+        self._machine = config.head == "factorization"
+        self._weights_of_losses = (config.retrieval_weight, config.rating_weight)
+        self.retrieval_task = CandidateSoftmax(
+            config.softmax, data.catalogue, data.interactions, self.candidate_tower, data.sizes[MOVIE_TITLE]
+        )
+
+    def retrieval_query(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Return `[batch, dim]` embeddings whose inner products with the candidates' are the scores."""
+        query = self.query_tower(inputs, training=training)
+        return tf.concat([query[:, :-1], tf.ones_like(query[:, -1:])], 1) if self._machine else query
+
+    def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Return the weighted sum of both losses of a batch of transformed ratings, a scalar."""
+        retrieval_weight, rating_weight = self._weights_of_losses
+        retrieval = self.retrieval_task(self.retrieval_query(inputs, training), inputs, training=training)
+        return retrieval_weight * retrieval + rating_weight * super().compute_loss(inputs, training)
+
+
+def run_fn(fn_args: Any) -> None:
+    """Train and export the model, with its twin for devices.
+
+    Args:
+      fn_args: `tfx.components.FnArgs`; `custom_config["hyperparameters"]` is a MultitaskConfig as a dict.
+    """
+    config = MultitaskConfig.model_validate(fn_args.custom_config["hyperparameters"])
+    data = training.load(fn_args)
+    sample = metrics.EvalSample.load(data)
+    model = training.fit(
+        lambda: MultitaskModel(config, data),
+        config,
+        data,
+        "multitask",
+        lambda model: {**sample.top_100(model.retrieval_query, model.candidate_tower), **sample.rmse(model.rate)},
+    )
+    served = serving.ServedModel(data)
+    served.add_retrieval(model.retrieval_query, model.candidate_tower)
+    served.add_rating(model.query_tower, model.candidate_tower, model.head)
+    served.save(fn_args.serving_model_dir)
+    ondevice.export(model.query_tower, model.candidate_tower, model.head, data, fn_args.serving_model_dir)

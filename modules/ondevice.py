@@ -1,0 +1,176 @@
+"""The rating model's twin for devices, in TensorFlow Lite's builtin operations only. Runs in the Trainers.
+
+Transform's graph cannot go there: its vocabularies are files, its time buckets divide 64-bit integers. So the
+twin looks users up in tables in memory, compares 32-bit moments with boundaries that were read off Transform's own
+graph, and finds a candidate's embedding in a table. The IndexPusher checks that both answer alike.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from modules import features
+from modules.features import Encoding, TransformedFeature
+from modules.serving import Tower, rating_candidate_table
+from modules.training import TrainingData
+
+# Moments that the twin can tell apart: 32-bit seconds, up to January 2038.
+_LAST_MOMENT = 2**31 - 1
+# Seconds between the two points that determine the normalised time, some two years.
+_SPAN = 2**26
+
+
+def step_boundaries(function: Callable[[np.ndarray], np.ndarray], steps: int, last: int = _LAST_MOMENT) -> np.ndarray:
+    """Find where a non-decreasing step function of an integer rises, by bisection.
+
+    Args:
+      function: from `[m]` int64 to `[m]` values from 0 to steps - 1.
+      steps: number of values.
+      last: greatest argument; the least is 0.
+    Returns:
+      `[steps - 1]` int64: entry i is the least x with function(x) > i, or last + 1 where there is none.
+
+    >>> step_boundaries(lambda x: np.minimum(x // 10, 3), 4).tolist()
+    [10, 20, 30]
+    """
+    low = np.zeros(steps - 1, np.int64)
+    high = np.full(steps - 1, last + 1, np.int64)
+    while (low < high).any():
+        middle = (low + high) // 2
+        above = function(middle) > np.arange(steps - 1)
+        low, high = np.where(above | (low >= high), low, middle + 1), np.where(above, middle, high)
+    return low
+
+
+class OnDeviceQueries(tf.Module):
+    """Transformed features of the query side from raw ones, in builtin operations."""
+
+    def __init__(self, data: TrainingData):
+        """Copy vocabularies, boundaries and users' features into memory."""
+        super().__init__()
+        self._encode: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {}
+        self._raw = {f.name: f.raw for f in features.TRANSFORMED_FEATURES if f.side is features.Side.QUERY}
+        self._user_features = {
+            name: tf.constant(values, tf.int32) for name, values in data.interactions.user_features.items()
+        }
+        self._num_users = data.interactions.num_users
+        encoders = {
+            Encoding.VOCABULARY: _vocabulary,
+            Encoding.BOUNDARIES: _boundaries,
+            Encoding.TIME_BUCKETS: _time_buckets,
+            Encoding.NORMALIZED: _normalized,
+        }
+        for feature in features.TRANSFORMED_FEATURES:
+            if feature.side is features.Side.QUERY:
+                self._encode[feature.name] = encoders[feature.encoding](feature, data)
+
+    def __call__(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Transform `[batch]` raw features into `[batch, 1]` int32 or float32 ones."""
+        transformed = {name: encode(raw[self._raw[name]]) for name, encode in self._encode.items()}
+        users = transformed[features.USER_ID]
+        for name, values in self._user_features.items():
+            source = self._raw[name]
+            default = next(f.default for f in features.QUERY_FEATURES if f.name == source)
+            fill = tf.logical_and(users < self._num_users, tf.equal(raw[source], default))
+            transformed[name] = tf.where(fill, tf.gather(values, users), transformed[name])
+        return {name: values[:, tf.newaxis] for name, values in transformed.items()}
+
+
+class _Lookup(tf.Module):
+    """A table as a function; a module, so that what is exported keeps hold of the table."""
+
+    def __init__(self, table: tf.lookup.StaticHashTable):
+        super().__init__()
+        self._table = table
+
+    def __call__(self, values: tf.Tensor) -> tf.Tensor:
+        return tf.cast(self._table.lookup(values), tf.int32)
+
+
+def _vocabulary(feature: TransformedFeature, data: TrainingData) -> Callable[[tf.Tensor], tf.Tensor]:
+    terms = data.transform.vocabulary_by_name(feature.name)
+    table = tf.lookup.StaticHashTable(
+        tf.lookup.KeyValueTensorInitializer(tf.constant(terms), tf.range(len(terms), dtype=tf.int64)), len(terms)
+    )
+    return _Lookup(table)
+
+
+def _count_above(boundaries: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+    inner = tf.constant(np.minimum(boundaries, _LAST_MOMENT), tf.int32)
+    return lambda values: tf.reduce_sum(tf.cast(values[:, tf.newaxis] >= inner, tf.int32), axis=1)
+
+
+def _boundaries(feature: TransformedFeature, data: TrainingData) -> Callable[[tf.Tensor], tf.Tensor]:
+    del data
+    return _count_above(np.asarray(feature.boundaries))
+
+
+def _transformed(feature: TransformedFeature, data: TrainingData, values: np.ndarray) -> np.ndarray:
+    return data.transform_layer({feature.raw: tf.constant(values[:, np.newaxis])})[feature.name].numpy()[:, 0]
+
+
+def _time_buckets(feature: TransformedFeature, data: TrainingData) -> Callable[[tf.Tensor], tf.Tensor]:
+    return _count_above(step_boundaries(lambda moments: _transformed(feature, data, moments), feature.width))
+
+
+def _normalized(feature: TransformedFeature, data: TrainingData) -> Callable[[tf.Tensor], tf.Tensor]:
+    # A line is known from two points. The first is where it crosses zero, since float32 is exact only there.
+    origin = step_boundaries(lambda moments: _transformed(feature, data, moments) >= 0, steps=2)
+    start, end = _transformed(feature, data, np.concatenate([origin, origin + _SPAN]))
+    slope = tf.constant((end - start) / np.float32(_SPAN), tf.float32)
+    base = tf.constant(np.minimum(origin, _LAST_MOMENT)[0], tf.int32)
+    return lambda values: tf.cast(values - base, tf.float32) * slope + start
+
+
+def export(
+    query_tower: Tower,
+    candidate_tower: Tower,
+    head: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    data: TrainingData,
+    serving_model_dir: str,
+) -> None:
+    """Convert the twin and write it beside the SavedModel.
+
+    Its signature takes features.QUERY_FEATURES and the title, `[batch]`, integers as int32, and returns
+    features.PREDICTED_RATING, `[batch]`.
+
+    Args:
+      query_tower: from transformed features to `[batch, dim]`.
+      candidate_tower: from transformed features to `[n, dim]`.
+      head: from both embeddings to `[batch, 1]` ratings.
+      data: what the model was trained on.
+      serving_model_dir: where the SavedModel was written.
+    """
+    module = tf.Module()
+    module.queries, module.query_tower, module.head = OnDeviceQueries(data), query_tower, head
+    module.vectors = tf.Variable(rating_candidate_table(data, candidate_tower), trainable=False)
+    titles = data.catalogue.titles
+    module.positions = tf.lookup.StaticHashTable(
+        tf.lookup.KeyValueTensorInitializer(tf.constant(titles), tf.range(len(titles), dtype=tf.int64)), len(titles)
+    )
+    lowest, highest = data.interactions.rating_range
+    dtypes = {features.Dtype.BYTES: tf.string, features.Dtype.INT: tf.int32}
+    rows = (*features.QUERY_FEATURES, features.RawFeature(features.MOVIE_TITLE, features.Dtype.BYTES, ""))
+    spec = {row.name: tf.TensorSpec([None], dtypes[row.dtype], name=row.name) for row in rows}
+
+    @tf.function(input_signature=[spec])
+    def rate(raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        vectors = tf.gather(module.vectors, module.positions.lookup(raw[features.MOVIE_TITLE]))
+        ratings = tf.squeeze(module.head(module.query_tower(module.queries(raw)), vectors), 1)
+        return {features.PREDICTED_RATING: tf.minimum(tf.maximum(ratings, lowest), highest)}
+
+    with tempfile.TemporaryDirectory() as folder:
+        # Through a SavedModel, because only that way do the inputs keep their names in a signature.
+        tf.saved_model.save(module, folder, {features.RATING_SIGNATURE: rate.get_concrete_function()})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, [features.RATING_SIGNATURE])
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        model = converter.convert()
+    path = os.path.join(os.path.dirname(serving_model_dir), features.TFLITE_DIR)
+    tf.io.gfile.makedirs(path)
+    with tf.io.gfile.GFile(os.path.join(path, features.RANKING_TFLITE), "wb") as file:
+        file.write(model)

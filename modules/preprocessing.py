@@ -1,0 +1,112 @@
+"""Transform's preprocessing_fn. Runs in the Beam workers of the Transform component.
+
+Its graph is saved with every model, so what it computes here is what is served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from modules import features
+from modules.features import Encoding, TransformedFeature
+
+
+def preprocessing_fn(inputs: Mapping[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.Tensor]:
+    """Turn raw features into transformed ones, row by row of features.TRANSFORMED_FEATURES.
+
+    Args:
+      inputs: the raw features of a rating: `[batch, 1]`, repeated ones as SparseTensor `[batch, any]`.
+    Returns:
+      Every transformed feature, `[batch, width]` for sets and `[batch, 1]` otherwise: int64, or float32
+      where normalised; and, as they came, the rating and the candidate's key.
+    """
+    outputs = {
+        feature.name: _ENCODERS[feature.encoding](inputs[feature.raw], feature)
+        for feature in features.TRANSFORMED_FEATURES
+    }
+    outputs[features.RATING] = inputs[features.RATING]
+    outputs[features.CANDIDATE_KEY] = tf.identity(inputs[features.MOVIE_TITLE])
+    return outputs
+
+
+def title_tokens(titles: tf.Tensor, width: int) -> tf.Tensor:
+    """Split titles into lower-case words, without the year.
+
+    Args:
+      titles: `[batch, 1]` string.
+      width: number of columns.
+    Returns:
+      `[batch, width]` string, padded with "".
+
+    >>> title_tokens(tf.constant([["Shawshank Redemption, The (1994)"]]), 4).numpy().tolist()
+    [[b'shawshank', b'redemption', b'the', b'']]
+    """
+    text = tf.strings.lower(tf.squeeze(titles, 1), encoding="utf-8")
+    text = tf.strings.regex_replace(text, r"\(\d{4}\)", " ")
+    text = tf.strings.regex_replace(text, r"[^\pL\pN]+", " ")
+    return tf.strings.split(text).to_tensor("", shape=[None, width])
+
+
+def time_buckets(timestamps: tf.Tensor, first: tf.Tensor, last: tf.Tensor, width: int) -> tf.Tensor:
+    """Find each moment's bucket among buckets of equal length.
+
+    In integers, because float32 cannot tell moments less than 64 s apart.
+
+    Args:
+      timestamps: `[...]` int64, seconds.
+      first: the first second of the first bucket.
+      last: the last second of the last bucket.
+      width: number of buckets.
+    Returns:
+      `[...]` int64 from 0 to width - 1; earlier and later moments fall into the outermost buckets.
+
+    >>> time_buckets(tf.constant([0, 49, 50, 99, 500], tf.int64), 0, 99, 2).numpy().tolist()
+    [0, 0, 1, 1, 1]
+    """
+    first, last = tf.cast(first, tf.int64), tf.cast(last, tf.int64)
+    return tf.clip_by_value((timestamps - first) * width // (last - first + 1), 0, width - 1)
+
+
+def _vocabulary(values: tf.Tensor, feature: TransformedFeature) -> tf.Tensor:
+    return tft.compute_and_apply_vocabulary(values, num_oov_buckets=1, vocab_filename=feature.name)
+
+
+def _padded_terms(terms: tf.Tensor, feature: TransformedFeature) -> tf.Tensor:
+    # Transform's vocabularies leave out the empty string, which is the padding here.
+    return tf.where(terms == "", tf.constant(0, tf.int64), _vocabulary(terms, feature) + 1)
+
+
+def _term_set(values: tf.SparseTensor, feature: TransformedFeature) -> tf.Tensor:
+    ragged = tf.RaggedTensor.from_sparse(values)
+    return _padded_terms(ragged.to_tensor("", shape=[None, feature.width]), feature)
+
+
+def _token_set(values: tf.Tensor, feature: TransformedFeature) -> tf.Tensor:
+    return _padded_terms(title_tokens(values, feature.width), feature)
+
+
+def _boundaries(values: tf.Tensor, feature: TransformedFeature) -> tf.Tensor:
+    inner = tf.constant(feature.boundaries, tf.int64)
+    return tf.reduce_sum(tf.cast(values >= inner, tf.int64), axis=1, keepdims=True)
+
+
+def _time_buckets(values: tf.Tensor, feature: TransformedFeature) -> tf.Tensor:
+    return time_buckets(values, tft.min(values), tft.max(values), feature.width)
+
+
+def _normalized(values: tf.Tensor, feature: TransformedFeature) -> tf.Tensor:
+    del feature
+    return tf.cast(tft.scale_to_z_score(tf.cast(values, tf.float64)), tf.float32)
+
+
+_ENCODERS = {
+    Encoding.VOCABULARY: _vocabulary,
+    Encoding.TERM_SET: _term_set,
+    Encoding.TOKEN_SET: _token_set,
+    Encoding.BOUNDARIES: _boundaries,
+    Encoding.TIME_BUCKETS: _time_buckets,
+    Encoding.NORMALIZED: _normalized,
+}

@@ -1,0 +1,60 @@
+"""The model of the rating. `run_fn` is called by the Trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from modules import metrics, ondevice, serving, training
+from modules.features import RATING
+from modules.hyperparameters import RankingConfig
+from modules.towers import RatingHead, Tower
+from modules.training import TrainingData
+
+
+class RankingModel(tfrs.Model):
+    """A rating from a query's embedding and a candidate's.
+
+    References: tensorflow.org/recommenders/examples/basic_ranking for the dense head; Rendle, Factorization
+    Machines (ICDM 2010), for the other.
+    """
+
+    def __init__(self, config: RankingConfig, data: TrainingData):
+        """Build both towers, the head and the task."""
+        super().__init__()
+        machine = config.head == "factorization"
+        dim, l2 = config.embedding_dim, config.l2
+        self.query_tower = Tower(config.query_features, data.sizes, dim, l2, interactions=machine)
+        self.candidate_tower = Tower(config.candidate_features, data.sizes, dim, l2, interactions=machine)
+        self.head = RatingHead(None if machine else config.hidden_units, data.interactions.mean_rating)
+        self.task = tfrs.tasks.Ranking(loss=tf.keras.losses.MeanSquaredError())
+
+    def rate(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Return `[batch, 1]` ratings of transformed ratings' pairs."""
+        query = self.query_tower(inputs, training=training)
+        return self.head(query, self.candidate_tower(inputs, training=training))
+
+    def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Return the loss of a batch of transformed ratings, a scalar."""
+        return self.task(labels=inputs[RATING], predictions=self.rate(inputs, training), compute_metrics=False)
+
+
+def run_fn(fn_args: Any) -> None:
+    """Train and export the model, with its twin for devices.
+
+    Args:
+      fn_args: `tfx.components.FnArgs`; `custom_config["hyperparameters"]` is a RankingConfig as a dict.
+    """
+    config = RankingConfig.model_validate(fn_args.custom_config["hyperparameters"])
+    data = training.load(fn_args)
+    sample = metrics.EvalSample.load(data)
+    model = training.fit(
+        lambda: RankingModel(config, data), config, data, "ranking", lambda model: sample.rmse(model.rate)
+    )
+    served = serving.ServedModel(data)
+    served.add_rating(model.query_tower, model.candidate_tower, model.head)
+    served.save(fn_args.serving_model_dir)
+    ondevice.export(model.query_tower, model.candidate_tower, model.head, data, fn_args.serving_model_dir)

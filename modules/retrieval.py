@@ -1,0 +1,57 @@
+"""The two-tower retrieval model. `run_fn` is called by the Trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from modules import features, metrics, serving, training
+from modules.hyperparameters import RetrievalConfig
+from modules.softmax import CandidateSoftmax
+from modules.towers import Tower
+from modules.training import TrainingData
+
+
+class RetrievalModel(tfrs.Model):
+    """A query's embedding and a candidate's, whose inner product is the score of the pair.
+
+    References: tensorflow.org/recommenders/examples/basic_retrieval.
+    """
+
+    def __init__(self, config: RetrievalConfig, data: TrainingData):
+        """Build both towers and the task."""
+        super().__init__()
+        dim, l2 = config.embedding_dim, config.l2
+        self.query_tower = Tower(config.query_features, data.sizes, dim, l2)
+        self.candidate_tower = Tower(config.candidate_features, data.sizes, dim, l2)
+        self.task = CandidateSoftmax(
+            config.softmax, data.catalogue, data.interactions, self.candidate_tower, data.sizes[features.MOVIE_TITLE]
+        )
+
+    def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Return the loss of a batch of transformed ratings, a scalar."""
+        return self.task(self.query_tower(inputs, training=training), inputs, training=training)
+
+
+def run_fn(fn_args: Any) -> None:
+    """Train and export the model.
+
+    Args:
+      fn_args: `tfx.components.FnArgs`; `custom_config["hyperparameters"]` is a RetrievalConfig as a dict.
+    """
+    config = RetrievalConfig.model_validate(fn_args.custom_config["hyperparameters"])
+    data = training.load(fn_args)
+    sample = metrics.EvalSample.load(data)
+    model = training.fit(
+        lambda: RetrievalModel(config, data),
+        config,
+        data,
+        "retrieval",
+        lambda model: sample.top_100(model.query_tower, model.candidate_tower),
+    )
+    served = serving.ServedModel(data)
+    served.add_retrieval(model.query_tower, model.candidate_tower)
+    served.save(fn_args.serving_model_dir)

@@ -1,0 +1,202 @@
+"""What a Trainer writes: a SavedModel with the signatures of modules.features. Runs in the Trainers.
+
+Raw features go in; the graph of Transform, the towers and the tables are inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from modules import dataset, features, metrics
+from modules.training import TrainingData
+
+# Candidates that serving_default of a retrieval model returns.
+_TOP_K = max(features.TOP_KS)
+
+Tower = Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
+
+
+class Queries(tf.Module):
+    """Transformed features of the query side, from raw ones.
+
+    What a request leaves at a feature's default is filled in for users of the train split from what was known
+    of them there.
+    """
+
+    def __init__(self, data: TrainingData):
+        """Take the graph of Transform and the users' own features."""
+        super().__init__()
+        self._transform = data.transform_layer
+        self._num_users = data.interactions.num_users
+        self._user_features = {name: tf.constant(v) for name, v in data.interactions.user_features.items()}
+
+    def __call__(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Transform `[batch, 1]` raw features of features.QUERY_FEATURES."""
+        raw = {feature.name: raw[feature.name] for feature in features.QUERY_FEATURES}
+        transformed = dict(self._transform(raw))
+        users = transformed[features.USER_ID]
+        for feature in features.TRANSFORMED_FEATURES:
+            if feature.name in self._user_features:
+                default = next(f.default for f in features.QUERY_FEATURES if f.name == feature.raw)
+                fill = tf.logical_and(users < self._num_users, raw[feature.raw] == default)
+                known = tf.gather(self._user_features[feature.name], users)
+                transformed[feature.name] = tf.where(fill, known, transformed[feature.name])
+        return transformed
+
+
+class ServedModel(tf.Module):
+    """A model as it is exported: towers, tables and signatures."""
+
+    def __init__(self, data: TrainingData):
+        """Take what every signature needs; `add_retrieval` and `add_rating` give it something to predict."""
+        super().__init__()
+        self._data = data
+        self.queries = Queries(data)
+        catalogue = data.catalogue
+        self._positions = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(catalogue.titles, np.arange(len(catalogue), dtype=np.int32)), -1
+        )
+        self._example_spec = dataset.raw_feature_spec(features.RATING_ROW)
+        self._signatures: dict[str, tf.types.experimental.GenericFunction] = {}
+        self._predictions: list[Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]] = []
+        self._eval_columns: list[Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]] = []
+
+    # --- retrieval --------------------------------------------------------------------------------
+
+    def add_retrieval(self, query_tower: Tower, candidate_tower: Tower) -> None:
+        """Add the signatures `query`, `candidates` and `seen`, and the columns of retrieval.
+
+        Args:
+          query_tower: from transformed features to `[batch, dim]`.
+          candidate_tower: from transformed features to `[n, dim]`.
+        """
+        data = self._data
+        self.query_tower = query_tower
+        vectors = candidate_tower({name: tf.constant(v) for name, v in data.catalogue.transformed.items()})
+        self._candidate_vectors = tf.Variable(vectors, trainable=False, name="candidate_vectors")
+        self._titles = tf.constant(data.catalogue.titles)
+        self._movie_ids = tf.constant(data.catalogue.movie_ids)
+        self._popularity = tf.constant(data.interactions.popularity(len(data.catalogue)), tf.int64)
+        positions, splits = data.interactions.seen()
+        self._seen_positions = tf.Variable(positions, trainable=False, name="seen_positions")
+        self._seen_splits = tf.Variable(splits, trainable=False, name="seen_splits")
+        self._signatures[features.QUERY_SIGNATURE] = tf.function(self._query, input_signature=[_raw_query_spec()])
+        self._signatures[features.CANDIDATES_SIGNATURE] = tf.function(self._candidates, input_signature=[])
+        user_spec = tf.TensorSpec([None], tf.string, name=features.USER_ID)
+        self._signatures[features.SEEN_SIGNATURE] = tf.function(self._seen, input_signature=[user_spec])
+        self._predictions.append(self._recommend)
+        self._eval_columns.append(self._hits)
+
+    def _query(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {features.QUERY_EMBEDDING: self.query_tower(self.queries(_as_columns(raw)))}
+
+    def _candidates(self) -> dict[str, tf.Tensor]:
+        return {
+            features.MOVIE_ID: self._movie_ids,
+            features.MOVIE_TITLE: self._titles,
+            features.CANDIDATE_POPULARITY: self._popularity,
+            features.CANDIDATE_EMBEDDING: self._candidate_vectors.read_value(),
+        }
+
+    def _seen(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
+        users = self._data.transform_layer({features.USER_ID: user_id[:, tf.newaxis]})[features.USER_ID]
+        known = tf.squeeze(users, 1) < self._data.interactions.num_users
+        return {features.SEEN: self._seen_of(users), features.USER_KNOWN: known}
+
+    def _seen_of(self, users: tf.Tensor) -> tf.Tensor:
+        table = tf.RaggedTensor.from_row_splits(self._seen_positions, self._seen_splits, validate=False)
+        return tf.gather(table, tf.squeeze(users, 1)).to_tensor(-1)
+
+    def _scores(self, query: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        return tf.matmul(self.query_tower(query), self._candidate_vectors, transpose_b=True)
+
+    def _recommend(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        query = self.queries(raw)
+        scores = metrics.exclude(self._scores(query), self._seen_of(query[features.USER_ID]))
+        best, positions = tf.math.top_k(scores, tf.minimum(_TOP_K, tf.shape(scores)[1]))
+        return {
+            features.MOVIE_TITLE: tf.gather(self._titles, positions),
+            features.MOVIE_ID: tf.gather(self._movie_ids, positions),
+            features.SCORE: best,
+        }
+
+    def _hits(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        query = self.queries(raw)
+        positions = self._positions.lookup(tf.squeeze(raw[features.MOVIE_TITLE], 1))
+        return metrics.hits(self._scores(query), positions, self._seen_of(query[features.USER_ID]))
+
+    # --- rating -----------------------------------------------------------------------------------
+
+    def add_rating(
+        self, query_tower: Tower, candidate_tower: Tower, head: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    ) -> None:
+        """Add the signature `rate` and the column of the rating.
+
+        Args:
+          query_tower: from transformed features to `[batch, dim]`.
+          candidate_tower: from transformed features to `[n, dim]`.
+          head: from both embeddings to `[batch, 1]` ratings.
+        """
+        self.rating_query_tower = query_tower
+        self.rating_head = head
+        table = rating_candidate_table(self._data, candidate_tower)
+        self._rating_vectors = tf.Variable(table, trainable=False, name="rating_candidate_vectors")
+        title_spec = {features.MOVIE_TITLE: tf.TensorSpec([None], tf.string, name=features.MOVIE_TITLE)}
+        self._signatures[features.RATING_SIGNATURE] = tf.function(
+            lambda raw: self._rate(_as_columns(raw)), input_signature=[{**_raw_query_spec(), **title_spec}]
+        )
+        self._predictions.append(self._rate)
+        self._eval_columns.append(self._rate)
+
+    def _rate(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        positions = self._positions.lookup(tf.squeeze(raw[features.MOVIE_TITLE], 1))
+        unknown = len(self._data.catalogue)
+        vectors = tf.gather(self._rating_vectors, tf.where(positions < 0, unknown, positions))
+        ratings = self.rating_head(self.rating_query_tower(self.queries(raw)), vectors)
+        lowest, highest = self._data.interactions.rating_range
+        return {features.PREDICTED_RATING: tf.clip_by_value(tf.squeeze(ratings, 1), lowest, highest)}
+
+    # --- export -----------------------------------------------------------------------------------
+
+    def save(self, path: str) -> None:
+        """Write the SavedModel with every signature that was added."""
+        signatures = {
+            **self._signatures,
+            features.SERVING_SIGNATURE: self._over_examples(self._predictions),
+            features.EVAL_SIGNATURE: self._over_examples(self._eval_columns),
+        }
+        tf.saved_model.save(self, path, {name: f.get_concrete_function() for name, f in signatures.items()})
+
+    def _over_examples(
+        self, parts: list[Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]]
+    ) -> tf.types.experimental.GenericFunction:
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES_INPUT)])
+        def signature(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+            raw = tf.io.parse_example(examples, self._example_spec)
+            return {name: column for part in parts for name, column in part(raw).items()}
+
+        return signature
+
+
+def rating_candidate_table(data: TrainingData, candidate_tower: Tower) -> tf.Tensor:
+    """Embed every candidate once, `[n + 1, dim]`; the last row stands for titles that are no candidates."""
+    raw = {
+        features.MOVIE_ID: tf.constant([[""]]),
+        features.MOVIE_TITLE: tf.constant([[""]]),
+        features.MOVIE_YEAR: tf.constant([[features.UNKNOWN_YEAR]], tf.int64),
+        features.MOVIE_GENRES: tf.sparse.from_dense([[features.UNKNOWN]]),
+    }
+    unknown = data.transform_layer(raw)
+    return candidate_tower({n: tf.concat([v, unknown[n]], 0) for n, v in data.catalogue.transformed.items()})
+
+
+def _raw_query_spec() -> dict[str, tf.TensorSpec]:
+    dtypes = {"bytes": tf.string, "int": tf.int64, "float": tf.float32}
+    return {f.name: tf.TensorSpec([None], dtypes[f.dtype.value], name=f.name) for f in features.QUERY_FEATURES}
+
+
+def _as_columns(raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    return {name: values[:, tf.newaxis] for name, values in raw.items()}

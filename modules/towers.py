@@ -1,0 +1,127 @@
+"""Towers: from transformed features to embeddings. Used by every model, in training and when exported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from modules import features
+from modules.features import Encoding, TransformedFeature
+
+_BY_NAME = {feature.name: feature for feature in features.TRANSFORMED_FEATURES}
+
+
+class FeatureEmbedding(tf.keras.layers.Layer):
+    """Embed one transformed feature.
+
+    A set is the mean of its members' embeddings; a normalised number scales one learned vector.
+    """
+
+    def __init__(self, feature: TransformedFeature, num_indices: int, dim: int, stddev: float):
+        """Declare the table.
+
+        Args:
+          feature: what is embedded.
+          num_indices: number of values that the feature can take; not used where it is normalised.
+          dim: length of the embedding.
+          stddev: standard deviation of the initial values.
+        """
+        super().__init__(name=feature.name)
+        self._feature = feature
+        rows = 1 if feature.encoding is Encoding.NORMALIZED else num_indices
+        self._table = self.add_weight(
+            name="table", shape=(rows, dim), initializer=tf.keras.initializers.RandomNormal(stddev=stddev)
+        )
+
+    def call(self, values: tf.Tensor) -> tf.Tensor:
+        """Return `[batch, dim]` float32 for `[batch, width]` values."""
+        if self._feature.encoding is Encoding.NORMALIZED:
+            return values * self._table
+        vectors = tf.gather(self._table, values)
+        if not self._feature.is_set:
+            return tf.squeeze(vectors, 1)
+        present = tf.cast(values > 0, tf.float32)[:, :, tf.newaxis]
+        return tf.math.divide_no_nan(tf.reduce_sum(vectors * present, 1), tf.reduce_sum(present, 1))
+
+
+class Tower(tf.keras.Model):
+    """Sum of the embeddings of some features, `[batch, embedding_dim]`.
+
+    With `interactions`, a side of a factorisation machine, `[batch, embedding_dim + 1]`: the last column holds
+    the features' linear terms and the products among the features of this side, so that the whole machine is the
+    inner product of the two sides' embeddings plus both last columns.
+
+    References: Rendle, Factorization Machines (ICDM 2010), equation 1 and lemma 3.1.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        sizes: Mapping[str, int],
+        embedding_dim: int,
+        l2: float = 0.0,
+        stddev: float = 0.05,
+        interactions: bool = False,
+    ):
+        """Declare one table per feature.
+
+        Args:
+          names: of the transformed features that are read.
+          sizes: number of values that each feature can take.
+          embedding_dim: length of an embedding.
+          l2: weight of the loss that is the mean over the batch of the summed squares of all looked-up values.
+          stddev: standard deviation of the initial values.
+          interactions: whether to add the column described above.
+        """
+        super().__init__()
+        self._names = tuple(names)
+        self._l2 = l2
+        self._interactions = interactions
+        dim = embedding_dim + interactions
+        self._embeddings = {
+            name: FeatureEmbedding(_BY_NAME[name], sizes.get(name, 1), dim, stddev) for name in self._names
+        }
+
+    def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Embed a batch.
+
+        Args:
+          inputs: at least the features named at construction, `[batch, width]` each.
+        """
+        parts = tf.stack([self._embeddings[name](inputs[name]) for name in self._names], axis=1)
+        if training and self._l2:
+            self.add_loss(self._l2 * tf.reduce_mean(tf.reduce_sum(tf.square(parts), [1, 2])))
+        total = tf.reduce_sum(parts, axis=1)
+        if not self._interactions:
+            return total
+        vector, linear = total[:, :-1], total[:, -1:]
+        products = tf.reduce_sum(tf.square(vector) - tf.reduce_sum(tf.square(parts[:, :, :-1]), 1), 1, keepdims=True)
+        return tf.concat([vector, linear + 0.5 * products], axis=1)
+
+
+class RatingHead(tf.keras.Model):
+    """The rating of a pair, from the two sides' embeddings."""
+
+    def __init__(self, hidden_units: Sequence[int] | None, mean_rating: float):
+        """Declare the head.
+
+        Args:
+          hidden_units: of the dense layers over both embeddings; None for a factorisation machine, whose towers
+            were built with `interactions`.
+          mean_rating: of the train split, where a factorisation machine starts.
+        """
+        super().__init__()
+        self._dense = None
+        if hidden_units is None:
+            self._mean = self.add_weight(name="mean", initializer=tf.keras.initializers.Constant(mean_rating))
+        else:
+            layers = [tf.keras.layers.Dense(units, activation="relu") for units in hidden_units]
+            self._dense = tf.keras.Sequential([*layers, tf.keras.layers.Dense(1)])
+
+    def call(self, query: tf.Tensor, candidate: tf.Tensor) -> tf.Tensor:
+        """Return `[batch, 1]` ratings for two `[batch, dim]` embeddings."""
+        if self._dense is not None:
+            return self._dense(tf.concat([query, candidate], axis=1))
+        products = tf.reduce_sum(query[:, :-1] * candidate[:, :-1], axis=1, keepdims=True)
+        return self._mean + query[:, -1:] + candidate[:, -1:] + products

@@ -1,0 +1,118 @@
+"""What the three run_fn share: reading, fitting with visible progress, sizes. Runs in the Trainers."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from modules import dataset, features
+from modules.features import Encoding
+from modules.hyperparameters import TrainingConfig
+
+progress = logging.getLogger("marquee.progress")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """All that a model is built from.
+
+    Attributes:
+      transform: output of the Transform component.
+      transform_layer: its graph as a layer, raw features in, transformed ones out.
+      catalogue: all candidates.
+      interactions: who rated what in train.
+      sizes: number of indices of every embedded feature.
+      train_files: glob patterns of the transformed train split.
+      eval_files: glob patterns of the transformed eval split.
+    """
+
+    transform: tft.TFTransformOutput
+    transform_layer: tf.keras.layers.Layer
+    catalogue: dataset.Catalogue
+    interactions: dataset.Interactions
+    sizes: Mapping[str, int]
+    train_files: list[str]
+    eval_files: list[str]
+
+
+def load(fn_args: Any) -> TrainingData:
+    """Read what TFX hands to a run_fn.
+
+    Args:
+      fn_args: `tfx.components.FnArgs`, with `candidate_files` as CandidateTrainer adds it.
+    """
+    transform = tft.TFTransformOutput(fn_args.transform_output)
+    layer = transform.transform_features_layer()
+    catalogue = dataset.load_catalogue(fn_args.candidate_files, layer)
+    sizes = feature_sizes(transform)
+    num_users = sizes[features.USER_ID] - 1
+    train = dataset.ratings(fn_args.train_files, transform)
+    interactions = dataset.load_interactions(train, catalogue, num_users)
+    return TrainingData(
+        transform, layer, catalogue, interactions, sizes, list(fn_args.train_files), list(fn_args.eval_files)
+    )
+
+
+def feature_sizes(transform: tft.TFTransformOutput) -> dict[str, int]:
+    """Count the indices of every embedded feature."""
+    sizes = {}
+    for feature in features.TRANSFORMED_FEATURES:
+        if feature.encoding is Encoding.BOUNDARIES:
+            sizes[feature.name] = len(feature.boundaries) + 1
+        elif feature.encoding is Encoding.TIME_BUCKETS:
+            sizes[feature.name] = feature.width
+        elif feature.encoding is not Encoding.NORMALIZED:
+            # One index for terms out of the vocabulary; in a set, one more for the padding.
+            sizes[feature.name] = transform.vocabulary_size_by_name(feature.name) + 1 + feature.is_set
+    return sizes
+
+
+class _Progress(tf.keras.callbacks.Callback):
+    """One line per epoch on the terminal: loss, metrics, seconds."""
+
+    def __init__(self, name: str, epochs: int, measure: Callable[[], Mapping[str, float]]):
+        super().__init__()
+        self._name = name
+        self._epochs = epochs
+        self._measure = measure
+        self._start = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        figures = {"loss": (logs or {}).get("loss", float("nan")), **self._measure()}
+        text = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        seconds = time.monotonic() - self._start
+        progress.info("%s: epoch %d of %d, %s (%.0f s)", self._name, epoch + 1, self._epochs, text, seconds)
+
+
+def fit(
+    build: Callable[[], tf.keras.Model],
+    config: TrainingConfig,
+    data: TrainingData,
+    name: str,
+    measure: Callable[[tf.keras.Model], Mapping[str, float]],
+) -> tf.keras.Model:
+    """Build a model and fit it to the train split.
+
+    Args:
+      build: makes the model; called after the seed is set.
+      config: how to fit.
+      data: what to fit to.
+      name: of the model, for the progress lines.
+      measure: figures shown after each epoch; they decide nothing.
+    Raises:
+      ValueError: the loss was no longer a number.
+    """
+    tf.keras.utils.set_random_seed(config.seed)
+    model = build()
+    optimizers = {"adagrad": tf.keras.optimizers.Adagrad, "adam": tf.keras.optimizers.Adam}
+    model.compile(optimizer=optimizers[config.optimizer](config.learning_rate))
+    batches = dataset.ratings(data.train_files, data.transform, config.batch_size, shuffle_seed=config.seed)
+    callback = _Progress(name, config.epochs, lambda: measure(model))
+    model.fit(batches, epochs=config.epochs, verbose=0, callbacks=[callback, tf.keras.callbacks.TerminateOnNaN()])
+    return model

@@ -1,0 +1,75 @@
+"""The configuration of a pipeline. Read by the runners, composed of the parts' own configurations."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Literal
+
+import pydantic
+
+from components.index_pusher.config import IndexConfig
+from components.movielens_example_gen.config import DataConfig
+from modules import hyperparameters
+from modules.hyperparameters import ModelsConfig
+from pipeline import gates
+
+
+class Config(pydantic.BaseModel):
+    """Everything that decides what a pipeline makes, but not where it runs."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    # Name of the pipeline; models of other pipelines are never its baseline.
+    name: str = pydantic.Field("marquee", pattern=r"^[a-z][a-z0-9-]*$")
+    data: DataConfig = DataConfig()
+    models: ModelsConfig
+    gates: gates.GatesConfig
+    # Which models the bundle is made of: retrieval and ranking, or multitask for both.
+    push: Literal["separate", "multitask"] = "separate"
+    index: IndexConfig = IndexConfig()
+
+
+def default() -> Config:
+    """Return the configuration that is pushed to production."""
+    return Config(models=hyperparameters.default(), gates=gates.default())
+
+
+def tutorial() -> Config:
+    """Return the models of the TensorFlow Recommenders tutorials, gated at what those reach."""
+    return Config(name="marquee-tutorial", models=hyperparameters.tutorial(), gates=gates.tutorial())
+
+
+PRESETS = {"default": default, "tutorial": tutorial}
+
+
+def load(path: pathlib.Path, preset: Config) -> Config:
+    """Read a JSON file whose values replace those of a preset.
+
+    Args:
+      path: JSON object with fields of Config; an object replaces only the fields that it names.
+      preset: what holds where the file is silent.
+    Raises:
+      ValueError: the file is no JSON object, or names an unknown field or a value out of range.
+    """
+    try:
+        changes = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} must be a readable JSON file: {error}") from error
+    if not isinstance(changes, dict):
+        raise ValueError(f"{path} must hold a JSON object; received {type(changes).__name__}")
+    try:
+        return Config.model_validate(_merged(preset.model_dump(), changes))
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{path}: {place}: {first['msg']}; received {first['input']!r}") from error
+
+
+def _merged(base: dict, changes: dict) -> dict:
+    nested = {
+        key: _merged(base[key], value)
+        for key, value in changes.items()
+        if isinstance(value, dict) and isinstance(base.get(key), dict)
+    }
+    return {**base, **changes, **nested}

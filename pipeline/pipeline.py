@@ -1,0 +1,133 @@
+"""The DAG, from top to bottom. Called by the runners; wiring only."""
+
+from __future__ import annotations
+
+import pathlib
+
+from ml_metadata.proto import metadata_store_pb2
+from tfx.components.evaluator.component import Evaluator
+from tfx.components.example_validator.component import ExampleValidator
+from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from tfx.components.statistics_gen.component import StatisticsGen
+from tfx.components.transform.component import Transform
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.orchestration import pipeline
+from tfx.proto import transform_pb2
+
+from components.anomaly_gate.component import AnomalyGate
+from components.candidate_trainer.component import CandidateTrainer
+from components.champion.component import champion_resolver
+from components.index_pusher.component import IndexPusher
+from components.movielens_example_gen.component import MovieLensExampleGen
+from modules import features
+from pipeline.config import Config
+from pipeline.evaluation import eval_config
+from pipeline.source_digest import source_digest
+
+_SCHEMA = pathlib.Path(__file__).parent / "schema"
+
+
+def create_pipeline(
+    config: Config,
+    data_root: str,
+    pipeline_root: str,
+    push_destination: str,
+    metadata_connection_config: metadata_store_pb2.ConnectionConfig | None,
+    beam_pipeline_args: list[str],
+) -> pipeline.Pipeline:
+    """Wire the components.
+
+    Args:
+      config: what is made.
+      data_root: folder with the files of the release that `config.data` names.
+      pipeline_root: folder for artifacts.
+      push_destination: folder for bundles.
+      metadata_connection_config: where runs are recorded; None where the platform does that.
+      beam_pipeline_args: Beam's own flags.
+    """
+    example_gen = MovieLensExampleGen(
+        input_base=data_root,
+        data_config=config.data,
+        source_digest=source_digest("components.movielens_example_gen.executor"),
+    )
+    ratings, catalogue = example_gen.outputs["examples"], example_gen.outputs["catalogue"]
+
+    ratings_checks = _validate("ratings", ratings)
+    catalogue_checks = _validate("catalogue", catalogue)
+    anomaly_gate = AnomalyGate(
+        ratings_anomalies=ratings_checks[-1].outputs["anomalies"],
+        catalogue_anomalies=catalogue_checks[-1].outputs["anomalies"],
+    )
+
+    transform = Transform(
+        examples=ratings,
+        schema=ratings_checks[1].outputs["schema"],
+        preprocessing_fn="modules.preprocessing.preprocessing_fn",
+        splits_config=transform_pb2.SplitsConfig(
+            analyze=[features.TRAIN_SPLIT], transform=[features.TRAIN_SPLIT, features.EVAL_SPLIT]
+        ),
+        custom_config={"source_digest": source_digest("modules.preprocessing")},
+    )
+    transform.add_upstream_node(anomaly_gate)
+
+    models: dict[str, CandidateTrainer] = {}
+    evaluators: dict[str, Evaluator] = {}
+    nodes: list[BaseNode] = []
+    for name, retrieval, rating in (
+        ("retrieval", True, False),
+        ("ranking", False, True),
+        ("multitask", True, True),
+    ):
+        trainer = CandidateTrainer(
+            run_fn=f"modules.{name}.run_fn",
+            examples=transform.outputs["transformed_examples"],
+            candidates=catalogue,
+            transform_graph=transform.outputs["transform_graph"],
+            custom_config={
+                "hyperparameters": getattr(config.models, name).model_dump(mode="json"),
+                "source_digest": source_digest(f"modules.{name}"),
+            },
+        ).with_id(f"Trainer.{name}")
+        champion = champion_resolver(
+            challenger=trainer.outputs["model"], evaluator_id=f"Evaluator.{name}", node_id=f"Champion.{name}"
+        )
+        evaluator = Evaluator(
+            examples=ratings,
+            example_splits=[features.EVAL_SPLIT],
+            model=trainer.outputs["model"],
+            baseline_model=champion.outputs["model"],
+            eval_config=eval_config(getattr(config.gates, name), retrieval, rating),
+        ).with_id(f"Evaluator.{name}")
+        models[name], evaluators[name] = trainer, evaluator
+        nodes += [trainer, champion, evaluator]
+
+    query_model, rating_model = ("retrieval", "ranking") if config.push == "separate" else ("multitask",) * 2
+    index_pusher = IndexPusher(
+        retrieval_model=models[query_model].outputs["model"],
+        retrieval_blessing=evaluators[query_model].outputs["blessing"],
+        ranking_model=models[rating_model].outputs["model"],
+        ranking_blessing=evaluators[rating_model].outputs["blessing"],
+        examples=ratings,
+        index_config=config.index,
+        push_destination=push_destination,
+        source_digest=source_digest("components.index_pusher.executor"),
+    )
+
+    return pipeline.Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=pipeline_root,
+        components=[example_gen, *ratings_checks, *catalogue_checks, anomaly_gate, transform, *nodes, index_pusher],
+        enable_cache=True,
+        metadata_connection_config=metadata_connection_config,
+        beam_pipeline_args=beam_pipeline_args,
+    )
+
+
+def _validate(name: str, examples) -> list[BaseNode]:
+    """Compare a dataset's statistics with its curated schema."""
+    statistics = StatisticsGen(examples=examples).with_id(f"StatisticsGen.{name}")
+    schema = ImportSchemaGen(schema_file=str(_SCHEMA / f"{name}.pbtxt")).with_id(f"ImportSchemaGen.{name}")
+    validator = ExampleValidator(
+        statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
+    ).with_id(f"ExampleValidator.{name}")
+    return [statistics, schema, validator]
