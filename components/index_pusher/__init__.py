@@ -1,0 +1,1 @@
+"""IndexPusher: builds the retrieval index, gates what would be served, publishes it atomically."""

@@ -1,0 +1,91 @@
+"""IndexPusher: declares its inputs, parameters and output, and rejects combinations that cannot work."""
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.orchestration import data_types
+from tfx.types import component_spec, standard_artifacts
+
+from components.index_pusher import executor
+from components.index_pusher.config import IndexConfig
+
+
+class IndexPusherSpec(component_spec.ComponentSpec):
+    """Inputs, parameters and output of the IndexPusher."""
+
+    PARAMETERS = {
+        executor.PUSH_DESTINATION: component_spec.ExecutionParameter(type=str),
+        executor.INDEX_CONFIG: component_spec.ExecutionParameter(type=str),
+        executor.SOURCE_DIGEST: component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        executor.RETRIEVAL_MODEL: component_spec.ChannelParameter(type=standard_artifacts.Model),
+        executor.RETRIEVAL_BLESSING: component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
+        executor.RANKING_MODEL: component_spec.ChannelParameter(type=standard_artifacts.Model),
+        executor.RANKING_BLESSING: component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
+        executor.EXAMPLES: component_spec.ChannelParameter(type=standard_artifacts.Examples),
+    }
+    OUTPUTS = {executor.PUSHED_MODEL: component_spec.ChannelParameter(type=standard_artifacts.PushedModel)}
+
+
+class IndexPusher(base_component.BaseComponent):
+    """Builds the ScaNN index, gates what would be served, and publishes it as one version.
+
+    Pushes nothing unless both models are blessed, the index reaches its recall on real queries, the
+    recommendations match exact search, and the TFLite file equals its SavedModel. A refusal does not fail
+    the pipeline: `pushed_model` then carries `pushed` = 0 and the `reason`. Its other custom properties:
+    `pushed_version`, `pushed_destination`, `published_anew`, `index_kind`, `index_recall`,
+    `index_latency_ms`, `brute_force_latency_ms`, `recommend_recall`, `tflite_max_difference`,
+    `num_candidates`.
+    """
+
+    SPEC_CLASS = IndexPusherSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(
+        self,
+        retrieval_model: types.BaseChannel,
+        retrieval_blessing: types.BaseChannel,
+        ranking_model: types.BaseChannel,
+        ranking_blessing: types.BaseChannel,
+        examples: types.BaseChannel,
+        push_destination: str | data_types.RuntimeParameter,
+        index_config: IndexConfig | None = None,
+        source_digest: str = "",
+    ) -> None:
+        """Wire the component.
+
+        Args:
+          retrieval_model: Model with the signatures `query`, `candidates` and `seen`.
+          retrieval_blessing: ModelBlessing of that model's Evaluator.
+          ranking_model: Model with the signature `rate` and a TFLite twin; may be the same channel.
+          ranking_blessing: ModelBlessing of that model's Evaluator.
+          examples: Examples of the ratings; the eval split's are the queries.
+          push_destination: folder to publish to (see publish.py for its layout).
+          index_config: the index and its threshold; None: the defaults.
+          source_digest: digest of the project's code, so that an edit runs the component again.
+        Raises:
+          ValueError: the destination is no local folder, or one blessing is given for two models.
+        """
+        if isinstance(push_destination, str) and (not push_destination or "://" in push_destination):
+            raise ValueError(
+                "push_destination must be a folder of a POSIX file system, where a rename is atomic; "
+                f"received {push_destination!r}. Give a local or mounted path."
+            )
+        if retrieval_blessing is ranking_blessing and retrieval_model is not ranking_model:
+            raise ValueError(
+                "Each model needs the blessing of its own Evaluator; received one blessing for both. "
+                "Pass the ranking model's Evaluator's blessing as ranking_blessing."
+            )
+        super().__init__(
+            spec=IndexPusherSpec(
+                retrieval_model=retrieval_model,
+                retrieval_blessing=retrieval_blessing,
+                ranking_model=ranking_model,
+                ranking_blessing=ranking_blessing,
+                examples=examples,
+                push_destination=push_destination,
+                index_config=(index_config or IndexConfig()).model_dump_json(),
+                source_digest=source_digest,
+                pushed_model=types.Channel(type=standard_artifacts.PushedModel),
+            )
+        )

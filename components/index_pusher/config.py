@@ -1,0 +1,49 @@
+"""Settings of the IndexPusher; read by the compiler and by the executor."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class IndexConfig(BaseModel):
+    """How the index is built and what it must reach.
+
+    The three `num_*` fields that default to None follow from the catalogue's size (see `index.plan`) and
+    are widened until the recall is reached; a value given here is kept as it is, and refused if it falls
+    short.
+
+    >>> IndexConfig(min_recall=0.95).recall_k
+    100
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # Share of the exact top `recall_k` that the index must return, in (0, 1].
+    min_recall: float = Field(default=0.99, gt=0.0, le=1.0)
+    # Depth at which recall is measured, in candidates.
+    recall_k: int = Field(default=100, ge=1)
+    # Real queries drawn from the eval split, for recall and for the TFLite parity.
+    num_queries: int = Field(default=1_000, ge=1)
+    # Partitions of the catalogue; None: from its size.
+    num_leaves: int | None = Field(default=None, ge=1)
+    # Partitions looked into per query; None: a tenth of num_leaves, then as many as the recall needs.
+    num_leaves_to_search: int | None = Field(default=None, ge=1)
+    # Candidates scored exactly after the hashed pass; None: from the catalogue's size.
+    num_reordering_candidates: int | None = Field(default=None, ge=1)
+    # Seed of the draw of queries.
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _leaves_agree(self) -> IndexConfig:
+        if self.num_leaves_to_search is None:
+            return self
+        if self.num_leaves is None:
+            raise ValueError(
+                f"num_leaves_to_search={self.num_leaves_to_search} needs num_leaves; give both, or neither."
+            )
+        if self.num_leaves_to_search > self.num_leaves:
+            raise ValueError(
+                f"num_leaves_to_search must be at most num_leaves; received {self.num_leaves_to_search} of "
+                f"{self.num_leaves}. Lower the first or raise the second."
+            )
+        return self

@@ -1,0 +1,80 @@
+"""Executor of the IndexPusher: artifacts in, plain calls, properties out."""
+
+import os
+from typing import Any
+
+from tfx import types
+from tfx.components.evaluator import constants
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+
+from components.index_pusher.bundle import Sources
+from components.index_pusher.config import IndexConfig
+from components.index_pusher.gates import Blessing
+from components.index_pusher.push import Blessings, push
+from modules import features
+
+RETRIEVAL_MODEL = "retrieval_model"
+RETRIEVAL_BLESSING = "retrieval_blessing"
+RANKING_MODEL = "ranking_model"
+RANKING_BLESSING = "ranking_blessing"
+EXAMPLES = "examples"
+PUSH_DESTINATION = "push_destination"
+INDEX_CONFIG = "index_config"
+SOURCE_DIGEST = "source_digest"
+PUSHED_MODEL = "pushed_model"
+
+
+class Executor(base_executor.BaseExecutor):
+    """Delegates to push.push and records what it returns as custom properties of the output."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Push the models, or record why not.
+
+        Args:
+          input_dict: the models, their blessings, the `examples`.
+          output_dict: `pushed_model`.
+          exec_properties: `push_destination`, `index_config` (JSON of IndexConfig), `source_digest`.
+        """
+        examples = artifact_utils.get_single_instance(input_dict[EXAMPLES])
+        pushed = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL])
+        sources = Sources(
+            retrieval_dir=artifact_utils.get_single_uri(input_dict[RETRIEVAL_MODEL]),
+            ranking_dir=artifact_utils.get_single_uri(input_dict[RANKING_MODEL]),
+            queries_dir=artifact_utils.get_split_uri([examples], features.EVAL_SPLIT),
+            config=IndexConfig.model_validate_json(exec_properties[INDEX_CONFIG]),
+            source_digest=exec_properties[SOURCE_DIGEST],
+        )
+        blessings = Blessings(
+            retrieval=_blessing(input_dict.get(RETRIEVAL_BLESSING, [])),
+            ranking=_blessing(input_dict.get(RANKING_BLESSING, [])),
+        )
+        destination = os.path.abspath(exec_properties[PUSH_DESTINATION])
+        for name, value in push(sources, blessings, destination, pushed.uri).items():
+            _record(pushed, name, value)
+
+
+def _blessing(artifacts: list[types.Artifact]) -> Blessing:
+    """Read an Evaluator's verdict; without thresholds it emits an artifact that has none."""
+    if not artifacts:
+        return Blessing()
+    artifact = artifact_utils.get_single_instance(artifacts)
+    given = artifact.has_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY)
+    return Blessing(
+        blessed=artifact.get_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY) if given else None,
+        model_uri=artifact.get_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY),
+    )
+
+
+def _record(artifact: types.Artifact, name: str, value: "int | float | str") -> None:
+    if isinstance(value, str):
+        artifact.set_string_custom_property(name, value)
+    elif isinstance(value, int):
+        artifact.set_int_custom_property(name, value)
+    else:
+        artifact.set_float_custom_property(name, value)

@@ -1,0 +1,70 @@
+"""The push, from blessings to the published version. Called by the executor, and by tests without TFX."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import shutil
+
+from components.index_pusher import bundle, gates, manifest, publish
+from components.index_pusher.bundle import Figures, Sources
+from components.index_pusher.gates import Blessing, Refusal
+
+PUSHED = "pushed"
+PUSHED_VERSION = "pushed_version"
+PUSHED_DESTINATION = "pushed_destination"
+PUBLISHED_ANEW = "published_anew"
+REASON = "reason"
+
+_progress = logging.getLogger("marquee.progress")
+
+
+@dataclasses.dataclass(frozen=True)
+class Blessings:
+    """The Evaluators' verdicts on the two models."""
+
+    retrieval: Blessing
+    ranking: Blessing
+
+
+def push(sources: Sources, blessings: Blessings, destination: str, archive: str) -> Figures:
+    """Check, build and publish; a refusal is an answer, not an error.
+
+    Args:
+      sources: what to push.
+      blessings: whether it may be pushed.
+      destination: where to publish (see publish.py).
+      archive: folder that receives the published bundle as well; emptied where nothing is pushed.
+    Returns:
+      `pushed` 0 or 1, then `reason`, or `pushed_version`, `pushed_destination`, `published_anew`; and
+      what was measured.
+    """
+    try:
+        gates.check_blessing("retrieval", sources.retrieval_dir, blessings.retrieval)
+        gates.check_blessing("ranking", sources.ranking_dir, blessings.ranking)
+        published = _published(sources, destination, archive)
+    except Refusal as refusal:
+        shutil.rmtree(archive, ignore_errors=True)
+        os.makedirs(archive)
+        _progress.info("Not pushed: %s", refusal)
+        return {**refusal.figures, PUSHED: 0, REASON: str(refusal)}
+    state = "Pushed" if published.new else "Already published:"
+    _progress.info("%s version %d: %s", state, published.version, published.path)
+    return {
+        **manifest.read(published.path)["metrics"],
+        PUSHED: 1,
+        PUSHED_VERSION: published.version,
+        PUSHED_DESTINATION: published.path,
+        PUBLISHED_ANEW: int(published.new),
+    }
+
+
+def _published(sources: Sources, destination: str, archive: str) -> publish.Published:
+    """Find the same models published already, which saves building them, or build and publish."""
+    found = publish.find(destination, manifest.digest_of(sources.digests()))
+    if found:
+        shutil.copytree(found.path, archive, dirs_exist_ok=True)
+        return found
+    bundle.build(sources, archive)
+    return publish.publish(archive, destination)

@@ -1,0 +1,60 @@
+"""Draw real queries from the ratings' eval split. Runs in the executor's process."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from components.index_pusher.gates import Refusal
+from modules import features
+
+QUERY_COLUMNS = features.QUERY_FEATURES + tuple(
+    row for row in features.CANDIDATE_FEATURES if row.name == features.MOVIE_TITLE
+)
+_TENSORFLOW = {
+    features.Dtype.BYTES: tf.string,
+    features.Dtype.INT: tf.int64,
+    features.Dtype.FLOAT: tf.float32,
+}
+
+
+def read_queries(split_dir: str, size: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Draw ratings uniformly, without replacement, in the order of the files.
+
+    Args:
+      split_dir: folder of one split: TFRecord files of tf.train.Examples, gzipped where named `.gz`.
+      size: how many; fewer where the split holds fewer.
+      seed: of the draw.
+    Returns:
+      `[q]` arrays by name: the query features and the rated title; strings as bytes objects.
+    Raises:
+      Refusal: the split holds no rating.
+    """
+    records = _sample(split_dir, size, seed)
+    if not records:
+        raise Refusal(f"no rating to take queries from in {split_dir}")
+    spec = {
+        row.name: tf.io.FixedLenFeature([], _TENSORFLOW[row.dtype], default_value=row.default)
+        for row in QUERY_COLUMNS
+    }
+    parsed = tf.io.parse_example(tf.constant(records), spec)
+    return {name: column.numpy() for name, column in parsed.items()}
+
+
+def _sample(split_dir: str, size: int, seed: int) -> list[bytes]:
+    """Keep the records with the smallest random keys: one pass, memory for `size` of them."""
+    rng = np.random.default_rng(seed)
+    kept: list[tuple[float, int, bytes]] = []
+    position = 0
+    for path in sorted(tf.io.gfile.glob(os.path.join(split_dir, "*"))):
+        compression = "GZIP" if path.endswith(".gz") else ""
+        for batch in tf.data.TFRecordDataset(path, compression).batch(8_192).as_numpy_iterator():
+            keys = rng.random(len(batch))
+            bound = kept[-1][0] if len(kept) == size else 1.0
+            drawn = np.flatnonzero(keys < bound)
+            kept.extend((keys[offset], position + int(offset), batch[offset]) for offset in drawn)
+            position += len(batch)
+            kept = sorted(kept)[:size]
+    return [record for _, _, record in sorted(kept, key=lambda entry: entry[1])]

@@ -1,0 +1,189 @@
+"""The composite SavedModel: one call from a user's id to titles, scores and predicted ratings.
+
+Built in the executor's process; its graph runs wherever the bundle is served. Loading it needs
+`import scann`, which registers the index's operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from components.index_pusher import signatures
+from components.index_pusher.index import Index
+from components.index_pusher.signatures import Candidates
+from modules import features
+
+K = "k"
+SERVED_BY = "served_by"
+NUM_RETURNED = "num_returned"
+BY_MODEL = "model"
+BY_POPULARITY = "popularity"
+# Stands after the last title of a row that has fewer than the others. Finite, so that it survives JSON.
+PADDING_SCORE = float(np.finfo(np.float32).min)
+
+_REQUEST = [
+    tf.TensorSpec([None], tf.string, features.USER_ID),
+    tf.TensorSpec([None], tf.int64, features.TIMESTAMP),
+    tf.TensorSpec([None], tf.string, features.USER_GENDER),
+    tf.TensorSpec([None], tf.int64, features.USER_AGE),
+    tf.TensorSpec([None], tf.string, features.USER_OCCUPATION),
+    tf.TensorSpec([], tf.int32, K),
+]
+
+
+class Recommender(tf.Module):
+    """Query tower, index, hard exclusion of seen titles, popularity for strangers, ranking model.
+
+    The index is asked for k and as many more as the batch's heaviest viewer has seen, so k titles remain
+    after the exclusion wherever the catalogue holds that many unseen ones.
+    """
+
+    def __init__(self, retrieval: Any, ranking: Any, index: Index, candidates: Candidates) -> None:
+        """Compose loaded models.
+
+        Args:
+          retrieval: SavedModel with the signatures `query` and `seen`.
+          ranking: SavedModel with the signature `rate`; may be the same object.
+          index: over `candidates.embeddings`.
+          candidates: the retrieval model's catalogue.
+        """
+        super().__init__(name="recommender")
+        # Held as attributes, so that the tables their signatures read are saved with them.
+        self._retrieval = retrieval
+        self._ranking = ranking
+        self._index = index
+        order = np.argsort(-candidates.popularity, kind="stable").astype(np.int32)
+        self._titles = _fixed(candidates.titles.astype(object), tf.string)
+        self._ids = _fixed(candidates.ids.astype(object), tf.string)
+        self._popularity = _fixed(candidates.popularity.astype(np.float32), tf.float32)
+        self._by_popularity = _fixed(order, tf.int32)
+        self._count = len(candidates)
+
+    @tf.function(input_signature=_REQUEST)
+    def recommend(
+        self,
+        user_id: tf.Tensor,
+        timestamp: tf.Tensor,
+        user_gender: tf.Tensor,
+        user_age: tf.Tensor,
+        user_occupation: tf.Tensor,
+        k: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """Recommend unseen titles.
+
+        Args:
+          user_id: `[b]` string, as are the next four, the query features of modules/features.py.
+          timestamp: `[b]` int64, seconds.
+          user_gender: `[b]` string, `unknown` where not told.
+          user_age: `[b]` int64, -1 where not told.
+          user_occupation: `[b]` string, `unknown` where not told.
+          k: scalar int32, at least 1.
+        Returns:
+          `movie_title`, `movie_id`, `score`, `predicted_rating`: `[b, min(k, catalogue)]`, best first;
+          `served_by` `[b]`: `model` (score: inner product) or `popularity` (score: ratings in train);
+          `num_returned` `[b]`: columns that hold a title. Those after them hold empty strings,
+          PADDING_SCORE and a rating of 0.
+        """
+        # Tied to k itself, or another operation may fail on it first, in words nobody understands.
+        with tf.control_dependencies([tf.debugging.assert_positive(k, "k must be at least 1")]):
+            k = tf.minimum(k, self._count)
+        query = {
+            features.USER_ID: user_id,
+            features.TIMESTAMP: timestamp,
+            features.USER_GENDER: user_gender,
+            features.USER_AGE: user_age,
+            features.USER_OCCUPATION: user_occupation,
+        }
+        seen, known = self._seen(user_id)
+        positions, scores = self._ranked(query, seen, known, k)
+        positions, scores, returned = best_unseen(positions, scores, seen, k)
+        real = tf.sequence_mask(returned, k)
+        titles = tf.where(real, tf.gather(self._titles, positions), "")
+        answer = {
+            features.MOVIE_TITLE: titles,
+            features.MOVIE_ID: tf.where(real, tf.gather(self._ids, positions), ""),
+            features.SCORE: tf.where(real, scores, PADDING_SCORE),
+            features.PREDICTED_RATING: tf.where(real, self._ratings(query, titles), 0.0),
+            SERVED_BY: tf.where(known, BY_MODEL, BY_POPULARITY),
+            NUM_RETURNED: returned,
+        }
+        # ScaNN's operations tell no shapes; a server's clients are told these.
+        ranks = {SERVED_BY: 1, NUM_RETURNED: 1}
+        return {name: tf.ensure_shape(tensor, [None] * ranks.get(name, 2)) for name, tensor in answer.items()}
+
+    def _seen(self, user_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """`[b, w]` int32 positions, -1 for none, nothing for strangers; `[b]` bool."""
+        outputs = signatures.call(
+            self._retrieval.signatures[features.SEEN_SIGNATURE], {features.USER_ID: user_ids}
+        )
+        known = tf.cast(outputs[features.USER_KNOWN], tf.bool)
+        return tf.where(known[:, None], tf.cast(outputs[features.SEEN], tf.int32), -1), known
+
+    def _ranked(
+        self, query: Mapping[str, tf.Tensor], seen: tf.Tensor, known: tf.Tensor, k: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """`[b, f]` positions and scores, best first, of k candidates and enough to exclude from."""
+        heaviest = tf.reduce_max(tf.reduce_sum(tf.cast(seen >= 0, tf.int32), axis=1))
+        # The maximum of an empty batch is the least integer, hence the lower bound.
+        fetch = tf.clip_by_value(k + tf.maximum(heaviest, 0), 1, self._count)
+        embeddings = signatures.call(self._retrieval.signatures[features.QUERY_SIGNATURE], query)
+        positions, scores = self._index.search(embeddings[features.QUERY_EMBEDDING], fetch)
+        popular = self._by_popularity[:fetch]
+        return (
+            tf.where(known[:, None], positions, popular[None]),
+            tf.where(known[:, None], scores, tf.gather(self._popularity, popular)[None]),
+        )
+
+    def _ratings(self, query: Mapping[str, tf.Tensor], titles: tf.Tensor) -> tf.Tensor:
+        """`[b, k]` predicted ratings of `[b, k]` titles."""
+        shape = tf.shape(titles)
+        pairs = {name: tf.repeat(column, shape[1]) for name, column in query.items()}
+        pairs[features.MOVIE_TITLE] = tf.reshape(titles, [-1])
+        outputs = signatures.call(self._ranking.signatures[features.RATING_SIGNATURE], pairs)
+        return tf.reshape(tf.cast(outputs[features.PREDICTED_RATING], tf.float32), shape)
+
+
+def _fixed(values: np.ndarray, dtype: tf.DType) -> tf.Variable:
+    """A variable rather than a constant: a large catalogue must not swell the graph's own file."""
+    return tf.Variable(tf.constant(values, dtype), trainable=False)
+
+
+def best_unseen(
+    positions: tf.Tensor, scores: tf.Tensor, seen: tf.Tensor, k: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Drop what was seen and keep the first k of the rest, in the order given.
+
+    Args:
+      positions: `[b, f]` int32, distinct in a row.
+      scores: `[b, f]`.
+      seen: `[b, w]` int32, any order, -1 for none.
+      k: scalar int32, at most f.
+    Returns:
+      `[b, k]` positions and scores, and `[b]` int32, how many of a row's are real; the rest is arbitrary.
+
+    >>> best_unseen([[4, 2, 0]], [[3.0, 2.0, 1.0]], [[2, -1]], 2)[0].numpy().tolist()
+    [[4, 0]]
+    """
+    positions, scores = tf.convert_to_tensor(positions), tf.convert_to_tensor(scores)
+    # Binary search in the sorted row: comparing all pairs would need b*f*w of memory.
+    ordered = tf.sort(tf.pad(seen, [[0, 0], [0, 1]], constant_values=-1), axis=1)
+    slots = tf.minimum(tf.searchsorted(ordered, positions), tf.shape(ordered)[1] - 1)
+    unseen = tf.not_equal(tf.gather(ordered, slots, batch_dims=1), positions)
+    # Of equal elements top_k takes the earlier first, so the order given is kept.
+    order = tf.math.top_k(tf.cast(unseen, tf.int32), k).indices
+    returned = tf.minimum(tf.reduce_sum(tf.cast(unseen, tf.int32), axis=1), k)
+    return tf.gather(positions, order, batch_dims=1), tf.gather(scores, order, batch_dims=1), returned
+
+
+def save(recommender: Recommender, path: str) -> None:
+    """Write the composite with the raw-tensor signature `serving_default`."""
+    tf.saved_model.save(
+        recommender,
+        path,
+        signatures={features.SERVING_SIGNATURE: recommender.recommend},
+        options=tf.saved_model.SaveOptions(namespace_whitelist=["Scann"]),
+    )

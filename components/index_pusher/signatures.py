@@ -1,0 +1,148 @@
+"""Load the Trainers' SavedModels and call the signatures that modules/features.py names.
+
+Called by the builder of the bundle, inside the executor's process, eagerly and in the composite's graph.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from components.index_pusher.gates import Refusal
+from modules import features
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidates:
+    """The catalogue as the retrieval model sees it; row i of every array is one candidate.
+
+    Attributes:
+      titles: `[n]` bytes, unique.
+      ids: `[n]` bytes.
+      popularity: `[n]` int64, rows of the train split.
+      embeddings: `[n, d]` float32, finite.
+    """
+
+    titles: np.ndarray
+    ids: np.ndarray
+    popularity: np.ndarray
+    embeddings: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.titles)
+
+
+def load(model_dir: str, name: str, needed: tuple[str, ...]) -> Any:
+    """Load a SavedModel and require signatures of it.
+
+    Args:
+      model_dir: a Trainer's artifact, which holds `features.SERVING_DIR`.
+      name: which model, for the message: `retrieval`, `ranking`.
+      needed: names of signatures.
+    Raises:
+      Refusal: there is no SavedModel, or it lacks one of them.
+    """
+    path = serving_path(model_dir)
+    if not tf.saved_model.contains_saved_model(path):
+        raise Refusal(f"the {name} model holds no SavedModel at {path}")
+    loaded = tf.saved_model.load(path)
+    missing = [signature for signature in needed if signature not in loaded.signatures]
+    if missing:
+        raise Refusal(
+            f"the {name} model lacks the signature {' and '.join(missing)}; it has "
+            f"{', '.join(sorted(loaded.signatures))}"
+        )
+    return loaded
+
+
+def serving_path(model_dir: str) -> str:
+    """Folder of the SavedModel inside a Trainer's model artifact.
+
+    >>> serving_path("models/7")
+    'models/7/Format-Serving'
+    """
+    return os.path.join(model_dir, features.SERVING_DIR)
+
+
+def call(function: Any, tensors: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Call a signature with the features it asks for, in the integer widths it asks for.
+
+    Args:
+      function: a loaded signature.
+      tensors: features by name; those the signature does not take are left out.
+    Raises:
+      ValueError: the signature takes a feature that is not among the tensors.
+    """
+    wanted = function.structured_input_signature[1]
+    missing = sorted(set(wanted) - set(tensors))
+    if missing:
+        raise ValueError(
+            f"The signature takes {', '.join(missing)}, which no query carries; queries carry "
+            f"{', '.join(sorted(tensors))}. Export the model with features.py's names."
+        )
+    return function(**{name: _as(tensors[name], spec.dtype) for name, spec in wanted.items()})
+
+
+def _as(tensor: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    return tensor if tensor.dtype == dtype else tf.cast(tensor, dtype)
+
+
+def read_candidates(retrieval: Any) -> Candidates:
+    """Ask the retrieval model for its catalogue, and refuse one that cannot be served.
+
+    Raises:
+      Refusal: no candidate, arrays of different lengths, a title twice, or a value that is not finite.
+    """
+    outputs = retrieval.signatures[features.CANDIDATES_SIGNATURE]()
+    titles = outputs[features.MOVIE_TITLE].numpy()
+    candidates = Candidates(
+        titles=titles,
+        ids=outputs[features.MOVIE_ID].numpy(),
+        popularity=outputs[features.CANDIDATE_POPULARITY].numpy().astype(np.int64),
+        embeddings=outputs[features.CANDIDATE_EMBEDDING].numpy().astype(np.float32),
+    )
+    if titles.ndim != 1 or not len(titles):
+        raise Refusal(
+            f"the retrieval model's catalogue must be a list of titles; its shape is {titles.shape}"
+        )
+    lengths = {len(candidates.ids), len(candidates.popularity), len(candidates.embeddings), len(titles)}
+    if len(lengths) > 1 or candidates.embeddings.ndim != 2:
+        raise Refusal(f"the retrieval model's catalogue has columns of different lengths: {sorted(lengths)}")
+    unique, counts = np.unique(titles.astype(object), return_counts=True)
+    if len(unique) < len(titles):
+        twice = unique[np.argmax(counts)].decode("utf-8", "replace")
+        raise Refusal(f"the retrieval model's catalogue holds a title {counts.max()} times: {twice}")
+    broken = int((~np.isfinite(candidates.embeddings).all(axis=1)).sum())
+    if broken:
+        raise Refusal(f"{broken} of {len(titles)} candidate embeddings hold NaN or infinity")
+    return candidates
+
+
+def embed(retrieval: Any, queries: Mapping[str, np.ndarray], batch: int = 512) -> np.ndarray:
+    """Embed queries with the retrieval model.
+
+    Args:
+      retrieval: a loaded model with the `query` signature.
+      queries: `[q]` arrays by feature name.
+      batch: queries per call.
+    Returns:
+      `[q, d]` float32.
+    Raises:
+      Refusal: a value is not finite.
+    """
+    function = retrieval.signatures[features.QUERY_SIGNATURE]
+    size = len(queries[features.USER_ID])
+    parts = []
+    for start in range(0, size, batch):
+        chunk = {name: tf.constant(column[start : start + batch]) for name, column in queries.items()}
+        parts.append(call(function, chunk)[features.QUERY_EMBEDDING].numpy())
+    embeddings = np.concatenate(parts).astype(np.float32)
+    broken = int((~np.isfinite(embeddings).all(axis=1)).sum())
+    if broken:
+        raise Refusal(f"{broken} of {size} query embeddings hold NaN or infinity")
+    return embeddings
