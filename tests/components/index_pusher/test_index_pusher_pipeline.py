@@ -1,0 +1,167 @@
+"""IndexPusher in a pipeline: real artifacts, metadata and cache, behind an Evaluator's kind of blessing."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import pytest
+from tfx import types
+from tfx.dsl.components.common.importer import Importer
+from tfx.orchestration import metadata, pipeline
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.types import standard_artifacts
+
+from components.index_pusher.component import IndexPusher
+from components.index_pusher.config import IndexConfig
+from components.index_pusher.executor import Executor
+from modules import features
+
+MODEL, BLESSING = standard_artifacts.Model, standard_artifacts.ModelBlessing
+
+
+class Pushing:
+    """A pipeline that imports planted models, blessings and examples, and pushes."""
+
+    def __init__(self, planted, root: pathlib.Path) -> None:
+        self.planted = planted
+        self.root = root
+        self.connection = metadata.sqlite_metadata_connection_config(str(root / "metadata.sqlite"))
+
+    def run(self, ranking_blessed: int = 1) -> dict:
+        """Run it; the newest pushed artifact's custom properties, and the state of the step."""
+        sources = self.planted.sources
+        imported = {
+            "retrieval_model": self._import("retrieval_model", sources.retrieval_dir, MODEL),
+            "ranking_model": self._import("ranking_model", sources.ranking_dir, MODEL),
+            "retrieval_blessing": self._bless("retrieval", 1, sources.retrieval_dir),
+            "ranking_blessing": self._bless("ranking", ranking_blessed, sources.ranking_dir),
+            "examples": self._import(
+                "examples",
+                str(pathlib.Path(sources.queries_dir).parent),
+                standard_artifacts.Examples,
+                properties={"split_names": json.dumps([features.EVAL_SPLIT])},
+            ),
+        }
+        pusher = IndexPusher(
+            **{name: node.outputs["result"] for name, node in imported.items()},
+            push_destination=str(self.root / "destination"),
+            source_digest="0",
+        )
+        LocalDagRunner().run(
+            pipeline.Pipeline(
+                "pushing",
+                str(self.root),
+                self.connection,
+                components=[*imported.values(), pusher],
+                enable_cache=True,
+            )
+        )
+        return self._newest()
+
+    def _import(self, name: str, uri: str, kind: type, **extra) -> Importer:
+        return Importer(source_uri=uri, artifact_type=kind, **extra).with_id(f"Importer.{name}")
+
+    def _bless(self, name: str, blessed: int, model: str) -> Importer:
+        folder = self.root / f"{name}_blessing_{blessed}"
+        folder.mkdir(exist_ok=True)
+        properties = {"blessed": blessed, "current_model": model}
+        return self._import(f"{name}_blessing", str(folder), BLESSING, custom_properties=properties)
+
+    def _newest(self) -> dict:
+        with metadata.Metadata(self.connection) as handle:
+            artifact = max(handle.store.get_artifacts_by_type("PushedModel"), key=lambda found: found.id)
+            context = handle.store.get_context_by_type_and_name("node", "pushing.IndexPusher")
+            execution = max(handle.store.get_executions_by_context(context.id), key=lambda found: found.id)
+        recorded = {
+            key: getattr(value, value.WhichOneof("value"))
+            for key, value in artifact.custom_properties.items()
+        }
+        return {
+            **recorded,
+            "state": type(execution).State.Name(execution.last_known_state),
+            "uri": artifact.uri,
+        }
+
+
+def test_it_pushes_is_served_from_the_cache_and_records_a_refusal(planted, tmp_path: pathlib.Path) -> None:
+    pushing = Pushing(planted, tmp_path)
+    first = pushing.run()
+    assert first["state"] == "COMPLETE"
+    assert (first["pushed"], first["pushed_version"], first["published_anew"]) == (1, 1, 1)
+    assert first["pushed_destination"] == str(tmp_path / "destination" / "bundles" / "1")
+    assert first["index_recall"] == 1.0 and isinstance(first["index_latency_ms"], float)
+    assert (pathlib.Path(first["uri"]) / "recommend" / "saved_model.pb").is_file()
+
+    assert pushing.run()["state"] == "CACHED"
+
+    refused = pushing.run(ranking_blessed=0)
+    assert (refused["state"], refused["pushed"]) == ("COMPLETE", 0)
+    assert refused["reason"].startswith("the ranking model was not blessed")
+    assert [path.name for path in (tmp_path / "destination" / "bundles").iterdir()] == ["1"]
+
+
+def artifact(kind: type, uri: str, **properties: int) -> types.Artifact:
+    made = kind()
+    made.uri = uri
+    for name, value in properties.items():
+        made.set_int_custom_property(name, value)
+    return made
+
+
+@pytest.mark.parametrize(
+    "blessings",
+    [[], [artifact(BLESSING, "blessing")]],
+    ids=["no artifact", "an Evaluator without thresholds"],
+)
+def test_an_absent_blessing_is_refused(planted, tmp_path: pathlib.Path, blessings: list) -> None:
+    examples = artifact(standard_artifacts.Examples, str(pathlib.Path(planted.sources.queries_dir).parent))
+    examples.split_names = json.dumps([features.EVAL_SPLIT])
+    pushed = artifact(standard_artifacts.PushedModel, str(tmp_path / "pushed"))
+    Executor().Do(
+        {
+            "retrieval_model": [artifact(MODEL, planted.sources.retrieval_dir)],
+            "ranking_model": [artifact(MODEL, planted.sources.ranking_dir)],
+            "retrieval_blessing": blessings,
+            "ranking_blessing": [artifact(BLESSING, "blessing", blessed=1)],
+            "examples": [examples],
+        },
+        {"pushed_model": [pushed]},
+        {
+            "push_destination": str(tmp_path / "destination"),
+            "index_config": IndexConfig().model_dump_json(),
+            "source_digest": "",
+        },
+    )
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert pushed.get_string_custom_property("reason").startswith("the retrieval model carries no blessing")
+    assert not (tmp_path / "destination").exists()
+
+
+class TestWiring:
+    def channels(self) -> dict:
+        return {
+            "retrieval_model": types.Channel(type=MODEL),
+            "retrieval_blessing": types.Channel(type=BLESSING),
+            "ranking_model": types.Channel(type=MODEL),
+            "ranking_blessing": types.Channel(type=BLESSING),
+            "examples": types.Channel(type=standard_artifacts.Examples),
+        }
+
+    @pytest.mark.parametrize("destination", ["", "gs://bucket/pushed"])
+    def test_a_destination_without_rename_is_refused(self, destination: str) -> None:
+        with pytest.raises(ValueError, match="push_destination must be a folder of a POSIX file system"):
+            IndexPusher(**self.channels(), push_destination=destination)
+
+    def test_one_blessing_for_two_models_is_refused(self) -> None:
+        channels = self.channels()
+        channels["ranking_blessing"] = channels["retrieval_blessing"]
+        with pytest.raises(ValueError, match="Each model needs the blessing of its own Evaluator"):
+            IndexPusher(**channels, push_destination="pushed")
+
+    def test_a_multitask_model_is_both(self) -> None:
+        channels = self.channels()
+        channels["ranking_model"] = channels["retrieval_model"]
+        channels["ranking_blessing"] = channels["retrieval_blessing"]
+        node = IndexPusher(**channels, push_destination="pushed", index_config=IndexConfig(min_recall=0.9))
+        assert json.loads(node.exec_properties["index_config"])["min_recall"] == 0.9

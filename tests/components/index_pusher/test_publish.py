@@ -1,0 +1,244 @@
+"""Whole or not at all: publishers killed at every step, two at once, and a reader that never looks away."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from components.index_pusher import manifest, publish
+
+
+def make_bundle(folder: pathlib.Path, content: str) -> str:
+    for name in (
+        "recommend/saved_model.pb",
+        "recommend/variables/data",
+        "ranking/saved_model.pb",
+        "tflite/r.tflite",
+    ):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{name} {content}" * 1_000)
+    manifest.write(str(folder), {"model": content}, {"index_recall": 1.0})
+    return str(folder)
+
+
+def assert_whole(destination: pathlib.Path) -> int:
+    """What a reader sees: `current` and every serving link lead to a bundle that is as its manifest says."""
+    current = (destination / "current").resolve()
+    manifest.verify(str(current))
+    for link in (destination / "serving").glob("*/*"):
+        if link.name.isdecimal():
+            assert not os.path.isabs(os.readlink(link))
+            assert (link / "saved_model.pb").is_file()
+            manifest.verify(str(link.resolve().parent))
+    return int(current.name)
+
+
+def test_the_layout_is_tf_serving_s_with_a_pointer(tmp_path: pathlib.Path) -> None:
+    bundle = make_bundle(tmp_path / "bundle", "a")
+    destination = tmp_path / "destination"
+    published = publish.publish(bundle, str(destination))
+    assert published == publish.Published(1, str(destination / "bundles" / "1"), new=True)
+    assert os.readlink(destination / "current") == "bundles/1"
+    assert os.readlink(destination / "serving" / "ranking" / "1") == "../../bundles/1/ranking"
+    assert sorted(path.name for path in (destination / "serving").iterdir()) == ["ranking", "recommend"]
+    assert (destination / "current" / "tflite" / "r.tflite").read_text().startswith("tflite/r.tflite a")
+    moved = destination.rename(tmp_path / "moved")
+    assert assert_whole(moved) == 1, "links are relative, so a destination can be moved or mounted"
+
+
+def test_the_manifest_lists_every_file_with_size_and_digest(tmp_path: pathlib.Path) -> None:
+    content = manifest.verify(make_bundle(tmp_path, "a"))
+    assert sorted(content["files"]) == [
+        "ranking/saved_model.pb", "recommend/saved_model.pb", "recommend/variables/data", "tflite/r.tflite",
+    ]  # fmt: skip
+    assert content["files"]["tflite/r.tflite"]["bytes"] == 16_000 + 1_000
+    assert content["libraries"]["tensorflow"].startswith("2.16")
+    assert content["metrics"] == {"index_recall": 1.0}
+
+
+def test_the_same_identity_is_published_once(tmp_path: pathlib.Path) -> None:
+    destination = str(tmp_path / "destination")
+    for content, version, new in (
+        ("a", 1, True),
+        ("a", 1, False),
+        ("b", 2, True),
+        ("b", 2, False),
+        ("a", 3, True),
+    ):
+        published = publish.publish(make_bundle(tmp_path / content, content), destination)
+        assert (published.version, published.new) == (version, new)
+    assert assert_whole(tmp_path / "destination") == 3
+    identity = manifest.read(str(tmp_path / "a"))["identity"]
+    assert publish.find(destination, identity) == publish.Published(3, f"{destination}/bundles/3", new=False)
+    assert publish.find(destination, "another") is None
+
+
+def test_a_digest_depends_on_content_and_names_alone(tmp_path: pathlib.Path) -> None:
+    first, second, third = (
+        make_bundle(tmp_path / name, text) for name, text in (("x", "a"), ("y", "a"), ("z", "b"))
+    )
+    os.utime(tmp_path / "y" / "recommend" / "saved_model.pb", (5, 5))
+    assert manifest.content_digest(first) == manifest.content_digest(second) != manifest.content_digest(third)
+    (tmp_path / "y" / "tflite" / "r.tflite").rename(tmp_path / "y" / "tflite" / "s.tflite")
+    assert manifest.content_digest(first) != manifest.content_digest(second)
+
+
+def test_a_damaged_bundle_is_not_published_and_a_damaged_version_is_replaced(tmp_path: pathlib.Path) -> None:
+    bundle, destination = make_bundle(tmp_path / "bundle", "a"), tmp_path / "destination"
+    publish.publish(bundle, str(destination))
+    (destination / "bundles" / "1" / "recommend" / "saved_model.pb").write_text("damaged")
+    assert publish.publish(bundle, str(destination)).version == 2
+    (tmp_path / "bundle" / "tflite" / "r.tflite").unlink()
+    with pytest.raises(ValueError, match=r"tflite/r\.tflite is missing"):
+        publish.publish(bundle, str(destination))
+    (tmp_path / "bundle" / "tflite" / "r.tflite").write_text("changed")
+    with pytest.raises(ValueError, match=r"tflite/r\.tflite is changed"):
+        publish.publish(bundle, str(destination))
+    assert publish.newest_version(str(destination)) == 2
+
+
+def test_a_version_is_never_given_twice(tmp_path: pathlib.Path) -> None:
+    destination = tmp_path / "destination"
+    publish.publish(make_bundle(tmp_path / "a", "a"), str(destination))
+    publish.publish(make_bundle(tmp_path / "b", "b"), str(destination))
+    (destination / "bundles" / "2").rename(
+        tmp_path / "gone"
+    )  # somebody deletes it; servers may have loaded it
+    assert publish.publish(make_bundle(tmp_path / "c", "c"), str(destination)).version == 3
+
+
+ROOT = pathlib.Path(__file__).parents[3]
+KILLED = """
+import os, shutil, signal, sys
+from components.index_pusher import publish
+
+bundle, destination, module, name, when, nth = sys.argv[1:]
+owner = {"os": os, "shutil": shutil}[module]
+original, calls = getattr(owner, name), [0]
+
+def deadly(*args, **kwargs):
+    calls[0] += 1
+    due = calls[0] == int(nth)
+    if due and when == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    result = original(*args, **kwargs)
+    if due:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+
+setattr(owner, name, deadly)
+publish.publish(bundle, destination)
+"""
+STEPS = [
+    ("shutil", "copytree", "before", 1),
+    ("shutil", "copystat", "before", 1),
+    ("shutil", "copytree", "after", 1),
+    ("os", "fsync", "after", 2),
+    ("os", "rename", "before", 1),
+    ("os", "rename", "after", 1),
+    ("os", "symlink", "before", 1),
+    ("os", "symlink", "after", 1),
+    ("os", "replace", "after", 1),
+    ("os", "symlink", "after", 3),
+    ("os", "replace", "before", 3),
+    ("os", "replace", "after", 3),
+]
+
+
+def run(code: str, *arguments: str) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=ROOT)
+
+
+@pytest.mark.parametrize("module, name, when, nth", STEPS, ids=lambda value: str(value))
+def test_killed_at_any_step_it_leaves_a_whole_version_and_the_next_run_completes(
+    tmp_path: pathlib.Path, module: str, name: str, when: str, nth: int
+) -> None:
+    destination = tmp_path / "destination"
+    publish.publish(make_bundle(tmp_path / "a", "a"), str(destination))
+    second = make_bundle(tmp_path / "b", "b")
+    process = run(KILLED, second, str(destination), module, name, when, str(nth))
+    assert process.wait(60) == -signal.SIGKILL, "the step must be one that happens"
+    pointer_moved = (name, when, nth) == ("replace", "after", 3)
+    assert assert_whole(destination) == (2 if pointer_moved else 1)
+
+    # Whoever publishes next, the same models or others, clears up and ends with everything linked.
+    third = publish.publish(make_bundle(tmp_path / "c", "c"), str(destination))
+    assert assert_whole(destination) == third.version
+    versions = sorted(path.name for path in (destination / "bundles").iterdir())
+    assert versions == [str(version) for version in range(1, third.version + 1)], "no staging folder is left"
+    for model in ("ranking", "recommend"):
+        assert sorted(path.name for path in (destination / "serving" / model).iterdir()) == versions
+
+
+def test_the_same_models_published_after_a_kill_are_repaired_not_repeated(tmp_path: pathlib.Path) -> None:
+    destination = tmp_path / "destination"
+    bundle = make_bundle(tmp_path / "a", "a")
+    assert run(KILLED, bundle, str(destination), "os", "rename", "after", "1").wait(60) == -signal.SIGKILL
+    assert not (destination / "current").exists()
+    identity = manifest.read(bundle)["identity"]
+    assert publish.find(str(destination), identity) == publish.Published(
+        1, f"{destination}/bundles/1", new=False
+    )
+    assert assert_whole(destination) == 1
+
+
+PUBLISHER = """
+import sys
+from components.index_pusher import publish
+for bundle in sys.argv[2:]:
+    publish.publish(bundle, sys.argv[1])
+"""
+
+
+def test_two_publishers_at_once_and_a_reader_that_polls(tmp_path: pathlib.Path) -> None:
+    destination = tmp_path / "destination"
+    publish.publish(make_bundle(tmp_path / "first", "first"), str(destination))
+    seen, failures, done = [], [], threading.Event()
+
+    def poll() -> None:
+        try:
+            while not done.is_set():
+                seen.append(assert_whole(destination))
+        except (OSError, ValueError, AssertionError) as error:
+            failures.append(error)
+
+    reader = threading.Thread(target=poll)
+    reader.start()
+    bundles = [[make_bundle(tmp_path / f"{who}{turn}", f"{who}{turn}") for turn in range(10)] for who in "xy"]
+    publishers = [run(PUBLISHER, str(destination), *each) for each in bundles]
+    try:
+        assert [publisher.wait(120) for publisher in publishers] == [0, 0]
+    finally:
+        done.set()
+        reader.join()
+    assert not failures
+    assert seen == sorted(seen) and len(set(seen)) > 2, "the reader saw versions come, and none go back"
+    published = [manifest.read(str(destination / "bundles" / str(version))) for version in range(1, 22)]
+    assert len({content["identity"] for content in published}) == 21
+    assert assert_whole(destination) == 21
+
+
+def test_two_publishers_of_the_same_models_make_one_version(tmp_path: pathlib.Path) -> None:
+    bundle, destination = make_bundle(tmp_path / "a", "a"), tmp_path / "destination"
+    publishers = [run(PUBLISHER, str(destination), bundle) for _ in range(2)]
+    assert [publisher.wait(60) for publisher in publishers] == [0, 0]
+    assert os.listdir(destination / "bundles") == ["1"]
+
+
+def test_a_manifest_that_cannot_be_read_says_so(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ValueError, match=r"must hold a readable manifest\.json"):
+        manifest.read(str(tmp_path))
+    (tmp_path / "manifest.json").write_text('{"format": 1')
+    with pytest.raises(ValueError, match=r"must hold a readable manifest\.json"):
+        manifest.read(str(tmp_path))
+    (tmp_path / "manifest.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(ValueError, match="must have format 1"):
+        manifest.read(str(tmp_path))

@@ -1,0 +1,119 @@
+"""The push as a whole, without TFX: what it refuses, and that a refusal is an answer with its reason."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+
+from components.index_pusher import manifest
+from components.index_pusher.bundle import Sources
+from components.index_pusher.config import IndexConfig
+from components.index_pusher.gates import Blessing
+from components.index_pusher.push import Blessings, push
+from tests import planted_models
+
+
+class Refused:
+    """Pushes that must come to nothing."""
+
+    def __init__(self, root: pathlib.Path) -> None:
+        self.root = root
+        self.archive = root / "archive"
+
+    def push(self, sources: Sources, blessings: Blessings | None = None) -> dict:
+        both = blessings or Blessings(Blessing(1, sources.retrieval_dir), Blessing(1, sources.ranking_dir))
+        figures = push(sources, both, str(self.root / "destination"), str(self.archive))
+        assert figures["pushed"] == 0 and "pushed_version" not in figures
+        assert not (self.root / "destination" / "current").exists()
+        assert list(self.archive.iterdir()) == [], "nothing half-built may be taken for an output"
+        return figures
+
+
+@pytest.fixture
+def refused(tmp_path: pathlib.Path) -> Refused:
+    return Refused(tmp_path)
+
+
+def test_blessed_models_are_pushed_with_their_figures(pushed) -> None:
+    figures = pushed.figures
+    assert (figures["pushed"], figures["pushed_version"], figures["published_anew"]) == (1, 1, 1)
+    assert figures["pushed_destination"] == str(pushed.destination / "bundles" / "1")
+    assert figures["index_recall"] >= 0.99 and figures["recommend_recall"] >= 0.99
+    assert figures["num_candidates"] == 300
+    assert 0 <= figures["tflite_max_difference"] <= 1e-5
+    assert figures["index_latency_ms"] > 0 and figures["brute_force_latency_ms"] > 0
+    content = manifest.verify(figures["pushed_destination"])
+    assert content["sources"] == pushed.planted.sources.digests()
+
+
+def test_the_same_models_pushed_again_publish_nothing_anew(pushed, tmp_path: pathlib.Path) -> None:
+    planted = pushed.planted
+    again = push(planted.sources, planted.blessings, str(pushed.destination), str(tmp_path / "archive"))
+    assert (again["pushed"], again["pushed_version"], again["published_anew"]) == (1, 1, 0)
+    assert again["index_recall"] == pushed.figures["index_recall"]
+    assert manifest.verify(str(tmp_path / "archive")) == manifest.read(pushed.figures["pushed_destination"])
+
+
+def test_one_multitask_model_serves_as_both(planted, tmp_path: pathlib.Path) -> None:
+    both = planted_models.write_model(
+        planted.world, tmp_path / "model", planted_models.RETRIEVAL + planted_models.RANKING
+    )
+    sources = dataclasses.replace(planted.sources, retrieval_dir=both, ranking_dir=both)
+    blessing = Blessing(1, both)
+    figures = push(sources, Blessings(blessing, blessing), str(tmp_path / "d"), str(tmp_path / "archive"))
+    assert figures["pushed"] == 1 and figures["recommend_recall"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "retrieval, ranking, words",
+    [
+        (Blessing(0), Blessing(1), "the retrieval model was not blessed"),
+        (Blessing(1), Blessing(0), "the ranking model was not blessed"),
+        (Blessing(None), Blessing(1), "the retrieval model carries no blessing"),
+        (Blessing(1), Blessing(None), "the ranking model carries no blessing"),
+        (Blessing(1), Blessing(1, "models/other"), "the ranking model's blessing is about another model"),
+    ],
+)
+def test_a_model_without_its_own_blessing_is_refused(
+    planted, refused: Refused, retrieval: Blessing, ranking: Blessing, words: str
+) -> None:
+    assert words in refused.push(planted.sources, Blessings(retrieval, ranking))["reason"]
+
+
+def test_an_index_below_the_threshold_is_refused_with_the_recall(planted, refused: Refused) -> None:
+    config = IndexConfig(recall_k=10, num_leaves=10, num_leaves_to_search=2, num_reordering_candidates=300)
+    figures = refused.push(dataclasses.replace(planted.sources, config=config))
+    assert "of the exact top 10, under the threshold of 0.99" in figures["reason"]
+    assert 0.2 < figures["index_recall"] < 0.99
+    assert figures["tflite_max_difference"] <= 1e-5, "what had been measured before is told as well"
+
+
+def test_embeddings_of_nan_are_refused(planted, refused: Refused, tmp_path: pathlib.Path) -> None:
+    embeddings = planted.world.embeddings.copy()
+    embeddings[0] = np.nan
+    world = dataclasses.replace(planted.world, embeddings=embeddings)
+    model = planted_models.write_model(world, tmp_path / "model", planted_models.RETRIEVAL)
+    figures = refused.push(dataclasses.replace(planted.sources, retrieval_dir=model))
+    assert figures["reason"] == "1 of 300 candidate embeddings hold NaN or infinity"
+
+
+def test_a_tflite_file_that_differs_is_refused(planted, refused: Refused, tmp_path: pathlib.Path) -> None:
+    model = planted_models.write_model(planted.world, tmp_path / "model", planted_models.RANKING, 1e-4)
+    figures = refused.push(dataclasses.replace(planted.sources, ranking_dir=model))
+    assert "the TFLite file differs from its SavedModel" in figures["reason"]
+
+
+def test_other_code_or_another_index_is_another_identity(planted) -> None:
+    sources = planted.sources
+    same = dataclasses.replace(sources, retrieval_dir=sources.retrieval_dir + "/")
+    assert same.digests() == sources.digests(), "where a model lies does not matter"
+    others = [
+        dataclasses.replace(sources, source_digest="1"),
+        dataclasses.replace(sources, config=IndexConfig(num_leaves=5)),
+        dataclasses.replace(sources, ranking_dir=sources.retrieval_dir),
+    ]
+    identities = {manifest.digest_of(each.digests()) for each in [sources, *others]}
+    assert len(identities) == 4

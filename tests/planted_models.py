@@ -1,0 +1,223 @@
+"""Models with a planted answer, honouring modules/features.py's signatures: no trainer is needed to test
+what comes after one.
+
+Users and candidates have known vectors, so what exact search finds is a matter of NumPy. The vocabularies
+are files, as Transform's are, since files are what a composite of SavedModels could lose.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+
+from modules import features
+
+NUM_CANDIDATES = 300
+DIM = 8
+# Ratings in train by user; the last but one has seen more than half, the last all but three.
+SEEN_COUNTS = [3 * user for user in range(38)] + [170, NUM_CANDIDATES - 3]
+QUERY_SPEC = {
+    features.USER_ID: tf.TensorSpec([None], tf.string, features.USER_ID),
+    features.TIMESTAMP: tf.TensorSpec([None], tf.int64, features.TIMESTAMP),
+    features.USER_GENDER: tf.TensorSpec([None], tf.string, features.USER_GENDER),
+    features.USER_AGE: tf.TensorSpec([None], tf.int64, features.USER_AGE),
+    features.USER_OCCUPATION: tf.TensorSpec([None], tf.string, features.USER_OCCUPATION),
+}
+
+
+@dataclasses.dataclass
+class World:
+    """The planted truth.
+
+    Attributes:
+      titles, ids: `[n]` text; popularity: `[n]`; embeddings: `[n, d]`.
+      users: `[u]` text; user_vectors: `[u, d]`; seen: positions per user.
+    """
+
+    titles: list[str]
+    ids: list[str]
+    popularity: np.ndarray
+    embeddings: np.ndarray
+    users: list[str]
+    user_vectors: np.ndarray
+    seen: list[np.ndarray]
+
+
+def make_world(num_candidates: int = NUM_CANDIDATES, seed: int = 0) -> World:
+    """Draw a world. Titles hold accents, commas and quotes, as real ones do."""
+    rng = np.random.default_rng(seed)
+    titles = [f'Léon, or "Film" {row} (1994)' for row in range(num_candidates)]
+    return World(
+        titles=titles,
+        ids=[str(1000 + row) for row in range(num_candidates)],
+        popularity=rng.permutation(num_candidates),
+        embeddings=rng.normal(size=(num_candidates, DIM)).astype(np.float32),
+        users=[str(user + 1) for user in range(len(SEEN_COUNTS))],
+        user_vectors=rng.normal(size=(len(SEEN_COUNTS), DIM)).astype(np.float32),
+        seen=[
+            rng.choice(num_candidates, min(count, num_candidates - 1), replace=False) for count in SEEN_COUNTS
+        ],
+    )
+
+
+class _Planted(tf.Module):
+    """All signatures over one world; each model saves those that it should have."""
+
+    def __init__(self, world: World, vocabulary: str, rating_shift: float = 0.0) -> None:
+        super().__init__()
+        self._users = tf.lookup.StaticHashTable(
+            tf.lookup.TextFileInitializer(
+                vocabulary,
+                tf.string,
+                tf.lookup.TextFileIndex.WHOLE_LINE,
+                tf.int64,
+                tf.lookup.TextFileIndex.LINE_NUMBER,
+            ),
+            len(world.users),
+        )
+        self._rating_users = _table(world.users)
+        self._rating_titles = _table(world.titles)
+        stranger = np.zeros((1, world.user_vectors.shape[1]), np.float32)
+        self._vectors = tf.Variable(np.concatenate([world.user_vectors, stranger]))
+        width = max(len(row) for row in world.seen)
+        padded = [np.pad(row, (0, width - len(row)), constant_values=-1) for row in world.seen]
+        self._seen = tf.Variable(np.array([*padded, np.full(width, -1)], np.int32))
+        self._world = world
+        rng = np.random.default_rng(1)
+        self._user_bias = tf.constant(rng.normal(size=len(world.users) + 1).astype(np.float32))
+        self._title_bias = tf.constant(rng.normal(size=len(world.titles) + 1).astype(np.float32))
+        self._shift = rating_shift
+
+    @tf.function(input_signature=list(QUERY_SPEC.values()))
+    def query(self, user_id, timestamp, user_gender, user_age, user_occupation):
+        del timestamp, user_gender, user_age, user_occupation
+        return {features.QUERY_EMBEDDING: tf.gather(self._vectors, self._users.lookup(user_id))}
+
+    @tf.function(input_signature=[])
+    def candidates(self):
+        return {
+            features.MOVIE_TITLE: tf.constant(self._world.titles),
+            features.MOVIE_ID: tf.constant(self._world.ids),
+            features.CANDIDATE_POPULARITY: tf.constant(self._world.popularity, tf.int64),
+            features.CANDIDATE_EMBEDDING: tf.constant(self._world.embeddings),
+        }
+
+    @tf.function(input_signature=[QUERY_SPEC[features.USER_ID]])
+    def seen(self, user_id):
+        row = self._users.lookup(user_id)
+        return {
+            features.SEEN: tf.gather(self._seen, row),
+            features.USER_KNOWN: row < len(self._world.users),
+        }
+
+    def _rate(self, user_id, timestamp, user_gender, user_age, user_occupation, movie_title):
+        rating = (
+            3.0
+            + tf.gather(self._user_bias, self._rating_users.lookup(user_id))
+            + tf.gather(self._title_bias, self._rating_titles.lookup(movie_title))
+            + 0.01 * tf.cast(user_age, tf.float32)
+            + 1e-10 * tf.cast(timestamp, tf.float32)
+            + tf.where(tf.equal(user_gender, "F"), 0.1, 0.0)
+            + tf.where(tf.equal(user_occupation, "artist"), 0.2, 0.0)
+        )
+        return {features.PREDICTED_RATING: rating + self._shift}
+
+    def rate(self, integers: tf.DType = tf.int64):
+        """The rating signature; TFLite's may take narrower integers than the SavedModel's."""
+        spec = [
+            tf.TensorSpec(entry.shape, integers if entry.dtype == tf.int64 else entry.dtype, entry.name)
+            for entry in QUERY_SPEC.values()
+        ]
+        title = tf.TensorSpec([None], tf.string, features.MOVIE_TITLE)
+        return tf.function(self._rate, input_signature=[*spec, title])
+
+
+def _table(words: list[str]) -> tf.lookup.StaticHashTable:
+    words = list(dict.fromkeys(words))
+    rows = tf.range(len(words), dtype=tf.int64)
+    return tf.lookup.StaticHashTable(
+        tf.lookup.KeyValueTensorInitializer(tf.constant(words), rows), len(words)
+    )
+
+
+RETRIEVAL = (features.QUERY_SIGNATURE, features.CANDIDATES_SIGNATURE, features.SEEN_SIGNATURE)
+RANKING = (features.RATING_SIGNATURE,)
+
+
+def write_model(
+    world: World, model_dir: pathlib.Path, signatures: tuple[str, ...], tflite_shift: float = 0.0
+) -> str:
+    """Write a model artifact as a Trainer would.
+
+    Args:
+      world: the planted truth.
+      model_dir: where.
+      signatures: RETRIEVAL, RANKING or both.
+      tflite_shift: added to the ratings of the TFLite twin; 0 for an honest one.
+    Returns:
+      model_dir as text.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        vocabulary = pathlib.Path(scratch, "users.txt")
+        vocabulary.write_text("".join(f"{user}\n" for user in world.users), encoding="utf-8")
+        model = _Planted(world, str(vocabulary))
+        functions = {
+            features.QUERY_SIGNATURE: model.query,
+            features.CANDIDATES_SIGNATURE: model.candidates,
+            features.SEEN_SIGNATURE: model.seen,
+            features.RATING_SIGNATURE: model.rate(),
+        }
+        tf.saved_model.save(
+            model,
+            str(model_dir / features.SERVING_DIR),
+            signatures={name: functions[name] for name in signatures},
+        )
+        if features.RATING_SIGNATURE in signatures:
+            twin = _Planted(world, str(vocabulary), tflite_shift)
+            folder = model_dir / features.TFLITE_DIR
+            folder.mkdir(parents=True)
+            (folder / features.RANKING_TFLITE).write_bytes(_to_tflite(twin, scratch))
+    return str(model_dir)
+
+
+def _to_tflite(twin: _Planted, scratch: str) -> bytes:
+    """Convert with int32 integers, builtin operations only."""
+    path = str(pathlib.Path(scratch, "twin"))
+    tf.saved_model.save(twin, path, signatures={features.RATING_SIGNATURE: twin.rate(tf.int32)})
+    converter = tf.lite.TFLiteConverter.from_saved_model(path, signature_keys=[features.RATING_SIGNATURE])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    return converter.convert()
+
+
+def write_queries(world: World, split_dir: pathlib.Path, per_user: int = 5) -> str:
+    """Write an eval split as the ExampleGen would: gzipped TFRecords of ratings."""
+    split_dir.mkdir(parents=True)
+    rng = np.random.default_rng(2)
+    with tf.io.TFRecordWriter(str(split_dir / "data_tfrecord-00000-of-00001.gz"), "GZIP") as writer:
+        for user in world.users:
+            for row in rng.choice(len(world.titles), per_user):
+                writer.write(rating(user, world.titles[row], 880_000_000 + int(row)).SerializeToString())
+    return str(split_dir)
+
+
+def rating(user: str, title: str, timestamp: int) -> tf.train.Example:
+    """One row as the ExampleGen writes it."""
+    values = {
+        features.USER_ID: user,
+        features.TIMESTAMP: timestamp,
+        features.USER_GENDER: "F" if int(user) % 2 else "M",
+        features.USER_AGE: 20 + int(user),
+        features.USER_OCCUPATION: "artist",
+        features.MOVIE_TITLE: title,
+    }
+    example = tf.train.Example()
+    for name, value in values.items():
+        if isinstance(value, str):
+            example.features.feature[name].bytes_list.value.append(value.encode())
+        else:
+            example.features.feature[name].int64_list.value.append(value)
+    return example
