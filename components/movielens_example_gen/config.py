@@ -1,0 +1,77 @@
+"""What a person may choose about the data; travels to the executor as JSON in an execution property."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import pydantic
+
+from components.movielens_example_gen import releases
+
+HASH: Final = "hash"
+TIME: Final = "time"
+GIVEN: Final = "given"
+
+
+class SplitConfig(pydantic.BaseModel):
+    """How rows are divided into train and eval."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    # hash: each row by a seeded hash of itself, stable when rows are appended;
+    # time: everything from one moment on is eval; given: the input has train/ and eval/ folders.
+    method: Literal["hash", "time", "given"] = HASH
+    # Share of the rows that go to eval, above 0 and below 1; not used by `given`.
+    eval_share: float = pydantic.Field(default=0.2, gt=0, lt=1)
+    # Seed of the hash, 0 or more; also decides the order in which rows are written.
+    seed: int = pydantic.Field(default=42, ge=0, lt=2**63)
+
+
+class DataConfig(pydantic.BaseModel):
+    """Which data, how it is split, how much damage is borne.
+
+    >>> DataConfig(release="ml-1m").split.method
+    'hash'
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    # A name in releases.RELEASES; `custom` for CSV or Parquet files of one's own.
+    release: str = "ml-100k"
+    split: SplitConfig = SplitConfig()
+    # Greatest bearable share of bad rows, 0 to 1; of the ratings, of the movies and of the users alike.
+    max_bad_share: float = pydantic.Field(default=0.001, ge=0, le=1)
+
+    @pydantic.field_validator("release")
+    @classmethod
+    def _known_release(cls, name: str) -> str:
+        if name not in releases.RELEASES:
+            raise ValueError(f"release must be one of {', '.join(releases.RELEASES)}; received {name!r}")
+        return name
+
+    @property
+    def spec(self) -> releases.Release:
+        """The release's row in the table."""
+        return releases.RELEASES[self.release]
+
+    def input_files(self) -> dict[str, tuple[str, ...]]:
+        """Name every file that is read, below the input folder, by its part in the input.
+
+        Returns:
+          Relative names; several names in one part mean any one of them.
+
+        >>> DataConfig(split=SplitConfig(method="given")).input_files()["ratings_eval"]
+        ('eval/u.data',)
+        """
+        spec = self.spec
+        if self.split.method == GIVEN:
+            parts = {
+                f"ratings_{split}": tuple(f"{split}/{name}" for name in spec.ratings.names)
+                for split in ("train", "eval")
+            }
+        else:
+            parts = {"ratings": spec.ratings.names}
+        parts["movies"] = spec.movies.names
+        if spec.users:
+            parts["users"] = spec.users.names
+        return parts
