@@ -1,0 +1,85 @@
+"""A text file in byte ranges that know their first line's number: pure, called in workers.
+
+A file is cut every so many bytes. A range owns the lines that start in it, so ranges can be read in
+parallel; a line's number needs the line breaks before it, which a first pass counts per range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import BinaryIO, NamedTuple
+
+_BUFFER = 1 << 20
+
+
+class Range(NamedTuple):
+    """Bytes `start` to `end` (exclusive) of one file."""
+
+    path: str
+    start: int
+    end: int
+
+
+def cut(path: str, size: int, chunk_bytes: int) -> list[Range]:
+    """Cut a file of `size` bytes.
+
+    >>> cut("u.data", 5, 2)
+    [Range(path='u.data', start=0, end=2), Range(path='u.data', start=2, end=4), \
+Range(path='u.data', start=4, end=5)]
+    """
+    return [Range(path, start, min(start + chunk_bytes, size)) for start in range(0, size, chunk_bytes)]
+
+
+def count_breaks(handle: BinaryIO, part: Range) -> int:
+    """Count the line breaks that a later range needs to know of: those up to one byte before its start."""
+    position, last = max(part.start - 1, 0), part.end - 1
+    handle.seek(position)
+    breaks = 0
+    while position < last:
+        block = handle.read(min(_BUFFER, last - position))
+        if not block:
+            break
+        breaks += block.count(b"\n")
+        position += len(block)
+    return breaks
+
+
+def first_line(part: Range, breaks: Mapping[Range, int]) -> int:
+    """Number (from 1) of the first line that a range owns.
+
+    Args:
+      breaks: `count_breaks` of every earlier range of the file.
+    """
+    if not part.start:
+        return 1
+    return 2 + sum(count for other, count in breaks.items() if other.path == part.path and other < part)
+
+
+def read_lines(handle: BinaryIO, part: Range) -> list[bytes]:
+    """Read the lines that a range owns, without their line breaks (LF or CR LF)."""
+    start = max(part.start - 1, 0)
+    handle.seek(start)
+    block = _read_exactly(handle, part.end - start)
+    if part.start:
+        # The byte before the range decides whether a line starts right at its start.
+        first_break = block.find(b"\n")
+        if first_break < 0 or first_break == len(block) - 1:
+            return []
+        block = block[first_break + 1 :]
+    if not block.endswith(b"\n"):
+        block += handle.readline()
+    lines = block.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    return [line.removesuffix(b"\r") for line in lines]
+
+
+def _read_exactly(handle: BinaryIO, size: int) -> bytes:
+    blocks = []
+    while size > 0:
+        block = handle.read(size)
+        if not block:
+            break
+        blocks.append(block)
+        size -= len(block)
+    return b"".join(blocks)
