@@ -1,0 +1,81 @@
+"""The component under TFX's local runner: the driver's fingerprint, the cache, a refused run."""
+
+import pathlib
+import shutil
+
+import pytest
+
+from components.movielens_example_gen.config import DataConfig, SplitConfig
+from components.movielens_example_gen.errors import DataError
+
+HALF = SplitConfig(eval_share=0.5)
+
+
+@pytest.fixture
+def run_pipeline(tmp_path):
+    """Run a pipeline of this component alone; returns how many executions wrote Examples so far."""
+    from tfx.orchestration import metadata, pipeline
+    from tfx.orchestration.local import local_dag_runner
+
+    from components.movielens_example_gen.component import MovieLensExampleGen
+
+    def run(base: pathlib.Path, config: DataConfig, digest: str = "a") -> int:
+        node = MovieLensExampleGen(input_base=str(base), data_config=config, source_digest=digest)
+        local_dag_runner.LocalDagRunner().run(
+            pipeline.Pipeline(
+                pipeline_name="data",
+                pipeline_root=str(tmp_path / "root"),
+                components=[node],
+                enable_cache=True,
+                metadata_connection_config=metadata.sqlite_metadata_connection_config(str(tmp_path / "db")),
+            )
+        )
+        return len(list((tmp_path / "root" / "MovieLensExampleGen" / "examples").iterdir()))
+
+    return run
+
+
+def test_runs_again_only_when_data_configuration_or_code_changed(run_pipeline, write_ml_100k, tmp_path):
+    base, config = write_ml_100k(), DataConfig(split=HALF)
+    assert run_pipeline(base, config) == 1
+    assert run_pipeline(base, config) == 1
+    (base / "notes.txt").write_text("A file that the release does not have.")
+    assert run_pipeline(base, config) == 1
+    with open(base / "u.data", "ab") as ratings:
+        ratings.write(b"1\t1\t5\t890000000\n")
+    assert run_pipeline(base, config) == 2
+    with open(base / "u.item", "ab") as movies:
+        movies.write(b"99|New (1999)|01-Jan-1999||u|" + b"|".join([b"0"] * 19) + b"\n")
+    assert run_pipeline(base, config) == 3
+    assert run_pipeline(base, DataConfig(split=SplitConfig(eval_share=0.4))) == 4
+    assert run_pipeline(base, config, digest="b") == 5
+    assert run_pipeline(base, config, digest="b") == 5
+    for key, split in (("examples", "train"), ("examples", "eval"), ("catalogue", "catalogue")):
+        [folder] = (tmp_path / "root" / "MovieLensExampleGen" / key).glob("5")
+        assert list((folder / f"Split-{split}").iterdir())
+
+
+def test_a_refused_run_leaves_its_quarantine_and_is_tried_again(run_pipeline, write_ml_100k, tmp_path):
+    base = write_ml_100k(extra=b"bad\n")
+    with pytest.raises(DataError, match="u.data, line 28: expected 4 columns, found 1: 'bad'"):
+        run_pipeline(base, DataConfig(split=HALF))
+    root = tmp_path / "root" / "MovieLensExampleGen"
+    [kept] = (root / "quarantine").iterdir()
+    assert kept.name.endswith("_refused") and (kept / "ratings-00000.jsonl").is_file()
+    assert not list((root / "examples").iterdir())
+    shutil.copy(base / "u.data", base / "u.data.orig")
+    (base / "u.data").write_bytes((base / "u.data").read_bytes().removesuffix(b"bad\n"))
+    assert run_pipeline(base, DataConfig(split=HALF)) == 1
+
+
+def test_the_artifacts_say_what_downstream_components_ask(write_ml_100k, run_executor):
+    from tfx.components.util import examples_utils
+    from tfx.proto import example_gen_pb2
+    from tfx.types import artifact_utils
+
+    artifacts = run_executor(write_ml_100k(), DataConfig(split=HALF)).artifacts
+    assert artifact_utils.decode_split_names(artifacts["examples"].split_names) == ["train", "eval"]
+    assert artifact_utils.decode_split_names(artifacts["catalogue"].split_names) == ["catalogue"]
+    for key in ("examples", "catalogue"):
+        assert examples_utils.get_payload_format(artifacts[key]) == example_gen_pb2.FORMAT_TF_EXAMPLE
+        assert examples_utils.get_file_format(artifacts[key]) == "tfrecords_gzip"
