@@ -1,0 +1,44 @@
+# Every command sets up what it needs first, and is quick about it when nothing changed: see bootstrap/.
+PYTHON ?= python3
+
+# `make` adds a line of its own to a recipe that fails. $(error) keeps the line that says what to do the last one:
+# the set-up's progress goes to the terminal, its error is caught here.
+set_up = $(eval problem := $$(shell $(PYTHON) -m bootstrap 3>&1 1>&2 2>&3))$(if \
+	$(filter-out 0,$(.SHELLSTATUS)),$(error $(problem)))
+
+.PHONY: help setup run test lock clean
+
+help:
+	@echo "make run     run the pipeline on MovieLens 100K and show what it recommends"
+	@echo "make test    check style, types and imports, then run the tests"
+	@echo "make setup   only do the set-up that both begin with"
+	@echo "make lock    work the requirements*.in into the requirements*.lock"
+	@echo "make clean   remove what the set-up and the checks made"
+
+setup:
+	$(set_up)@:
+
+run: setup
+	@.venv/bin/python local_runner.py
+
+test: setup
+	@.venv/bin/ruff check --quiet
+	@.venv/bin/ruff format --quiet --check
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo
+	@.venv/bin/pytest
+
+# uv reads no configuration here, so that nobody's own index gets into the lock files. A version changes when its .in
+# file asks for it; delete a lock file to have the newest of everything.
+compile = .tools/bin/uv pip compile --quiet --no-config --generate-hashes --python-version 3.10 \
+	--python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock"
+
+lock: setup
+	@$(compile) requirements-tools.in --output-file requirements-tools.lock
+	@$(compile) requirements-build.in --output-file requirements-build.lock
+	@$(compile) requirements.in --output-file requirements.lock --build-constraints requirements-build.lock
+	@$(compile) requirements-dev.in --output-file requirements-dev.lock
+
+clean:
+	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,81 @@
+"""The lock files, the bootstrap's syntax, and what setup.py packs."""
+
+import ast
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+PACKAGES = ("pipeline", "components", "modules", "runners")
+LOCKS = sorted(path.name for path in ROOT.glob("requirements*.lock"))
+
+
+def _blocks(lock: str) -> dict[str, str]:
+    """Return the text of each locked package by `name==version`."""
+    parts = re.split(r"^(?=[A-Za-z0-9])", (ROOT / lock).read_text(), flags=re.MULTILINE)[1:]
+    return {part.split()[0]: part for part in parts}
+
+
+def test_every_set_of_requirements_is_locked() -> None:
+    assert sorted(path.with_suffix(".lock").name for path in ROOT.glob("requirements*.in")) == LOCKS
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_locked_package_has_hashes(lock: str) -> None:
+    blocks = _blocks(lock)
+    assert blocks
+    for name, block in blocks.items():
+        assert re.fullmatch(r"[a-z0-9-]+(\[[a-z,-]+\])?==\S+", name), name
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", block), name
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_names_no_index_and_no_folder(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    assert not re.search(
+        r"://|^\s*-(-index|-extra-index|-find-links|-trusted|i |f )|#.* /", text, re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_what_is_pinned_is_what_is_locked(lock: str) -> None:
+    wanted = (ROOT / lock).with_suffix(".in").read_text()
+    pins = re.findall(r"^([\w-]+)(?:\[\w+\])?==([\w.]+)", wanted, re.MULTILINE)
+    assert pins
+    locked = {name.split("[")[0].split("==")[0] + "==" + name.split("==")[1] for name in _blocks(lock)}
+    assert {f"{name}=={version}" for name, version in pins} <= locked
+
+
+def test_development_agrees_with_run_time() -> None:
+    run_time = dict(name.split("==") for name in _blocks("requirements.lock"))
+    for name in _blocks("requirements-dev.lock"):
+        package, version = name.split("==")
+        assert run_time.get(package, version) == version
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "bootstrap").glob("*.py")), ids=lambda path: path.name)
+def test_python_36_can_read_the_bootstrap(path: pathlib.Path) -> None:
+    ast.parse(path.read_text(), feature_version=(3, 6))
+
+
+def test_setup_py_packs_the_sources_and_the_schemas(tmp_path: pathlib.Path) -> None:
+    shutil.copy(ROOT / "setup.py", tmp_path)
+    wanted = set()
+    for package in PACKAGES:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=ignored)
+        paths = [*(tmp_path / package).rglob("*.py"), *(tmp_path / package).rglob("*.pbtxt")]
+        wanted |= {str(path.relative_to(tmp_path)) for path in paths}
+    command = [sys.executable, "setup.py", "--quiet", "sdist"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    (archive,) = (tmp_path / "dist").iterdir()
+    with tarfile.open(archive) as packed:
+        names = {name.partition("/")[2] for name in packed.getnames()}
+    assert any(name.endswith(".pbtxt") for name in wanted)
+    assert wanted <= names
+    assert not any(name.startswith(("tests", "bootstrap", "benchmarks")) for name in names)
