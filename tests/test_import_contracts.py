@@ -46,3 +46,10 @@ def test_every_package_is_under_contract() -> None:
     contracts = tomli.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert set(contracts["root_packages"]) == PIPELINE_CODE == packages - BESIDE
+
+
+def test_no_folder_hides_from_the_contracts() -> None:
+    """Import-linter passes over a folder without __init__.py in silence."""
+    for package in PIPELINE_CODE:
+        for path in (ROOT / package).rglob("*.py"):
+            assert path.with_name("__init__.py").exists(), path.parent

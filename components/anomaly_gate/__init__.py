@@ -1,0 +1,1 @@
+"""AnomalyGate: the step behind which all data agrees with its schema."""
