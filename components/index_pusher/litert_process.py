@@ -10,7 +10,6 @@ Usage: litert_process.py MODEL OUTPUT_NAME QUERIES.npz RESULT.npz
 import sys
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
 
 def run(model: str, output: str, columns: dict[str, np.ndarray]) -> np.ndarray:
@@ -25,6 +24,9 @@ def run(model: str, output: str, columns: dict[str, np.ndarray]) -> np.ndarray:
     Raises:
       ValueError: no such signature, an input that no query carries, or a value its dtype cannot hold.
     """
+    # Here, since tflite_check.py imports this file, to find it, in a process with TensorFlow.
+    from ai_edge_litert.interpreter import Interpreter
+
     interpreter = Interpreter(model_path=model)
     listed = interpreter.get_signature_list()
     names = [name for name, ends in listed.items() if output in ends["outputs"]]

@@ -12,15 +12,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.index_pusher import signatures
+from components.index_pusher import litert_process, signatures
 from components.index_pusher.gates import Refusal
 from modules import features
 
 # Largest difference of a predicted rating, in stars.
 TOLERANCE = 1e-5
 TIMEOUT_SECONDS = 300
-# Named by path, not imported: LiteRT has no business in a process with TensorFlow.
-_PROCESS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "litert_process.py")
 
 
 def check_tflite(ranking: Any, tflite_path: str, queries: Mapping[str, np.ndarray]) -> float:
@@ -94,7 +92,7 @@ def run_without_tensorflow(tflite_path: str, queries: Mapping[str, np.ndarray]) 
         asked, answered = os.path.join(folder, "queries.npz"), os.path.join(folder, "result.npz")
         # Fixed-width bytes: arrays of objects could only be stored as pickles.
         np.savez(asked, **{name: _fixed_width(column) for name, column in queries.items()})
-        command = [sys.executable, "-I", _PROCESS]
+        command = [sys.executable, "-I", litert_process.__file__]
         command += [tflite_path, features.PREDICTED_RATING, asked, answered]
         try:
             process = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
