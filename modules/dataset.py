@@ -17,7 +17,7 @@ _SHUFFLE_ROWS = 200_000
 
 
 def raw_feature_spec(rows: Sequence[features.RawFeature]) -> dict:
-    """Return the parsing spec of raw features, as Transform expects them: `[batch, 1]`, repeated ones sparse."""
+    """Return the parsing spec of raw features as Transform expects them: `[batch, 1]`, repeated ones sparse."""
     dtypes = {"bytes": tf.string, "int": tf.int64, "float": tf.float32}
     return {
         row.name: tf.io.VarLenFeature(dtypes[row.dtype.value])
@@ -105,8 +105,8 @@ class Interactions:
       positions: `[rows]` position of the title in the catalogue.
       mean_rating: of all rows.
       rating_range: lowest and highest rating of all rows.
-      user_features: transformed features of the query side that belong to the user, `[users + 1]` each, indexed
-        by user; 0 in the last row, which stands for unknown users.
+      user_features: transformed features of the query side that belong to the user, `[users + 1]`, indexed by
+        user; 0 in the last row, which stands for unknown users.
       num_users: users in the train split.
     """
 

@@ -104,7 +104,9 @@ class Encoding(enum.Enum):
     TERM_SET = "term_set"  # As VOCABULARY, shifted by one, `width` columns padded with 0.
     TOKEN_SET = "token_set"  # The words of a text, then as TERM_SET.
     BOUNDARIES = "boundaries"  # Buckets between fixed boundaries.
-    TIME_BUCKETS = "time_buckets"  # `width` buckets of equal length between the first and last second of train.
+    TIME_BUCKETS = (
+        "time_buckets"  # `width` buckets of equal length between the first and last second of train.
+    )
     NORMALIZED = "normalized"  # Standard score over the train split.
 
 
@@ -151,7 +153,9 @@ TRANSFORMED_FEATURES = (
     TransformedFeature(MOVIE_TITLE, MOVIE_TITLE, Side.CANDIDATE, Encoding.VOCABULARY),
     TransformedFeature(TITLE_TOKENS, MOVIE_TITLE, Side.CANDIDATE, Encoding.TOKEN_SET, width=16),
     TransformedFeature(MOVIE_GENRES, MOVIE_GENRES, Side.CANDIDATE, Encoding.TERM_SET, width=10),
-    TransformedFeature(MOVIE_YEAR, MOVIE_YEAR, Side.CANDIDATE, Encoding.BOUNDARIES, boundaries=YEAR_BOUNDARIES),
+    TransformedFeature(
+        MOVIE_YEAR, MOVIE_YEAR, Side.CANDIDATE, Encoding.BOUNDARIES, boundaries=YEAR_BOUNDARIES
+    ),
 )
 
 # Passed through Transform as it is: the key of the candidate, to find its row in the catalogue.
@@ -160,7 +164,7 @@ CANDIDATE_KEY = "candidate_key"
 # --- Signatures of the SavedModels that the Trainers write. ---------------------------------------
 # Every model: serialized tf.Examples in (key `examples`), the model's predictions out.
 SERVING_SIGNATURE = "serving_default"
-# Every model: serialized tf.Examples in, one column per gated metric out (see the names below).
+# Every model: serialized tf.Examples in; RANK and RANK_UNSEEN, or PREDICTED_RATING, or all three out.
 EVAL_SIGNATURE = "eval"
 # Retrieval, multitask: QUERY_FEATURES as raw tensors [batch] in, QUERY_EMBEDDING out.
 QUERY_SIGNATURE = "query"
@@ -187,17 +191,26 @@ PREDICTED_RATING = "predicted_rating"
 TOP_KS = (1, 5, 10, 50, 100)
 
 
-def hit_output(k: int, unseen: bool = False) -> str:
-    """Name of the eval column that is 1 where the rated title is among the k best, else 0.
+# Columns of the eval signature: the rated title's rank among all candidates, from 0, ties counted against
+# it; the same with the titles taken out that the user rated in train; PREDICTED_RATING.
+RANK = "rank"
+RANK_UNSEEN = "rank_unseen"
+
+RMSE = "rmse"
+MAE = "mae"
+
+
+def hit_metric(k: int, unseen: bool = False) -> str:
+    """Name the share of rows whose rated title is among the k best candidates.
 
     Args:
       k: depth, one of TOP_KS.
       unseen: titles that the user rated in train are taken out of the candidates first.
 
-    >>> hit_output(100), hit_output(10, unseen=True)
-    ('top_100_hit', 'top_10_hit_unseen')
+    >>> hit_metric(100), hit_metric(10, unseen=True)
+    ('top_100_categorical_accuracy', 'top_10_categorical_accuracy_unseen')
     """
-    return f"top_{k}_hit" + ("_unseen" if unseen else "")
+    return f"top_{k}_categorical_accuracy" + ("_unseen" if unseen else "")
 
 
 # --- Layout of a Trainer's model artifact. --------------------------------------------------------

@@ -41,13 +41,15 @@ class TrainingConfig(pydantic.BaseModel):
 
     @pydantic.model_validator(mode="after")
     def _features_are_of_their_side(self) -> TrainingConfig:
-        for field, side in (("query_features", features.Side.QUERY), ("candidate_features", features.Side.CANDIDATE)):
+        for field, side in (
+            ("query_features", features.Side.QUERY),
+            ("candidate_features", features.Side.CANDIDATE),
+        ):
             known = [feature.name for feature in features.TRANSFORMED_FEATURES if feature.side is side]
             unknown = sorted(set(getattr(self, field)) - set(known))
             if unknown or not getattr(self, field):
-                raise ValueError(
-                    f"{field} must name at least one of {', '.join(known)}; received {', '.join(unknown) or 'none'}"
-                )
+                received = ", ".join(unknown) or "none"
+                raise ValueError(f"{field} must name at least one of {', '.join(known)}; received {received}")
         return self
 
 
@@ -105,7 +107,8 @@ class ModelsConfig(pydantic.BaseModel):
 def tutorial() -> ModelsConfig:
     """Return what the three tutorials of TensorFlow Recommenders train.
 
-    References: tensorflow.org/recommenders/examples/{basic_retrieval, basic_ranking, multitask}, the joint model.
+    References: tensorflow.org/recommenders/examples/{basic_retrieval, basic_ranking, multitask}; of the last one
+    the joint model.
     """
     fit = {
         "query_features": _IDS[0],

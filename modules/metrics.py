@@ -60,26 +60,6 @@ def exclude(scores: tf.Tensor, seen: tf.Tensor) -> tf.Tensor:
     return tf.where(counts[:, :-1] > 0, -float("inf"), scores)
 
 
-def hits(scores: tf.Tensor, positions: tf.Tensor, seen: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Compute the gated columns of a retrieval model.
-
-    Args:
-      scores: `[batch, n]` float32.
-      positions: `[batch]` int, column of the rated title.
-      seen: `[batch, width]` int32, the titles that the user rated in train, padded with -1.
-    Returns:
-      For every k of features.TOP_KS, over all titles and over unseen ones: `[batch]` float32, 1 where the
-      title is among the k best, else 0; NaN where the scores are broken.
-    """
-    result = {}
-    for unseen in (False, True):
-        rank = ranks(exclude(scores, seen) if unseen else scores, positions)
-        for k in features.TOP_KS:
-            hit = tf.cast(rank < k, tf.float32)
-            result[features.hit_output(k, unseen)] = tf.where(tf.math.is_nan(rank), rank, hit)
-    return result
-
-
 @dataclasses.dataclass(frozen=True)
 class EvalSample:
     """Some rows of the eval split, to show while training how a model fares. They decide nothing.

@@ -18,8 +18,8 @@ from modules.training import TrainingData
 class MultitaskModel(RankingModel):
     """The ranking model, whose towers also serve retrieval.
 
-    With a factorisation machine as head the score of a pair is the machine's interaction and the candidate's own
-    terms; what depends on the query alone does not change an order.
+    With a factorisation machine as head the score of a pair is the machine's interaction and the candidate's
+    own terms; what depends on the query alone does not change an order.
 
     References: tensorflow.org/recommenders/examples/multitask.
     """
@@ -59,7 +59,10 @@ def run_fn(fn_args: Any) -> None:
         config,
         data,
         "multitask",
-        lambda model: {**sample.top_100(model.retrieval_query, model.candidate_tower), **sample.rmse(model.rate)},
+        lambda model: {
+            **sample.top_100(model.retrieval_query, model.candidate_tower),
+            **sample.rmse(model.rate),
+        },
     )
     served = serving.ServedModel(data)
     served.add_retrieval(model.retrieval_query, model.candidate_tower)

@@ -1,8 +1,8 @@
 """The rating model's twin for devices, in TensorFlow Lite's builtin operations only. Runs in the Trainers.
 
-Transform's graph cannot go there: its vocabularies are files, its time buckets divide 64-bit integers. So the
-twin looks users up in tables in memory, compares 32-bit moments with boundaries that were read off Transform's own
-graph, and finds a candidate's embedding in a table. The IndexPusher checks that both answer alike.
+Transform's graph cannot go there: its vocabularies are files, its time buckets divide 64-bit integers. So
+the twin looks users up in tables in memory, compares 32-bit moments with boundaries that were read off
+Transform's own graph, and finds a candidate's embedding in a table. The IndexPusher checks that both agree.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ _LAST_MOMENT = 2**31 - 1
 _SPAN = 2**26
 
 
-def step_boundaries(function: Callable[[np.ndarray], np.ndarray], steps: int, last: int = _LAST_MOMENT) -> np.ndarray:
+def step_boundaries(
+    function: Callable[[np.ndarray], np.ndarray], steps: int, last: int = _LAST_MOMENT
+) -> np.ndarray:
     """Find where a non-decreasing step function of an integer rises, by bisection.
 
     Args:
@@ -95,7 +97,8 @@ class _Lookup(tf.Module):
 def _vocabulary(feature: TransformedFeature, data: TrainingData) -> Callable[[tf.Tensor], tf.Tensor]:
     terms = data.transform.vocabulary_by_name(feature.name)
     table = tf.lookup.StaticHashTable(
-        tf.lookup.KeyValueTensorInitializer(tf.constant(terms), tf.range(len(terms), dtype=tf.int64)), len(terms)
+        tf.lookup.KeyValueTensorInitializer(tf.constant(terms), tf.range(len(terms), dtype=tf.int64)),
+        len(terms),
     )
     return _Lookup(table)
 
@@ -151,7 +154,8 @@ def export(
     module.vectors = tf.Variable(rating_candidate_table(data, candidate_tower), trainable=False)
     titles = data.catalogue.titles
     module.positions = tf.lookup.StaticHashTable(
-        tf.lookup.KeyValueTensorInitializer(tf.constant(titles), tf.range(len(titles), dtype=tf.int64)), len(titles)
+        tf.lookup.KeyValueTensorInitializer(tf.constant(titles), tf.range(len(titles), dtype=tf.int64)),
+        len(titles),
     )
     lowest, highest = data.interactions.rating_range
     dtypes = {features.Dtype.BYTES: tf.string, features.Dtype.INT: tf.int32}

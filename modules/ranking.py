@@ -39,7 +39,9 @@ class RankingModel(tfrs.Model):
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Return the loss of a batch of transformed ratings, a scalar."""
-        return self.task(labels=inputs[RATING], predictions=self.rate(inputs, training), compute_metrics=False)
+        return self.task(
+            labels=inputs[RATING], predictions=self.rate(inputs, training), compute_metrics=False
+        )
 
 
 def run_fn(fn_args: Any) -> None:

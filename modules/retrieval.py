@@ -28,7 +28,11 @@ class RetrievalModel(tfrs.Model):
         self.query_tower = Tower(config.query_features, data.sizes, dim, l2)
         self.candidate_tower = Tower(config.candidate_features, data.sizes, dim, l2)
         self.task = CandidateSoftmax(
-            config.softmax, data.catalogue, data.interactions, self.candidate_tower, data.sizes[features.MOVIE_TITLE]
+            config.softmax,
+            data.catalogue,
+            data.interactions,
+            self.candidate_tower,
+            data.sizes[features.MOVIE_TITLE],
         )
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:

@@ -57,7 +57,8 @@ class ServedModel(tf.Module):
         self.queries = Queries(data)
         catalogue = data.catalogue
         self._positions = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(catalogue.titles, np.arange(len(catalogue), dtype=np.int32)), -1
+            tf.lookup.KeyValueTensorInitializer(catalogue.titles, np.arange(len(catalogue), dtype=np.int32)),
+            -1,
         )
         self._example_spec = dataset.raw_feature_spec(features.RATING_ROW)
         self._signatures: dict[str, tf.types.experimental.GenericFunction] = {}
@@ -83,12 +84,14 @@ class ServedModel(tf.Module):
         positions, splits = data.interactions.seen()
         self._seen_positions = tf.Variable(positions, trainable=False, name="seen_positions")
         self._seen_splits = tf.Variable(splits, trainable=False, name="seen_splits")
-        self._signatures[features.QUERY_SIGNATURE] = tf.function(self._query, input_signature=[_raw_query_spec()])
+        self._signatures[features.QUERY_SIGNATURE] = tf.function(
+            self._query, input_signature=[_raw_query_spec()]
+        )
         self._signatures[features.CANDIDATES_SIGNATURE] = tf.function(self._candidates, input_signature=[])
         user_spec = tf.TensorSpec([None], tf.string, name=features.USER_ID)
         self._signatures[features.SEEN_SIGNATURE] = tf.function(self._seen, input_signature=[user_spec])
         self._predictions.append(self._recommend)
-        self._eval_columns.append(self._hits)
+        self._eval_columns.append(self._ranks)
 
     def _query(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return {features.QUERY_EMBEDDING: self.query_tower(self.queries(_as_columns(raw)))}
@@ -123,10 +126,15 @@ class ServedModel(tf.Module):
             features.SCORE: best,
         }
 
-    def _hits(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def _ranks(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         query = self.queries(raw)
         positions = self._positions.lookup(tf.squeeze(raw[features.MOVIE_TITLE], 1))
-        return metrics.hits(self._scores(query), positions, self._seen_of(query[features.USER_ID]))
+        scores = self._scores(query)
+        unseen = metrics.exclude(scores, self._seen_of(query[features.USER_ID]))
+        return {
+            features.RANK: metrics.ranks(scores, positions),
+            features.RANK_UNSEEN: metrics.ranks(unseen, positions),
+        }
 
     # --- rating -----------------------------------------------------------------------------------
 
@@ -195,7 +203,9 @@ def rating_candidate_table(data: TrainingData, candidate_tower: Tower) -> tf.Ten
 
 def _raw_query_spec() -> dict[str, tf.TensorSpec]:
     dtypes = {"bytes": tf.string, "int": tf.int64, "float": tf.float32}
-    return {f.name: tf.TensorSpec([None], dtypes[f.dtype.value], name=f.name) for f in features.QUERY_FEATURES}
+    return {
+        f.name: tf.TensorSpec([None], dtypes[f.dtype.value], name=f.name) for f in features.QUERY_FEATURES
+    }
 
 
 def _as_columns(raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -49,8 +49,8 @@ class Tower(tf.keras.Model):
     """Sum of the embeddings of some features, `[batch, embedding_dim]`.
 
     With `interactions`, a side of a factorisation machine, `[batch, embedding_dim + 1]`: the last column holds
-    the features' linear terms and the products among the features of this side, so that the whole machine is the
-    inner product of the two sides' embeddings plus both last columns.
+    the features' linear terms and the products among the features of this side, so that the whole machine is
+    the inner product of the two sides' embeddings plus both last columns.
 
     References: Rendle, Factorization Machines (ICDM 2010), equation 1 and lemma 3.1.
     """
@@ -70,7 +70,7 @@ class Tower(tf.keras.Model):
           names: of the transformed features that are read.
           sizes: number of values that each feature can take.
           embedding_dim: length of an embedding.
-          l2: weight of the loss that is the mean over the batch of the summed squares of all looked-up values.
+          l2: weight of a loss, the mean over the batch of the summed squares of all looked-up values.
           stddev: standard deviation of the initial values.
           interactions: whether to add the column described above.
         """
@@ -96,7 +96,9 @@ class Tower(tf.keras.Model):
         if not self._interactions:
             return total
         vector, linear = total[:, :-1], total[:, -1:]
-        products = tf.reduce_sum(tf.square(vector) - tf.reduce_sum(tf.square(parts[:, :, :-1]), 1), 1, keepdims=True)
+        products = tf.reduce_sum(
+            tf.square(vector) - tf.reduce_sum(tf.square(parts[:, :, :-1]), 1), 1, keepdims=True
+        )
         return tf.concat([vector, linear + 0.5 * products], axis=1)
 
 
@@ -107,8 +109,8 @@ class RatingHead(tf.keras.Model):
         """Declare the head.
 
         Args:
-          hidden_units: of the dense layers over both embeddings; None for a factorisation machine, whose towers
-            were built with `interactions`.
+          hidden_units: of the dense layers over both embeddings; None for a factorisation machine, whose
+            towers were built with `interactions`.
           mean_rating: of the train split, where a factorisation machine starts.
         """
         super().__init__()

@@ -114,5 +114,7 @@ def fit(
     model.compile(optimizer=optimizers[config.optimizer](config.learning_rate))
     batches = dataset.ratings(data.train_files, data.transform, config.batch_size, shuffle_seed=config.seed)
     callback = _Progress(name, config.epochs, lambda: measure(model))
-    model.fit(batches, epochs=config.epochs, verbose=0, callbacks=[callback, tf.keras.callbacks.TerminateOnNaN()])
+    model.fit(
+        batches, epochs=config.epochs, verbose=0, callbacks=[callback, tf.keras.callbacks.TerminateOnNaN()]
+    )
     return model

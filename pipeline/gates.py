@@ -23,8 +23,8 @@ class Gate(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
-    # Column of the model's eval signature: a share of hits, or the predicted rating, whose RMSE is gated.
-    output: str
+    # Name of the metric: one of evaluation.RETRIEVAL_METRICS or evaluation.RATING_METRICS.
+    metric: str
     # Worst bearable value over all rows.
     bound: float
     # By how much the metric may be worse than this model's latest blessed one, 0 or more.
@@ -44,13 +44,18 @@ class GatesConfig(pydantic.BaseModel):
 
 def _top_100(bound: float, unseen_bound: float, slices: tuple[SliceGate, ...] = ()) -> tuple[Gate, ...]:
     return (
-        Gate(output=features.hit_output(100), bound=bound, max_worsening=0.01),
-        Gate(output=features.hit_output(100, unseen=True), bound=unseen_bound, max_worsening=0.01, slices=slices),
+        Gate(metric=features.hit_metric(100), bound=bound, max_worsening=0.01),
+        Gate(
+            metric=features.hit_metric(100, unseen=True),
+            bound=unseen_bound,
+            max_worsening=0.01,
+            slices=slices,
+        ),
     )
 
 
 def _rmse(bound: float, slices: tuple[SliceGate, ...] = ()) -> Gate:
-    return Gate(output=features.PREDICTED_RATING, bound=bound, max_worsening=0.01, slices=slices)
+    return Gate(metric=features.RMSE, bound=bound, max_worsening=0.01, slices=slices)
 
 
 def default() -> GatesConfig:

@@ -67,6 +67,8 @@ def create_pipeline(
             analyze=[features.TRAIN_SPLIT], transform=[features.TRAIN_SPLIT, features.EVAL_SPLIT]
         ),
         custom_config={"source_digest": source_digest("modules.preprocessing")},
+        # They would double its time, and what comes in was checked above.
+        disable_statistics=True,
     )
     transform.add_upstream_node(anomaly_gate)
 
@@ -116,7 +118,15 @@ def create_pipeline(
     return pipeline.Pipeline(
         pipeline_name=config.name,
         pipeline_root=pipeline_root,
-        components=[example_gen, *ratings_checks, *catalogue_checks, anomaly_gate, transform, *nodes, index_pusher],
+        components=[
+            example_gen,
+            *ratings_checks,
+            *catalogue_checks,
+            anomaly_gate,
+            transform,
+            *nodes,
+            index_pusher,
+        ],
         enable_cache=True,
         metadata_connection_config=metadata_connection_config,
         beam_pipeline_args=beam_pipeline_args,
