@@ -1,0 +1,219 @@
+"""Run the pipeline on this machine.
+
+    python local_runner.py [flags] [-- Beam options]
+
+Flags, configuration, data, run, summary, recommendations: in this order, and nothing heavy is imported before
+it is needed. `--help` lists the flags.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from components.movielens_example_gen import releases
+from components.movielens_example_gen.errors import DataError
+from pipeline import config as configuration
+from runners import failure, redirect, terminal, workspace
+
+if TYPE_CHECKING:
+    from runners.summary import Summary
+
+_ROOT = pathlib.Path(__file__).resolve().parent
+_RUNNERS = ("local", "beam")
+_DEFAULT_ROOT = "runs"
+_PUSHED = "pushed"
+_SHOWN_USER = "42"
+
+_FAILED, _MISTAKE, _STOPPED = 1, 2, 130
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run; return the process's exit code."""
+    started = time.monotonic()
+    options = parse(arguments)
+    try:
+        config = configure(options)
+    except ValueError as error:
+        print(f"local_runner.py: {error}", file=sys.stderr)
+        return _MISTAKE
+    try:
+        with workspace.claimed(options.pipeline_root):
+            return _run(options, config, started)
+    except (DataError, workspace.BusyError) as error:
+        print(f"local_runner.py: {error}", file=sys.stderr)
+        return _FAILED
+    except KeyboardInterrupt:
+        print("local_runner.py: stopped", file=sys.stderr)
+        return _STOPPED
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the flags; a wrong one ends the process with exit code 2."""
+    split = arguments.index("--") if "--" in arguments else len(arguments)
+    parser = argparse.ArgumentParser(
+        prog="local_runner.py",
+        description="Run the pipeline on this machine, and show what it recommends.",
+        usage="%(prog)s [flags] [-- Beam options]",
+        epilog="What follows `--` goes to Beam, for example: -- --direct_num_workers=2 "
+        "--direct_running_mode=multi_processing",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30),
+    )
+    _add_flags(parser)
+    options = parser.parse_args(arguments[:split])
+    options.pipeline_root = options.pipeline_root.expanduser().resolve()
+    options.push_dir = (options.push_dir or options.pipeline_root / _PUSHED).expanduser().resolve()
+    options.beam_options = list(arguments[split + 1 :])
+    return options
+
+
+def _add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        type=pathlib.Path,
+        metavar="PATH",
+        help="folder or zip with the release's files (default: the cache, else they are fetched)",
+    )
+    parser.add_argument(
+        "--release",
+        choices=list(releases.RELEASES),
+        metavar="NAME",
+        help=f"which data: {', '.join(releases.RELEASES)} (default: as configured, ml-100k in the presets)",
+    )
+    parser.add_argument(
+        "--preset",
+        choices=list(configuration.PRESETS),
+        default="default",
+        help="configuration to start from (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--config",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="JSON with values that replace the preset's (default: none)",
+    )
+    parser.add_argument(
+        "--runner",
+        choices=_RUNNERS,
+        default="local",
+        help="LocalDagRunner or BeamDagRunner (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--pipeline-root",
+        type=pathlib.Path,
+        default=_DEFAULT_ROOT,
+        metavar="DIR",
+        help="folder for artifacts, metadata and logs (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--push-dir",
+        type=pathlib.Path,
+        metavar="DIR",
+        help=f"folder to push to (default: {_PUSHED} in --pipeline-root, so {_DEFAULT_ROOT}/{_PUSHED})",
+    )
+
+
+def configure(options: argparse.Namespace) -> configuration.Config:
+    """Compose the configuration: the preset, the file over it, the flags over both.
+
+    Raises:
+      ValueError: the file does not hold a configuration.
+    """
+    config = configuration.PRESETS[options.preset]()
+    if options.config:
+        config = configuration.load(options.config, config)
+    if options.release:
+        data = config.data.model_copy(update={"release": options.release})
+        config = config.model_copy(update={"data": data})
+    return config
+
+
+def _run(options: argparse.Namespace, config: configuration.Config, started: float) -> int:
+    """Find the data, run, and show what came of it."""
+    data_root = _find_data(options, config)
+    log = workspace.new_log(options.pipeline_root)
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tensorflow-recommenders needs Keras 2.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with redirect.terminal_and_log(log) as stream:
+            screen = terminal.Terminal(stream)
+            summary = _run_pipeline(options, config, data_root, screen)
+            _show_summary(screen, summary, time.monotonic() - started, log)
+    except failure.RunError as error:
+        print(f"\n{error}\nLog: {log}", file=sys.stderr)
+        return _FAILED
+    return _recommend(options.push_dir)
+
+
+def _find_data(options: argparse.Namespace, config: configuration.Config) -> pathlib.Path:
+    from components.movielens_example_gen import fetch  # Half a second, which --help need not spend.
+
+    with terminal.Terminal(sys.stdout).listening():
+        return fetch.resolve_data(config.data, options.data, fetch.default_cache_dir(os.environ))
+
+
+def _run_pipeline(
+    options: argparse.Namespace,
+    config: configuration.Config,
+    data_root: pathlib.Path,
+    screen: terminal.Terminal,
+) -> Summary:
+    try:
+        with screen.listening():
+            with screen.step("TensorFlow and TFX") as outcome:
+                from pipeline.pipeline import create_pipeline
+                from runners import local
+                from runners.summary import read_summary
+
+                outcome.state = "loaded"
+            steps = local.run(
+                lambda connection: create_pipeline(
+                    config=config,
+                    data_root=str(data_root),
+                    pipeline_root=str(options.pipeline_root),
+                    push_destination=str(options.push_dir),
+                    metadata_connection_config=connection,
+                    beam_pipeline_args=options.beam_options,
+                ),
+                options.runner,
+                options.pipeline_root,
+                screen,
+            )
+    except KeyboardInterrupt:
+        screen.say("Stopped. The same command goes on from here: what is done is in the cache.")
+        # Threads of the runner may still be at work, and would hold up an orderly exit.
+        os._exit(_STOPPED)
+    return read_summary(steps)
+
+
+def _show_summary(screen: terminal.Terminal, summary: Summary, seconds: float, log: pathlib.Path) -> None:
+    from runners import tables
+
+    tables.show(screen.console, summary, seconds, log)
+
+
+def _recommend(push_dir: pathlib.Path) -> int:
+    """Ask what is pushed, in a process that knows nothing of this one."""
+    if not any(version.name.isdigit() for version in push_dir.glob("*")):
+        print("\nNothing was ever pushed, so there is nothing to ask for recommendations.")
+        return 0
+    print(flush=True)
+    command = [
+        sys.executable,
+        str(_ROOT / "recommend.py"),
+        "--user",
+        _SHOWN_USER,
+        "--model-dir",
+        str(push_dir),
+    ]
+    return subprocess.run(command, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,133 @@
+"""What ML Metadata holds of a run, as plain data. Called by the terminal's lines and by the summary."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import ml_metadata as mlmd
+
+_Property = int | float | str
+
+# Nodes that only look artifacts up. TFX records each of their executions as served from the cache.
+_LOOKUPS = ("Resolver", "Importer")
+
+
+@dataclasses.dataclass(frozen=True)
+class Artifact:
+    """An output of a step.
+
+    Attributes:
+      id: in ML Metadata.
+      key: name of the step's output.
+      uri: where its files are.
+      properties: properties of its type and custom ones alike.
+    """
+
+    id: int
+    key: str
+    uri: str
+    properties: dict[str, _Property]
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One execution of a node.
+
+    Attributes:
+      node_id: such as `Trainer.retrieval`.
+      kind: class of the component, such as `CandidateTrainer`.
+      state: `run`, `cached`, or what else ML Metadata says, in lower case.
+      seconds: from the start of the execution to its last record.
+      outputs: its artifacts.
+      error: what TFX recorded of a failure; empty otherwise.
+    """
+
+    node_id: str
+    kind: str
+    state: str
+    seconds: float
+    outputs: tuple[Artifact, ...]
+    error: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether the outputs may be used."""
+        return self.state in ("run", "cached")
+
+    def output(self, key: str) -> Artifact | None:
+        """Return the first artifact of an output; None where there is none."""
+        return next((artifact for artifact in self.outputs if artifact.key == key), None)
+
+
+def latest_run(store: mlmd.MetadataStore) -> list[Step]:
+    """Read the executions of the run that was begun last, in their order; none where nothing ever ran."""
+    runs = store.get_contexts_by_type("pipeline_run")
+    if not runs:
+        return []
+    executions = store.get_executions_by_context(max(run.id for run in runs))
+    return [_read(store, execution) for execution in sorted(executions, key=lambda execution: execution.id)]
+
+
+def step(store: mlmd.MetadataStore, execution_id: int) -> Step:
+    """Read one execution.
+
+    Raises:
+      ValueError: there is none of this id.
+    """
+    executions = store.get_executions_by_id([execution_id])
+    if not executions:
+        raise ValueError(f"execution {execution_id} must be recorded in ML Metadata; it is not")
+    return _read(store, executions[0])
+
+
+def _read(store: mlmd.MetadataStore, execution: mlmd.proto.Execution) -> Step:
+    kind = execution.type.rsplit(".", 1)[-1]
+    return Step(
+        node_id=_node_id(store, execution),
+        kind=kind,
+        state=_state(kind, execution),
+        seconds=(execution.last_update_time_since_epoch - execution.create_time_since_epoch) / 1000,
+        outputs=_outputs(store, execution),
+        error=_error(execution),
+    )
+
+
+def _state(kind: str, execution: mlmd.proto.Execution) -> str:
+    name = mlmd.proto.Execution.State.Name(execution.last_known_state)
+    if name == "COMPLETE" or (name == "CACHED" and kind in _LOOKUPS):
+        return "run"
+    return name.lower()
+
+
+def _error(execution: mlmd.proto.Execution) -> str:
+    # A property that is not there reads as an empty string.
+    recorded = execution.custom_properties["__execution_result__"].string_value
+    return json.loads(recorded).get("resultMessage", "") if recorded else ""
+
+
+def _node_id(store: mlmd.MetadataStore, execution: mlmd.proto.Execution) -> str:
+    # The context is named `<pipeline>.<node id>`; a pipeline's name has no dot, a node's id may.
+    names = [
+        context.name for context in store.get_contexts_by_execution(execution.id) if context.type == "node"
+    ]
+    return names[0].split(".", 1)[1]
+
+
+def _outputs(store: mlmd.MetadataStore, execution: mlmd.proto.Execution) -> tuple[Artifact, ...]:
+    events = mlmd.proto.Event
+    keys = {
+        event.artifact_id: event.path.steps[0].key
+        for event in store.get_events_by_execution_ids([execution.id])
+        if event.type in (events.OUTPUT, events.INTERNAL_OUTPUT)
+    }
+    return tuple(
+        Artifact(artifact.id, keys[artifact.id], artifact.uri, _properties(artifact))
+        for artifact in store.get_artifacts_by_id(list(keys))
+    )
+
+
+def _properties(artifact: mlmd.proto.Artifact) -> dict[str, _Property]:
+    both = [*artifact.properties.items(), *artifact.custom_properties.items()]
+    read = {name: getattr(value, value.WhichOneof("value")) for name, value in both}
+    return {name: value for name, value in read.items() if isinstance(value, (int, float, str))}

@@ -1,0 +1,78 @@
+"""The steps of a TFX run, shown on the terminal as they start and end."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+
+from tfx.orchestration.portable import launcher
+from tfx.orchestration.portable.data_types import ExecutionInfo
+
+from runners import figures, record
+from runners.failure import cause_in_text
+from runners.terminal import Terminal
+
+
+class StepError(Exception):
+    """A step that TFX gave up without raising anything."""
+
+
+@dataclasses.dataclass
+class Watch:
+    """What was seen of a run.
+
+    Attributes:
+      failed: the step that raised, if one did.
+      error: what it raised. BeamDagRunner hands on an error of its own that holds this one as text.
+    """
+
+    failed: str = ""
+    error: Exception | None = None
+
+
+@contextlib.contextmanager
+def shown(terminal: Terminal) -> Iterator[Watch]:
+    """Give every step that is launched inside a line on the terminal.
+
+    The hook is around Launcher.launch, where LocalDagRunner and BeamDagRunner meet: both build one Launcher
+    for each node and call this one method of it, in this process. It knows the node, the execution and the
+    error. The alternative, to listen for log messages such as 'Component X is running.', depends on their
+    wording, which differs between the two, and sees neither cached executions nor errors.
+    """
+    watch = Watch()
+    launch = launcher.Launcher.launch
+
+    def shown_launch(self: launcher.Launcher) -> ExecutionInfo | None:
+        node_id = self._pipeline_node.node_info.id
+        with terminal.step(node_id) as outcome:
+            try:
+                info = launch(self)
+                step = _step(self, info)
+            except Exception as error:
+                watch.failed, watch.error = node_id, error
+                raise
+            outcome.state, outcome.figure = step.state, figures.figure(step)
+            return info
+
+    launcher.Launcher.launch = shown_launch
+    try:
+        yield watch
+    finally:
+        launcher.Launcher.launch = launch
+
+
+def _step(self: launcher.Launcher, info: ExecutionInfo | None) -> record.Step:
+    """Read how an execution ended.
+
+    Raises:
+      StepError: it did not succeed. TFX records inputs that cannot be resolved as a failure, and goes on to
+        the next node.
+    """
+    if info is None or info.execution_id is None:
+        raise StepError("A step must find its inputs; TFX skipped this one for want of them.")
+    with self._mlmd_connection as connection:
+        step = record.step(connection.store, info.execution_id)
+    if not step.done:
+        raise StepError(str(cause_in_text(step.error) or f"TFX left the step in the state {step.state}."))
+    return step

@@ -1,0 +1,91 @@
+"""What a run came to, as plain data: read from ML Metadata and from what the Evaluators wrote."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from runners.gating import Evaluation, read_evaluation
+from runners.record import Artifact, Step
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What the ExampleGen made of its input.
+
+    Attributes:
+      counts: its counts, by name (see components.movielens_example_gen.outcome).
+      quarantine: folder of the rows that could not be used.
+    """
+
+    counts: dict[str, int]
+    quarantine: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """What was gated of one model.
+
+    Attributes:
+      name: the trainer's, such as `retrieval`.
+      blessed: the verdict.
+      champion: artifact of the model it was compared with; None where there was none.
+      evaluation: metrics and thresholds.
+    """
+
+    name: str
+    blessed: bool
+    champion: int | None
+    evaluation: Evaluation
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """A run; a part of it that did not come to an end is None or absent."""
+
+    data: Data | None
+    models: tuple[Model, ...]
+    pushed: dict[str, int | float | str] | None
+    steps: tuple[Step, ...]
+
+
+def read_summary(steps: Sequence[Step]) -> Summary:
+    """Gather what a person wants to know of a run.
+
+    Args:
+      steps: of one run, see record.latest_run.
+    """
+    done = [step for step in steps if step.done]
+    data = [_data(step) for step in done if step.kind == "MovieLensExampleGen"]
+    models = [_model(step) for step in done if step.kind == "Evaluator"]
+    pushed = [step.output("pushed_model") for step in done if step.kind == "IndexPusher"]
+    return Summary(
+        data=data[0] if data else None,
+        models=tuple(sorted(models, key=lambda model: model.name)),
+        pushed=pushed[0].properties if pushed and pushed[0] else None,
+        steps=tuple(steps),
+    )
+
+
+def _data(step: Step) -> Data:
+    examples, quarantine = _only(step, "examples"), _only(step, "quarantine")
+    counts = {name: value for name, value in examples.properties.items() if isinstance(value, int)}
+    return Data(counts, quarantine.uri)
+
+
+def _model(step: Step) -> Model:
+    blessing = _only(step, "blessing").properties
+    champion = blessing.get("baseline_model_id")
+    return Model(
+        name=step.node_id.split(".", 1)[-1],
+        blessed=blessing.get("blessed") == 1,
+        champion=int(champion) if champion else None,
+        evaluation=read_evaluation(_only(step, "evaluation").uri),
+    )
+
+
+def _only(step: Step, key: str) -> Artifact:
+    artifact = step.output(key)
+    if artifact is None:
+        raise ValueError(f"{step.node_id} must have recorded its output {key}; it recorded {step.outputs}")
+    return artifact

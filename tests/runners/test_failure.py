@@ -1,0 +1,102 @@
+"""The cause of a failure, in words."""
+
+from __future__ import annotations
+
+import traceback
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from components.movielens_example_gen.errors import DataError
+from runners.failure import cause_in_text, cause_of
+
+BAD_ROW = "u.data, line 3: a rating must be a number; received 'q'.\nCorrect it."
+
+
+def refuse(row: str) -> float:
+    """Raise the project's own error from a builtin one."""
+    try:
+        return float(row)
+    except ValueError as error:
+        raise DataError(BAD_ROW) from error
+
+
+def raised(function, *args: object) -> BaseException:
+    with pytest.raises(BaseException) as info:
+        function(*args)
+    return info.value
+
+
+def text_of(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))
+
+
+def test_an_error_of_the_project_is_shown_in_its_own_words_alone() -> None:
+    assert str(cause_of(raised(refuse, "q"))) == BAD_ROW
+
+
+def test_a_foreign_error_is_shown_with_its_type() -> None:
+    assert str(cause_of(raised(float, "q"))) == "ValueError: could not convert string to float: 'q'"
+
+
+def test_an_error_without_a_message_is_shown_as_its_type() -> None:
+    assert str(cause_of(NotImplementedError())) == "NotImplementedError"
+
+
+def test_wrappers_are_looked_through() -> None:
+    def wrap() -> None:
+        try:
+            refuse("q")
+        except DataError as error:
+            raise RuntimeError("step failed") from error
+
+    assert str(cause_of(raised(wrap))) == BAD_ROW
+
+
+def test_the_root_of_foreign_wrappers_is_shown_but_not_what_merely_came_before() -> None:
+    def wrap() -> None:
+        try:
+            try:
+                raise KeyError("first")
+            except KeyError:
+                raise OSError(28, "No space left on device")  # noqa: B904 - the context is the point
+        except OSError as error:
+            raise RuntimeError("internal error") from error
+
+    error = raised(wrap)
+    assert str(cause_of(error)) == "OSError: [Errno 28] No space left on device"
+    assert str(cause_in_text(text_of(error))) == "OSError: [Errno 28] No space left on device"
+
+
+def test_beam_in_this_process() -> None:
+    def run() -> None:
+        with beam.Pipeline(options=PipelineOptions([])) as pipeline:
+            _ = pipeline | beam.Create(["q"]) | "Parse" >> beam.Map(refuse)
+
+    assert str(cause_of(raised(run))) == BAD_ROW
+
+
+def test_beam_in_worker_processes() -> None:
+    options = PipelineOptions(["--direct_running_mode=multi_processing", "--direct_num_workers=2"])
+
+    def run() -> None:
+        with beam.Pipeline(options=options) as pipeline:
+            _ = pipeline | beam.Create(["q"]) | "Parse" >> beam.Map(float)
+
+    assert str(cause_of(raised(run))) == "ValueError: could not convert string to float: 'q'"
+
+
+def test_an_own_error_in_the_text_of_a_foreign_one() -> None:
+    inner = text_of(raised(refuse, "q"))
+    assert str(cause_of(RuntimeError(f"worker said: {inner}"))) == BAD_ROW
+    assert str(cause_in_text(f"worker said: {inner}")) == BAD_ROW
+
+
+def test_a_text_without_a_traceback_has_no_cause() -> None:
+    assert cause_in_text("all is well: or so it seems") is None
+
+
+def test_a_long_foreign_message_is_cut() -> None:
+    shown = str(cause_of(RuntimeError("x" * 5000)))
+    assert shown == "RuntimeError: " + "x" * 600 + " ..."

@@ -1,0 +1,114 @@
+"""Runs that fail, are killed and go on."""
+
+from __future__ import annotations
+
+import io
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import ml_metadata as mlmd
+import pytest
+from tfx.orchestration import metadata
+
+from runners import local, record, workspace
+from runners.failure import RunError
+from runners.terminal import Terminal
+from tests.runners import slow_pipeline
+
+RUNNERS = ("local", "beam")
+_STARTS_WITHIN = 120.0  # Seconds: imports of TFX on a busy machine.
+
+
+def run(root: pathlib.Path, runner: str = "local") -> dict[str, str]:
+    """Run to the end; the answer is each step's state."""
+    steps = local.run(
+        lambda connection: slow_pipeline.create(root, connection), runner, root, Terminal(io.StringIO())
+    )
+    return {step.node_id: step.state for step in steps}
+
+
+def store_of(root: pathlib.Path) -> mlmd.MetadataStore:
+    return mlmd.MetadataStore(metadata.sqlite_metadata_connection_config(str(root / workspace.METADATA)))
+
+
+def hang(root: pathlib.Path, runner: str) -> subprocess.Popen:
+    """Start a run in a process of its own that hangs in the second step."""
+    (root / "hang").touch()
+    code = "import sys, tests.runners.slow_pipeline as slow; slow.run_alone(*sys.argv[1:])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(root), runner],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + _STARTS_WITHIN
+    while not (root / "hanging").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    (root / "hang").unlink()
+    return process
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_failure_names_the_step_and_the_cause_alone_and_is_made_good_by_running_again(
+    tmp_path: pathlib.Path, runner: str
+) -> None:
+    (tmp_path / "refuse").touch()
+    with pytest.raises(RunError) as error:
+        run(tmp_path, runner)
+    assert str(error.value) == "Second failed: the file must have rows; it has none. Give another."
+    states = {step.node_id: step.state for step in record.latest_run(store_of(tmp_path))}
+    assert states == {"First": "run", "Second": "failed"}
+
+    (tmp_path / "refuse").unlink()
+    assert run(tmp_path, runner) == {"First": "cached", "Second": "run", "Third": "run"}
+    assert run(tmp_path, runner) == {"First": "cached", "Second": "cached", "Third": "cached"}
+
+
+def test_a_fault_in_the_wiring_is_named_without_a_step(tmp_path: pathlib.Path) -> None:
+    def create(connection):
+        raise ValueError("a gate's metric must be known")
+
+    with pytest.raises(RunError) as error:
+        local.run(create, "local", tmp_path, Terminal(io.StringIO()))
+    assert str(error.value) == "ValueError: a gate's metric must be known"
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_killed_run_goes_on_and_nothing_half_written_is_used_or_stays(
+    tmp_path: pathlib.Path, runner: str
+) -> None:
+    process = hang(tmp_path, runner)
+    with pytest.raises(workspace.BusyError) as busy, workspace.claimed(tmp_path):
+        pass
+    assert f"process {process.pid} is using it" in str(busy.value)
+
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    (killed,) = [step for step in record.latest_run(store_of(tmp_path)) if not step.done]
+    assert (killed.node_id, killed.state) == ("Second", "running")
+    (half,) = (tmp_path / "Second" / "model").iterdir()
+    assert os.listdir(half) == ["half"]
+
+    with workspace.claimed(tmp_path):
+        assert run(tmp_path, runner) == {"First": "cached", "Second": "run", "Third": "run"}
+    assert not half.exists()
+    (whole,) = (tmp_path / "Second" / "model").iterdir()
+    assert sorted(os.listdir(whole)) == ["half", "whole"]
+    assert [e for e in store_of(tmp_path).get_executions() if e.last_known_state == e.RUNNING] == []
+
+
+def test_inputs_that_cannot_be_resolved_are_a_failure(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(RunError) as error:
+        local.run(
+            lambda connection: slow_pipeline.create_lookup(tmp_path, connection),
+            "local",
+            tmp_path,
+            Terminal(io.StringIO()),
+        )
+    assert str(error.value) == "Lookup failed: there must be a model; there is none. Train one."

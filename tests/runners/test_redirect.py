@@ -1,0 +1,57 @@
+"""What goes to the log, and what to the terminal."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from runners.redirect import terminal_and_log
+
+# In a process of its own: pytest's own sys.stdout does not lead to descriptor 1.
+SPEAKING = """
+import logging, os, pathlib, subprocess, sys, warnings
+from runners.redirect import terminal_and_log
+
+with terminal_and_log(pathlib.Path(sys.argv[1])) as terminal:
+    print("from python")
+    os.write(1, b"from C++ on stdout\\n")
+    os.write(2, b"from C++ on stderr\\n")
+    subprocess.run(["echo", "from a child"], check=True)
+    logging.getLogger("absl").info("an info")
+    warnings.warn("a warning")
+    terminal.write("for a person: \\u00fcn\\u00ef\\n")
+print("afterwards")
+"""
+
+
+def test_all_that_libraries_say_goes_to_the_log_and_the_rest_to_the_terminal(tmp_path: pathlib.Path) -> None:
+    log = tmp_path / "run.log"
+    done = subprocess.run(
+        [sys.executable, "-c", SPEAKING, str(log)], capture_output=True, encoding="utf-8", check=True
+    )
+    assert (done.stdout, done.stderr) == ("for a person: ünï\nafterwards\n", "")
+    text = log.read_text()
+    for line in (
+        *("from python", "from C++ on stdout", "from C++ on stderr", "from a child"),
+        *("INFO absl: an info", "UserWarning: a warning"),
+    ):
+        assert line in text
+    assert "for a person" not in text
+
+
+def test_a_second_run_adds_to_the_log_and_logging_is_as_before(tmp_path: pathlib.Path) -> None:
+    root = logging.getLogger()
+    before = (root.level, root.handlers[:])
+    for word in ("first", "second"):
+        with pytest.raises(ZeroDivisionError), terminal_and_log(tmp_path / "run.log"):
+            logging.getLogger("tfx").info(word)
+            _ = 1 / 0
+    assert [line.split(": ")[-1] for line in (tmp_path / "run.log").read_text().splitlines()] == [
+        "first",
+        "second",
+    ]
+    assert (root.level, root.handlers[:]) == before

@@ -1,0 +1,179 @@
+"""What is shown while a pipeline runs and after it, on the real Evaluator's artifacts."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import pathlib
+import re
+
+import ml_metadata as mlmd
+import pytest
+from rich.console import Console
+from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+
+from modules.features import TOP_KS, hit_metric
+from runners import record, steps, tables
+from runners.gating import Gated
+from runners.summary import Model, Summary, read_summary
+from runners.terminal import Terminal
+from tests.runners import planted_run
+
+TOP_100 = "top_100_categorical_accuracy"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run: the terminal's lines, and what was read of it afterwards."""
+
+    lines: list[str]
+    summary: Summary
+
+    def model(self, name: str) -> Model:
+        """What was gated of one model."""
+        return next(model for model in self.summary.models if model.name == name)
+
+    @property
+    def shown(self) -> list[str]:
+        """The summary as printed."""
+        stream = io.StringIO()
+        console = Console(file=stream, width=110)
+        tables.show(console, self.summary, 12.34, pathlib.Path("runs/logs/now.log"))
+        return squeeze(stream.getvalue())
+
+
+def squeeze(text: str) -> list[str]:
+    return [re.sub(" +", " ", line).strip() for line in text.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """A good model, the same again, and one that fails the women; the second under Beam."""
+    root = tmp_path_factory.mktemp("planted")
+    runs = []
+    for rank, runner in (
+        ("good_rank", LocalDagRunner),
+        ("good_rank", BeamDagRunner),
+        ("sexist_rank", LocalDagRunner),
+    ):
+        stream = io.StringIO()
+        with steps.shown(Terminal(stream)):
+            runner().run(planted_run.create(root, rank))
+        store = mlmd.MetadataStore(planted_run.connection(root))
+        lines = [re.sub(r"\d+\.\d s", "_ s", line) for line in squeeze(stream.getvalue())]
+        runs.append(
+            Run([line for line in lines if not line.endswith("...")], read_summary(record.latest_run(store)))
+        )
+    return runs
+
+
+def test_each_step_has_a_line_with_its_figure(runs: list[Run]) -> None:
+    assert sorted(runs[0].lines) == [
+        "Champion.ranking _ s run none yet",
+        "Champion.retrieval _ s run none yet",
+        "Evaluator.ranking _ s run blessed",
+        "Evaluator.retrieval _ s run blessed",
+        "IndexPusher _ s run version 1",
+        "MovieLensExampleGen _ s run 800 train rows, 200 eval rows, 20 candidates, 3 bad rows",
+        "Trainer.ranking _ s run",
+        "Trainer.retrieval _ s run",
+    ]
+
+
+def test_an_identical_run_is_cached_under_the_other_runner_too(runs: list[Run]) -> None:
+    looked_up = {"Champion.ranking", "Champion.retrieval"}
+    states = {step.node_id: step.state for step in runs[1].summary.steps}
+    assert states == {
+        node: "run" if node in looked_up else "cached"
+        for node in (step.node_id for step in runs[0].summary.steps)
+    }
+    assert sorted(line.replace(" run", " cached") for line in runs[0].lines) == sorted(
+        line.replace(" run", " cached") for line in runs[1].lines
+    )
+    assert runs[1].summary.models == runs[0].summary.models
+
+
+def test_a_refused_model_is_told_apart_from_the_one_that_did_not_change(runs: list[Run]) -> None:
+    lines = {line.split()[0]: line for line in runs[2].lines}
+    assert lines["Evaluator.retrieval"] == "Evaluator.retrieval _ s run refused"
+    assert lines["Evaluator.ranking"] == "Evaluator.ranking _ s cached blessed"
+    assert re.fullmatch(r"Champion\.retrieval _ s run model \d+", lines["Champion.retrieval"])
+    assert lines["IndexPusher"] == "IndexPusher _ s run not pushed"
+
+
+def test_the_data_is_read_from_the_example_gen(runs: list[Run]) -> None:
+    data = runs[0].summary.data
+    assert data is not None
+    assert {name: data.counts[name] for name in planted_run.COUNTS} == planted_run.COUNTS
+    assert pathlib.Path(data.quarantine).is_dir()
+
+
+def without_interval(gated: Gated) -> Gated:
+    return dataclasses.replace(gated, interval=None)
+
+
+def test_every_gate_is_read_with_threshold_value_champion_and_verdict(runs: list[Run]) -> None:
+    first, third = runs[0].model("retrieval"), runs[2].model("retrieval")
+    gender = "user_gender"
+    assert (first.blessed, first.champion) == (True, None)
+    assert {without_interval(gated) for gated in first.evaluation.gated} == {
+        Gated(TOP_100, "", "", ">= 0.3", 0.5, None, None, True),
+        Gated(TOP_100, gender, "user_gender=F", ">= 0.25", 0.5, None, None, True),
+        Gated(TOP_100, gender, "user_gender=M", ">= 0.25", 0.5, None, None, True),
+    }
+    assert first.evaluation.rows == 200
+
+    assert (third.blessed, third.champion is not None) == (False, True)
+    (change,) = [gated for gated in third.evaluation.gated if gated.rule.startswith("change")]
+    assert (change.rule, change.value, change.passed) == ("change >= -0.2", pytest.approx(-0.1), True)
+    assert [without_interval(failure) for failure in third.evaluation.failures] == [
+        Gated(TOP_100, gender, "user_gender=F", ">= 0.25", 0.0, None, 0.5, False)
+    ]
+
+
+def test_intervals_are_shown_beside_their_metric_and_not_as_metrics(runs: list[Run]) -> None:
+    evaluation = runs[0].model("retrieval").evaluation
+    for gated in evaluation.gated:
+        assert gated.interval is not None
+        assert 0 < gated.interval[0] < gated.value < gated.interval[1] < 1
+    assert evaluation.others == {
+        hit_metric(k, unseen): 0.5
+        for k in TOP_KS
+        for unseen in (False, True)
+        if hit_metric(k, unseen) != TOP_100
+    }
+
+
+def test_the_summary_of_a_good_run(runs: list[Run]) -> None:
+    shown = runs[0].shown
+    for line in (
+        "ratings 1,004 1,000 3 800 train, 200 eval, of 9 users; 1 duplicates dropped",
+        "movies 22 20 0 2 ids merged by title, 0 titles renamed",
+        "Quarantined ratings: 2 columns, 1 rating",
+        "rmse all <= 0.94 0.500 0.500 to 0.500 ok",
+        "retrieval: blessed, no champion to compare with yet",
+        "Pushed version 1",
+        "pushed to /srv/models/1",
+        "index, recall against brute force 0.998",
+        "Log: runs/logs/now.log",
+    ):
+        assert line in shown
+    (place,) = [line for line in shown if "closest of 2" in line]
+    assert re.fullmatch(
+        TOP_100 + r" user_gender=[FM] \(closest of 2\) >= 0.25 0.500 0\.\d+ to 0\.\d+ ok", place
+    )
+    assert not [line for line in shown if line.startswith("users ")]
+    assert [line for line in shown if line.startswith("Time: 12.3 s; 0 of 8 steps from the cache")]
+
+
+def test_the_summary_of_a_refused_model(runs: list[Run]) -> None:
+    shown = runs[2].shown
+    for line in (
+        f"{TOP_100} user_gender=F >= 0.25 0.000 0.000 to 0.000 0.500 refused",
+        f"retrieval: refused: {TOP_100} on user_gender=F must be >= 0.25, is 0.000",
+        "ranking: blessed, no champion to compare with yet",
+        "Not pushed",
+        "not pushed, because the retrieval model is not blessed",
+    ):
+        assert line in shown

@@ -1,0 +1,169 @@
+"""What stands on the terminal while steps run, on a terminal and elsewhere."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import pty
+import re
+import select
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from runners.terminal import Terminal
+
+PROGRESS = logging.getLogger("marquee.progress")
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TestElsewhere:
+    """A stream that is no terminal: lines stay where they are."""
+
+    @pytest.fixture(autouse=True)
+    def with_terminal(self) -> Iterator[None]:
+        self.clock = Clock()
+        self.stream = io.StringIO()
+        self.terminal = Terminal(self.stream, self.clock)
+        with self.terminal.listening():
+            yield
+
+    def lines(self) -> list[str]:
+        return [re.sub(" +", " ", line) for line in self.stream.getvalue().splitlines()]
+
+    def test_a_quick_step_is_one_line(self) -> None:
+        with self.terminal.step("Transform") as outcome:
+            self.clock.now += 0.4
+            outcome.state, outcome.figure = "cached", "3 vocabularies"
+        assert self.lines() == ["Transform 0.4 s cached 3 vocabularies"]
+
+    def test_a_step_with_progress_is_announced_and_its_progress_thinned_out(self) -> None:
+        with self.terminal.step("Trainer.retrieval") as outcome:
+            for epoch in range(1, 9):
+                PROGRESS.info("epoch %d", epoch)
+                self.clock.now += 2
+            outcome.figure = "[loss 3]"
+        assert self.lines() == [
+            "Trainer.retrieval ...",
+            " epoch 1",
+            " epoch 4",
+            " epoch 7",
+            "Trainer.retrieval 16.0 s run [loss 3]",
+        ]
+
+    def test_the_last_line_of_progress_stands_for_a_figure(self) -> None:
+        with self.terminal.step("Trainer.retrieval"):
+            PROGRESS.info("epoch 1")
+            PROGRESS.info("epoch 2")
+        assert self.lines() == ["Trainer.retrieval ...", " epoch 1", "Trainer.retrieval 0.0 s run epoch 2"]
+
+    def test_a_figure_is_not_taken_from_an_earlier_step(self) -> None:
+        with self.terminal.step("Trainer.retrieval"):
+            PROGRESS.info("epoch 1")
+        with self.terminal.step("Champion.retrieval"):
+            pass
+        assert self.lines()[-1] == "Champion.retrieval 0.0 s run"
+
+    def test_a_step_that_takes_a_while_is_announced(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("runners.terminal._STARTS_AFTER", 0.01)
+        announced = threading.Event()
+        monkeypatch.setattr(self.stream, "flush", announced.set)
+        with self.terminal.step("Transform"):
+            assert announced.wait(10)
+        assert self.lines() == ["Transform ...", "Transform 0.0 s run"]
+
+    def test_a_failed_step_says_so(self) -> None:
+        with pytest.raises(ZeroDivisionError), self.terminal.step("Transform"):
+            _ = 1 / 0
+        assert self.lines() == ["Transform 0.0 s failed"]
+
+    def test_an_interrupted_step_says_so(self) -> None:
+        with pytest.raises(KeyboardInterrupt), self.terminal.step("Transform"):
+            raise KeyboardInterrupt
+        assert self.lines() == ["Transform 0.0 s stopped"]
+
+    def test_lines_outside_a_step_all_stay(self) -> None:
+        PROGRESS.info("Data kept in %s", "[cache]")
+        PROGRESS.info("Fetching")
+        assert self.lines() == [" Data kept in [cache]", " Fetching"]
+
+    def test_a_long_line_is_neither_cut_nor_broken(self) -> None:
+        with self.terminal.step("IndexPusher") as outcome:
+            outcome.figure = "x" * 300
+        assert self.lines() == ["IndexPusher 0.0 s run " + "x" * 300]
+
+    def test_nothing_is_heard_after_listening(self) -> None:
+        quiet = io.StringIO()
+        with Terminal(quiet).listening():
+            pass
+        PROGRESS.info("late")
+        assert quiet.getvalue() == ""
+
+
+class TestOnATerminal:
+    """A pseudo-terminal: the line of the step that runs is overwritten."""
+
+    @pytest.fixture(autouse=True)
+    def with_terminal(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("COLUMNS", "80")
+        self.reader, writer = pty.openpty()
+        self.clock = Clock()
+        with os.fdopen(writer, "w", buffering=1) as self.stream:
+            self.terminal = Terminal(self.stream, self.clock)
+            with self.terminal.listening():
+                yield
+        os.close(self.reader)
+
+    def raw(self) -> str:
+        chunks = []
+        while select.select([self.reader], [], [], 0)[0]:
+            chunks.append(os.read(self.reader, 1 << 16))
+        return b"".join(chunks).decode()
+
+    def test_progress_is_overwritten_and_one_line_stays(self) -> None:
+        with self.terminal.step("Trainer.retrieval") as outcome:
+            PROGRESS.info("epoch 1, loss 9")
+            self.clock.now += 61
+            PROGRESS.info("epoch 2, loss 3")
+            outcome.figure = "loss 3"
+        raw = self.raw()
+        assert re.search(r"Trainer\.retrieval +61 s +epoch 2, loss 3", raw)
+        assert visible(raw) == ["Trainer.retrieval 61.0 s run loss 3"]
+
+    def test_a_long_line_of_progress_stays_on_one_line(self) -> None:
+        with self.terminal.step("Trainer.retrieval"):
+            PROGRESS.info("epoch 1 %s", "x" * 300)
+        (line,) = visible(self.raw())
+        assert line.startswith("Trainer.retrieval 0.0 s run epoch 1 xxx") and line.endswith("…")
+
+    def test_lines_outside_a_step_stay(self) -> None:
+        PROGRESS.info("Data kept")
+        assert visible(self.raw()) == ["Data kept"]
+
+
+def visible(raw: str) -> list[str]:
+    """What a person sees in the end: text after the control sequences that rich uses were obeyed."""
+    lines, row = [""], 0
+    for token in re.findall(r"\x1b\[[?\d;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", raw):
+        if token == "\n":
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif token.endswith("A") and token.startswith("\x1b"):
+            row -= int(token[2:-1] or 1)
+        elif token == "\x1b[2K":
+            lines[row] = ""
+        elif not token.startswith("\x1b") and token != "\r":
+            lines[row] += token
+    return [re.sub(" +", " ", line).strip() for line in lines if line.strip()]

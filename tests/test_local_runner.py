@@ -1,0 +1,107 @@
+"""The command line of local_runner.py: flags, mistakes, and what it spends before it must."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+import local_runner
+
+ROOT = pathlib.Path(local_runner.__file__).parent
+FLAGS = ("--data", "--release", "--preset", "--config", "--runner", "--pipeline-root", "--push-dir")
+
+
+def run(*arguments: str, cwd: pathlib.Path = ROOT) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(ROOT / "local_runner.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=cwd)
+
+
+def test_help_lists_every_flag_with_its_default() -> None:
+    text = run("--help").stdout
+    described = re.split(r"\n  (?=--)", text)[1:]
+    assert [part.split()[0] for part in described] == list(FLAGS)
+    for part in described:
+        assert "(default: " in " ".join(part.split())
+
+
+def test_reading_flags_and_configuration_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, local_runner\n"
+        "local_runner.configure(local_runner.parse([]))\n"
+        "heavy = {'tensorflow', 'tfx', 'apache_beam', 'numpy', 'requests', 'pyarrow'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"
+
+
+def test_bundles_go_below_the_pipeline_root_unless_told_otherwise(tmp_path: pathlib.Path) -> None:
+    options = local_runner.parse(["--pipeline-root", str(tmp_path)])
+    assert (options.pipeline_root, options.push_dir) == (tmp_path, tmp_path / "pushed")
+    options = local_runner.parse(["--push-dir", str(tmp_path / "live")])
+    assert (options.pipeline_root, options.push_dir) == (pathlib.Path("runs").resolve(), tmp_path / "live")
+
+
+def test_what_follows_two_dashes_is_beams() -> None:
+    options = local_runner.parse(
+        ["--runner", "beam", "--", "--direct_num_workers=2", "--runner=DirectRunner"]
+    )
+    assert (options.runner, options.beam_options) == (
+        "beam",
+        ["--direct_num_workers=2", "--runner=DirectRunner"],
+    )
+    assert local_runner.parse([]).beam_options == []
+
+
+def test_a_file_replaces_the_presets_values_and_a_flag_the_files(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"data": {"release": "ml-1m", "split": {"seed": 7}}}))
+    options = local_runner.parse(["--preset", "tutorial", "--config", str(path)])
+    config = local_runner.configure(options)
+    assert (config.name, config.data.release, config.data.split.seed) == ("marquee-tutorial", "ml-1m", 7)
+    config = local_runner.configure(local_runner.parse(["--config", str(path), "--release", "ml-25m"]))
+    assert (config.name, config.data.release, config.data.split.seed) == ("marquee", "ml-25m", 7)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        pytest.param(["--relaese", "ml-1m"], 2, "unrecognized arguments: --relaese", id="an unknown flag"),
+        pytest.param(["ml-1m"], 2, "unrecognized arguments: ml-1m", id="a stray word"),
+        pytest.param(["--release", "ml-2m"], 2, "invalid choice: 'ml-2m'", id="an unknown release"),
+        pytest.param(["--config", "no.json"], 2, "no.json must be a readable JSON file", id="no such file"),
+        pytest.param(["--config", "typo.json"], 2, "typo.json: dta: ", id="an unknown field"),
+        pytest.param(["--config", "share.json"], 2, "share.json: data.max_bad_share: ", id="out of range"),
+        pytest.param(["--data", "absent.zip"], 1, "there is none at ", id="no such data"),
+        pytest.param(["--release", "custom"], 1, "with --data", id="data of one's own, but where"),
+    ],
+)
+def test_a_mistake_is_answered_in_words(
+    tmp_path: pathlib.Path, arguments: list[str], code: int, words: str
+) -> None:
+    (tmp_path / "typo.json").write_text('{"dta": {}}')
+    (tmp_path / "share.json").write_text('{"data": {"max_bad_share": 2}}')
+    done = run(*arguments, cwd=tmp_path)
+    last = done.stderr.splitlines()[-1]
+    assert (done.returncode, done.stdout) == (code, "")
+    assert last.startswith("local_runner.py: ") and words in last
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_run_of_one_folder_is_refused(tmp_path: pathlib.Path) -> None:
+    with open(tmp_path / ".lock", "a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write("4711")
+        lock.flush()
+        done = run("--pipeline-root", str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"local_runner.py: One run at a time may use {tmp_path}; process 4711 is using it. "
+        "Wait until it has ended, or name another folder with --pipeline-root.\n"
+    )
