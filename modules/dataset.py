@@ -17,7 +17,7 @@ _SHUFFLE_ROWS = 200_000
 
 
 def raw_feature_spec(rows: Sequence[features.RawFeature]) -> dict:
-    """Return the parsing spec of raw features as Transform expects them: `[batch, 1]`, repeated ones sparse."""
+    """Return the parsing spec of raw features: `[batch, 1]`, repeated ones sparse, as Transform expects."""
     dtypes = {"bytes": tf.string, "int": tf.int64, "float": tf.float32}
     return {
         row.name: tf.io.VarLenFeature(dtypes[row.dtype.value])

@@ -12,14 +12,15 @@ from modules.features import MOVIE_TITLE
 from modules.hyperparameters import MultitaskConfig
 from modules.ranking import RankingModel
 from modules.softmax import CandidateSoftmax
+from modules.towers import RatingHead
 from modules.training import TrainingData
 
 
 class MultitaskModel(RankingModel):
     """The ranking model, whose towers also serve retrieval.
 
-    With a factorisation machine as head the score of a pair is the machine's interaction and the candidate's
-    own terms; what depends on the query alone does not change an order.
+    With a factorisation machine as head the last column of an embedding, the linear terms of a rating, is no
+    part of the score of a pair: what is watched most is not what is rated best.
 
     References: tensorflow.org/recommenders/examples/multitask.
     """
@@ -28,6 +29,8 @@ class MultitaskModel(RankingModel):
         """Build the ranking model and the retrieval task over the same towers."""
         super().__init__(config, data)
         self._machine = config.head == "factorization"
+        if self._machine:
+            self.head = RatingHead(None, data.interactions.mean_rating, scaled_dims=config.embedding_dim)
         self._weights_of_losses = (config.retrieval_weight, config.rating_weight)
         self.retrieval_task = CandidateSoftmax(
             config.softmax, data.catalogue, data.interactions, self.candidate_tower, data.sizes[MOVIE_TITLE]
@@ -36,7 +39,7 @@ class MultitaskModel(RankingModel):
     def retrieval_query(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Return `[batch, dim]` embeddings whose inner products with the candidates' are the scores."""
         query = self.query_tower(inputs, training=training)
-        return tf.concat([query[:, :-1], tf.ones_like(query[:, -1:])], 1) if self._machine else query
+        return tf.concat([query[:, :-1], tf.zeros_like(query[:, -1:])], 1) if self._machine else query
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Return the weighted sum of both losses of a batch of transformed ratings, a scalar."""

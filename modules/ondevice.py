@@ -162,7 +162,7 @@ def export(
     rows = (*features.QUERY_FEATURES, features.RawFeature(features.MOVIE_TITLE, features.Dtype.BYTES, ""))
     spec = {row.name: tf.TensorSpec([None], dtypes[row.dtype], name=row.name) for row in rows}
 
-    @tf.function(input_signature=[spec])
+    @tf.function(autograph=False, input_signature=[spec])
     def rate(raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         vectors = tf.gather(module.vectors, module.positions.lookup(raw[features.MOVIE_TITLE]))
         ratings = tf.squeeze(module.head(module.query_tower(module.queries(raw)), vectors), 1)

@@ -15,7 +15,7 @@ from modules.towers import RatingHead, Tower
 from modules.training import TrainingData
 
 
-class RankingModel(tfrs.Model):
+class RankingModel(training.Model):
     """A rating from a query's embedding and a candidate's.
 
     References: tensorflow.org/recommenders/examples/basic_ranking for the dense head; Rendle, Factorization

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 
 from modules import features, metrics, serving, training
 from modules.hyperparameters import RetrievalConfig
@@ -15,7 +14,7 @@ from modules.towers import Tower
 from modules.training import TrainingData
 
 
-class RetrievalModel(tfrs.Model):
+class RetrievalModel(training.Model):
     """A query's embedding and a candidate's, whose inner product is the score of the pair.
 
     References: tensorflow.org/recommenders/examples/basic_retrieval.

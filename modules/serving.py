@@ -85,11 +85,15 @@ class ServedModel(tf.Module):
         self._seen_positions = tf.Variable(positions, trainable=False, name="seen_positions")
         self._seen_splits = tf.Variable(splits, trainable=False, name="seen_splits")
         self._signatures[features.QUERY_SIGNATURE] = tf.function(
-            self._query, input_signature=[_raw_query_spec()]
+            self._query, autograph=False, input_signature=[_raw_query_spec()]
         )
-        self._signatures[features.CANDIDATES_SIGNATURE] = tf.function(self._candidates, input_signature=[])
+        self._signatures[features.CANDIDATES_SIGNATURE] = tf.function(
+            self._candidates, autograph=False, input_signature=[]
+        )
         user_spec = tf.TensorSpec([None], tf.string, name=features.USER_ID)
-        self._signatures[features.SEEN_SIGNATURE] = tf.function(self._seen, input_signature=[user_spec])
+        self._signatures[features.SEEN_SIGNATURE] = tf.function(
+            self._seen, autograph=False, input_signature=[user_spec]
+        )
         self._predictions.append(self._recommend)
         self._eval_columns.append(self._ranks)
 
@@ -154,7 +158,9 @@ class ServedModel(tf.Module):
         self._rating_vectors = tf.Variable(table, trainable=False, name="rating_candidate_vectors")
         title_spec = {features.MOVIE_TITLE: tf.TensorSpec([None], tf.string, name=features.MOVIE_TITLE)}
         self._signatures[features.RATING_SIGNATURE] = tf.function(
-            lambda raw: self._rate(_as_columns(raw)), input_signature=[{**_raw_query_spec(), **title_spec}]
+            lambda raw: self._rate(_as_columns(raw)),
+            autograph=False,
+            input_signature=[{**_raw_query_spec(), **title_spec}],
         )
         self._predictions.append(self._rate)
         self._eval_columns.append(self._rate)
@@ -181,7 +187,9 @@ class ServedModel(tf.Module):
     def _over_examples(
         self, parts: list[Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]]
     ) -> tf.types.experimental.GenericFunction:
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES_INPUT)])
+        @tf.function(
+            autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES_INPUT)]
+        )
         def signature(examples: tf.Tensor) -> dict[str, tf.Tensor]:
             raw = tf.io.parse_example(examples, self._example_spec)
             return {name: column for part in parts for name, column in part(raw).items()}

@@ -50,11 +50,17 @@ class CandidateSoftmax(tf.keras.layers.Layer):
         self._probability = tf.constant(probability)
         self._position = tf.constant(position)
         self._catalogue = {name: tf.constant(values) for name, values in catalogue.transformed.items()}
+        loss = tf.keras.losses.CategoricalCrossentropy(
+            from_logits=True, reduction=tf.keras.losses.Reduction.SUM
+        )
         self._task = tfrs.tasks.Retrieval(
+            loss=tf.autograph.experimental.do_not_convert(loss),
             temperature=config.temperature,
             num_hard_negatives=config.num_hard_negatives,
             remove_accidental_hits=config.remove_accidental_hits,
         )
+        # A function of its own: TFRS branches on a tensor there, and training.Model goes without autograph.
+        self._batch_loss = tf.function(self._task.call)
 
     def call(self, query: tf.Tensor, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Return the loss, a scalar.
@@ -71,7 +77,7 @@ class CandidateSoftmax(tf.keras.layers.Layer):
             )
             return tf.reduce_sum(losses)
         probability = tf.gather(self._probability, titles) if self._config.sampling_correction else None
-        return self._task(
+        return self._batch_loss(
             query,
             self._tower(inputs, training=training),
             candidate_sampling_probability=probability,

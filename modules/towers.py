@@ -9,6 +9,9 @@ import tensorflow as tf
 from modules import features
 from modules.features import Encoding, TransformedFeature
 
+# Small, so that a rating begins near the sum of the linear terms while a shared tower's embeddings are large.
+_INITIAL_SCALE = 0.2
+
 _BY_NAME = {feature.name: feature for feature in features.TRANSFORMED_FEATURES}
 
 
@@ -48,9 +51,9 @@ class FeatureEmbedding(tf.keras.layers.Layer):
 class Tower(tf.keras.Model):
     """Sum of the embeddings of some features, `[batch, embedding_dim]`.
 
-    With `interactions`, a side of a factorisation machine, `[batch, embedding_dim + 1]`: the last column holds
-    the features' linear terms and the products among the features of this side, so that the whole machine is
-    the inner product of the two sides' embeddings plus both last columns.
+    With `interactions`, a side of a factorisation machine, `[batch, embedding_dim + 1]`: the last column
+    holds the features' linear terms and the products among the features of this side, so that the whole
+    machine is the inner product of the two sides' embeddings plus both last columns.
 
     References: Rendle, Factorization Machines (ICDM 2010), equation 1 and lemma 3.1.
     """
@@ -105,18 +108,24 @@ class Tower(tf.keras.Model):
 class RatingHead(tf.keras.Model):
     """The rating of a pair, from the two sides' embeddings."""
 
-    def __init__(self, hidden_units: Sequence[int] | None, mean_rating: float):
+    def __init__(self, hidden_units: Sequence[int] | None, mean_rating: float, scaled_dims: int = 0):
         """Declare the head.
 
         Args:
           hidden_units: of the dense layers over both embeddings; None for a factorisation machine, whose
             towers were built with `interactions`.
           mean_rating: of the train split, where a factorisation machine starts.
+          scaled_dims: length of the machine's embeddings, where each dimension's product gets a learned scale:
+            for towers that another task shares, whose scores are larger than ratings. 0 for none.
         """
         super().__init__()
         self._dense = None
         if hidden_units is None:
             self._mean = self.add_weight(name="mean", initializer=tf.keras.initializers.Constant(mean_rating))
+            self._scale: tf.Tensor | float = 1.0
+            if scaled_dims:
+                initializer = tf.keras.initializers.Constant(_INITIAL_SCALE)
+                self._scale = self.add_weight(name="scale", shape=(scaled_dims,), initializer=initializer)
         else:
             layers = [tf.keras.layers.Dense(units, activation="relu") for units in hidden_units]
             self._dense = tf.keras.Sequential([*layers, tf.keras.layers.Dense(1)])
@@ -125,5 +134,5 @@ class RatingHead(tf.keras.Model):
         """Return `[batch, 1]` ratings for two `[batch, dim]` embeddings."""
         if self._dense is not None:
             return self._dense(tf.concat([query, candidate], axis=1))
-        products = tf.reduce_sum(query[:, :-1] * candidate[:, :-1], axis=1, keepdims=True)
+        products = tf.reduce_sum(self._scale * query[:, :-1] * candidate[:, :-1], axis=1, keepdims=True)
         return self._mean + query[:, -1:] + candidate[:, -1:] + products

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
+import tensorflow_recommenders as tfrs
 import tensorflow_transform as tft
 
 from modules import dataset, features
@@ -71,6 +72,19 @@ def feature_sizes(transform: tft.TFTransformOutput) -> dict[str, int]:
             # One index for terms out of the vocabulary; in a set, one more for the padding.
             sizes[feature.name] = transform.vocabulary_size_by_name(feature.name) + 1 + feature.is_set
     return sizes
+
+
+class Model(tfrs.Model):
+    """A tfrs.Model whose steps are traced as they stand.
+
+    Autograph would rewrite Keras' own sources first, which takes longer than an epoch of MovieLens 100K; no
+    model here branches on a tensor in Python.
+    """
+
+    @tf.autograph.experimental.do_not_convert
+    def train_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Fit to one batch."""
+        return super().train_step(inputs)
 
 
 class _Progress(tf.keras.callbacks.Callback):

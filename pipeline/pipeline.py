@@ -69,6 +69,8 @@ def create_pipeline(
         custom_config={"source_digest": source_digest("modules.preprocessing")},
         # They would double its time, and what comes in was checked above.
         disable_statistics=True,
+        # Every run reads the whole train split, so there is nothing for a cache of partial results to save.
+        disable_analyzer_cache=True,
     )
     transform.add_upstream_node(anomaly_gate)
 
