@@ -105,16 +105,17 @@ Row = Callable[[metric_types.StandardMetricInputs, str], np.ndarray]
 Finish = Callable[[np.ndarray], np.ndarray]
 
 
+def _key(name: str, model_name: str) -> metric_types.MetricKey:
+    # Thresholds by name are looked up under a key that is neither weighted nor unweighted.
+    return metric_types.MetricKey(name, model_name=model_name, example_weighted=None)
+
+
 def _computations(names: tuple[str, ...], row: Row, finish: Finish) -> Callable[..., list]:
     def create(name: str, model_names: list[str] | None = None, **_: object) -> list:
         del name
         return [
             metric_types.MetricComputation(
-                keys=[
-                    metric_types.MetricKey(metric + end, model_name=model)
-                    for metric in names
-                    for end in ("", LOWER, UPPER)
-                ],
+                keys=[_key(metric + end, model) for metric in names for end in ("", LOWER, UPPER)],
                 preprocessors=[
                     metric_types.StandardMetricInputsPreprocessor(
                         include_filter={tfma.FEATURES_KEY: {features.USER_ID: {}}}
@@ -156,7 +157,7 @@ class _SumsByUser(beam.CombineFn):
         lower, upper = interval(sums, self._finish)
         ends = {"": self._finish(sums.sum(axis=0)), LOWER: lower, UPPER: upper}
         return {
-            metric_types.MetricKey(name + end, model_name=self._model_name): float(values[i])
+            _key(name + end, self._model_name): float(values[i])
             for end, values in ends.items()
             for i, name in enumerate(self._names)
         }

@@ -130,8 +130,8 @@ def tutorial() -> ModelsConfig:
 def default() -> ModelsConfig:
     """Return the models that Marquee pushes.
 
-    Found on an eighth of the train split of MovieLens 100K, held out from the rest; the eval split was not looked
-    at.
+    Found on an eighth of the train split of MovieLens 100K, held out from the rest; the eval split was not
+    looked at.
     """
     query = (features.USER_ID, *_SIDES)
     candidate = (features.MOVIE_TITLE, features.MOVIE_GENRES, features.MOVIE_YEAR)

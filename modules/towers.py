@@ -115,8 +115,8 @@ class RatingHead(tf.keras.Model):
           hidden_units: of the dense layers over both embeddings; None for a factorisation machine, whose
             towers were built with `interactions`.
           mean_rating: of the train split, where a factorisation machine starts.
-          scaled_dims: length of the machine's embeddings, where each dimension's product gets a learned scale:
-            for towers that another task shares, whose scores are larger than ratings. 0 for none.
+          scaled_dims: length of the machine's embeddings, where each product gets a learned scale: for towers
+            that another task shares, whose scores are larger than ratings. 0 for none.
         """
         super().__init__()
         self._dense = None

@@ -66,9 +66,9 @@ def default() -> GatesConfig:
         SliceGate(feature=features.TITLE_POPULARITY, bound=0.0),
     )
     error_slices = (
-        SliceGate(feature=features.USER_ACTIVITY, bound=1.1),
-        SliceGate(feature=features.USER_GENDER, bound=1.0),
-        SliceGate(feature=features.TITLE_POPULARITY, bound=1.4),
+        SliceGate(feature=features.USER_ACTIVITY, bound=1.2),
+        SliceGate(feature=features.USER_GENDER, bound=1.05),
+        SliceGate(feature=features.TITLE_POPULARITY, bound=1.7),
     )
     retrieval = _top_100(0.30, 0.55, hit_slices)
     rating = _rmse(0.94, error_slices)
