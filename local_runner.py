@@ -9,12 +9,14 @@ it is needed. `--help` lists the flags.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from components.movielens_example_gen import releases
@@ -143,7 +145,8 @@ def _run(options: argparse.Namespace, config: configuration.Config, started: flo
     try:
         with redirect.terminal_and_log(log) as stream:
             screen = terminal.Terminal(stream)
-            summary = _run_pipeline(options, config, data_root, screen)
+            with _stopping(screen, log):
+                summary = _run_pipeline(options, config, data_root, screen)
             _show_summary(screen, summary, time.monotonic() - started, log)
     except failure.RunError as error:
         print(f"\n{error}\nLog: {log}", file=sys.stderr)
@@ -164,32 +167,48 @@ def _run_pipeline(
     data_root: pathlib.Path,
     screen: terminal.Terminal,
 ) -> Summary:
-    try:
-        with screen.listening():
-            with screen.step("TensorFlow and TFX") as outcome:
-                from pipeline.pipeline import create_pipeline
-                from runners import local
-                from runners.summary import read_summary
+    with screen.listening():
+        with screen.step("TensorFlow and TFX") as outcome:
+            from pipeline.pipeline import create_pipeline
+            from runners import local
+            from runners.summary import read_summary
 
-                outcome.state = "loaded"
-            steps = local.run(
-                lambda connection: create_pipeline(
-                    config=config,
-                    data_root=str(data_root),
-                    pipeline_root=str(options.pipeline_root),
-                    push_destination=str(options.push_dir),
-                    metadata_connection_config=connection,
-                    beam_pipeline_args=options.beam_options,
-                ),
-                options.runner,
-                options.pipeline_root,
-                screen,
-            )
-    except KeyboardInterrupt:
-        screen.say("Stopped. The same command goes on from here: what is done is in the cache.")
-        # Threads of the runner may still be at work, and would hold up an orderly exit.
-        os._exit(_STOPPED)
+            outcome.state = "loaded"
+        steps = local.run(
+            lambda connection: create_pipeline(
+                config=config,
+                data_root=str(data_root),
+                pipeline_root=str(options.pipeline_root),
+                push_destination=str(options.push_dir),
+                metadata_connection_config=connection,
+                beam_pipeline_args=options.beam_options,
+            ),
+            options.runner,
+            options.pipeline_root,
+            screen,
+        )
     return read_summary(steps)
+
+
+@contextlib.contextmanager
+def _stopping(screen: terminal.Terminal, log: pathlib.Path) -> Iterator[None]:
+    """End the process in words on Ctrl-C.
+
+    From the handler, as a kill would: Beam turns a KeyboardInterrupt inside a worker into an error of its
+    own, and threads that are still at work would hold up an orderly exit.
+    """
+
+    def stop(*_: object) -> None:
+        screen.end(
+            "Stopped. The same command goes on from here: what is done is in the cache.", f"Log: {log}"
+        )
+        os._exit(_STOPPED)
+
+    previous = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def _show_summary(screen: terminal.Terminal, summary: Summary, seconds: float, log: pathlib.Path) -> None:
@@ -200,7 +219,7 @@ def _show_summary(screen: terminal.Terminal, summary: Summary, seconds: float, l
 
 def _recommend(push_dir: pathlib.Path) -> int:
     """Ask what is pushed, in a process that knows nothing of this one."""
-    if not any(version.name.isdigit() for version in push_dir.glob("*")):
+    if not push_dir.is_dir():
         print("\nNothing was ever pushed, so there is nothing to ask for recommendations.")
         return 0
     print(flush=True)

@@ -58,11 +58,11 @@ def read_summary(steps: Sequence[Step]) -> Summary:
     done = [step for step in steps if step.done]
     data = [_data(step) for step in done if step.kind == "MovieLensExampleGen"]
     models = [_model(step) for step in done if step.kind == "Evaluator"]
-    pushed = [step.output("pushed_model") for step in done if step.kind == "IndexPusher"]
+    pushed = [_pushed(step) for step in done if step.kind == "IndexPusher"]
     return Summary(
         data=data[0] if data else None,
         models=tuple(sorted(models, key=lambda model: model.name)),
-        pushed=pushed[0].properties if pushed and pushed[0] else None,
+        pushed=pushed[0] if pushed else None,
         steps=tuple(steps),
     )
 
@@ -82,6 +82,12 @@ def _model(step: Step) -> Model:
         champion=int(champion) if champion else None,
         evaluation=read_evaluation(_only(step, "evaluation").uri),
     )
+
+
+def _pushed(step: Step) -> dict[str, int | float | str]:
+    properties = _only(step, "pushed_model").properties
+    # Out of the cache, the artifact speaks of the run that made it.
+    return {**properties, "published_anew": 0} if step.state == "cached" else properties
 
 
 def _only(step: Step, key: str) -> Artifact:

@@ -15,19 +15,6 @@ from runners.summary import Data, Model, Summary
 
 _LONG = 1.0  # Seconds from which a step is named among those that took time.
 
-# What is shown of a push, in this order: the property, its words, how its value is written.
-_PUSH_ROWS: tuple[tuple[str, str, Callable[..., str]], ...] = (
-    ("pushed_destination", "pushed to", str),
-    ("reason", "not pushed, because", str),
-    ("published_anew", "published", lambda anew: "anew" if anew else "already: the same models"),
-    ("index_kind", "index", str),
-    ("index_recall", "index, recall against brute force", number),
-    ("index_latency_ms", "index, one query", "{:.2f} ms".format),
-    ("brute_force_latency_ms", "brute force, one query", "{:.2f} ms".format),
-    ("recommend_recall", "whole recommendation, recall", number),
-    ("tflite_max_difference", "TFLite model, greatest difference", "{:.1e}".format),
-)
-
 
 def show(console: Console, summary: Summary, seconds: float, log: Path) -> None:
     """Print what was read, gated and pushed, the time and the log's path.
@@ -49,7 +36,7 @@ def show(console: Console, summary: Summary, seconds: float, log: Path) -> None:
         others = sorted(model.evaluation.others.items())
         if others:
             values = ", ".join(f"{name} {number(value)}" for name, value in others)
-            console.print(Text(f"not gated: {values}", style="dim"))
+            console.print(Text(f"not gated: {values}", style="dim"), soft_wrap=False)
         console.print(_verdict(model))
     if summary.pushed is not None:
         console.print()
@@ -66,7 +53,7 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-_WORDS = ("", "metric", "slice", "must be")
+_WORDS = ("", "metric", "must be")
 
 
 def _data_table(data: Data) -> Table:
@@ -105,33 +92,28 @@ def _quarantine(data: Data) -> list[str]:
 
 def _model_table(model: Model) -> Table:
     evaluation = model.evaluation
-    table = _table(
-        f"Gate of {model.name}, {evaluation.rows:,} rows",
-        "metric",
-        "slice",
-        "must be",
-        "is",
-        "95%",
-        "champion",
-        " ",
-    )
-    for gated in evaluation.gated:
-        if not gated.feature:
-            table.add_row(*_cells(gated, "all"), style="" if gated.passed else "bold red")
-    for count, closest in evaluation.closest_slices():
-        slices = f"{closest.place} (closest of {count})" if count > 1 else closest.place
-        table.add_row(*_cells(closest, slices))
-    for failure in evaluation.failures:
-        if failure.feature:
-            table.add_row(*_cells(failure, failure.place), style="bold red")
+    title = f"Gate of {model.name}, {evaluation.rows:,} rows"
+    table = _table(title, "metric", "must be", "is", "95%", "champion", " ")
+    closest = list(evaluation.closest_slices())
+    for metric in sorted({gated.metric for gated in evaluation.gated}):
+        for gated in evaluation.gated:
+            if gated.metric == metric and not gated.feature:
+                _add_row(table, metric, gated)
+        for count, gated in closest:
+            if gated.metric == metric:
+                _add_row(table, f"  {gated.place}" + f" (closest of {count})" * (count > 1), gated)
+        for gated in evaluation.failures:
+            if gated.metric == metric and gated.feature:
+                _add_row(table, f"  {gated.place}", gated)
     return table
 
 
-def _cells(gated: Gated, place: str) -> tuple[str, ...]:
+def _add_row(table: Table, name: str, gated: Gated) -> None:
     interval = "" if gated.interval is None else " to ".join(number(end) for end in gated.interval)
     baseline = "" if gated.baseline is None else number(gated.baseline)
     verdict = "ok" if gated.passed else "refused"
-    return gated.metric, place, gated.rule, number(gated.value), interval, baseline, verdict
+    style = "" if gated.passed else "bold red"
+    table.add_row(name, gated.rule, number(gated.value), interval, baseline, verdict, style=style)
 
 
 def _verdict(model: Model) -> Text:
@@ -142,6 +124,25 @@ def _verdict(model: Model) -> Text:
         return Text(f"{model.name}: blessed, {against}", style="bold green")
     reasons = "; ".join(str(failure) for failure in model.evaluation.failures)
     return Text(f"{model.name}: refused: {reasons or 'it has no thresholds'}", style="bold red")
+
+
+def _tiny(value: float) -> str:
+    # ML Metadata keeps six decimals.
+    return f"{value:.1e}" if value else "below 1e-06"
+
+
+# What is shown of a push, in this order: the property, its words, how its value is written.
+_PUSH_ROWS: tuple[tuple[str, str, Callable[..., str]], ...] = (
+    ("pushed_destination", "pushed to", str),
+    ("reason", "not pushed, because", str),
+    ("published_anew", "published", lambda anew: "anew" if anew else "before: the same models"),
+    ("index_kind", "index", str),
+    ("index_recall", "index, recall against brute force", number),
+    ("index_latency_ms", "index, one query", "{:.2f} ms".format),
+    ("brute_force_latency_ms", "brute force, one query", "{:.2f} ms".format),
+    ("recommend_recall", "whole recommendation, recall", number),
+    ("tflite_max_difference", "TFLite model, greatest difference", _tiny),
+)
 
 
 def _push_table(pushed: dict[str, int | float | str]) -> Table:

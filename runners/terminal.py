@@ -75,9 +75,11 @@ class Terminal(logging.Handler):
             logger.removeHandler(self)
             logger.setLevel(level)
 
-    def say(self, line: str) -> None:
-        """Show a line that stays."""
-        self.console.print(Text(line))
+    def end(self, *lines: str) -> None:
+        """Clear the line of the step that runs, and show these instead."""
+        self._display.stop()
+        for line in lines:
+            self.console.print(Text(line))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a line of progress."""
@@ -91,8 +93,8 @@ class Terminal(logging.Handler):
         self._display.start(name)
         try:
             yield outcome
-        except BaseException as error:
-            outcome = Outcome("failed" if isinstance(error, Exception) else "stopped")
+        except BaseException:
+            outcome = Outcome("failed")
             raise
         finally:
             self._display.stop()

@@ -6,8 +6,10 @@ import fcntl
 import json
 import pathlib
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -105,3 +107,83 @@ def test_a_second_run_of_one_folder_is_refused(tmp_path: pathlib.Path) -> None:
         f"local_runner.py: One run at a time may use {tmp_path}; process 4711 is using it. "
         "Wait until it has ended, or name another folder with --pipeline-root.\n"
     )
+
+
+# The command as it is, with a small pipeline in place of the real one.
+COMMAND = """
+import pathlib, sys, types
+import local_runner
+
+def create_pipeline(pipeline_root, metadata_connection_config, **_):
+    from tests.runners import slow_pipeline
+    return slow_pipeline.create(pathlib.Path(pipeline_root), metadata_connection_config)
+
+sys.modules["pipeline.pipeline"] = types.SimpleNamespace(create_pipeline=create_pipeline)
+sys.exit(local_runner.main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def command(tmp_path: pathlib.Path) -> list[str]:
+    (tmp_path / "data").mkdir()
+    for name in ("ratings.csv", "movies.csv"):
+        (tmp_path / "data" / name).touch()
+    flags = [
+        "--release",
+        "custom",
+        "--data",
+        str(tmp_path / "data"),
+        "--pipeline-root",
+        str(tmp_path / "runs"),
+    ]
+    return [sys.executable, "-c", COMMAND, *flags]
+
+
+def test_a_run_shows_its_steps_and_keeps_the_rest_in_the_log(
+    command: list[str], tmp_path: pathlib.Path
+) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    lines = [re.sub(r" +", " ", re.sub(r"\d+\.\d s", "_ s", line)) for line in done.stdout.splitlines()]
+    (log,) = (tmp_path / "runs" / "logs").iterdir()
+    assert [line for line in lines if not line.endswith("...")] == [
+        *("TensorFlow and TFX _ s loaded", "First _ s run", "Second _ s run", "Third _ s run", ""),
+        *("Time: _ s; 0 of 3 steps from the cache", f"Log: {log}", ""),
+        "Nothing was ever pushed, so there is nothing to ask for recommendations.",
+    ]
+    assert done.stderr == ""
+    assert "Component Third is finished." in log.read_text()
+
+
+def test_a_failure_ends_with_its_cause_and_the_log(command: list[str], tmp_path: pathlib.Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "refuse").touch()
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    (log,) = (tmp_path / "runs" / "logs").iterdir()
+    assert done.returncode == 1
+    assert (
+        done.stderr == f"\nSecond failed: the file must have rows; it has none. Give another.\nLog: {log}\n"
+    )
+    assert re.search(r"Second +\d+\.\d s  failed$", done.stdout.strip())
+    assert "Traceback (most recent call last)" in log.read_text()
+
+
+def test_an_interrupted_run_ends_in_words(command: list[str], tmp_path: pathlib.Path) -> None:
+    # Under Beam, which would make an error of its own of a KeyboardInterrupt.
+    root = tmp_path / "runs"
+    root.mkdir()
+    (root / "hang").touch()
+    process = subprocess.Popen(
+        [*command, "--runner", "beam"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    deadline = time.monotonic() + 120
+    while not (root / "hanging").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    (log,) = (root / "logs").iterdir()
+    assert (process.returncode, err) == (130, "")
+    assert out.splitlines()[-2:] == [
+        "Stopped. The same command goes on from here: what is done is in the cache.",
+        f"Log: {log}",
+    ]

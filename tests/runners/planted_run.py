@@ -2,7 +2,6 @@
 
 import pathlib
 
-import numpy as np
 import tensorflow as tf
 from tfx import types
 from tfx.components.evaluator.component import Evaluator
@@ -105,7 +104,8 @@ def IndexPusher(blessing: InputArtifact[ModelBlessing], pushed_model: OutputArti
         pushed_model.set_int_custom_property("pushed_version", 1)
         pushed_model.set_int_custom_property("published_anew", 1)
         pushed_model.set_string_custom_property("pushed_destination", "/srv/models/1")
-        pushed_model.set_float_custom_property("index_recall", float(np.float64(0.9975)))
+        pushed_model.set_float_custom_property("index_recall", 0.9975)
+        pushed_model.set_float_custom_property("tflite_max_difference", 4.8e-7)
     else:
         pushed_model.set_string_custom_property("reason", "the retrieval model is not blessed")
 

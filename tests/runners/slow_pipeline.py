@@ -67,10 +67,10 @@ def create_lookup(root: pathlib.Path, connection) -> pipeline.Pipeline:
     return pipeline.Pipeline(NAME, str(root), connection, components=[lookup, third])
 
 
-def run_alone(folder: str, runner: str) -> None:
+def run_alone(folder: str) -> None:
     """Run as local_runner does; for a process of its own."""
     root = pathlib.Path(folder)
     with workspace.claimed(root):
         screen = Terminal(sys.stdout)
         with screen.listening():
-            local.run(lambda connection: create(root, connection), runner, root, screen)
+            local.run(lambda connection: create(root, connection), "local", root, screen)

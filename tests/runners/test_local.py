@@ -19,7 +19,6 @@ from runners.failure import RunError
 from runners.terminal import Terminal
 from tests.runners import slow_pipeline
 
-RUNNERS = ("local", "beam")
 _STARTS_WITHIN = 120.0  # Seconds: imports of TFX on a busy machine.
 
 
@@ -35,12 +34,12 @@ def store_of(root: pathlib.Path) -> mlmd.MetadataStore:
     return mlmd.MetadataStore(metadata.sqlite_metadata_connection_config(str(root / workspace.METADATA)))
 
 
-def hang(root: pathlib.Path, runner: str) -> subprocess.Popen:
+def hang(root: pathlib.Path) -> subprocess.Popen:
     """Start a run in a process of its own that hangs in the second step."""
     (root / "hang").touch()
     code = "import sys, tests.runners.slow_pipeline as slow; slow.run_alone(*sys.argv[1:])"
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(root), runner],
+        [sys.executable, "-c", code, str(root)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -54,7 +53,7 @@ def hang(root: pathlib.Path, runner: str) -> subprocess.Popen:
     return process
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("runner", ["local", "beam"])
 def test_a_failure_names_the_step_and_the_cause_alone_and_is_made_good_by_running_again(
     tmp_path: pathlib.Path, runner: str
 ) -> None:
@@ -79,11 +78,8 @@ def test_a_fault_in_the_wiring_is_named_without_a_step(tmp_path: pathlib.Path) -
     assert str(error.value) == "ValueError: a gate's metric must be known"
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
-def test_a_killed_run_goes_on_and_nothing_half_written_is_used_or_stays(
-    tmp_path: pathlib.Path, runner: str
-) -> None:
-    process = hang(tmp_path, runner)
+def test_a_killed_run_goes_on_and_nothing_half_written_is_used_or_stays(tmp_path: pathlib.Path) -> None:
+    process = hang(tmp_path)
     with pytest.raises(workspace.BusyError) as busy, workspace.claimed(tmp_path):
         pass
     assert f"process {process.pid} is using it" in str(busy.value)
@@ -96,7 +92,7 @@ def test_a_killed_run_goes_on_and_nothing_half_written_is_used_or_stays(
     assert os.listdir(half) == ["half"]
 
     with workspace.claimed(tmp_path):
-        assert run(tmp_path, runner) == {"First": "cached", "Second": "run", "Third": "run"}
+        assert run(tmp_path) == {"First": "cached", "Second": "run", "Third": "run"}
     assert not half.exists()
     (whole,) = (tmp_path / "Second" / "model").iterdir()
     assert sorted(os.listdir(whole)) == ["half", "whole"]

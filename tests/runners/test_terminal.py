@@ -88,11 +88,6 @@ class TestElsewhere:
             _ = 1 / 0
         assert self.lines() == ["Transform 0.0 s failed"]
 
-    def test_an_interrupted_step_says_so(self) -> None:
-        with pytest.raises(KeyboardInterrupt), self.terminal.step("Transform"):
-            raise KeyboardInterrupt
-        assert self.lines() == ["Transform 0.0 s stopped"]
-
     def test_lines_outside_a_step_all_stay(self) -> None:
         PROGRESS.info("Data kept in %s", "[cache]")
         PROGRESS.info("Fetching")
@@ -147,6 +142,12 @@ class TestOnATerminal:
             PROGRESS.info("epoch 1 %s", "x" * 300)
         (line,) = visible(self.raw())
         assert line.startswith("Trainer.retrieval 0.0 s run epoch 1 xxx") and line.endswith("…")
+
+    def test_an_end_clears_the_line(self) -> None:
+        with self.terminal.step("Trainer.retrieval"):
+            PROGRESS.info("epoch 1")
+            self.terminal.end("Stopped.")
+            assert visible(self.raw()) == ["Stopped."]
 
     def test_lines_outside_a_step_stay(self) -> None:
         PROGRESS.info("Data kept")
