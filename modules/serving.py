@@ -15,6 +15,8 @@ from modules.training import TrainingData
 
 # Candidates that serving_default of a retrieval model returns.
 _TOP_K = max(features.TOP_KS)
+# Stands with an empty title after the last of a row that has fewer. Finite, so that it survives JSON.
+_PADDING_SCORE = tf.float32.min
 
 Tower = Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
 
@@ -124,10 +126,12 @@ class ServedModel(tf.Module):
         query = self.queries(raw)
         scores = metrics.exclude(self._scores(query), self._seen_of(query[features.USER_ID]))
         best, positions = tf.math.top_k(scores, tf.minimum(_TOP_K, tf.shape(scores)[1]))
+        # Where fewer titles are unseen than there are columns, what is left would be seen ones.
+        unseen = best > -float("inf")
         return {
-            features.MOVIE_TITLE: tf.gather(self._titles, positions),
-            features.MOVIE_ID: tf.gather(self._movie_ids, positions),
-            features.SCORE: best,
+            features.MOVIE_TITLE: tf.where(unseen, tf.gather(self._titles, positions), ""),
+            features.MOVIE_ID: tf.where(unseen, tf.gather(self._movie_ids, positions), ""),
+            features.SCORE: tf.where(unseen, best, _PADDING_SCORE),
         }
 
     def _ranks(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
