@@ -1,0 +1,24 @@
+"""One fresh process and one run of Transform for the contracts of all models."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Iterator
+
+import pytest
+
+pytest.register_assert_rewrite("tests.contracts.suite")
+
+from tests.contracts import fresh_process  # noqa: E402
+from tests.contracts.planted_run import PlantedRun  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def process() -> Iterator[concurrent.futures.Executor]:
+    with fresh_process.start() as executor:
+        yield executor
+
+
+@pytest.fixture(scope="session")
+def planted_run(tmp_path_factory: pytest.TempPathFactory, process: concurrent.futures.Executor) -> PlantedRun:
+    return PlantedRun(tmp_path_factory.mktemp("planted_run"), process)

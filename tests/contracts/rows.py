@@ -1,0 +1,51 @@
+"""Rows of the planted ratings in the forms in which signatures are asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from modules import features
+from tests import planted_ratings
+from tests.contracts.fresh_process import Ends
+from tests.contracts.planted_run import Columns
+from tests.planted_ratings import Row
+
+_ABSENT = {
+    features.USER_GENDER: features.UNKNOWN,
+    features.USER_AGE: features.UNKNOWN_AGE,
+    features.USER_OCCUPATION: features.UNKNOWN,
+}
+QUERY_INPUTS: Ends = {
+    features.USER_ID: ("string", (None,)),
+    features.TIMESTAMP: ("int64", (None,)),
+    features.USER_GENDER: ("string", (None,)),
+    features.USER_AGE: ("int64", (None,)),
+    features.USER_OCCUPATION: ("string", (None,)),
+}
+
+
+def columns(rows: Sequence[Row], *more: str) -> Columns:
+    """Rows as raw tensors: the features of a query, and others that are named; text as bytes."""
+    values_of = {name: [row[name] for row in rows] for name in (*QUERY_INPUTS, *more)}
+    return {
+        name: np.array([value.encode() for value in values], object)
+        if isinstance(values[0], str)
+        else np.array(values, np.int64)
+        for name, values in values_of.items()
+    }
+
+
+def strangers() -> list[Row]:
+    """A user or a film that train does not have, and both; told and untold of."""
+    known = planted_ratings.rating(0, 1)
+    unrated = {**known, features.MOVIE_TITLE: planted_ratings.UNRATED_TITLES[0]}
+    films = [known, unrated, {**known, features.MOVIE_TITLE: "No Such Film (1999)"}]
+    newcomer = [{**row, features.USER_ID: planted_ratings.NEWCOMER} for row in films]
+    return [*films[1:], *newcomer, *untold(newcomer)]
+
+
+def untold(rows: Sequence[Row]) -> list[Row]:
+    """Rows that say nothing of the user but the id."""
+    return [{**row, **_ABSENT} for row in rows]

@@ -1,0 +1,15 @@
+"""Multitask keeps the contract."""
+
+from modules import hyperparameters as presets
+from modules import multitask
+from tests.contracts.suite import RatingContract, RetrievalContract, small
+
+
+class TestDefault(RetrievalContract, RatingContract):
+    module = multitask
+    hyperparameters = small(presets.default().multitask, learning_rate=0.02)
+
+
+class TestTutorial(RetrievalContract, RatingContract):
+    module = multitask
+    hyperparameters = small(presets.tutorial().multitask, learning_rate=0.5, hidden_units=(16,))

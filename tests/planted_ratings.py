@@ -1,0 +1,162 @@
+"""Ratings with a planted preference, in the form of MovieLensExampleGen's output, and Transform run on them.
+
+A checkerboard with its diagonal withheld: user i likes the films of i's own parity and has rated all of them
+but film i; of the other films some are rated, badly. Genres, years, genders and ages say nothing about it. So
+only a model that learned who goes with what puts film i first among the films that user i has not rated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx_bsl.coders import example_coder
+from tfx_bsl.public import tfxio
+
+from components.movielens_example_gen import examples
+from modules import features, preprocessing
+
+NUM_USERS = 48
+# Of each user, among the films that the user does not like.
+DISLIKED = 8
+LIKED_RATING, DISLIKED_RATING = 4.5, 1.5
+# Films that nobody rated in train, and a user who rated nothing there.
+UNRATED_TITLES = ("Ébauche, L' (1931)", "Never Seen (1950)", "Zero Stars (2001)")
+NEWCOMER = "newcomer"
+
+Row = Mapping[str, Any]
+
+_SCHEMA = pathlib.Path(__file__).parents[1] / "pipeline" / "schema" / "ratings.pbtxt"
+
+
+def user(index: int) -> dict[str, Any]:
+    """What a row says of a user; the numbers are chosen so that parity cannot be read off them."""
+    return {
+        features.USER_ID: f"u{index}",
+        features.USER_GENDER: "FM"[index // 2 % 2],
+        features.USER_AGE: 20 + index // 2,
+        features.USER_OCCUPATION: ("artist", "writer", "other")[index // 2 % 3],
+        features.USER_ACTIVITY: "medium",
+    }
+
+
+def film(index: int) -> dict[str, Any]:
+    """What a row says of a film."""
+    return {
+        features.MOVIE_ID: str(index),
+        features.MOVIE_TITLE: f"Film, {index} (19{50 + index // 2})",
+        features.MOVIE_GENRES: [("Comedy", "Drama", "Western")[index // 2 % 3]] * (1 + index // 2 % 2),
+        features.MOVIE_YEAR: 1950 + index // 2,
+    }
+
+
+def rating(user_index: int, film_index: int) -> dict[str, Any]:
+    """A row of the ratings. Two users of either parity share a moment, so that it says nothing of parity."""
+    liked = user_index % 2 == film_index % 2
+    return {
+        **user(user_index),
+        **film(film_index),
+        features.RATING: LIKED_RATING if liked else DISLIKED_RATING,
+        features.TIMESTAMP: 880_000_000 + 70_001 * (user_index // 2),
+        features.TITLE_POPULARITY: "torso",
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """Rows of the three splits.
+
+    Attributes:
+      train: all but what is withheld.
+      eval: of every user the withheld film and one disliked film that train does not have.
+      catalogue: all films, in another order than that of their titles.
+    """
+
+    train: Sequence[Row]
+    eval: Sequence[Row]
+    catalogue: Sequence[Row]
+
+
+def make_world() -> World:
+    """Draw which disliked films are rated, always the same ones."""
+    draw = random.Random(0)
+    train, held_out = [], []
+    for index in range(NUM_USERS):
+        others = [film_index for film_index in range(NUM_USERS) if film_index % 2 != index % 2]
+        draw.shuffle(others)
+        liked = [film_index for film_index in range(index % 2, NUM_USERS, 2) if film_index != index]
+        train += [rating(index, film_index) for film_index in (*liked, *others[:DISLIKED])]
+        held_out += [rating(index, index), rating(index, others[DISLIKED])]
+    unrated = [
+        {**film(NUM_USERS + index), features.MOVIE_TITLE: title} for index, title in enumerate(UNRATED_TITLES)
+    ]
+    catalogue = [*unrated, *(film(index) for index in reversed(range(NUM_USERS)))]
+    return World(train, held_out, catalogue)
+
+
+def serialized(row: Row) -> bytes:
+    """A row as a tf.train.Example."""
+    return examples.example(examples.entries(row))
+
+
+def write(records: Iterable[bytes], folder: pathlib.Path) -> str:
+    """Write gzipped TFRecords; returns the glob pattern of the files."""
+    folder.mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(folder / "data_tfrecord-00000-of-00001.gz"), "GZIP") as writer:
+        for record in records:
+            writer.write(record)
+    return str(folder / "*")
+
+
+def transform(splits: Mapping[str, Iterable[Row]], folder: pathlib.Path) -> dict[str, str]:
+    """Do what the Transform component does: analyse `train`, transform every split.
+
+    Args:
+      splits: rows by name.
+      folder: to hold `graph`, the transform output, and a folder of records for each split.
+    Returns:
+      Glob patterns of the transformed records by split.
+    """
+    schema = text_format.Parse(_SCHEMA.read_text(), schema_pb2.Schema())
+    source = tfxio.TFExampleBeamRecord(
+        physical_format="memory", telemetry_descriptors=["tests"], schema=schema
+    )
+    patterns = {}
+    with beam.Pipeline() as pipeline, tft_beam.Context(temp_dir=str(folder / "tmp")):
+        config = source.TensorAdapterConfig()
+        batches = {
+            name: pipeline
+            | f"Rows.{name}" >> beam.Create([serialized(row) for row in rows], reshuffle=False)
+            | f"Batches.{name}" >> source.BeamSource()
+            for name, rows in splits.items()
+        }
+        graph = (batches["train"], config) | tft_beam.AnalyzeDataset(preprocessing.preprocessing_fn)
+        _ = graph | tft_beam.WriteTransformFn(str(folder / "graph"))
+        for name, batch in batches.items():
+            data, metadata = ((batch, config), graph) | f"Transform.{name}" >> tft_beam.TransformDataset(
+                output_record_batches=True
+            )
+            encoder = example_coder.RecordBatchToExamplesEncoder(metadata.schema)
+            _ = (
+                data
+                | f"Encode.{name}"
+                >> beam.FlatMapTuple(lambda batch, _, encoder=encoder: encoder.encode(batch))
+                | f"Write.{name}"
+                >> beam.io.WriteToTFRecord(str(folder / name / "transformed"), file_name_suffix=".gz")
+            )
+            patterns[name] = str(folder / name / "transformed*")
+    return patterns
+
+
+def load_transform(folder: pathlib.Path) -> tft.TFTransformOutput:
+    """Read the graph that `transform` wrote."""
+    return tft.TFTransformOutput(str(folder / "graph"))
