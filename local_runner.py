@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _ROOT = pathlib.Path(__file__).resolve().parent
 _RUNNERS = ("local", "beam")
 _DEFAULT_ROOT = "runs"
+_DEFAULT_PRESET = "default"
+# Of the default preset; another preset's bundles never take their place unasked.
 _PUSHED = "pushed"
 _SHOWN_USER = "42"
 
@@ -70,7 +72,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     _add_flags(parser)
     options = parser.parse_args(arguments[:split])
     options.pipeline_root = options.pipeline_root.expanduser().resolve()
-    options.push_dir = (options.push_dir or options.pipeline_root / _PUSHED).expanduser().resolve()
+    pushed = _PUSHED if options.preset == _DEFAULT_PRESET else f"{_PUSHED}-{options.preset}"
+    options.push_dir = (options.push_dir or options.pipeline_root / pushed).expanduser().resolve()
     options.beam_options = list(arguments[split + 1 :])
     return options
 
@@ -91,7 +94,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset",
         choices=list(configuration.PRESETS),
-        default="default",
+        default=_DEFAULT_PRESET,
         help="configuration to start from (default: %(default)s)",
     )
     parser.add_argument(
@@ -117,7 +120,8 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         "--push-dir",
         type=pathlib.Path,
         metavar="DIR",
-        help=f"folder to push to (default: {_PUSHED} in --pipeline-root, so {_DEFAULT_ROOT}/{_PUSHED})",
+        help=f"folder to push to (default: {_PUSHED} in --pipeline-root, so {_DEFAULT_ROOT}/{_PUSHED}; "
+        f"{_PUSHED}-PRESET with another preset)",
     )
 
 

@@ -57,6 +57,7 @@ def create_pipeline(
     anomaly_gate = AnomalyGate(
         ratings_anomalies=ratings_checks[-1].outputs["anomalies"],
         catalogue_anomalies=catalogue_checks[-1].outputs["anomalies"],
+        source_digest=source_digest("components.anomaly_gate.executor"),
     )
 
     transform = Transform(

@@ -46,6 +46,8 @@ def test_reading_flags_and_configuration_imports_nothing_heavy() -> None:
 def test_bundles_go_below_the_pipeline_root_unless_told_otherwise(tmp_path: pathlib.Path) -> None:
     options = local_runner.parse(["--pipeline-root", str(tmp_path)])
     assert (options.pipeline_root, options.push_dir) == (tmp_path, tmp_path / "pushed")
+    options = local_runner.parse(["--preset", "tutorial"])
+    assert options.push_dir == pathlib.Path("runs/pushed-tutorial").resolve()
     options = local_runner.parse(["--push-dir", str(tmp_path / "live")])
     assert (options.pipeline_root, options.push_dir) == (pathlib.Path("runs").resolve(), tmp_path / "live")
 

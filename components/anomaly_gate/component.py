@@ -10,7 +10,7 @@ from components.anomaly_gate import executor
 class AnomalyGateSpec(component_spec.ComponentSpec):
     """Two sets of anomalies in, nothing out."""
 
-    PARAMETERS: dict = {}
+    PARAMETERS = {"source_digest": component_spec.ExecutionParameter(type=str)}
     INPUTS = {
         executor.RATINGS_KEY: component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
         executor.CATALOGUE_KEY: component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
@@ -29,8 +29,20 @@ class AnomalyGate(base_component.BaseComponent):
     SPEC_CLASS = AnomalyGateSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
-    def __init__(self, ratings_anomalies: types.BaseChannel, catalogue_anomalies: types.BaseChannel) -> None:
-        """Take the outputs `anomalies` of the two ExampleValidators."""
+    def __init__(
+        self, ratings_anomalies: types.BaseChannel, catalogue_anomalies: types.BaseChannel, source_digest: str
+    ) -> None:
+        """Construct the component.
+
+        Args:
+          ratings_anomalies: output `anomalies` of the ratings' ExampleValidator.
+          catalogue_anomalies: the same of the catalogue's.
+          source_digest: changes when the executor's code does, so that TFX's cache then misses.
+        """
         super().__init__(
-            spec=AnomalyGateSpec(ratings_anomalies=ratings_anomalies, catalogue_anomalies=catalogue_anomalies)
+            spec=AnomalyGateSpec(
+                ratings_anomalies=ratings_anomalies,
+                catalogue_anomalies=catalogue_anomalies,
+                source_digest=source_digest,
+            )
         )

@@ -63,7 +63,7 @@ class Gated:
             ).with_id(f"ExampleValidator.{dataset}")
             nodes += [rows, statistics, validator]
             anomalies[f"{dataset}_anomalies"] = validator.outputs["anomalies"]
-        gate = AnomalyGate(**anomalies)
+        gate = AnomalyGate(**anomalies, source_digest="0")
         after = AfterTheGate()
         after.add_upstream_node(gate)
         nodes += [gate, after]

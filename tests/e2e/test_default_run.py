@@ -1,0 +1,140 @@
+"""The default preset on real MovieLens 100K: run, run again, ask what was pushed."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+from tests.e2e.conftest import ROOT, command, manifest, quick, run, steps
+
+pytestmark = pytest.mark.e2e
+
+MODELS = ("retrieval", "ranking", "multitask")
+EXECUTED = {
+    "MovieLensExampleGen",
+    *(
+        f"{node}.{data}"
+        for node in ("StatisticsGen", "ImportSchemaGen", "ExampleValidator")
+        for data in ("ratings", "catalogue")
+    ),
+    "AnomalyGate",
+    "Transform",
+    *(f"{node}.{model}" for node in ("Trainer", "Evaluator") for model in MODELS),
+    "IndexPusher",
+}
+
+
+def ratings_of(root: pathlib.Path, split: str, user: str) -> set[str]:
+    """List the titles of a user's rows, from what the ExampleGen wrote."""
+    (folder,) = (root / "MovieLensExampleGen" / "examples").glob(f"*/Split-{split}")
+    titles = set()
+    for record in tf.data.TFRecordDataset([str(p) for p in folder.iterdir()], "GZIP").as_numpy_iterator():
+        row = tf.train.Example.FromString(record).features.feature
+        if row["user_id"].bytes_list.value[0] == user.encode():
+            titles.add(row["movie_title"].bytes_list.value[0].decode())
+    return titles
+
+
+def test_a_fresh_run_blesses_every_model_and_pushes(first_run: tuple[pathlib.Path, str]) -> None:
+    root, output = first_run
+    assert steps(output, "run") >= EXECUTED
+    for model in MODELS:
+        assert f"{model}: blessed" in output
+    assert "Pushed version 1" in output
+    assert os.readlink(root / "pushed" / "current") == "bundles/1"
+    assert {path.name for path in (root / "pushed" / "serving").iterdir()} >= {"recommend", "ranking"}
+    for path in (root / "pushed" / "serving").iterdir():
+        assert (path / "1" / "saved_model.pb").is_file()
+    assert "Recommended to user 42" in output
+
+
+def test_every_row_is_accounted_for(first_run: tuple[pathlib.Path, str]) -> None:
+    _, output = first_run
+    (line,) = re.findall(r"^ratings +([0-9,]+) +([0-9,]+) +([0-9,]+)", output, re.MULTILINE)
+    assert line == ("100,000", "100,000", "0")
+
+
+def test_an_identical_run_comes_from_the_cache_and_publishes_nothing(
+    first_run: tuple[pathlib.Path, str],
+) -> None:
+    root, _ = first_run
+    before = manifest(root)
+    output = run(root)
+    assert steps(output, "cached") >= EXECUTED
+    assert [path.name for path in (root / "pushed" / "bundles").iterdir()] == ["1"]
+    assert manifest(root) == before
+
+
+def test_what_was_pushed_recommends_unseen_titles_in_a_fresh_process(
+    first_run: tuple[pathlib.Path, str],
+) -> None:
+    root, _ = first_run
+    code = (
+        "import json, sys, scann, tensorflow as tf\n"
+        "model = tf.saved_model.load(sys.argv[1])\n"
+        "ask = model.signatures['serving_default']\n"
+        "names = ('user_id', 'user_gender', 'user_occupation')\n"
+        "words = dict(zip(names, ('42', 'unknown', 'unknown')))\n"
+        "inputs = {n: tf.constant([v]) for n, v in words.items()}\n"
+        "inputs |= {n: tf.constant([v], tf.int64) for n, v in (('timestamp', 890000000), ('user_age', -1))}\n"
+        "answer = ask(k=tf.constant(20), **inputs)\n"
+        "print(json.dumps([t.decode() for t in answer['movie_title'].numpy()[0]]))\n"
+    )
+    path = root / "pushed" / "current" / "recommend"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    titles = json.loads(done.stdout.splitlines()[-1])
+    assert len(set(titles)) == 20
+    assert not set(titles) & ratings_of(root, "train", "42")
+
+
+def test_a_changed_model_alone_is_trained_again_and_meets_the_champion(
+    first_run: tuple[pathlib.Path, str], tmp_path: pathlib.Path
+) -> None:
+    root, _ = first_run
+    served = manifest(root)
+    worse = tmp_path / "worse.json"
+    worse.write_text(json.dumps({"models": {"ranking": {"epochs": 1}}}))
+    output = run(root, "--config", str(worse))
+    again = {"Trainer.ranking", "Evaluator.ranking", "IndexPusher"}
+    assert again <= steps(output, "run")
+    assert EXECUTED - again <= steps(output, "cached")
+    # One epoch is worse than eight by more than its gate bears, so the champion stays.
+    assert "ranking: refused" in output
+    assert "not pushed" in output.lower()
+    assert manifest(root) == served
+
+
+def test_a_run_killed_twice_is_run_again_and_completes(tmp_path: pathlib.Path) -> None:
+    flags = quick(tmp_path)
+    root = tmp_path / "runs"
+    for step in ("Transform", "Trainer.ranking"):
+        with subprocess.Popen(
+            command(root, *flags), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
+        ) as process:
+            assert process.stdout is not None
+            seen = []
+            for line in process.stdout:
+                seen.append(line)
+                if line.startswith(f"{step} ..."):
+                    process.kill()
+                    break
+            else:
+                pytest.fail(f"{step} never started:\n" + "".join(seen))
+    output = run(root, *flags)
+    assert {"MovieLensExampleGen", "Transform", "Trainer.multitask"} <= steps(output, "cached")
+    assert {"Trainer.ranking", "Trainer.retrieval", "IndexPusher"} <= steps(output, "run")
+    assert "Pushed version 1" in output
+    assert "Recommended to user 42" in output
