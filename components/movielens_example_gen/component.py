@@ -17,7 +17,8 @@ class Quarantine(types.Artifact):
     Every count of the run (see `outcome.COUNTS`) is a custom property.
     """
 
-    TYPE_NAME = "Quarantine"
+    # Where Kubeflow's containers import it from: see components/__init__.py.
+    TYPE_NAME = "components.Quarantine"
 
 
 class MovieLensExampleGenSpec(types.ComponentSpec):

@@ -79,3 +79,20 @@ def test_the_artifacts_say_what_downstream_components_ask(write_ml_100k, run_exe
     for key in ("examples", "catalogue"):
         assert examples_utils.get_payload_format(artifacts[key]) == example_gen_pb2.FORMAT_TF_EXAMPLE
         assert examples_utils.get_file_format(artifacts[key]) == "tfrecords_gzip"
+
+
+def test_kubeflow_accepts_the_artifact_types_name_and_finds_its_class():
+    from tfx.orchestration.kubeflow.v2 import compiler_utils
+    from tfx.utils import import_utils
+
+    from components.movielens_example_gen.component import Quarantine
+
+    assert f"title: {Quarantine.TYPE_NAME}\n" in compiler_utils.get_artifact_schema(Quarantine)
+    assert import_utils.import_class_by_path(Quarantine.TYPE_NAME) is Quarantine
+
+
+def test_a_missing_artifact_type_is_a_missing_attribute():
+    import components
+
+    with pytest.raises(AttributeError, match="has no attribute 'Quarantin'"):
+        _ = components.Quarantin

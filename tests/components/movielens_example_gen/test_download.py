@@ -2,8 +2,10 @@
 
 import hashlib
 import http.server
+import io
 import logging
 import pathlib
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -79,6 +81,23 @@ def test_fetches_and_says_so(server, tmp_path, caplog):
     assert server.seen == [""]
     assert caplog.messages == ["Fetching ml-1m.zip of 1.0 MB"]
     assert [path.name for path in tmp_path.iterdir()] == ["ml-1m.zip"]
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_draws_a_bar_on_a_terminal(server, tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "marquee.progress")
+    monkeypatch.setattr(sys, "stderr", _Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    server.script = ["cut", "serve"]
+    _download(server, tmp_path)
+    shown = sys.stderr.getvalue()
+    assert "ml-1m.zip" in shown and "1.0/1.0 MB" in shown
+    assert not caplog.messages
 
 
 def test_resumes_after_each_cut(server, tmp_path, caplog):
