@@ -70,6 +70,11 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.titles)
 
+    def positions(self, titles: np.ndarray) -> np.ndarray:
+        """Find titles' positions, `[n]` int64; -1 for what is no candidate."""
+        found = np.minimum(np.searchsorted(self.titles, titles), len(self) - 1)
+        return np.where(self.titles[found] == titles, found, -1)
+
 
 def load_catalogue(files: Sequence[str], transform_layer: tf.keras.layers.Layer) -> Catalogue:
     """Read the catalogue and transform it with the layer that will serve.
@@ -147,6 +152,8 @@ def load_interactions(batches: tf.data.Dataset, catalogue: Catalogue, num_users:
       batches: of `ratings`, the train split.
       catalogue: where titles have their positions.
       num_users: size of the users' vocabulary.
+    Raises:
+      ValueError: a rated title is no candidate.
     """
     columns: dict[str, list[np.ndarray]] = {}
     names = (features.USER_ID, features.RATING, features.CANDIDATE_KEY, *_USER_FEATURES)
@@ -154,14 +161,18 @@ def load_interactions(batches: tf.data.Dataset, catalogue: Catalogue, num_users:
         for name in names:
             columns.setdefault(name, []).append(batch[name].numpy()[:, 0])
     merged = {name: np.concatenate(parts) for name, parts in columns.items()}
-    users, rated = merged[features.USER_ID], merged[features.RATING]
+    users, rated, titles = (merged[name] for name in names[:3])
+    positions = catalogue.positions(titles)
+    if (positions < 0).any():
+        title = titles[positions < 0][0].decode()
+        raise ValueError(f"every rated title must be in the catalogue; it lacks {title!r}")
     user_features = {}
     for name in _USER_FEATURES:
         user_features[name] = np.zeros(num_users + 1, np.int64)
         user_features[name][users] = merged[name]
     return Interactions(
         users=users,
-        positions=np.searchsorted(catalogue.titles, merged[features.CANDIDATE_KEY]),
+        positions=positions,
         mean_rating=float(np.mean(rated, dtype=np.float64)),
         rating_range=(float(rated.min()), float(rated.max())),
         user_features=user_features,

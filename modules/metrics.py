@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 
-import numpy as np
 import tensorflow as tf
 
 from modules import dataset, features
@@ -78,7 +77,7 @@ class EvalSample:
     def load(cls, data: TrainingData) -> EvalSample:
         """Read the first rows of the eval split."""
         inputs = next(iter(dataset.ratings(data.eval_files, data.transform, _SAMPLE_ROWS)))
-        positions = np.searchsorted(data.catalogue.titles, inputs[features.CANDIDATE_KEY].numpy()[:, 0])
+        positions = data.catalogue.positions(inputs[features.CANDIDATE_KEY].numpy()[:, 0])
         catalogue = {name: tf.constant(values) for name, values in data.catalogue.transformed.items()}
         return cls(inputs, catalogue, tf.constant(positions, tf.int32))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -120,7 +121,7 @@ def fit(
       name: of the model, for the progress lines.
       measure: figures shown after each epoch; they decide nothing.
     Raises:
-      ValueError: the loss was no longer a number.
+      ValueError: the loss did not stay finite.
     """
     tf.keras.utils.set_random_seed(config.seed)
     model = build()
@@ -128,7 +129,11 @@ def fit(
     model.compile(optimizer=optimizers[config.optimizer](config.learning_rate))
     batches = dataset.ratings(data.train_files, data.transform, config.batch_size, shuffle_seed=config.seed)
     callback = _Progress(name, config.epochs, lambda: measure(model))
-    model.fit(
-        batches, epochs=config.epochs, verbose=0, callbacks=[callback, tf.keras.callbacks.TerminateOnNaN()]
-    )
+    callbacks = [callback, tf.keras.callbacks.TerminateOnNaN()]
+    losses = model.fit(batches, epochs=config.epochs, verbose=0, callbacks=callbacks).history["loss"]
+    if not math.isfinite(losses[-1]):
+        raise ValueError(
+            f"the loss of {name} must stay finite; it was {losses[-1]} in epoch {len(losses)}. Lower its "
+            f"learning_rate, {config.learning_rate:g}"
+        )
     return model
