@@ -76,6 +76,11 @@ class ModelContract:
         with pytest.raises(pydantic.ValidationError, match="embeding_dim"):
             self.module.run_fn(planted_run.fn_args("nowhere", {"hyperparameters": asked}))
 
+    def test_a_loss_that_does_not_stay_finite_ends_the_training(self, planted_run: PlantedRun) -> None:
+        wild = self.hyperparameters.model_copy(update={"learning_rate": 1e30})
+        with pytest.raises(ValueError, match="must stay finite; .* Lower its learning_rate, 1e\\+30"):
+            planted_run.train(self.module, wild, export=False)
+
     def test_strangers_get_finite_figures(self, trained: Trained) -> None:
         for signature in (features.SERVING_SIGNATURE, features.EVAL_SIGNATURE):
             for name, column in trained.ask_rows(signature, strangers()).items():

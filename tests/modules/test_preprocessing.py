@@ -1,0 +1,158 @@
+"""Transform itself on six rows, against values worked out by hand."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from modules import dataset, features, training
+from tests import planted_ratings
+
+FIRST = 880_000_000
+A, B, C = "Heat, the (1995)", "The End (1980)", "The Été (1931)"
+ELEVEN = [f"Genre {number}" for number in range(10)] + ["Drama"]
+
+
+def row(user, gender, age, occupation, title, year, genres, seconds) -> dict:
+    return {
+        features.USER_ID: user,
+        features.USER_GENDER: gender,
+        features.USER_AGE: age,
+        features.USER_OCCUPATION: occupation,
+        features.MOVIE_ID: "1",
+        features.MOVIE_TITLE: title,
+        features.MOVIE_YEAR: year,
+        features.MOVIE_GENRES: genres,
+        features.TIMESTAMP: FIRST + seconds,
+        features.RATING: 3.5,
+        features.USER_ACTIVITY: "light",
+        features.TITLE_POPULARITY: "tail",
+    }
+
+
+# Three, two and one of each term, so that vocabularies by frequency have one order only.
+TRAIN = [
+    row("a", "F", 25, "artist", A, 1995, ["Crime", "Drama"], 0),
+    row("a", "F", 25, "artist", A, 1995, ["Crime", "Drama"], 0),
+    row("a", "F", 25, "artist", A, 1995, ["Crime", "Drama"], 0),
+    row("b", "M", 17, "writer", B, 1980, ["Comedy", "Drama"], 1999),
+    row("b", "M", 17, "writer", B, 1980, ["Comedy", "Drama"], 1999),
+    row("c", "unknown", -1, "other", C, 1931, ["Drama", "War"], 1999),
+]
+EVAL_ROWS = [
+    row("a", "F", 25, "artist", A, 1995, ["Crime", "Drama"], 0),
+    row("b", "M", 17, "writer", B, 1980, ["Comedy", "Drama"], 1),
+    row("c", "unknown", -1, "other", C, 1931, ["Drama", "War"], 2),
+    # Nothing of this row is known.
+    row("d", "X", 56, "diver", "Heat 2: Été, End (2030)", 0, ["Noir"], 1998),
+    row("", "", 0, "", "", 2031, [], -5),
+    row("a", "F", 55, "artist", A, 1929, ELEVEN, 5000),
+]
+EVAL = [{**row, features.RATING: 0.5 * (place + 1)} for place, row in enumerate(EVAL_ROWS)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    return tmp_path_factory.mktemp("transform")
+
+
+@pytest.fixture(scope="module")
+def transformed(folder: pathlib.Path) -> dict[str, np.ndarray]:
+    """What Transform wrote of EVAL, in its order."""
+    patterns = planted_ratings.transform({"train": TRAIN, "eval": EVAL}, folder)
+    (batch,) = dataset.ratings([patterns["eval"]], planted_ratings.load_transform(folder))
+    # Each row of EVAL has a rating of its own.
+    order = np.argsort(batch[features.RATING][:, 0])
+    return {name: column.numpy()[order] for name, column in batch.items()}
+
+
+def padded(*members: list[int], width: int) -> list[list[int]]:
+    return [row + [0] * (width - len(row)) for row in members]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        # By frequency in train: a, b, c. Every other term, the empty one too, is 3.
+        (features.USER_ID, [0, 1, 2, 3, 3, 0]),
+        (features.USER_GENDER, [0, 1, 2, 3, 3, 0]),
+        (features.USER_OCCUPATION, [0, 1, 2, 3, 3, 0]),
+        (features.MOVIE_TITLE, [0, 1, 2, 3, 3, 0]),
+        # How many of 0, 18, 25, 35, 45, 50, 56 are reached: 25 reaches three, 17 one, -1 none.
+        (features.USER_AGE, [3, 1, 0, 7, 1, 6]),
+        # Of 1, 1930, 1940, 1950, 1960, 1970, 1975, 1980, 1985, 1990, 1992, 1994, 1996, ..., 2030:
+        # 1995 reaches twelve, 1980 eight, 1931 two, 0 none, 2031 all 30, 1929 one.
+        (features.MOVIE_YEAR, [12, 8, 2, 0, 30, 1]),
+        # 2,000 seconds in 1,000 buckets are two seconds each; outside are the outermost buckets.
+        (features.TIMESTAMP_BUCKET, [0, 0, 1, 999, 0, 999]),
+    ],
+)
+def test_one_index(transformed: dict[str, np.ndarray], name: str, expected: list[int]) -> None:
+    assert transformed[name].dtype == np.int64
+    assert transformed[name].tolist() == [[value] for value in expected]
+
+
+def test_genres_are_a_padded_set(transformed: dict[str, np.ndarray]) -> None:
+    # Of train's rows 6 are Drama, 3 Crime, 2 Comedy and 1 War: 1, 2, 3 and 4. Others are 5. Of eleven genres
+    # the eleventh, which is Drama, finds no column.
+    expected = padded([2, 1], [3, 1], [1, 4], [5], [], [5] * 10, width=10)
+    assert transformed[features.MOVIE_GENRES].tolist() == expected
+
+
+def test_title_tokens_are_a_padded_set_of_words_without_the_year(transformed: dict[str, np.ndarray]) -> None:
+    # Of train's titles 6 hold "the", 3 "heat", 2 "end" and 1 "été": 1, 2, 3 and 4. Another word, "2", is 5.
+    expected = padded([2, 1], [1, 3], [1, 4], [2, 5, 4, 3], [], [2, 1], width=16)
+    assert transformed[features.TITLE_TOKENS].tolist() == expected
+
+
+def test_the_normalised_time_tells_seconds_apart(transformed: dict[str, np.ndarray]) -> None:
+    # Half of train is at second 0 and half at second 1999: mean 999.5, standard deviation 999.5.
+    seconds = np.array([0, 1, 2, 1998, -5, 5000])
+    received = transformed[features.TIMESTAMP_NORMALIZED]
+    assert received.dtype == np.float32
+    np.testing.assert_allclose(received[:, 0], (seconds - 999.5) / 999.5, rtol=1e-5)
+    assert np.diff(received[:3, 0]) == pytest.approx(1 / 999.5, rel=1e-3)
+
+
+def test_rating_and_title_pass_as_they_are(transformed: dict[str, np.ndarray]) -> None:
+    assert transformed[features.RATING].tolist() == [[0.5], [1.0], [1.5], [2.0], [2.5], [3.0]]
+    assert [title.decode() for title in transformed[features.CANDIDATE_KEY][:, 0]] == [
+        row[features.MOVIE_TITLE] for row in EVAL
+    ]
+
+
+def test_nothing_else_is_written(transformed: dict[str, np.ndarray]) -> None:
+    names = [feature.name for feature in features.TRANSFORMED_FEATURES]
+    assert sorted(transformed) == sorted([*names, features.RATING, features.CANDIDATE_KEY])
+
+
+def test_the_sizes_of_tables_leave_room_for_every_index(transformed, folder: pathlib.Path) -> None:
+    sizes = training.feature_sizes(planted_ratings.load_transform(folder))
+    assert sizes == {
+        # Three terms and one index for all others.
+        features.USER_ID: 4,
+        features.USER_GENDER: 4,
+        features.USER_OCCUPATION: 4,
+        features.MOVIE_TITLE: 4,
+        # Seven boundaries, thirty boundaries; a thousand buckets.
+        features.USER_AGE: 8,
+        features.MOVIE_YEAR: 31,
+        features.TIMESTAMP_BUCKET: 1000,
+        # Four terms, all others, and the padding.
+        features.MOVIE_GENRES: 6,
+        features.TITLE_TOKENS: 6,
+    }
+    for name, size in sizes.items():
+        assert transformed[name].max() < size, name
+
+
+def test_the_layer_that_serves_computes_what_was_trained_on(transformed, folder: pathlib.Path) -> None:
+    layer = planted_ratings.load_transform(folder).transform_features_layer()
+    spec = dataset.raw_feature_spec(features.QUERY_FEATURES + features.CANDIDATE_FEATURES)
+    records = tf.constant([planted_ratings.serialized(row) for row in EVAL])
+    served = layer(tf.io.parse_example(records, spec))
+    for feature in features.TRANSFORMED_FEATURES:
+        np.testing.assert_array_equal(served[feature.name], transformed[feature.name], feature.name)

@@ -1,0 +1,115 @@
+"""The retrieval task against NumPy: the whole catalogue, the batch, and its corrections."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from modules import features
+from modules.dataset import Catalogue, Interactions
+from modules.hyperparameters import SoftmaxConfig
+from modules.softmax import CandidateSoftmax
+
+# Positions in the catalogue are 0 to 4; their indices in the vocabulary are these. Nobody rated the last, so
+# it is out of vocabulary, index 4.
+TITLE_INDICES = np.array([2, 0, 3, 1, 4])
+# Rows of train by position: shares 0.4, 0.3, 0.2, 0.1 and 0.
+RATED = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 3])
+SHARES = np.array([0.4, 0.3, 0.2, 0.1])
+# The batch holds the first position twice.
+BATCH = np.array([0, 3, 0, 1])
+PLAIN = {"sampling_correction": False, "remove_accidental_hits": False}
+
+
+@pytest.fixture(scope="module")
+def vectors() -> np.ndarray:
+    """Candidates' embeddings by vocabulary index."""
+    return np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def queries() -> np.ndarray:
+    return np.random.default_rng(2).normal(size=(4, 3)).astype(np.float32)
+
+
+@pytest.fixture
+def loss(vectors: np.ndarray, queries: np.ndarray):
+    """Compute the loss of the batch under some options."""
+    catalogue = Catalogue(
+        movie_ids=np.arange(5),
+        titles=np.arange(5),
+        transformed={features.MOVIE_TITLE: TITLE_INDICES[:, np.newaxis]},
+    )
+    interactions = Interactions(
+        users=np.zeros_like(RATED),
+        positions=RATED,
+        mean_rating=3.0,
+        rating_range=(1.0, 5.0),
+        user_features={},
+        num_users=1,
+    )
+
+    def loss(**options) -> float:
+        task = CandidateSoftmax(
+            SoftmaxConfig(**options),
+            catalogue,
+            interactions,
+            lambda inputs, training: tf.gather(vectors, tf.squeeze(inputs[features.MOVIE_TITLE], 1)),
+            num_title_indices=5,
+        )
+        inputs = {features.MOVIE_TITLE: tf.constant(TITLE_INDICES[BATCH][:, np.newaxis])}
+        return float(task(tf.constant(queries), inputs))
+
+    return loss
+
+
+def cross_entropy(logits: np.ndarray, own: np.ndarray) -> float:
+    """Sum over rows of minus the log of the own column's softmax, in float64."""
+    logits = logits.astype(np.float64)
+    rows = np.arange(len(logits))
+    return float(np.sum(np.log(np.sum(np.exp(logits), axis=1)) - logits[rows, own]))
+
+
+@pytest.fixture
+def batch_logits(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    return queries @ vectors[TITLE_INDICES[BATCH]].T
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.2])
+def test_the_full_softmax_is_over_every_candidate(loss, vectors, queries, temperature: float) -> None:
+    logits = queries @ vectors[TITLE_INDICES].T / temperature
+    received = loss(negatives="full", temperature=temperature)
+    assert received == pytest.approx(cross_entropy(logits, BATCH), rel=1e-5)
+
+
+def test_the_plain_batch_softmax_is_the_tutorials(loss, batch_logits) -> None:
+    assert loss(**PLAIN) == pytest.approx(cross_entropy(batch_logits, np.arange(4)), rel=1e-5)
+
+
+def test_the_sampling_correction_takes_off_the_log_of_a_candidates_share_of_train(loss, batch_logits) -> None:
+    logits = batch_logits / 0.5 - np.log(SHARES[BATCH])
+    received = loss(sampling_correction=True, remove_accidental_hits=False, temperature=0.5)
+    assert received == pytest.approx(cross_entropy(logits, np.arange(4)), rel=1e-5)
+
+
+def test_a_candidate_met_again_in_the_batch_is_no_negative(loss, batch_logits) -> None:
+    logits = batch_logits.copy()
+    logits[0, 2] = logits[2, 0] = -np.inf
+    received = loss(sampling_correction=False, remove_accidental_hits=True)
+    assert received == pytest.approx(cross_entropy(logits, np.arange(4)), rel=1e-5)
+    assert received < loss(**PLAIN)
+
+
+def test_both_corrections_are_on_by_default(loss, batch_logits) -> None:
+    logits = batch_logits - np.log(SHARES[BATCH])
+    logits[0, 2] = logits[2, 0] = -np.inf
+    assert loss() == pytest.approx(cross_entropy(logits, np.arange(4)), rel=1e-5)
+
+
+def test_hard_negatives_are_those_that_score_highest(loss, batch_logits) -> None:
+    logits = batch_logits.copy()
+    for row in range(4):
+        negatives = [column for column in range(4) if column != row]
+        logits[row, min(negatives, key=lambda column: logits[row, column])] = -np.inf
+    assert loss(num_hard_negatives=2, **PLAIN) == pytest.approx(cross_entropy(logits, np.arange(4)), rel=1e-5)

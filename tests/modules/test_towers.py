@@ -1,0 +1,113 @@
+"""Towers and the factorisation machine against NumPy."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from modules import features
+from modules.towers import RatingHead, Tower
+
+QUERY = (features.USER_ID, features.USER_GENDER, features.TIMESTAMP_NORMALIZED)
+CANDIDATE = (features.MOVIE_TITLE, features.TITLE_TOKENS, features.MOVIE_YEAR)
+SIZES = {
+    features.USER_ID: 5,
+    features.USER_GENDER: 3,
+    features.MOVIE_TITLE: 7,
+    features.TITLE_TOKENS: 6,
+    features.MOVIE_YEAR: 4,
+}
+# The first row's set has two members, the second's one, the third's none; 0 is padding.
+INPUTS: dict[str, list[list]] = {
+    features.USER_ID: [[4], [0], [2]],
+    features.USER_GENDER: [[1], [2], [0]],
+    features.TIMESTAMP_NORMALIZED: [[0.5], [-2.0], [0.0]],
+    features.MOVIE_TITLE: [[6], [1], [3]],
+    features.TITLE_TOKENS: [[2, 5, 0], [3, 0, 0], [0, 0, 0]],
+    features.MOVIE_YEAR: [[3], [0], [1]],
+}
+TENSORS = {name: tf.constant(values) for name, values in INPUTS.items()}
+DIM = 4
+
+
+def tables(tower: Tower) -> dict[str, np.ndarray]:
+    """Weights by feature, for towers that were called."""
+    return {layer.name: layer.get_weights()[0] for layer in tower.layers}
+
+
+def embedded(weights: dict[str, np.ndarray], row: int) -> dict[str, np.ndarray]:
+    """What each feature of a row contributes, by NumPy."""
+    result = {}
+    for name, table in weights.items():
+        values = INPUTS[name][row]
+        if name == features.TIMESTAMP_NORMALIZED:
+            result[name] = values[0] * table[0]
+        elif name == features.TITLE_TOKENS:
+            members = [table[value] for value in values if value > 0]
+            result[name] = np.mean(members, axis=0) if members else np.zeros(table.shape[1])
+        else:
+            result[name] = table[values[0]]
+    return result
+
+
+def test_a_tower_is_the_sum_of_its_features_embeddings() -> None:
+    for names in (QUERY, CANDIDATE):
+        tower = Tower(names, SIZES, DIM, stddev=1.0)
+        received = tower(TENSORS).numpy()
+        assert received.shape == (3, DIM)
+        for row in range(3):
+            expected = sum(embedded(tables(tower), row).values())
+            np.testing.assert_allclose(received[row], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("scaled_dims", [0, DIM])
+def test_both_sides_and_the_head_are_a_factorisation_machine(scaled_dims: int) -> None:
+    """Rendle's equation 1, as the double sum that it is; across the sides a product may have a scale."""
+    query_tower = Tower(QUERY, SIZES, DIM, stddev=1.0, interactions=True)
+    candidate_tower = Tower(CANDIDATE, SIZES, DIM, stddev=1.0, interactions=True)
+    head = RatingHead(None, mean_rating=3.5, scaled_dims=scaled_dims)
+    received = head(query_tower(TENSORS), candidate_tower(TENSORS)).numpy()
+    scale = np.ones(DIM)
+    if scaled_dims:
+        scale = np.array([0.5, 2.0, -1.0, 0.0])
+        head.set_weights([weight if weight.shape == () else scale for weight in head.get_weights()])
+        received = head(query_tower(TENSORS), candidate_tower(TENSORS)).numpy()
+    for row in range(3):
+        sides = [embedded(tables(query_tower), row), embedded(tables(candidate_tower), row)]
+        terms = [(side, vector) for side, vectors in enumerate(sides) for vector in vectors.values()]
+        expected = 3.5 + sum(vector[DIM] for _, vector in terms)
+        for (one, v), (other, w) in itertools.combinations(terms, 2):
+            expected += np.sum(v[:DIM] * w[:DIM] * (scale if one != other else 1.0))
+        np.testing.assert_allclose(received[row], [expected], rtol=1e-4, atol=1e-5)
+
+
+def test_a_machine_starts_at_the_mean_rating_and_learns_it() -> None:
+    head = RatingHead(None, mean_rating=3.5)
+    nothing = tf.zeros([2, DIM + 1])
+    assert head(nothing, nothing).numpy().tolist() == [[3.5], [3.5]]
+    assert [weight.trainable for weight in head.weights] == [True]
+
+
+def test_a_dense_head_is_rectified_layers_over_both_embeddings() -> None:
+    head = RatingHead((3, 2), mean_rating=3.5)
+    query, candidate = tf.random.stateless_normal([2, 5, DIM], seed=(1, 2))
+    received = head(query, candidate).numpy()
+    layer = np.concatenate([query, candidate], axis=1)
+    *hidden, (kernel, bias) = zip(head.get_weights()[::2], head.get_weights()[1::2], strict=True)
+    assert [weights.shape for weights, _ in hidden] == [(2 * DIM, 3), (3, 2)]
+    for weights, offset in hidden:
+        layer = np.maximum(layer @ weights + offset, 0)
+    np.testing.assert_allclose(received, layer @ kernel + bias, rtol=1e-5, atol=1e-6)
+
+
+def test_l2_is_the_mean_over_rows_of_the_squared_norm_of_what_was_looked_up_and_only_in_training() -> None:
+    tower = Tower(QUERY, SIZES, DIM, l2=0.25, stddev=1.0)
+    tower(TENSORS)
+    assert not tower.losses
+    tower(TENSORS, training=True)
+    squares = [sum(np.sum(v**2) for v in embedded(tables(tower), row).values()) for row in range(3)]
+    (loss,) = tower.losses
+    assert float(loss) == pytest.approx(0.25 * np.mean(squares), rel=1e-5)
