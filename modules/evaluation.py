@@ -76,16 +76,18 @@ def interval(sums: np.ndarray, finish: Callable[[np.ndarray], np.ndarray]) -> tu
 class HitRates(tfma.metrics.Metric):
     """RETRIEVAL_METRICS with their intervals, from the columns RANK and RANK_UNSEEN."""
 
-    def __init__(self, name: str = "hit_rates"):
-        """Name the metric as TFMA's configuration does."""
+    def __init__(self, name: str = "hit_rates", source_digest: str = ""):
+        """Take TFMA's configuration; the digest is there for TFX's cache key alone."""
+        del source_digest
         super().__init__(_computations(RETRIEVAL_METRICS, _hit_row, share_of_hits), name=name)
 
 
 class RatingErrors(tfma.metrics.Metric):
     """RATING_METRICS with their intervals, from the column PREDICTED_RATING and the rating."""
 
-    def __init__(self, name: str = "rating_errors"):
-        """Name the metric as TFMA's configuration does."""
+    def __init__(self, name: str = "rating_errors", source_digest: str = ""):
+        """Take TFMA's configuration; the digest is there for TFX's cache key alone."""
+        del source_digest
         super().__init__(_computations(RATING_METRICS, _error_row, mean_errors), name=name)
 
 

@@ -25,8 +25,8 @@ def ranks(scores: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
       scores: `[batch, n]` float32.
       positions: `[batch]` int, column of the rated title; -1 where it is no candidate.
     Returns:
-      `[batch]` float32 from 0, best; n where the title is no candidate or scores minus infinity; NaN where
-      a score of the row is NaN or plus infinity, so that no comparison with a threshold can succeed.
+      `[batch]` float32 from 0, best; infinity where the title is no candidate or scores minus infinity; NaN
+      where a score of the row is NaN or plus infinity, so that no comparison with a threshold can succeed.
 
     >>> scores = tf.constant([[0.3, 0.9, 0.3], [0.3, 0.9, 0.3], [1.0, float("nan"), 0.0]])
     >>> ranks(scores, tf.constant([1, 2, 0])).numpy().tolist()
@@ -35,7 +35,7 @@ def ranks(scores: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
     own = tf.gather(scores, tf.maximum(positions, 0), batch_dims=1)[:, tf.newaxis]
     better = tf.reduce_sum(tf.cast(scores >= own, tf.float32), axis=1) - 1.0
     absent = tf.logical_or(positions < 0, own[:, 0] == -float("inf"))
-    result = tf.where(absent, tf.cast(tf.shape(scores)[1], tf.float32), better)
+    result = tf.where(absent, float("inf"), better)
     broken = tf.reduce_any(tf.math.is_nan(scores) | (scores == float("inf")), axis=1)
     return tf.where(broken, float("nan"), result)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pathlib
 from typing import Literal
@@ -20,7 +21,7 @@ class Config(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
-    # Name of the pipeline; models of other pipelines are never its baseline.
+    # Begins the pipeline's name, see pipeline_name.
     name: str = pydantic.Field("marquee", pattern=r"^[a-z][a-z0-9-]*$")
     data: DataConfig = DataConfig()
     models: ModelsConfig
@@ -28,6 +29,19 @@ class Config(pydantic.BaseModel):
     # Which models the bundle is made of: retrieval and ranking, or multitask for both.
     push: Literal["separate", "multitask"] = "separate"
     index: IndexConfig = IndexConfig()
+
+    @property
+    def pipeline_name(self) -> str:
+        """Name the pipeline after what its models may be compared on.
+
+        A champion is looked for among the runs of one pipeline. A model of another release or split may have
+        been trained on the rows that are held out here.
+
+        >>> default().pipeline_name
+        'marquee-ml-100k-0725bd9f'
+        """
+        split = hashlib.sha256(self.data.split.model_dump_json().encode()).hexdigest()[:8]
+        return f"{self.name}-{self.data.release}-{split}"
 
 
 def default() -> Config:

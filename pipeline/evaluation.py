@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import tensorflow_model_analysis as tfma
 
 from modules import evaluation, features
-from pipeline.gates import Gate
-
-# Every metric is reported on every value of these.
-_SLICES = (features.USER_ACTIVITY, features.USER_GENDER, features.TITLE_POPULARITY)
+from pipeline.gates import SLICES, Gate
+from pipeline.source_digest import source_digest
 
 
 def eval_config(gates: Sequence[Gate], retrieval: bool, rating: bool) -> tfma.EvalConfig:
@@ -29,12 +28,17 @@ def eval_config(gates: Sequence[Gate], retrieval: bool, rating: bool) -> tfma.Ev
         raise ValueError(
             f"a gate's metric must be one of {', '.join(reported)}; received {', '.join(unknown)}"
         )
+    slices = dict.fromkeys((*_SLICES, *(part.feature for gate in gates for part in gate.slices)))
     classes = [evaluation.HitRates] * retrieval + [evaluation.RatingErrors] * rating
-    metrics = [tfma.MetricConfig(class_name=cls.__name__, module=cls.__module__) for cls in classes]
+    # TFMA hands the digest to the metric, which ignores it: so the code gets into the Evaluator's cache key.
+    code = json.dumps({"source_digest": source_digest(evaluation.__name__)})
+    metrics = [
+        tfma.MetricConfig(class_name=cls.__name__, module=cls.__module__, config=code) for cls in classes
+    ]
     metrics.append(tfma.MetricConfig(class_name="ExampleCount"))
     return tfma.EvalConfig(
         model_specs=[tfma.ModelSpec(signature_name=features.EVAL_SIGNATURE, label_key=features.RATING)],
-        slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[key]) for key in _SLICES)],
+        slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[key]) for key in SLICES)],
         metrics_specs=[
             tfma.MetricsSpec(
                 metrics=metrics, per_slice_thresholds={gate.metric: _thresholds(gate) for gate in gates}
@@ -58,7 +62,9 @@ def _thresholds(gate: Gate) -> tfma.PerSliceMetricThresholds:
     parts = [(tfma.SlicingSpec(), overall)]
     for part in gate.slices:
         threshold = tfma.MetricThreshold(value_threshold=_bound(error, part.bound))
-        parts.append((tfma.SlicingSpec(feature_keys=[part.feature]), threshold))
+        named = {} if part.value is None else {part.feature: part.value}
+        keys = [part.feature] if part.value is None else []
+        parts.append((tfma.SlicingSpec(feature_keys=keys, feature_values=named), threshold))
     return tfma.PerSliceMetricThresholds(
         thresholds=[
             tfma.PerSliceMetricThreshold(slicing_specs=[spec], threshold=limit) for spec, limit in parts

@@ -7,7 +7,6 @@ import pathlib
 from ml_metadata.proto import metadata_store_pb2
 from tfx.components.evaluator.component import Evaluator
 from tfx.components.example_validator.component import ExampleValidator
-from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.components.transform.component import Transform
 from tfx.dsl.components.base.base_node import BaseNode
@@ -17,6 +16,7 @@ from tfx.proto import transform_pb2
 from components.anomaly_gate.component import AnomalyGate
 from components.candidate_trainer.component import CandidateTrainer
 from components.champion.component import champion_resolver
+from components.curated_schema.component import CuratedSchema
 from components.index_pusher.component import IndexPusher
 from components.movielens_example_gen.component import MovieLensExampleGen
 from modules import features
@@ -91,6 +91,7 @@ def create_pipeline(
             custom_config={
                 "hyperparameters": getattr(config.models, name).model_dump(mode="json"),
                 "source_digest": source_digest(f"modules.{name}"),
+                "executor_digest": source_digest("components.candidate_trainer.executor"),
             },
         ).with_id(f"Trainer.{name}")
         champion = champion_resolver(
@@ -119,7 +120,7 @@ def create_pipeline(
     )
 
     return pipeline.Pipeline(
-        pipeline_name=config.name,
+        pipeline_name=config.pipeline_name,
         pipeline_root=pipeline_root,
         components=[
             example_gen,
@@ -139,7 +140,7 @@ def create_pipeline(
 def _validate(name: str, examples) -> list[BaseNode]:
     """Compare a dataset's statistics with its curated schema."""
     statistics = StatisticsGen(examples=examples).with_id(f"StatisticsGen.{name}")
-    schema = ImportSchemaGen(schema_file=str(_SCHEMA / f"{name}.pbtxt")).with_id(f"ImportSchemaGen.{name}")
+    schema = CuratedSchema(schema_file=_SCHEMA / f"{name}.pbtxt").with_id(f"CuratedSchema.{name}")
     validator = ExampleValidator(
         statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
     ).with_id(f"ExampleValidator.{name}")

@@ -40,6 +40,10 @@ def source_digest(entry: str, root: Path = _ROOT) -> str:
             f"{root} holds no file. Give the module's dotted name, without a function."
         )
     digest = hashlib.sha256()
+    # Other versions of the libraries are other code too. An installed package comes without the lock.
+    lock = root / "requirements.lock"
+    if lock.exists():
+        digest.update(lock.read_bytes())
     for module, source in sorted(_closure(entry, root).items()):
         # Name and length frame each part: no two sets of files share one byte string.
         digest.update(f"{module} {len(source)}\n".encode())

@@ -21,7 +21,7 @@ EXECUTED = {
     "MovieLensExampleGen",
     *(
         f"{node}.{data}"
-        for node in ("StatisticsGen", "ImportSchemaGen", "ExampleValidator")
+        for node in ("StatisticsGen", "CuratedSchema", "ExampleValidator")
         for data in ("ratings", "catalogue")
     ),
     "AnomalyGate",

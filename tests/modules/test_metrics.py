@@ -21,9 +21,9 @@ NAN, INF = float("nan"), float("inf")
         ([2.0, 2.0, 1.0], 1, 1.0),
         ([5.0, 5.0, 5.0], 1, 2.0),
         # No candidate, or taken out: behind all n.
-        ([3.0, 2.0, 1.0], -1, 3.0),
-        ([3.0, -INF, 1.0], 1, 3.0),
-        ([-INF, -INF, -INF], 0, 3.0),
+        ([3.0, 2.0, 1.0], -1, INF),
+        ([3.0, -INF, 1.0], 1, INF),
+        ([-INF, -INF, -INF], 0, INF),
         # Others that were taken out are worse.
         ([-INF, 2.0, -INF], 1, 0.0),
         # What cannot be compared is no rank, whichever column it stands in.
