@@ -19,6 +19,8 @@ from modules import features
 
 # "(1995)", and a series' "(2006-2010)" or "(2006-)": the first year counts.
 _YEAR = re.compile(r"\((\d{4})(?:[-\u2013](?:\d{4})?)?\s*\)")
+# The end of the range in pipeline/schema; a number beyond it is no year.
+LATEST_YEAR = 2100
 _NO_GENRES = "(no genres listed)"
 
 
@@ -72,13 +74,13 @@ def parse_movie(fields: Sequence[str], release: releases.Release) -> Movie | Fau
 
 
 def title_year(title: str) -> int:
-    """Read the year from the last "(dddd)" of a title, else features.UNKNOWN_YEAR.
+    """Read the year from the last "(dddd)" up to LATEST_YEAR of a title, else features.UNKNOWN_YEAR.
 
     >>> title_year("2001: A Space Odyssey (1968)"), title_year("Solaris (Solyaris)")
     (1968, 0)
     """
-    years = _YEAR.findall(title)
-    return int(years[-1]) if years else features.UNKNOWN_YEAR
+    years = [year for year in map(int, _YEAR.findall(title)) if year <= LATEST_YEAR]
+    return years[-1] if years else features.UNKNOWN_YEAR
 
 
 def id_order(movie_id: str) -> tuple[int, int, str]:

@@ -15,9 +15,11 @@ from components.movielens_example_gen import releases
 # Kinds of fault, the last part of a count's name (`bad_ratings_columns`).
 BAD_BYTES, BAD_COLUMNS, EMPTY_ID, BAD_RATING = "bytes", "columns", "empty_id", "rating"
 BAD_TIMESTAMP, UNKNOWN_MOVIE = "timestamp", "unknown_movie"
-BAD_TITLE, REPEATED_ID, BAD_AGE, BAD_OCCUPATION = "title", "repeated_id", "age", "occupation"
+BAD_TITLE, REPEATED_ID = "title", "repeated_id"
+BAD_GENDER, BAD_AGE, BAD_OCCUPATION = "gender", "age", "occupation"
 
-# Seconds since 1970; the year 2100 ends the range because milliseconds are the usual mistake.
+# Seconds since 1970, as in pipeline/schema: 0 stands for a missing time, and the year 2100 ends the range
+# because milliseconds are the usual mistake.
 TIMESTAMP_END = 4_102_444_800
 _TIMESTAMP_DIGITS = len(str(TIMESTAMP_END))
 
@@ -160,7 +162,8 @@ def check_rating(
     if seconds is None:
         return Fault(
             BAD_TIMESTAMP,
-            f"timestamp {timestamp[:40]!r} must be whole seconds since 1970, below {TIMESTAMP_END} (2100)",
+            f"timestamp {timestamp[:40]!r} must be whole seconds since 1970, from 1 and below "
+            f"{TIMESTAMP_END} (2100)",
         )
     return Rating(user, movie, value, seconds)
 
@@ -185,4 +188,4 @@ def _seconds(text: str) -> int | None:
     if len(text) > _TIMESTAMP_DIGITS:
         return None
     seconds = int(text)
-    return seconds if seconds < TIMESTAMP_END else None
+    return seconds if 0 < seconds < TIMESTAMP_END else None

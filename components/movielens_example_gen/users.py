@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from components.movielens_example_gen import releases
-from components.movielens_example_gen.parse import BAD_AGE, BAD_OCCUPATION, EMPTY_ID, Fault
+from components.movielens_example_gen.parse import BAD_AGE, BAD_GENDER, BAD_OCCUPATION, EMPTY_ID, Fault
 from modules import features
 
+# What pipeline/schema allows.
 OLDEST = 120
+GENDERS = ("F", "M", features.UNKNOWN)
 
 
 class User(NamedTuple):
@@ -33,8 +35,11 @@ def parse_user(fields: Sequence[str], release: releases.Release) -> User | Fault
     """
     named = dict(zip(release.users.columns if release.users else (), fields, strict=True))
     user_id, age, occupation = named["userId"], named["age"], named["occupation"]
+    gender = named["gender"] or features.UNKNOWN
     if not user_id:
         return Fault(EMPTY_ID, "the user id is empty")
+    if gender not in GENDERS:
+        return Fault(BAD_GENDER, f"gender {gender[:40]!r} must be one of {', '.join(GENDERS)}, or empty")
     years = features.UNKNOWN_AGE
     if age:
         if not (age.isascii() and age.isdigit() and len(age) <= 3 and int(age) <= OLDEST):
@@ -42,9 +47,10 @@ def parse_user(fields: Sequence[str], release: releases.Release) -> User | Fault
         years = int(age)
     if occupation and release.occupations:
         codes = len(release.occupations)
-        if not (occupation.isascii() and occupation.isdigit() and int(occupation[:3]) < codes):
+        is_code = occupation.isascii() and occupation.isdigit() and len(occupation) <= 3
+        if not (is_code and int(occupation) < codes):
             return Fault(
                 BAD_OCCUPATION, f"occupation {occupation[:40]!r} must be a code from 0 to {codes - 1}"
             )
         occupation = release.occupations[int(occupation)]
-    return User(user_id, named["gender"] or features.UNKNOWN, years, occupation or features.UNKNOWN)
+    return User(user_id, gender, years, occupation or features.UNKNOWN)

@@ -29,6 +29,9 @@ def _item(title: str, date: str, *genres: str) -> list[str]:
         ("Series, The (2006- )", 2006),
         ("Number 1995", features.UNKNOWN_YEAR),
         ("Film (12345)", features.UNKNOWN_YEAR),
+        ("Film (2100)", 2100),
+        ("Film (2101)", features.UNKNOWN_YEAR),
+        ("Film (1999) (9999)", 1999),
     ],
 )
 def test_year_of_a_title(title, year):
@@ -42,6 +45,7 @@ def test_ml_100k_genres_are_flags_and_the_release_date_stands_in_for_the_year():
     assert parse_movie(_item("Film (1994)", "22-Mar-1996"), release) == Movie(
         "7", "Film (1994)", ("unknown",), 1994
     )
+    assert parse_movie(_item("Film", "22-Mar-9996"), release).year == features.UNKNOWN_YEAR
     assert parse_movie(_item("unknown", "", "unknown"), release) == Movie("7", "unknown", ("unknown",), 0)
 
 
@@ -98,6 +102,7 @@ def test_titles_are_unique_even_against_a_title_that_looks_renamed():
         ("ml-1m", ["1", "F", "1", "10", "48067"], User("1", "F", 1, "K-12 student")),
         ("ml-1m", ["2", "M", "56", "0", "48067"], User("2", "M", 56, "other")),
         ("custom", ["u", "", "", ""], User("u")),
+        ("custom", ["u", "unknown", "120", "baker"], User("u", "unknown", 120, "baker")),
     ],
 )
 def test_reads_users(release, fields, user):
@@ -110,7 +115,10 @@ def test_reads_users(release, fields, user):
         (["", "F", "1", "10", "0"], "empty_id"),
         (["1", "F", "old", "10", "0"], "age"),
         (["1", "F", "130", "10", "0"], "age"),
+        (["1", "f", "18", "10", "0"], "gender"),
+        (["1", "other", "18", "10", "0"], "gender"),
         (["1", "F", "18", "21", "0"], "occupation"),
+        (["1", "F", "18", "00099", "0"], "occupation"),
         (["1", "F", "18", "writer", "0"], "occupation"),
     ],
 )

@@ -25,7 +25,7 @@ def _parse(line: bytes, release: str) -> Rating | Fault:
         ("ml-10m", b"1::122::0.5::838985046", Rating("1", "122", 0.5, 838985046)),
         ("ml-20m", b"1,2,3.5,1112486027", Rating("1", "2", 3.5, 1112486027)),
         ("ml-20m", b'"1","2","3.50"," 1112486027"', Rating("1", "2", 3.5, 1112486027)),
-        ("ml-20m", b"1,2,4.0,0", Rating("1", "2", 4.0, 0)),
+        ("ml-20m", b"1,2,4.0,1", Rating("1", "2", 4.0, 1)),
     ],
 )
 def test_reads_good_rows(release, line, expected):
@@ -57,6 +57,8 @@ def test_reads_good_rows(release, line, expected):
         ("ml-100k", b"196\t242\t3\t", parse.BAD_TIMESTAMP),
         ("ml-100k", b"196\t242\t3\tyesterday", parse.BAD_TIMESTAMP),
         ("ml-100k", b"196\t242\t3\t-5", parse.BAD_TIMESTAMP),
+        ("ml-100k", b"196\t242\t3\t0", parse.BAD_TIMESTAMP),
+        ("ml-20m", b"1,2,4.0,4102444800", parse.BAD_TIMESTAMP),
         ("ml-100k", b"196\t242\t3\t8812509.49", parse.BAD_TIMESTAMP),
         ("ml-100k", b"196\t242\t3\t881_250_949", parse.BAD_TIMESTAMP),
         ("ml-100k", b"196\t242\t3\t881250949000", parse.BAD_TIMESTAMP),
