@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 import contextlib
 import errno
+import lzma
 import os
 import pathlib
 import shutil
@@ -71,12 +72,23 @@ def disk_errors(path: pathlib.Path) -> Iterator[None]:
         ) from error
 
 
+# Of zipfile and what it decompresses with; UnicodeDecodeError where a name says that it is UTF-8 and is not.
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    UnicodeDecodeError,
+)
+
+
 @contextlib.contextmanager
 def zip_errors(path: pathlib.Path) -> Iterator[None]:
     """Say in words what is wrong with a zip."""
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except _ZIP_ERRORS as error:
         raise DataError(f"{path} must be an undamaged zip: {error}. {_REMEDY}") from error
 
 
@@ -124,5 +136,7 @@ def _extract(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: pathlib.Pat
     # zipfile stops at the size that the directory declares, and raises where the CRC differs.
     with opened.open(member) as source, open(path, "xb") as sink:
         shutil.copyfileobj(source, sink, _BLOCK)
-    seconds = calendar.timegm((*member.date_time, 0, 0, 0))
+    # Some writers leave the date at 0: month 0, day 0.
+    year, month, day, hour, minute, second = member.date_time
+    seconds = calendar.timegm((year, min(max(month, 1), 12), max(day, 1), hour, minute, second))
     os.utime(path, (seconds, seconds))

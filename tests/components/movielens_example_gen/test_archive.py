@@ -43,6 +43,23 @@ def test_unpacks_what_is_wanted_without_the_top_folder_and_keeps_times(tmp_path)
 
 
 @pytest.mark.parametrize(
+    ("date", "seconds"),
+    [
+        (0, 315_532_800.0),  # 1 January 1980, where the time of a zip begins.
+        (18 << 9 | 15 << 5 | 31, 915_062_400.0),  # Month 15, day 31 of 1998: 31 December.
+    ],
+)
+def test_an_impossible_date_is_brought_into_range(tmp_path, date, seconds):
+    path = _zip(tmp_path / "a.zip", {"ml/u.item": b"films"})
+    content = bytearray(path.read_bytes())
+    for header, offset in ((b"PK\x03\x04", 10), (b"PK\x01\x02", 12)):
+        struct.pack_into("<HH", content, content.index(header) + offset, 0, date)
+    path.write_bytes(content)
+    _unpack(path, tmp_path / "out")
+    assert (tmp_path / "out" / "u.item").stat().st_mtime == seconds
+
+
+@pytest.mark.parametrize(
     "name", ["../escaped", "ml/../../escaped", "/tmp/escaped", "..\\escaped", "C:/escaped", "ml/..\\x"]
 )
 def test_refuses_a_member_that_would_land_outside(tmp_path, name):
@@ -88,6 +105,25 @@ def test_refuses_a_damaged_member(tmp_path):
     content = path.read_bytes()
     path.write_bytes(content.replace(b"films-films-films", b"films-films-films"[::-1]))
     with pytest.raises(DataError, match=r"undamaged zip: Bad CRC-32.*u\.item"):
+        _unpack(path, tmp_path / "out")
+
+
+def test_refuses_damaged_lzma(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as opened:
+        opened.writestr("ml/u.item", bytes(range(256)) * 20)
+    content = bytearray(path.read_bytes())
+    start = 30 + len("ml/u.item")
+    content[start + 4] = 0xFF  # The first byte of the LZMA properties; 224 is the greatest that is valid.
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="undamaged zip"):
+        _unpack(path, tmp_path / "out")
+
+
+def test_refuses_a_name_that_is_not_the_utf_8_it_says(tmp_path):
+    path = _zip(tmp_path / "a.zip", {"ml/u.item": b"films", "ml/\u00fc": b"x"})
+    path.write_bytes(path.read_bytes().replace("\u00fc".encode(), b"\xff\xff"))
+    with pytest.raises(DataError, match="undamaged zip"):
         _unpack(path, tmp_path / "out")
 
 
