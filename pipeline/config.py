@@ -67,8 +67,8 @@ def load(path: pathlib.Path, preset: Config) -> Config:
       ValueError: the file is no JSON object, or names an unknown field or a value out of range.
     """
     try:
-        changes = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        changes = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} must be a readable JSON file: {error}") from error
     if not isinstance(changes, dict):
         raise ValueError(f"{path} must hold a JSON object; received {type(changes).__name__}")
@@ -77,7 +77,10 @@ def load(path: pathlib.Path, preset: Config) -> Config:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{path}: {place}: {first['msg']}; received {first['input']!r}") from error
+        # Our own validators say themselves what was received; pydantic would add the whole object.
+        own = first["type"] == "value_error"
+        said = first["ctx"]["error"] if own else f"{first['msg']}; received {first['input']!r}"
+        raise ValueError(f"{path}: {place}: {said}") from error
 
 
 def _merged(base: dict, changes: dict) -> dict:

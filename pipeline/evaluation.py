@@ -28,7 +28,6 @@ def eval_config(gates: Sequence[Gate], retrieval: bool, rating: bool) -> tfma.Ev
         raise ValueError(
             f"a gate's metric must be one of {', '.join(reported)}; received {', '.join(unknown)}"
         )
-    slices = dict.fromkeys((*_SLICES, *(part.feature for gate in gates for part in gate.slices)))
     classes = [evaluation.HitRates] * retrieval + [evaluation.RatingErrors] * rating
     # TFMA hands the digest to the metric, which ignores it: so the code gets into the Evaluator's cache key.
     code = json.dumps({"source_digest": source_digest(evaluation.__name__)})
