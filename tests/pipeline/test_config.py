@@ -1,0 +1,112 @@
+"""A configuration file: what it replaces, and one sentence for what is wrong in it."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+import pytest
+
+from pipeline import config
+from pipeline.config import Config
+
+
+@pytest.fixture
+def write(tmp_path: pathlib.Path):
+    def write(content: Any) -> pathlib.Path:
+        path = tmp_path / "config.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("name", config.PRESETS)
+def test_a_preset_written_out_and_read_is_the_same(name: str, write) -> None:
+    preset = config.PRESETS[name]()
+    written = write(preset.model_dump(mode="json"))
+    for other in config.PRESETS.values():
+        assert config.load(written, other()) == preset
+
+
+def test_the_presets_are_pipelines_of_their_own() -> None:
+    # By its name alone does a pipeline find its champions.
+    names = [preset().name for preset in config.PRESETS.values()]
+    assert len(set(names)) == len(names) == 2
+
+
+def test_an_object_replaces_only_what_it_names_at_any_depth(write) -> None:
+    changes = {"push": "multitask", "models": {"retrieval": {"epochs": 9, "softmax": {"temperature": 0.5}}}}
+    received = config.load(write(changes), config.default()).model_dump()
+    expected = config.default().model_dump()
+    expected["push"] = "multitask"
+    expected["models"]["retrieval"]["epochs"] = 9
+    expected["models"]["retrieval"]["softmax"]["temperature"] = 0.5
+    assert received == expected
+
+
+def test_a_list_replaces_the_whole_list(write) -> None:
+    gate = {"metric": "rmse", "bound": 1.5, "max_worsening": 0.5}
+    received = config.load(write({"gates": {"ranking": [gate]}}), config.default())
+    assert [(gate.metric, gate.bound, gate.slices) for gate in received.gates.ranking] == [("rmse", 1.5, ())]
+    assert received.gates.retrieval == config.default().gates.retrieval
+
+
+def test_an_empty_object_is_the_preset(write) -> None:
+    assert config.load(write({}), config.tutorial()) == config.tutorial()
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("{", "must be a readable JSON file: Expecting property name"),
+        ("[1, 2]", "must hold a JSON object; received list"),
+        ({"dta": {}}, "dta: Extra inputs are not permitted; received {}"),
+        (
+            {"models": {"ranking": {"hidden_unit": [3]}}},
+            r"models.ranking.hidden_unit: Extra inputs are not permitted; received \[3\]",
+        ),
+        (
+            {"models": {"retrieval": {"epochs": 0}}},
+            "models.retrieval.epochs: Input should be greater than or equal to 1; received 0",
+        ),
+        ({"models": {"retrieval": 7}}, "models.retrieval: .*; received 7"),
+        ({"name": "My Pipeline"}, "name: String should match pattern .*; received 'My Pipeline'"),
+        ({"push": "both"}, "push: Input should be 'separate' or 'multitask'; received 'both'"),
+        (
+            {"models": {"ranking": {"query_features": ["movie_title"]}}},
+            "models.ranking: query_features must name at least one of user_id, .*; received movie_title$",
+        ),
+        (
+            {"gates": {"ranking": []}},
+            "gates.ranking: a model must have gates, one for a metric; received none$",
+        ),
+    ],
+)
+def test_a_mistake_is_one_sentence_that_names_the_file_and_the_place(
+    content: Any, complaint: str, write
+) -> None:
+    path = write(content)
+    with pytest.raises(ValueError, match=complaint) as error:
+        config.load(path, config.default())
+    message = str(error.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    assert len(message) < 400
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ValueError, match="absent.json must be a readable JSON file: .*No such file"):
+        config.load(tmp_path / "absent.json", config.default())
+    latin = tmp_path / "latin.json"
+    latin.write_bytes('{"name": "é"}'.encode("latin-1"))
+    with pytest.raises(ValueError, match="latin.json must be a readable JSON file"):
+        config.load(latin, config.default())
+
+
+def test_a_configuration_does_not_change_after_it_was_made() -> None:
+    made: Any = config.default()
+    with pytest.raises(ValueError, match="frozen"):
+        made.push = "multitask"
+    assert isinstance(made, Config)

@@ -1,0 +1,115 @@
+"""Gates as TFMA's configuration: each threshold on the slices that it is said of, and on no other."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+import tensorflow_model_analysis as tfma
+
+from modules import evaluation, features
+from pipeline import gates
+from pipeline.evaluation import eval_config
+from pipeline.gates import Gate, SliceGate
+
+HITS = features.hit_metric(100, unseen=True)
+GATES = (
+    Gate(
+        metric=HITS,
+        bound=0.5,
+        max_worsening=0.02,
+        slices=(
+            SliceGate(feature=features.USER_GENDER, bound=0.4),
+            SliceGate(feature=features.TITLE_POPULARITY, value="head", bound=0.7),
+            SliceGate(feature=features.TITLE_POPULARITY, value="tail", bound=0.1),
+        ),
+    ),
+    Gate(
+        metric=features.RMSE,
+        bound=1.0,
+        max_worsening=0.03,
+        slices=(SliceGate(feature=features.USER_ACTIVITY, bound=1.2),),
+    ),
+)
+
+
+def thresholds(config: tfma.EvalConfig) -> dict[tuple[str, str], tfma.MetricThreshold]:
+    """Thresholds by metric and slice: a feature, a feature and its value, or empty for all rows."""
+    (spec,) = config.metrics_specs
+    assert not spec.thresholds
+    received = {}
+    for metric, parts in spec.per_slice_thresholds.items():
+        for part in parts.thresholds:
+            for slicing in part.slicing_specs:
+                values = [f"{key}={value}" for key, value in slicing.feature_values.items()]
+                received[metric, " ".join([*slicing.feature_keys, *values])] = part.threshold
+    return received
+
+
+def test_over_all_rows_a_gate_is_a_bound_and_a_change() -> None:
+    received = thresholds(eval_config(GATES, retrieval=True, rating=True))
+    higher, lower = received[HITS, ""], received[features.RMSE, ""]
+    assert higher.value_threshold.lower_bound.value == 0.5
+    assert not higher.value_threshold.HasField("upper_bound")
+    assert higher.change_threshold.direction == tfma.MetricDirection.HIGHER_IS_BETTER
+    assert higher.change_threshold.absolute.value == -0.02
+    assert lower.value_threshold.upper_bound.value == 1.0
+    assert not lower.value_threshold.HasField("lower_bound")
+    assert lower.change_threshold.direction == tfma.MetricDirection.LOWER_IS_BETTER
+    assert lower.change_threshold.absolute.value == 0.03
+
+
+def test_a_slice_has_its_own_bound_and_is_not_held_against_the_champion() -> None:
+    received = thresholds(eval_config(GATES, retrieval=True, rating=True))
+    slices = {key: threshold for key, threshold in received.items() if key[1]}
+    assert not any(threshold.HasField("change_threshold") for threshold in slices.values())
+    assert {
+        key: (threshold.value_threshold.lower_bound.value, threshold.value_threshold.upper_bound.value)
+        for key, threshold in slices.items()
+    } == {
+        (HITS, "user_gender"): (0.4, 0.0),
+        (HITS, "title_popularity=head"): (0.7, 0.0),
+        (HITS, "title_popularity=tail"): (0.1, 0.0),
+        (features.RMSE, "user_activity"): (0.0, 1.2),
+    }
+
+
+def test_every_metric_is_reported_on_all_rows_and_every_slice() -> None:
+    config = eval_config(GATES, retrieval=True, rating=True)
+    assert [list(spec.feature_keys) for spec in config.slicing_specs] == [
+        [],
+        *([key] for key in gates.SLICES),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("retrieval", "rating", "received"),
+    [(True, False, "rmse"), (False, True, HITS)],
+    ids=["retrieval", "ranking"],
+)
+def test_a_gate_on_a_metric_that_the_model_does_not_have_is_refused(
+    retrieval: bool, rating: bool, received: str
+) -> None:
+    with pytest.raises(ValueError, match=f"a gate's metric must be one of .*; received {received}$"):
+        eval_config(GATES, retrieval, rating)
+
+
+@pytest.mark.parametrize("preset", [gates.default(), gates.tutorial()], ids=["default", "tutorial"])
+@pytest.mark.parametrize(
+    ("model", "retrieval", "rating"),
+    [("retrieval", True, False), ("ranking", False, True), ("multitask", True, True)],
+)
+def test_the_presets_gates_are_on_metrics_of_classes_that_workers_find(
+    preset: gates.GatesConfig, model: str, retrieval: bool, rating: bool
+) -> None:
+    config = eval_config(getattr(preset, model), retrieval, rating)
+    (spec,) = config.metrics_specs
+    own = [metric for metric in spec.metrics if metric.module]
+    assert len(own) == retrieval + rating
+    for metric in own:
+        assert issubclass(
+            getattr(importlib.import_module(metric.module), metric.class_name), tfma.metrics.Metric
+        )
+    reported = evaluation.RETRIEVAL_METRICS * retrieval + evaluation.RATING_METRICS * rating
+    assert set(spec.per_slice_thresholds) <= set(reported)
+    assert [model.signature_name for model in config.model_specs] == [features.EVAL_SIGNATURE]
