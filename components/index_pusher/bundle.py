@@ -32,7 +32,8 @@ from modules import features
 RECOMMEND = "recommend"
 RANKING = "ranking"
 TFLITE = "tflite"
-# Queries for the parity of the TFLite file and for the composite; recall is measured on all.
+# Queries for the parity of the TFLite file and for the composite; index_gate.py halves all of them, one half
+# to choose the search and the other to judge it.
 PARITY_QUERIES = 400
 
 _progress = logging.getLogger("marquee.progress")
