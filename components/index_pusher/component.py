@@ -40,6 +40,7 @@ class IndexPusher(base_component.BaseComponent):
 
     SPEC_CLASS = IndexPusherSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+    DRIVER_CLASS = executor.Driver
 
     def __init__(
         self,
@@ -49,8 +50,8 @@ class IndexPusher(base_component.BaseComponent):
         ranking_blessing: types.BaseChannel,
         examples: types.BaseChannel,
         push_destination: str | data_types.RuntimeParameter,
+        source_digest: str,
         index_config: IndexConfig | None = None,
-        source_digest: str = "",
     ) -> None:
         """Wire the component.
 
@@ -61,8 +62,8 @@ class IndexPusher(base_component.BaseComponent):
           ranking_blessing: ModelBlessing of that model's Evaluator.
           examples: Examples of the ratings; the eval split's are the queries.
           push_destination: folder to publish to (see publish.py for its layout).
+          source_digest: digest of the project's code, part of the bundle's identity: an edit publishes anew.
           index_config: the index and its threshold; None: the defaults.
-          source_digest: digest of the project's code, so that an edit runs the component again.
         Raises:
           ValueError: the destination is no local folder, or one blessing is given for two models.
         """

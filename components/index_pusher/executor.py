@@ -1,11 +1,14 @@
-"""Executor of the IndexPusher: artifacts in, plain calls, properties out."""
+"""Executor of the IndexPusher: artifacts in, plain calls, properties out; and the driver before it."""
 
 import os
 from typing import Any
 
 from tfx import types
 from tfx.components.evaluator import constants
-from tfx.dsl.components.base import base_executor
+from tfx.dsl.components.base import base_driver, base_executor
+from tfx.orchestration.portable import base_driver as launched_driver
+from tfx.orchestration.portable import data_types
+from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact_utils
 
 from components.index_pusher.bundle import Sources
@@ -23,6 +26,23 @@ PUSH_DESTINATION = "push_destination"
 INDEX_CONFIG = "index_config"
 SOURCE_DIGEST = "source_digest"
 PUSHED_MODEL = "pushed_model"
+RUN = "run"
+
+
+# The first of the two is what BaseComponent accepts, the second what the launcher calls.
+class Driver(base_driver.BaseDriver, launched_driver.BaseDriver):
+    """Keeps the component out of TFX's cache: makes the run a parameter, and so a part of the cache's key.
+
+    What the component does lies outside its artifacts. The cache cannot know that the destination was
+    deleted or damaged, or that another version was published since; so the executor looks there in every
+    run, and builds nothing where the same models stand published.
+    """
+
+    def run(self, execution_info: data_types.ExecutionInfo) -> driver_output_pb2.DriverOutput:
+        """Return the parameter `run`: the id of the pipeline's run."""
+        output = driver_output_pb2.DriverOutput()
+        output.exec_properties[RUN].string_value = execution_info.pipeline_run_id
+        return output
 
 
 class Executor(base_executor.BaseExecutor):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import pathlib
+import shutil
 
 import pytest
 from tfx import types
 from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration import metadata, pipeline
+from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.types import standard_artifacts
 
+from components.index_pusher import manifest
 from components.index_pusher.component import IndexPusher
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.executor import Executor
@@ -28,7 +31,9 @@ class Pushing:
         self.root = root
         self.connection = metadata.sqlite_metadata_connection_config(str(root / "metadata.sqlite"))
 
-    def run(self, ranking_blessed: int = 1) -> dict:
+    def run(
+        self, ranking_blessed: int = 1, config: IndexConfig | None = None, runner: type = LocalDagRunner
+    ) -> dict:
         """Run it; the newest pushed artifact's custom properties, and the state of the step."""
         sources = self.planted.sources
         imported = {
@@ -47,8 +52,9 @@ class Pushing:
             **{name: node.outputs["result"] for name, node in imported.items()},
             push_destination=str(self.root / "destination"),
             source_digest="0",
+            index_config=config,
         )
-        LocalDagRunner().run(
+        runner().run(
             pipeline.Pipeline(
                 "pushing",
                 str(self.root),
@@ -84,7 +90,9 @@ class Pushing:
         }
 
 
-def test_it_pushes_is_served_from_the_cache_and_records_a_refusal(planted, tmp_path: pathlib.Path) -> None:
+def test_it_pushes_finds_the_same_models_published_and_records_a_refusal(
+    planted, tmp_path: pathlib.Path
+) -> None:
     pushing = Pushing(planted, tmp_path)
     first = pushing.run()
     assert first["state"] == "COMPLETE"
@@ -93,12 +101,52 @@ def test_it_pushes_is_served_from_the_cache_and_records_a_refusal(planted, tmp_p
     assert first["index_recall"] == 1.0 and isinstance(first["index_latency_ms"], float)
     assert (pathlib.Path(first["uri"]) / "recommend" / "saved_model.pb").is_file()
 
-    assert pushing.run()["state"] == "CACHED"
+    for runner in (LocalDagRunner, BeamDagRunner):
+        again = pushing.run(runner=runner)
+        assert (again["state"], again["published_anew"]) == ("COMPLETE", 0)
+        told = {"uri", "name", "state", "published_anew", "tfx_version", "producer_component"}
+        assert {key: value for key, value in again.items() if key not in told} == {
+            key: value for key, value in first.items() if key not in told
+        }
+        assert again["uri"] != first["uri"]
+        assert manifest.verify(again["uri"]) == manifest.verify(first["pushed_destination"])
 
     refused = pushing.run(ranking_blessed=0)
     assert (refused["state"], refused["pushed"]) == ("COMPLETE", 0)
     assert refused["reason"].startswith("the ranking model was not blessed")
     assert [path.name for path in (tmp_path / "destination" / "bundles").iterdir()] == ["1"]
+
+
+def _delete(destination: pathlib.Path) -> None:
+    shutil.rmtree(destination)
+
+
+def _damage(destination: pathlib.Path) -> None:
+    (destination / "bundles" / "1" / "recommend" / "saved_model.pb").write_bytes(b"")
+
+
+@pytest.mark.parametrize("harm, version", [(_delete, 1), (_damage, 2)])
+def test_a_destination_that_came_to_harm_is_published_anew(
+    planted, tmp_path: pathlib.Path, harm, version: int
+) -> None:
+    pushing = Pushing(planted, tmp_path)
+    pushing.run()
+    harm(tmp_path / "destination")
+    again = pushing.run()
+    assert (again["pushed_version"], again["published_anew"]) == (version, 1)
+    manifest.verify(str(tmp_path / "destination" / "current"))
+
+
+def test_a_change_and_its_reverse_serve_the_first_again(planted, tmp_path: pathlib.Path) -> None:
+    pushing = Pushing(planted, tmp_path)
+    current = str(tmp_path / "destination" / "current")
+    pushing.run()
+    before = manifest.read(current)["identity"]
+    pushing.run(config=IndexConfig(min_recall=0.9))
+    assert manifest.read(current)["identity"] != before
+    back = pushing.run()
+    assert (back["pushed_version"], back["published_anew"]) == (3, 1)
+    assert manifest.verify(current)["identity"] == before
 
 
 def artifact(kind: type, uri: str, **properties: int) -> types.Artifact:
@@ -151,17 +199,22 @@ class TestWiring:
     @pytest.mark.parametrize("destination", ["", "gs://bucket/pushed"])
     def test_a_destination_without_rename_is_refused(self, destination: str) -> None:
         with pytest.raises(ValueError, match="push_destination must be a folder of a POSIX file system"):
-            IndexPusher(**self.channels(), push_destination=destination)
+            IndexPusher(**self.channels(), push_destination=destination, source_digest="0")
 
     def test_one_blessing_for_two_models_is_refused(self) -> None:
         channels = self.channels()
         channels["ranking_blessing"] = channels["retrieval_blessing"]
         with pytest.raises(ValueError, match="Each model needs the blessing of its own Evaluator"):
-            IndexPusher(**channels, push_destination="pushed")
+            IndexPusher(**channels, push_destination="pushed", source_digest="0")
+
+    def test_the_digest_of_its_code_has_no_default(self) -> None:
+        with pytest.raises(TypeError, match="source_digest"):
+            IndexPusher(**self.channels(), push_destination="pushed")
 
     def test_a_multitask_model_is_both(self) -> None:
         channels = self.channels()
         channels["ranking_model"] = channels["retrieval_model"]
         channels["ranking_blessing"] = channels["retrieval_blessing"]
-        node = IndexPusher(**channels, push_destination="pushed", index_config=IndexConfig(min_recall=0.9))
+        config = IndexConfig(min_recall=0.9)
+        node = IndexPusher(**channels, push_destination="pushed", source_digest="0", index_config=config)
         assert json.loads(node.exec_properties["index_config"])["min_recall"] == 0.9
