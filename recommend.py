@@ -146,21 +146,21 @@ def load(bundle: pathlib.Path) -> Any:
 
 
 def ask(serve: Any, options: argparse.Namespace) -> dict[str, np.ndarray]:
-    """Ask for one user; side features are left unknown, as the model knows those of the users it knows.
+    """Ask for one user; whatever else the signature takes is left unknown, by the type of the input.
+
+    The model knows the side features of the users it knows.
 
     Returns:
       The signature's outputs for this user, by name.
     """
     import tensorflow as tf
 
-    answer = serve(
-        user_id=tf.constant([options.user]),
-        timestamp=tf.constant([options.timestamp], tf.int64),
-        user_gender=tf.constant(["unknown"]),
-        user_age=tf.constant([-1], tf.int64),
-        user_occupation=tf.constant(["unknown"]),
-        k=tf.constant(options.k),
-    )
+    told = {"user_id": [options.user], "timestamp": [options.timestamp], "k": options.k}
+    request = {}
+    for name, spec in serve.structured_input_signature[1].items():
+        unknown = ["unknown" if spec.dtype == tf.string else -1]
+        request[name] = tf.constant(told.get(name, unknown), spec.dtype)
+    answer = serve(**request)
     return {name: tensor.numpy()[0] for name, tensor in answer.items()}
 
 

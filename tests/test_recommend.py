@@ -9,6 +9,9 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
+
+import recommend
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "recommend.py"
 
@@ -64,6 +67,33 @@ def test_a_user_who_has_seen_nearly_everything_is_told_how_many_remain(
     assert done.returncode == 0
     assert len(rows(done.stdout)) == 3
     assert done.stdout.endswith("3 titles remain of the 7 asked for.\n")
+
+
+def test_inputs_that_it_does_not_know_are_left_unknown(tmp_path: pathlib.Path) -> None:
+    specs = {
+        "user_id": tf.TensorSpec([None], tf.string),
+        "timestamp": tf.TensorSpec([None], tf.int64),
+        "k": tf.TensorSpec([], tf.int32),
+        "user_country": tf.TensorSpec([None], tf.string),
+        "user_age": tf.TensorSpec([None], tf.int64),
+    }
+
+    def echo(*columns: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {name: tf.reshape(column, [-1]) for name, column in zip(specs, columns, strict=True)}
+
+    named = [tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in specs.items()]
+    model = tf.Module()
+    model.serve = tf.function(echo, input_signature=named)
+    tf.saved_model.save(model, str(tmp_path), signatures=model.serve)
+    serve = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
+    answer = recommend.ask(serve, recommend.parse(["--user", "7", "--k", "3", "--timestamp", "9"]))
+    assert answer == {
+        "user_id": b"7",
+        "timestamp": 9,
+        "k": 3,
+        "user_country": b"unknown",
+        "user_age": -1,
+    }
 
 
 @pytest.mark.parametrize(

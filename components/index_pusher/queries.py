@@ -13,7 +13,7 @@ from modules import features
 QUERY_COLUMNS = features.QUERY_FEATURES + tuple(
     row for row in features.CANDIDATE_FEATURES if row.name == features.MOVIE_TITLE
 )
-_TENSORFLOW = {
+TENSORFLOW_DTYPES = {
     features.Dtype.BYTES: tf.string,
     features.Dtype.INT: tf.int64,
     features.Dtype.FLOAT: tf.float32,
@@ -36,7 +36,7 @@ def read_queries(split_dir: str, size: int, seed: int = 0) -> dict[str, np.ndarr
     if not records:
         raise Refusal(f"no rating to take queries from in {split_dir}")
     spec = {
-        row.name: tf.io.FixedLenFeature([], _TENSORFLOW[row.dtype], default_value=row.default)
+        row.name: tf.io.FixedLenFeature([], TENSORFLOW_DTYPES[row.dtype], default_value=row.default)
         for row in QUERY_COLUMNS
     }
     parsed = tf.io.parse_example(tf.constant(records), spec)

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from components.index_pusher import signatures
 from components.index_pusher.index import Index
+from components.index_pusher.queries import TENSORFLOW_DTYPES
 from components.index_pusher.signatures import Candidates
 from modules import features
 
@@ -26,12 +27,8 @@ BY_POPULARITY = "popularity"
 PADDING_SCORE = float(np.finfo(np.float32).min)
 
 _REQUEST = [
-    tf.TensorSpec([None], tf.string, features.USER_ID),
-    tf.TensorSpec([None], tf.int64, features.TIMESTAMP),
-    tf.TensorSpec([None], tf.string, features.USER_GENDER),
-    tf.TensorSpec([None], tf.int64, features.USER_AGE),
-    tf.TensorSpec([None], tf.string, features.USER_OCCUPATION),
     tf.TensorSpec([], tf.int32, K),
+    *(tf.TensorSpec([None], TENSORFLOW_DTYPES[row.dtype], row.name) for row in features.QUERY_FEATURES),
 ]
 
 
@@ -64,24 +61,13 @@ class Recommender(tf.Module):
         self._count = len(candidates)
 
     @tf.function(input_signature=_REQUEST)
-    def recommend(
-        self,
-        user_id: tf.Tensor,
-        timestamp: tf.Tensor,
-        user_gender: tf.Tensor,
-        user_age: tf.Tensor,
-        user_occupation: tf.Tensor,
-        k: tf.Tensor,
-    ) -> dict[str, tf.Tensor]:
+    def recommend(self, k: tf.Tensor, *columns: tf.Tensor) -> dict[str, tf.Tensor]:
         """Recommend unseen titles.
 
         Args:
-          user_id: `[b]` string, as are the next four, the query features of modules/features.py.
-          timestamp: `[b]` int64, seconds.
-          user_gender: `[b]` string, `unknown` where not told.
-          user_age: `[b]` int64, -1 where not told.
-          user_occupation: `[b]` string, `unknown` where not told.
           k: scalar int32, at least 1.
+          columns: `[b]` each, in the order of `features.QUERY_FEATURES`; their defaults stand for what is
+            not told. The saved signature takes them by name.
         Returns:
           `movie_title`, `movie_id`, `score`, `predicted_rating`: `[b, min(k, catalogue)]`, best first;
           `served_by` `[b]`: `model` (score: inner product) or `popularity` (score: ratings in train);
@@ -91,14 +77,8 @@ class Recommender(tf.Module):
         # Tied to k itself, or another operation may fail on it first, in words nobody understands.
         with tf.control_dependencies([tf.debugging.assert_positive(k, "k must be at least 1")]):
             k = tf.minimum(k, self._count)
-        query = {
-            features.USER_ID: user_id,
-            features.TIMESTAMP: timestamp,
-            features.USER_GENDER: user_gender,
-            features.USER_AGE: user_age,
-            features.USER_OCCUPATION: user_occupation,
-        }
-        seen, known = self._seen(user_id)
+        query = {row.name: column for row, column in zip(features.QUERY_FEATURES, columns, strict=True)}
+        seen, known = self._seen(query[features.USER_ID])
         positions, scores = self._ranked(query, seen, known, k)
         positions, scores, returned = best_unseen(positions, scores, seen, k)
         real = tf.sequence_mask(returned, k)

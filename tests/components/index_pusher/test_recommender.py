@@ -15,6 +15,7 @@ from components.index_pusher import index_gate, recommend_check, recommender, si
 from components.index_pusher.gates import Refusal
 from components.index_pusher.index import Index, Plan
 from components.index_pusher.queries import read_queries
+from modules import features
 from tests import planted_models
 
 
@@ -41,6 +42,15 @@ def expected_rows(world: planted_models.World, user: int, k: int) -> list[int]:
     scores = world.embeddings @ world.user_vectors[user]
     scores[world.seen[user]] = -np.inf
     return np.argsort(-scores)[: min(k, len(scores) - len(world.seen[user]))].tolist()
+
+
+def test_a_request_carries_the_query_features_and_k(serve) -> None:
+    inputs = {
+        name: (spec.dtype, spec.shape.rank) for name, spec in serve.structured_input_signature[1].items()
+    }
+    assert inputs.pop("k") == (tf.int32, 0)
+    types = {features.Dtype.BYTES: tf.string, features.Dtype.INT: tf.int64, features.Dtype.FLOAT: tf.float32}
+    assert inputs == {row.name: (types[row.dtype], 1) for row in features.QUERY_FEATURES}
 
 
 @pytest.mark.parametrize("k", [1, 10, 100, 300])
