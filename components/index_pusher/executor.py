@@ -35,7 +35,8 @@ class Driver(base_driver.BaseDriver, launched_driver.BaseDriver):
 
     What the component does lies outside its artifacts. The cache cannot know that the destination was
     deleted or damaged, or that another version was published since; so the executor looks there in every
-    run, and builds nothing where the same models stand published.
+    run, and builds nothing where the same models stand published. Kubeflow runs no drivers of one's own: its
+    cache has to be turned off for this step where the run is submitted.
     """
 
     def run(self, execution_info: data_types.ExecutionInfo) -> driver_output_pb2.DriverOutput:
