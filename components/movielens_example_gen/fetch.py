@@ -39,16 +39,18 @@ def resolve_data(config: DataConfig, data: pathlib.Path | None, cache_dir: pathl
 
     Args:
       config: the release, and the split method, which decides the files.
-      data: folder or zip of the user's, which is then the only source.
+      data: folder or zip of the user's, which is then the only source. Whether it is what GroupLens publishes
+        is reported where the checksum is known; what differs is data of the user's own, and not refused.
       cache_dir: see `default_cache_dir`.
 
     Raises:
       DataError: in words, with the remedy.
     """
     if data is not None:
-        folder = _use_own(config, data.expanduser().absolute(), cache_dir)
-        _require_files(config, folder)
-        _report_changes(config, folder)
+        with archive.disk_errors(data):
+            folder = _use_own(config, data.expanduser().absolute(), cache_dir)
+            _require_files(config, folder)
+            _report_changes(config, folder)
         return folder
     if config.release == releases.CUSTOM or config.split.method == GIVEN:
         raise DataError(
@@ -65,8 +67,8 @@ def _use_own(config: DataConfig, data: pathlib.Path, cache_dir: pathlib.Path) ->
         return holds[0] if holds and (holds[0] == data or len(holds) == 1) else data
     if not data.is_file():
         raise DataError(f"--data must name a folder or a zip; there is none at {data}.")
-    with archive.disk_errors(data):
-        digest = download.checksum(data, "sha256")
+    digest = download.checksum(data, "sha256")
+    _report_archive(config, data, digest)
     key = f"{config.release}-{config.split.method}-{digest.split(':')[1][:16]}"
     return _from_cache(cache_dir, key, lambda folder: _unpack(config, data, folder))
 
@@ -99,6 +101,20 @@ def _require_files(config: DataConfig, folder: pathlib.Path) -> None:
             f"{folder} must hold {', '.join(missing)} (release {config.release}, split method "
             f"{config.split.method}). "
             + (f"Its files look like those of: {', '.join(fits)}." if fits else "Name another folder or zip.")
+        )
+
+
+def _report_archive(config: DataConfig, path: pathlib.Path, digest: str) -> None:
+    release = config.spec
+    if not release.archive_checksum or config.split.method == GIVEN:
+        return
+    algorithm = release.archive_checksum.split(":")[0]
+    received = digest if digest.startswith(f"{algorithm}:") else download.checksum(path, algorithm)
+    if received == release.archive_checksum:
+        _PROGRESS.info("%s is GroupLens' %s (%s)", path, release.name, received)
+    else:
+        _PROGRESS.info(
+            "%s is not GroupLens' %s (%s): taken as data of your own", path, release.name, received
         )
 
 

@@ -1,4 +1,4 @@
-"""What the parser accepts, the curated schema accepts: a bad row goes to quarantine and does not end the run."""
+"""What the parser accepts, the curated schema accepts: a bad row is quarantined and ends no run."""
 
 import pathlib
 

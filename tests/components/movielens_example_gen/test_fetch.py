@@ -192,6 +192,34 @@ def test_a_zip_of_ones_own_is_unpacked_once(tmp_path):
     assert fetch.resolve_data(config, other, tmp_path / "cache") != folder
 
 
+@pytest.mark.parametrize("algorithm", ["sha256", "md5"])
+def test_a_zip_of_ones_own_is_held_against_the_published_one(tmp_path, monkeypatch, caplog, algorithm):
+    caplog.set_level(logging.INFO, "marquee.progress")
+    path = _archive(tmp_path / "mine.zip")
+    checksum = download.checksum(path, algorithm)
+    known = dataclasses.replace(releases.RELEASES["ml-20m"], archive_checksum=checksum)
+    monkeypatch.setitem(releases.RELEASES, "ml-20m", known)
+    config = DataConfig(release="ml-20m")
+    fetch.resolve_data(config, path, tmp_path / "cache")
+    assert caplog.messages[0] == f"{path} is GroupLens' ml-20m ({checksum})"
+    caplog.clear()
+    _archive(path, RATINGS.replace(b"3.5", b"4.5"))
+    checksum = download.checksum(path, algorithm)
+    folder = fetch.resolve_data(config, path, tmp_path / "cache")
+    assert caplog.messages[0] == f"{path} is not GroupLens' ml-20m ({checksum}): taken as data of your own"
+    assert b"4.5" in (folder / "ratings.csv").read_bytes()
+
+
+def test_a_folder_that_cannot_be_read_is_named(write_ml_100k, tmp_path, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    base = write_ml_100k()
+    monkeypatch.setattr(pathlib.Path, "iterdir", refused)  # The superuser may read everything.
+    with pytest.raises(DataError, match=f"^{base} cannot be used: Permission denied. Put that right"):
+        fetch.resolve_data(DataConfig(), base, tmp_path / "cache")
+
+
 def test_a_given_split_is_unpacked_with_its_folders(tmp_path):
     path = tmp_path / "mine.zip"
     with zipfile.ZipFile(path, "w") as opened:
