@@ -149,7 +149,8 @@ class _Added:
     def __init__(self, console: Console, clock: Callable[[], float]) -> None:
         self._console = console
         self._clock = clock
-        self._lock = threading.Lock()
+        # The handler of SIGINT may interrupt whoever holds it, and stops the display.
+        self._lock = threading.RLock()
         self._timer: threading.Timer | None = None
         self._unannounced = ""
         self._noted = 0.0

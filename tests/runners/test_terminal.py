@@ -83,6 +83,25 @@ class TestElsewhere:
             assert announced.wait(10)
         assert self.lines() == ["Transform ...", "Transform 0.0 s run"]
 
+    def test_an_interrupt_amid_an_announcement_ends_the_display(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ended = threading.Event()
+
+        def interrupted() -> None:
+            monkeypatch.undo()
+            self.terminal.end("Stopped.")
+            ended.set()
+
+        def announce() -> None:
+            with self.terminal.step("Transform"):
+                monkeypatch.setattr(self.stream, "flush", interrupted)
+                PROGRESS.info("row 1")
+
+        threading.Thread(target=announce, daemon=True).start()
+        assert ended.wait(10)
+        assert "Stopped." in self.lines()
+
     def test_a_failed_step_says_so(self) -> None:
         with pytest.raises(ZeroDivisionError), self.terminal.step("Transform"):
             _ = 1 / 0
