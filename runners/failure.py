@@ -10,6 +10,10 @@ import re
 from collections.abc import Iterator
 
 _OWN = re.compile(r"(components|modules|pipeline|runners)\.")
+# Of Python (ENOSPC and EDQUOT), TensorFlow and SQLite; Python adds the path.
+_DISK_FULL = re.compile(
+    r"(?:No space left on device|Disk quota exceeded|database or disk is full)(?:: '(?P<path>[^'\n]+)')?"
+)
 _LONGEST = 600  # Characters of a foreign message; the log has all of it.
 
 # Beam appends the name of the stage to the message of what a stage raised.
@@ -45,9 +49,17 @@ class Cause:
         """Whether the project raised it, so that its message says what to do."""
         return bool(_OWN.match(self.name))
 
+    @property
+    def disk_full(self) -> bool:
+        """Whether there was no room to write."""
+        return not self.own and bool(_DISK_FULL.search(self.message))
+
     def __str__(self) -> str:
         if self.own and self.message:
             return self.message
+        if full := _DISK_FULL.search(self.message):
+            place = f" ({full['path']})" if full["path"] else ""
+            return f"The disk is full{place}. Free some space."
         short = self.message if len(self.message) <= _LONGEST else self.message[:_LONGEST] + " ..."
         return ": ".join(part for part in (self.name.rsplit(".", 1)[-1], short) if part)
 

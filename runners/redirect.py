@@ -8,7 +8,9 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
+
+from components.movielens_example_gen.archive import disk_errors
 
 PROGRESS = "marquee.progress"
 
@@ -26,14 +28,18 @@ def terminal_and_log(path: Path) -> Iterator[TextIO]:
       path: the log file; appended to.
     Yields:
       A text stream on the standard output as it was before.
+    Raises:
+      DataError: the log cannot be opened, in words.
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    kept_out, kept_err = os.dup(1), os.dup(2)
-    with (
-        open(path, "a", encoding="utf-8", errors="backslashreplace") as log,
-        open(kept_out, "w", encoding=sys.stdout.encoding, errors="replace", buffering=1) as terminal,
-    ):
+    with contextlib.ExitStack() as opened:
+        with disk_errors(path):
+            log = opened.enter_context(_opened(path, "a", encoding="utf-8", errors="backslashreplace"))
+        kept_out, kept_err = os.dup(1), os.dup(2)
+        terminal = opened.enter_context(
+            _opened(kept_out, "w", encoding=sys.stdout.encoding, errors="replace", buffering=1)
+        )
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         handler = logging.StreamHandler(log)
@@ -49,8 +55,31 @@ def terminal_and_log(path: Path) -> Iterator[TextIO]:
             logging.captureWarnings(False)
             root.handlers[:] = handlers
             root.setLevel(level)
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                _empty(stream)
             os.dup2(kept_out, 1)
             os.dup2(kept_err, 2)
             os.close(kept_err)
+
+
+@contextlib.contextmanager
+def _opened(file: Path | int, mode: str, **options: Any) -> Iterator[TextIO]:
+    with open(file, mode, **options) as stream:
+        try:
+            yield stream
+        finally:
+            # A full disk fails this, which must not take the place of the error that is on its way.
+            with contextlib.suppress(OSError):
+                stream.close()
+
+
+def _empty(stream: TextIO) -> None:
+    """Flush what libraries wrote; where the log has no room, drop it, else it would end on the terminal."""
+    try:
+        stream.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+        stream.flush()

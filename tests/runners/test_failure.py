@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import traceback
 
 import apache_beam as beam
@@ -60,13 +62,35 @@ def test_the_root_of_foreign_wrappers_is_shown_but_not_what_merely_came_before()
             try:
                 raise KeyError("first")
             except KeyError:
-                raise OSError(28, "No space left on device")  # noqa: B904 - the context is the point
+                raise OSError(5, "Input/output error")  # noqa: B904 - the context is the point
         except OSError as error:
             raise RuntimeError("internal error") from error
 
     error = raised(wrap)
-    assert str(cause_of(error)) == "OSError: [Errno 28] No space left on device"
-    assert str(cause_in_text(text_of(error))) == "OSError: [Errno 28] No space left on device"
+    assert str(cause_of(error)) == "OSError: [Errno 5] Input/output error"
+    assert str(cause_in_text(text_of(error))) == "OSError: [Errno 5] Input/output error"
+
+
+@pytest.mark.parametrize(
+    ("error", "place"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/runs/model"), " (/runs/model)"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), ""),
+        (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), ""),
+        (RuntimeError("Error when executing query: database or disk is full query: INSERT"), ""),
+    ],
+)
+def test_a_full_disk_is_one_sentence_with_the_remedy(error: Exception, place: str) -> None:
+    def run() -> None:
+        try:
+            raise error
+        except Exception as cause:
+            raise RuntimeError("step failed") from cause
+
+    words = f"The disk is full{place}. Free some space."
+    wrapped = raised(run)
+    assert str(cause_of(wrapped)) == words
+    assert str(cause_in_text(text_of(wrapped))) == words
 
 
 def test_beam_in_this_process() -> None:

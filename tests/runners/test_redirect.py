@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import pathlib
 import subprocess
 import sys
@@ -41,6 +42,34 @@ def test_all_that_libraries_say_goes_to_the_log_and_the_rest_to_the_terminal(tmp
     ):
         assert line in text
     assert "for a person" not in text
+
+
+ON_A_FULL_DISK = """
+import logging, pathlib, sys
+from runners.redirect import terminal_and_log
+
+try:
+    with terminal_and_log(pathlib.Path("/dev/full")) as terminal:
+        print("from python")
+        sys.stderr.write("without a line's end")
+        logging.getLogger("absl").info("an info")
+        terminal.write("for a person\\n")
+        raise ValueError("the cause")
+except ValueError as error:
+    print(f"{error}, {error.__context__}")
+"""
+
+
+def test_a_full_disk_takes_the_log_but_neither_the_cause_nor_the_terminal() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [sys.executable, "-c", ON_A_FULL_DISK],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+        env=environment,
+    )
+    assert (done.stdout, done.stderr) == ("for a person\nthe cause, None\n", "")
 
 
 def test_a_second_run_adds_to_the_log_and_logging_is_as_before(tmp_path: pathlib.Path) -> None:
