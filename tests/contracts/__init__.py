@@ -1,1 +1,0 @@
-"""What every model must keep, whoever writes it."""

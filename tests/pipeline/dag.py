@@ -1,0 +1,59 @@
+"""The DAG as text. `python -m tests.pipeline.dag > tests/goldens/dag.txt` writes the golden file anew."""
+
+from __future__ import annotations
+
+import pathlib
+
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.orchestration.pipeline import Pipeline
+from tfx.types.channel import BaseChannel, OutputChannel
+from tfx.types.resolved_channel import ResolvedChannel
+
+from pipeline import config
+from pipeline.config import Config
+from pipeline.pipeline import create_pipeline
+
+GOLDEN = pathlib.Path(__file__).parents[1] / "goldens" / "dag.txt"
+COMMAND = "python -m tests.pipeline.dag > tests/goldens/dag.txt"
+
+
+def create(configuration: Config) -> Pipeline:
+    """Wire a pipeline that never runs; metadata=None keeps it from touching a disk."""
+    return create_pipeline(
+        configuration,
+        data_root="data",
+        pipeline_root="root",
+        push_destination="pushed",
+        metadata_connection_config=None,
+        beam_pipeline_args=[],
+    )
+
+
+def describe(pipeline: Pipeline) -> str:
+    """List the nodes in the order in which they run, each with its inputs and what it waits for besides."""
+    return "\n".join(line for node in pipeline.components for line in _describe(node)) + "\n"
+
+
+def _describe(node: BaseNode) -> list[str]:
+    channels = {name: _unwrapped(name, channel) for name, channel in node.inputs.items()}
+    edges, producers = [], set()
+    for name, channel in channels.items():
+        producer = channel.producer_component_id
+        producers.add(producer)
+        # A channel that is no node's output is a search in the metadata.
+        found = "" if isinstance(channel, OutputChannel) else " of earlier runs"
+        edges.append(f"  {name} <- {producer}.{channel.output_key or name}{found}")
+    waits = sorted(upstream.id for upstream in node.upstream_nodes if upstream.id not in producers)
+    return [node.id, *edges, *(f"  after {name}" for name in waits)]
+
+
+def _unwrapped(name: str, channel: BaseChannel) -> BaseChannel:
+    """Return what a Resolver's input is made of, which TFX wraps into its resolver function."""
+    if not isinstance(channel, ResolvedChannel):
+        return channel
+    (inputs,) = channel.output_node.args
+    return inputs.nodes[name].wrapped
+
+
+if __name__ == "__main__":
+    print(describe(create(config.default())), end="")
