@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from components.movielens_example_gen.archive import disk_errors
 
@@ -63,7 +63,7 @@ def terminal_and_log(path: Path) -> Iterator[TextIO]:
 
 
 @contextlib.contextmanager
-def _opened(file: Path | int, mode: str, **options: Any) -> Iterator[TextIO]:
+def _opened(file: Path | int, mode: Literal["a", "w"], **options: Any) -> Iterator[TextIO]:
     with open(file, mode, **options) as stream:
         try:
             yield stream
