@@ -11,6 +11,7 @@ from tfx.orchestration import metadata, pipeline
 from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
+from components.movielens_example_gen.archive import disk_errors
 from runners import leftovers, record, steps
 from runners.failure import RunError, cause_of
 from runners.terminal import Terminal
@@ -32,11 +33,11 @@ def run(create: Create, runner: str, root: Path, terminal: Terminal) -> list[rec
     Returns:
       What ML Metadata holds of the run.
     Raises:
-      RunError: a step, or the wiring, raised. The traceback is in the log.
+      RunError: the metadata cannot be read, or a step, or the wiring, raised. The traceback is in the log.
+      DataError: the disk refuses, in words.
     """
     connection = metadata.sqlite_metadata_connection_config(str(root / METADATA))
-    store = mlmd.MetadataStore(connection)
-    leftovers.remove(root, store)
+    store = _open(connection, root)
     with steps.shown(terminal) as watch:
         try:
             RUNNERS[runner]().run(create(connection))
@@ -45,3 +46,23 @@ def run(create: Create, runner: str, root: Path, terminal: Terminal) -> list[rec
             place = f"{watch.failed} failed: " if watch.failed else ""
             raise RunError(f"{place}{cause_of(watch.error or error)}") from error
     return record.latest_run(store)
+
+
+def _open(connection: mlmd.proto.ConnectionConfig, root: Path) -> mlmd.MetadataStore:
+    try:
+        store = mlmd.MetadataStore(connection)
+        with disk_errors(root):
+            leftovers.remove(root, store)
+    except (RuntimeError, mlmd.errors.StatusError) as error:
+        logging.getLogger(__name__).exception("The metadata cannot be used")
+        cause = cause_of(error)
+        if cause.disk_full:
+            raise RunError(str(cause)) from error
+        # ML Metadata quotes the query that failed, which is long.
+        reason = (str(error).rpartition(" query: ")[0] or str(error)).rstrip(".")
+        raise RunError(
+            f"{root / METADATA} must be the record of earlier runs; it cannot be read: {reason}. Restore it, "
+            "or move it away (then every step runs anew, and there is no champion), or name another folder "
+            "with --pipeline-root."
+        ) from error
+    return store

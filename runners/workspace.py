@@ -8,6 +8,9 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
+
+from components.movielens_example_gen.archive import disk_errors
 
 METADATA = "metadata.sqlite"
 
@@ -26,26 +29,37 @@ def claimed(root: Path) -> Iterator[None]:
       root: the folder; made where it is absent.
     Raises:
       BusyError: another run has it.
+      DataError: the disk refuses, in words.
     """
-    root.mkdir(parents=True, exist_ok=True)
-    # The kernel lets go of the lock when its holder dies, however it dies.
-    with open(root / _LOCK, "a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.seek(0)
-            raise BusyError(
-                f"One run at a time may use {root}; process {lock.read().strip() or 'unknown'} is using it. "
-                "Wait until it has ended, or name another folder with --pipeline-root."
-            ) from error
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+    with contextlib.ExitStack() as held:
+        with disk_errors(root):
+            root.mkdir(parents=True, exist_ok=True)
+            _claim(root, held.enter_context(open(root / _LOCK, "a+")))
         yield
 
 
+def _claim(root: Path, lock: TextIO) -> None:
+    # The kernel lets go of the lock when its holder dies, however it dies.
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.seek(0)
+        raise BusyError(
+            f"One run at a time may use {root}; process {lock.read().strip() or 'unknown'} is using it. "
+            "Wait until it has ended, or name another folder with --pipeline-root."
+        ) from error
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+
+
 def new_log(root: Path) -> Path:
-    """Return the path of this run's log, named after the time."""
+    """Return the path of this run's log, named after the time.
+
+    Raises:
+      DataError: the disk refuses, in words.
+    """
     logs = root / "logs"
-    logs.mkdir(exist_ok=True)
+    with disk_errors(logs):
+        logs.mkdir(exist_ok=True)
     return logs / f"{time.strftime('%Y%m%d-%H%M%S')}.log"

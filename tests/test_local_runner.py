@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import pathlib
 import re
 import signal
@@ -98,6 +99,26 @@ def test_a_mistake_is_answered_in_words(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param(
+            ["--pipeline-root", "/dev/null/x"], "/dev/null/x cannot be used: Not a directory.", id="no folder"
+        ),
+        pytest.param(["--data", "x" * 300], "cannot be used: File name too long.", id="no name for a folder"),
+        pytest.param(["--pipeline-root", "taken"], "taken/logs cannot be used: File exists.", id="no logs"),
+    ],
+)
+def test_what_the_disk_refuses_is_one_line(tmp_path: pathlib.Path, arguments: list[str], words: str) -> None:
+    (tmp_path / "taken").mkdir()
+    for name in ("ratings.csv", "movies.csv", "taken/logs"):
+        (tmp_path / name).touch()
+    done = run("--release", "custom", "--data", ".", *arguments, cwd=tmp_path)
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert line.startswith("local_runner.py: ") and words in line
+
+
 def test_a_second_run_of_one_folder_is_refused(tmp_path: pathlib.Path) -> None:
     with open(tmp_path / ".lock", "a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -167,6 +188,90 @@ def test_a_failure_ends_with_its_cause_and_the_log(command: list[str], tmp_path:
     )
     assert re.search(r"Second +\d+\.\d s  failed$", done.stdout.strip())
     assert "Traceback (most recent call last)" in log.read_text()
+
+
+def test_damaged_metadata_are_named_with_the_remedy(command: list[str], tmp_path: pathlib.Path) -> None:
+    root = tmp_path / "runs"
+    root.mkdir()
+    (root / "metadata.sqlite").write_bytes(b"no database" * 1000)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    _, words, log = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert words.startswith(f"{root / 'metadata.sqlite'} must be the record of earlier runs; ")
+    assert "file is not a database. Restore it, or move it away" in words and "CREATE" not in words
+    assert log.startswith("Log: ")
+
+
+def test_a_folder_in_which_nothing_was_pushed_yet_is_no_failure(
+    command: list[str], tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "live").mkdir()
+    done = subprocess.run(
+        [*command, "--push-dir", str(tmp_path / "live")],
+        capture_output=True, text=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("Nothing was ever pushed, so there is nothing to ask for recommendations.\n")
+
+
+# As COMMAND, with Beam's workers at work on a function of the project.
+WORKERS = """
+import pathlib, sys, types
+sys.path.insert(0, ROOT)
+import local_runner
+
+def create_pipeline(pipeline_root, metadata_connection_config, beam_pipeline_args, **_):
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+    from components.movielens_example_gen.catalogue import title_year
+    from tests.runners import slow_pipeline
+    with beam.Pipeline(options=PipelineOptions(beam_pipeline_args)) as pipeline:
+        years = pipeline | beam.Create(["Solaris (1972)"]) | beam.Map(title_year) | beam.Map(str)
+        years | beam.io.WriteToText(pipeline_root + "/years", shard_name_template="")
+    return slow_pipeline.create(pathlib.Path(pipeline_root), metadata_connection_config)
+
+sys.modules["pipeline.pipeline"] = types.SimpleNamespace(create_pipeline=create_pipeline)
+sys.exit(local_runner.main(sys.argv[1:]))
+"""
+
+
+def test_beams_workers_find_the_project_from_any_folder(command: list[str], tmp_path: pathlib.Path) -> None:
+    beam_options = ["--", "--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    code = WORKERS.replace("ROOT", repr(str(ROOT)))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command[3:], *beam_options],
+        capture_output=True, text=True, check=False, cwd=tmp_path, env=environment, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "runs" / "years").read_text() == "1972\n"
+
+
+ARENAS = """
+import ctypes, threading, local_runner
+local_runner._limit_memory()
+libc, barrier = ctypes.CDLL(None), threading.Barrier(4)
+
+def allocate():
+    libc.malloc(1000)
+    barrier.wait()
+
+threads = [threading.Thread(target=allocate) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+libc.malloc_stats()
+"""
+
+
+def test_threads_share_one_arena_of_memory() -> None:
+    def arenas(code: str) -> int:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment)
+        return done.stderr.count("Arena ")
+
+    assert arenas(ARENAS) == 1
+    assert arenas(ARENAS.replace("local_runner._limit_memory()", "")) > 1
 
 
 def test_an_interrupted_run_ends_in_words(command: list[str], tmp_path: pathlib.Path) -> None:
