@@ -21,21 +21,20 @@ class FeatureEmbedding(tf.keras.layers.Layer):
     A set is the mean of its members' embeddings; a normalised number scales one learned vector.
     """
 
-    def __init__(self, feature: TransformedFeature, num_indices: int, dim: int, stddev: float):
+    def __init__(self, feature: TransformedFeature, num_indices: int, dim: int, limit: float):
         """Declare the table.
 
         Args:
           feature: what is embedded.
           num_indices: number of values that the feature can take; not used where it is normalised.
           dim: length of the embedding.
-          stddev: standard deviation of the initial values.
+          limit: greatest size of the initial values, which are uniform.
         """
         super().__init__(name=feature.name)
         self._feature = feature
         rows = 1 if feature.encoding is Encoding.NORMALIZED else num_indices
-        self._table = self.add_weight(
-            name="table", shape=(rows, dim), initializer=tf.keras.initializers.RandomNormal(stddev=stddev)
-        )
+        initializer = tf.keras.initializers.RandomUniform(-limit, limit)
+        self._table = self.add_weight(name="table", shape=(rows, dim), initializer=initializer)
 
     def call(self, values: tf.Tensor) -> tf.Tensor:
         """Return `[batch, dim]` float32 for `[batch, width]` values."""
@@ -64,7 +63,7 @@ class Tower(tf.keras.Model):
         sizes: Mapping[str, int],
         embedding_dim: int,
         l2: float = 0.0,
-        stddev: float = 0.05,
+        limit: float = 0.05,
         interactions: bool = False,
     ):
         """Declare one table per feature.
@@ -74,7 +73,7 @@ class Tower(tf.keras.Model):
           sizes: number of values that each feature can take.
           embedding_dim: length of an embedding.
           l2: weight of a loss, the mean over the batch of the summed squares of all looked-up values.
-          stddev: standard deviation of the initial values.
+          limit: greatest size of the initial values, which are uniform.
           interactions: whether to add the column described above.
         """
         super().__init__()
@@ -83,7 +82,7 @@ class Tower(tf.keras.Model):
         self._interactions = interactions
         dim = embedding_dim + interactions
         self._embeddings = {
-            name: FeatureEmbedding(_BY_NAME[name], sizes.get(name, 1), dim, stddev) for name in self._names
+            name: FeatureEmbedding(_BY_NAME[name], sizes.get(name, 1), dim, limit) for name in self._names
         }
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:

@@ -12,4 +12,4 @@ class TestDefault(RatingContract):
 
 class TestTutorial(RatingContract):
     module = ranking
-    hyperparameters = small(presets.tutorial().ranking, epochs=60, hidden_units=(32,))
+    hyperparameters = small(presets.tutorial().ranking, epochs=60)

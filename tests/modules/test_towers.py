@@ -55,7 +55,7 @@ def embedded(weights: dict[str, np.ndarray], row: int) -> dict[str, np.ndarray]:
 
 def test_a_tower_is_the_sum_of_its_features_embeddings() -> None:
     for names in (QUERY, CANDIDATE):
-        tower = Tower(names, SIZES, DIM, stddev=1.0)
+        tower = Tower(names, SIZES, DIM, limit=1.0)
         received = tower(TENSORS).numpy()
         assert received.shape == (3, DIM)
         for row in range(3):
@@ -66,8 +66,8 @@ def test_a_tower_is_the_sum_of_its_features_embeddings() -> None:
 @pytest.mark.parametrize("scaled_dims", [0, DIM])
 def test_both_sides_and_the_head_are_a_factorisation_machine(scaled_dims: int) -> None:
     """Rendle's equation 1, as the double sum that it is; across the sides a product may have a scale."""
-    query_tower = Tower(QUERY, SIZES, DIM, stddev=1.0, interactions=True)
-    candidate_tower = Tower(CANDIDATE, SIZES, DIM, stddev=1.0, interactions=True)
+    query_tower = Tower(QUERY, SIZES, DIM, limit=1.0, interactions=True)
+    candidate_tower = Tower(CANDIDATE, SIZES, DIM, limit=1.0, interactions=True)
     head = RatingHead(None, mean_rating=3.5, scaled_dims=scaled_dims)
     received = head(query_tower(TENSORS), candidate_tower(TENSORS)).numpy()
     scale = np.ones(DIM)
@@ -104,7 +104,7 @@ def test_a_dense_head_is_rectified_layers_over_both_embeddings() -> None:
 
 
 def test_l2_is_the_mean_over_rows_of_the_squared_norm_of_what_was_looked_up_and_only_in_training() -> None:
-    tower = Tower(QUERY, SIZES, DIM, l2=0.25, stddev=1.0)
+    tower = Tower(QUERY, SIZES, DIM, l2=0.25, limit=1.0)
     tower(TENSORS)
     assert not tower.losses
     tower(TENSORS, training=True)
