@@ -20,7 +20,7 @@ NAN, INF = float("nan"), float("inf")
         ([2.0, 2.0, 1.0], 0, 1.0),
         ([2.0, 2.0, 1.0], 1, 1.0),
         ([5.0, 5.0, 5.0], 1, 2.0),
-        # No candidate, or taken out: behind all n.
+        # No candidate, or taken out: at no depth a hit, however small the catalogue.
         ([3.0, 2.0, 1.0], -1, INF),
         ([3.0, -INF, 1.0], 1, INF),
         ([-INF, -INF, -INF], 0, INF),
