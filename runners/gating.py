@@ -126,8 +126,9 @@ def read_evaluation(uri: str) -> Evaluation:
     }
     gated = tuple(
         _gated(metrics, failed, key, feature, place, threshold)
-        for key, feature, threshold in _thresholds(tfma.load_eval_result(uri).config)
-        for place in [place for place, of in metrics.slices.items() if of == feature] or [f"{feature}=?"]
+        for key, feature, named, threshold in _thresholds(tfma.load_eval_result(uri).config)
+        for place in [p for p, of in metrics.slices.items() if of == feature and named in ("", p)]
+        or [named or f"{feature}=?"]
     )
     gated_names = {item.metric for item in gated}
     overall = {name: v for (place, name, change), v in metrics.challenger.items() if not place and not change}
@@ -136,13 +137,14 @@ def read_evaluation(uri: str) -> Evaluation:
     return Evaluation(gated, {name: overall[name] for name in named - gated_names}, rows)
 
 
-def _thresholds(config: tfma.EvalConfig) -> Iterator[tuple[tfma.metrics.MetricKey, str, _Threshold]]:
-    """Yield each threshold of the challenger with its metric and the feature on whose slices it holds."""
+def _thresholds(config: tfma.EvalConfig) -> Iterator[tuple[tfma.metrics.MetricKey, str, str, _Threshold]]:
+    """Yield each threshold of the challenger: metric, feature on whose slices it holds, the one slice, bound."""
     thresholds = tfma.metrics.metric_thresholds_from_metrics_specs(config.metrics_specs, eval_config=config)
     for key, by_slices in thresholds.items():
         if key.model_name != _BASELINE:
             for slices, threshold in by_slices:
-                yield key, ", ".join(slices.feature_keys), threshold
+                named = ", ".join(f"{feature}={value}" for feature, value in slices.feature_values.items())
+                yield key, ", ".join([*slices.feature_keys, *slices.feature_values]), named, threshold
 
 
 def _gated(

@@ -1,0 +1,45 @@
+"""The figures that every model and baseline is measured by. NumPy and the names of columns only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from modules import features
+
+TOP_K = 100
+
+
+class Figures(NamedTuple):
+    """What is measured of a model; None where it does not predict that.
+
+    Attributes:
+      top_100: share of eval rows whose title is among the hundred best of all titles.
+      top_100_unseen: the same, the user's train titles taken out of the candidates first.
+      rmse: root mean squared error of the predicted ratings.
+    """
+
+    top_100: float | None = None
+    top_100_unseen: float | None = None
+    rmse: float | None = None
+
+
+def of_columns(columns: Mapping[str, np.ndarray]) -> Figures:
+    """Work out what the columns of an eval signature come to.
+
+    Args:
+      columns: `[rows]` each: features.RATING, and those that the model has. A rank of NaN is no hit.
+    """
+    hits = [
+        float(np.mean(columns[rank] < TOP_K)) if rank in columns else None
+        for rank in (features.RANK, features.RANK_UNSEEN)
+    ]
+    predicted = columns.get(features.PREDICTED_RATING)
+    return Figures(hits[0], hits[1], None if predicted is None else rmse(predicted, columns[features.RATING]))
+
+
+def rmse(predicted: np.ndarray, ratings: np.ndarray) -> float:
+    """Return the root mean squared error, summed in float64."""
+    return float(np.sqrt(np.mean((predicted.astype(np.float64) - ratings) ** 2)))

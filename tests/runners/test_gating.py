@@ -1,0 +1,22 @@
+"""Thresholds as the summary reads them back from TFMA's configuration."""
+
+from __future__ import annotations
+
+from pipeline.evaluation import eval_config
+from pipeline.gates import Gate, SliceGate
+from runners import gating
+
+
+def test_a_threshold_is_told_with_the_slices_that_it_holds_on() -> None:
+    slices = (
+        SliceGate(feature="user_gender", bound=1.2),
+        SliceGate(feature="title_popularity", value="head", bound=1.0),
+    )
+    config = eval_config([Gate(metric="rmse", bound=0.9, max_worsening=0.01, slices=slices)], False, True)
+    told = [(feature, named, gating._rule(limit)) for _, feature, named, limit in gating._thresholds(config)]
+    assert told == [
+        ("", "", "<= 0.9"),
+        ("user_gender", "", "<= 1.2"),
+        ("title_popularity", "title_popularity=head", "<= 1"),
+        ("", "", "change <= +0.01"),
+    ]
