@@ -138,7 +138,7 @@ def read_evaluation(uri: str) -> Evaluation:
 
 
 def _thresholds(config: tfma.EvalConfig) -> Iterator[tuple[tfma.metrics.MetricKey, str, str, _Threshold]]:
-    """Yield each threshold of the challenger: metric, feature on whose slices it holds, the one slice, bound."""
+    """Yield each threshold of the challenger: metric, feature on whose slices it holds, one slice, bound."""
     thresholds = tfma.metrics.metric_thresholds_from_metrics_specs(config.metrics_specs, eval_config=config)
     for key, by_slices in thresholds.items():
         if key.model_name != _BASELINE:
