@@ -236,7 +236,7 @@ sys.exit(local_runner.main(sys.argv[1:]))
 
 
 def test_beams_workers_find_the_project_from_any_folder(command: list[str], tmp_path: pathlib.Path) -> None:
-    beam_options = ["--", "--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    beam_options = ["--", "--direct_running_mode=multi_processing", "--direct_num_workers=1"]
     code = WORKERS.replace("ROOT", repr(str(ROOT)))
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(

@@ -102,7 +102,9 @@ def test_beam_in_this_process() -> None:
 
 
 def test_beam_in_worker_processes() -> None:
-    options = PipelineOptions(["--direct_running_mode=multi_processing", "--direct_num_workers=2"])
+    # One worker: Beam waits for ever where a step fails before all of several have connected (fn_api_runner's
+    # ControlConnection.close tells nothing to a worker that connects later, and stop_worker joins it).
+    options = PipelineOptions(["--direct_running_mode=multi_processing", "--direct_num_workers=1"])
 
     def run() -> None:
         with beam.Pipeline(options=options) as pipeline:
