@@ -19,6 +19,9 @@ MOVIE_GENRES = "movie_genres"
 MOVIE_YEAR = "movie_year"
 RATING = "user_rating"
 TIMESTAMP = "timestamp"
+HISTORY_TITLE = "history_title"
+HISTORY_RATING = "history_rating"
+HISTORY_TIMESTAMP = "history_timestamp"
 
 # Slicing keys: counted over the train split, so never a model's input.
 USER_ACTIVITY = "user_activity"
@@ -72,6 +75,15 @@ QUERY_FEATURES = (
     RawFeature(USER_GENDER, Dtype.BYTES, UNKNOWN),
     RawFeature(USER_AGE, Dtype.INT, UNKNOWN_AGE),
     RawFeature(USER_OCCUPATION, Dtype.BYTES, UNKNOWN),
+)
+
+# The user's latest ratings strictly before TIMESTAMP, latest first: three lists of one length. In an example
+# they are as the split's rule lets them be known; in a request they may be empty, and are then taken from the
+# train split where the user occurs there.
+HISTORY_FEATURES = (
+    RawFeature(HISTORY_TITLE, Dtype.BYTES, "", repeated=True),
+    RawFeature(HISTORY_RATING, Dtype.FLOAT, 0.0, repeated=True),
+    RawFeature(HISTORY_TIMESTAMP, Dtype.INT, 0, repeated=True),
 )
 
 LABEL_FEATURES = (RawFeature(RATING, Dtype.FLOAT, 0.0),)
