@@ -43,7 +43,8 @@ def run_seed(data: pathlib.Path, seed: int) -> Run:
     from benchmarks import served, tutorial_models  # TensorFlow, which reads its environment when imported.
 
     ratings = protocol.read(data)
-    train, held_out = (ratings.take(rows) for rows in protocol.random_split(len(ratings), seed))
+    parts = protocol.random_split(len(ratings), seed)
+    train, held_out = (ratings.take(rows) for rows in parts)
     result = {
         (POPULARITY, ""): baselines.popularity(train, held_out),
         (BIASES, ""): baselines.biases(train, held_out),
@@ -51,7 +52,7 @@ def run_seed(data: pathlib.Path, seed: int) -> Run:
     presets = {TUTORIAL: hyperparameters.tutorial(), DEFAULT: hyperparameters.default()}
     with tempfile.TemporaryDirectory(prefix="marquee-benchmark-") as folder:
         split, root = pathlib.Path(folder, "data"), pathlib.Path(folder, "artifacts")
-        protocol.write_split(data, split, seed)
+        protocol.write_split(data, split, parts)
         root.mkdir()
         served.train(split, root, presets, seed)
         for preset in presets:

@@ -11,6 +11,7 @@ def _ratings(users, titles, values, num_users: int, num_titles: int) -> Ratings:
         np.asarray(users),
         np.asarray(titles),
         np.asarray(values, np.float64),
+        np.zeros(len(users), np.int64),
         np.array([str(user) for user in range(num_users)]),
         np.array([str(title) for title in range(num_titles)]),
     )

@@ -46,9 +46,10 @@ def test_the_split_is_the_first_four_fifths_of_the_seeds_permutation() -> None:
 
 def test_a_written_split_holds_the_rows_of_the_split(folder, tmp_path) -> None:
     target = tmp_path / "split"
-    protocol.write_split(folder, target, seed=1)
+    parts = protocol.random_split(30, seed=1)
+    protocol.write_split(folder, target, parts)
     lines = (folder / "u.data").read_text().splitlines()
-    for name, rows in zip(("train", "eval"), protocol.random_split(30, 1), strict=True):
+    for name, rows in zip(("train", "eval"), parts, strict=True):
         assert (target / name / "u.data").read_text().splitlines() == [lines[row] for row in rows]
     assert (target / "u.item").read_bytes() == (folder / "u.item").read_bytes()
     assert (target / "u.user").exists()
