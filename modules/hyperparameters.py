@@ -6,7 +6,8 @@ pydantic only.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
 
 import pydantic
 
@@ -102,6 +103,41 @@ class ModelsConfig(pydantic.BaseModel):
     retrieval: RetrievalConfig
     ranking: RankingConfig
     multitask: MultitaskConfig
+
+
+Config = TypeVar("Config", bound=TrainingConfig)
+
+
+def replaced(config: Config, values: Mapping[str, Any]) -> Config:
+    """Put values in the place of some of a model's own.
+
+    Args:
+      config: of the model.
+      values: by field; a dot leads into a field that has fields, as in `softmax.temperature`.
+    Raises:
+      ValueError: a field is unknown, or a value is not what its field takes.
+
+    >>> replaced(default().retrieval, {"epochs": 3, "softmax.temperature": 0.5}).softmax.temperature
+    0.5
+    """
+    changed = config.model_dump()
+    for path, value in values.items():
+        *parents, field = path.split(".")
+        place = changed
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[field] = value
+    return type(config).model_validate(changed)
+
+
+def described(values: Mapping[str, Any]) -> str:
+    """Write values out for a person's line.
+
+    >>> described({"learning_rate": 0.00312345, "epochs": 8})
+    'learning_rate 0.00312, epochs 8'
+    """
+    texts = {name: f"{value:.3g}" if isinstance(value, float) else value for name, value in values.items()}
+    return ", ".join(f"{name} {text}" for name, text in texts.items())
 
 
 def tutorial() -> ModelsConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -48,20 +48,28 @@ class MultitaskModel(RankingModel):
         return retrieval_weight * retrieval + rating_weight * super().compute_loss(inputs, training)
 
 
+def fit(
+    config: MultitaskConfig,
+    data: TrainingData,
+    measure: Callable[[MultitaskModel], Mapping[str, float]] | None = None,
+) -> MultitaskModel:
+    """Build the model and fit it, as `training.fit` does."""
+    return training.fit(lambda: MultitaskModel(config, data), config, data, "multitask", measure)
+
+
 def run_fn(fn_args: Any) -> None:
     """Train and export the model, with its twin for devices.
 
     Args:
-      fn_args: `tfx.components.FnArgs`; `custom_config["hyperparameters"]` is a MultitaskConfig as a dict.
+      fn_args: `tfx.components.FnArgs`; `custom_config["hyperparameters"]` is a MultitaskConfig as a dict, and
+        `hyperparameters` holds tuned values, or None.
     """
-    config = MultitaskConfig.model_validate(fn_args.custom_config["hyperparameters"])
+    config = training.read_config(MultitaskConfig, fn_args, "multitask")
     data = training.load(fn_args)
     sample = metrics.EvalSample.load(data)
-    model = training.fit(
-        lambda: MultitaskModel(config, data),
+    model = fit(
         config,
         data,
-        "multitask",
         lambda model: {
             **sample.top_100(model.retrieval_query, model.candidate_tower),
             **sample.rmse(model.rate),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -44,18 +44,26 @@ class RankingModel(training.Model):
         )
 
 
+def fit(
+    config: RankingConfig,
+    data: TrainingData,
+    measure: Callable[[RankingModel], Mapping[str, float]] | None = None,
+) -> RankingModel:
+    """Build the model and fit it, as `training.fit` does."""
+    return training.fit(lambda: RankingModel(config, data), config, data, "ranking", measure)
+
+
 def run_fn(fn_args: Any) -> None:
     """Train and export the model, with its twin for devices.
 
     Args:
-      fn_args: `tfx.components.FnArgs`; `custom_config["hyperparameters"]` is a RankingConfig as a dict.
+      fn_args: `tfx.components.FnArgs`; `custom_config["hyperparameters"]` is a RankingConfig as a dict, and
+        `hyperparameters` holds tuned values, or None.
     """
-    config = RankingConfig.model_validate(fn_args.custom_config["hyperparameters"])
+    config = training.read_config(RankingConfig, fn_args, "ranking")
     data = training.load(fn_args)
     sample = metrics.EvalSample.load(data)
-    model = training.fit(
-        lambda: RankingModel(config, data), config, data, "ranking", lambda model: sample.rmse(model.rate)
-    )
+    model = fit(config, data, lambda model: sample.rmse(model.rate))
     served = serving.ServedModel(data)
     served.add_rating(model.query_tower, model.candidate_tower, model.head)
     served.save(fn_args.serving_model_dir)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -39,22 +39,26 @@ class RetrievalModel(training.Model):
         return self.task(self.query_tower(inputs, training=training), inputs, training=training)
 
 
+def fit(
+    config: RetrievalConfig,
+    data: TrainingData,
+    measure: Callable[[RetrievalModel], Mapping[str, float]] | None = None,
+) -> RetrievalModel:
+    """Build the model and fit it, as `training.fit` does."""
+    return training.fit(lambda: RetrievalModel(config, data), config, data, "retrieval", measure)
+
+
 def run_fn(fn_args: Any) -> None:
     """Train and export the model.
 
     Args:
-      fn_args: `tfx.components.FnArgs`; `custom_config["hyperparameters"]` is a RetrievalConfig as a dict.
+      fn_args: `tfx.components.FnArgs`; `custom_config["hyperparameters"]` is a RetrievalConfig as a dict, and
+        `hyperparameters` holds tuned values, or None.
     """
-    config = RetrievalConfig.model_validate(fn_args.custom_config["hyperparameters"])
+    config = training.read_config(RetrievalConfig, fn_args, "retrieval")
     data = training.load(fn_args)
     sample = metrics.EvalSample.load(data)
-    model = training.fit(
-        lambda: RetrievalModel(config, data),
-        config,
-        data,
-        "retrieval",
-        lambda model: sample.top_100(model.query_tower, model.candidate_tower),
-    )
+    model = fit(config, data, lambda model: sample.top_100(model.query_tower, model.candidate_tower))
     served = serving.ServedModel(data)
     served.add_retrieval(model.query_tower, model.candidate_tower)
     served.save(fn_args.serving_model_dir)

@@ -7,17 +7,42 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tensorflow_transform as tft
 
-from modules import dataset, features
+from modules import dataset, features, hyperparameters
 from modules.features import Encoding
 from modules.hyperparameters import TrainingConfig
 
 progress = logging.getLogger("marquee.progress")
+
+Config = TypeVar("Config", bound=TrainingConfig)
+
+
+class DivergedError(ValueError):
+    """A loss that did not stay finite."""
+
+
+def read_config(kind: type[Config], fn_args: Any, name: str) -> Config:
+    """Read what a model is made of: the configured values, and over them those that a Tuner found.
+
+    Args:
+      kind: the model's own class of hyper-parameters.
+      fn_args: `tfx.components.FnArgs`; `custom_config["hyperparameters"]` is a `kind` as a dict, and
+        `hyperparameters` a KerasTuner HyperParameters as a dict, or None where nothing was tuned.
+      name: of the model, for the progress line.
+    Raises:
+      ValueError: a value is not what its field takes.
+    """
+    config = kind.model_validate(fn_args.custom_config["hyperparameters"])
+    if not fn_args.hyperparameters:
+        return config
+    values = fn_args.hyperparameters["values"]
+    progress.info("%s: tuned to %s", name, hyperparameters.described(values))
+    return hyperparameters.replaced(config, values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +135,7 @@ def fit(
     config: TrainingConfig,
     data: TrainingData,
     name: str,
-    measure: Callable[[tf.keras.Model], Mapping[str, float]],
+    measure: Callable[[tf.keras.Model], Mapping[str, float]] | None,
 ) -> tf.keras.Model:
     """Build a model and fit it to the train split.
 
@@ -119,20 +144,21 @@ def fit(
       config: how to fit.
       data: what to fit to.
       name: of the model, for the progress lines.
-      measure: figures shown after each epoch; they decide nothing.
+      measure: figures shown after each epoch; they decide nothing. None shows no epochs.
     Raises:
-      ValueError: the loss did not stay finite.
+      DivergedError: the loss did not stay finite.
     """
     tf.keras.utils.set_random_seed(config.seed)
     model = build()
     optimizers = {"adagrad": tf.keras.optimizers.Adagrad, "adam": tf.keras.optimizers.Adam}
     model.compile(optimizer=optimizers[config.optimizer](config.learning_rate))
     batches = dataset.ratings(data.train_files, data.transform, config.batch_size, shuffle_seed=config.seed)
-    callback = _Progress(name, config.epochs, lambda: measure(model))
-    callbacks = [callback, tf.keras.callbacks.TerminateOnNaN()]
+    callbacks = [tf.keras.callbacks.TerminateOnNaN()]
+    if measure:
+        callbacks.insert(0, _Progress(name, config.epochs, lambda: measure(model)))
     losses = model.fit(batches, epochs=config.epochs, verbose=0, callbacks=callbacks).history["loss"]
     if not math.isfinite(losses[-1]):
-        raise ValueError(
+        raise DivergedError(
             f"the loss of {name} must stay finite; it was {losses[-1]} in epoch {len(losses)}. Lower its "
             f"learning_rate, {config.learning_rate:g}"
         )

@@ -121,6 +121,7 @@ class PlantedRun:
             candidate_files=[self._candidates],
             serving_model_dir=serving_dir,
             custom_config=custom_config,
+            hyperparameters=None,
         )
 
 
