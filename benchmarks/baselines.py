@@ -1,4 +1,4 @@
-"""What needs no model: popularity, and the biases of users and titles. NumPy only."""
+"""The pipeline's own baselines, popularity and biases, under the benchmarks' protocol. NumPy only."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import numpy as np
 from benchmarks import figures
 from benchmarks.figures import TOP_K, Figures
 from benchmarks.protocol import Ratings
+from modules import baselines
+from modules.baselines import SWEEPS, TITLE_WEIGHT, USER_WEIGHT
+from modules.baselines import shrunk_mean as shrunk_mean
 
 _BLOCK = 4096
 
 
 def popularity(train: Ratings, held_out: Ratings) -> Figures:
     """Recommend to everybody what has the most ratings."""
-    counts = np.bincount(train.titles, minlength=len(train.title_names)).astype(np.float64)
-    scores = np.broadcast_to(counts, (len(train.user_ids), len(counts)))
+    counts = np.bincount(train.titles, minlength=len(train.title_names))
+    scores = np.broadcast_to(baselines.popularity_scores(counts), (len(train.user_ids), len(counts)))
     seen = np.zeros(scores.shape, bool)
     seen[train.users, train.titles] = True
     return Figures(
@@ -43,29 +46,32 @@ def _hits(scores: np.ndarray, held_out: Ratings) -> float:
     return float(np.mean(ranks(scores, held_out.users, held_out.titles) < TOP_K))
 
 
-def biases(
-    train: Ratings, held_out: Ratings, user_weight: float = 5.0, title_weight: float = 3.0, sweeps: int = 10
-) -> Figures:
-    """Predict the mean rating plus what the user and the title deviate from it.
+def bias_terms(
+    train: Ratings, user_weight: float = USER_WEIGHT, title_weight: float = TITLE_WEIGHT, sweeps: int = SWEEPS
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Fit the mean rating, `[users]` and `[titles]` biases, see modules.baselines.biases."""
+    fitted = baselines.biases(
+        train.users,
+        train.titles,
+        train.ratings,
+        len(train.user_ids),
+        len(train.title_names),
+        user_weight,
+        title_weight,
+        sweeps,
+    )
+    return fitted.mean, fitted.users, fitted.titles
 
-    Args:
-      user_weight, title_weight: of a deviation's square, in ratings; the defaults are the strongest of
-        those tried on eval, for a baseline should be hard to beat.
-      sweeps: alternations between users and titles.
-    References: Koren, Factor in the Neighbors (TKDD 2010), section 2.1.
-    """
-    mean = train.ratings.mean()
-    user_bias, title_bias = np.zeros(len(train.user_ids)), np.zeros(len(train.title_names))
-    for _ in range(sweeps):
-        rest = train.ratings - mean - user_bias[train.users]
-        title_bias = _shrunk_mean(rest, train.titles, len(title_bias), title_weight)
-        rest = train.ratings - mean - title_bias[train.titles]
-        user_bias = _shrunk_mean(rest, train.users, len(user_bias), user_weight)
+
+def biases(
+    train: Ratings,
+    held_out: Ratings,
+    user_weight: float = USER_WEIGHT,
+    title_weight: float = TITLE_WEIGHT,
+    sweeps: int = SWEEPS,
+) -> Figures:
+    """Predict the mean rating plus what the user and the title deviate from it."""
+    mean, user_bias, title_bias = bias_terms(train, user_weight, title_weight, sweeps)
     predicted = mean + user_bias[held_out.users] + title_bias[held_out.titles]
     predicted = np.clip(predicted, train.ratings.min(), train.ratings.max())
     return Figures(rmse=figures.rmse(predicted, held_out.ratings))
-
-
-def _shrunk_mean(values: np.ndarray, groups: np.ndarray, num_groups: int, weight: float) -> np.ndarray:
-    sums = np.bincount(groups, weights=values, minlength=num_groups)
-    return sums / (np.bincount(groups, minlength=num_groups) + weight)

@@ -108,6 +108,7 @@ class Interactions:
     Attributes:
       users: `[rows]` index of the user.
       positions: `[rows]` position of the title in the catalogue.
+      ratings: `[rows]` float32.
       mean_rating: of all rows.
       rating_range: lowest and highest rating of all rows.
       user_features: transformed features of the query side that belong to the user, `[users + 1]`, indexed by
@@ -117,6 +118,7 @@ class Interactions:
 
     users: np.ndarray
     positions: np.ndarray
+    ratings: np.ndarray
     mean_rating: float
     rating_range: tuple[float, float]
     user_features: Mapping[str, np.ndarray]
@@ -173,6 +175,7 @@ def load_interactions(batches: tf.data.Dataset, catalogue: Catalogue, num_users:
     return Interactions(
         users=users,
         positions=positions,
+        ratings=rated,
         mean_rating=float(np.mean(rated, dtype=np.float64)),
         rating_range=(float(rated.min()), float(rated.max())),
         user_features=user_features,

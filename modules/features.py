@@ -176,7 +176,7 @@ CANDIDATE_KEY = "candidate_key"
 # --- Signatures of the SavedModels that the Trainers write. ---------------------------------------
 # Every model: serialized tf.Examples in (key `examples`), the model's predictions out.
 SERVING_SIGNATURE = "serving_default"
-# Every model: serialized tf.Examples in; RANK and RANK_UNSEEN, or PREDICTED_RATING, or all three out.
+# Every model: serialized tf.Examples in; out, the columns of retrieval, those of ratings, or both: see below.
 EVAL_SIGNATURE = "eval"
 # Retrieval, multitask: QUERY_FEATURES as raw tensors [batch] in, QUERY_EMBEDDING out.
 QUERY_SIGNATURE = "query"
@@ -203,13 +203,31 @@ PREDICTED_RATING = "predicted_rating"
 TOP_KS = (1, 5, 10, 50, 100)
 
 
-# Columns of the eval signature: the rated title's rank among all candidates, from 0, ties counted against
-# it; the same with the titles taken out that the user rated in train; PREDICTED_RATING.
+# Columns of the eval signature for retrieval: the rated title's rank among all candidates, from 0, ties
+# counted against it; the same with the titles taken out that the user rated in train.
 RANK = "rank"
 RANK_UNSEEN = "rank_unseen"
+# Both for what needs no model: the titles in the order of their rows in train, for everybody.
+POPULARITY_RANK = "popularity_rank"
+POPULARITY_RANK_UNSEEN = "popularity_rank_unseen"
+# [batch, COVERAGE_DEPTH] int32, positions of the best candidates that the user has not rated in train, padded
+# with -1; and how many candidates there are.
+TOP_UNSEEN = "top_unseen"
+NUM_CANDIDATES = "num_candidates"
+# For ratings: PREDICTED_RATING, and what needs no model: the mean and the biases of user and title.
+BIAS_RATING = "bias_rating"
+
+# Titles of a recommendation that count as shown.
+COVERAGE_DEPTH = 10
 
 RMSE = "rmse"
 MAE = "mae"
+# Share of the catalogue that is among somebody's COVERAGE_DEPTH best.
+COVERAGE = "coverage"
+# Mean distance, in stars, of the mean rating from the mean prediction, over buckets of predictions by rows.
+CALIBRATION_ERROR = "calibration_error"
+# [buckets, 3]: rows, mean prediction and mean rating of each bucket of predictions.
+RELIABILITY = "reliability"
 
 
 def hit_metric(k: int, unseen: bool = False) -> str:
@@ -223,6 +241,24 @@ def hit_metric(k: int, unseen: bool = False) -> str:
     ('top_100_categorical_accuracy', 'top_10_categorical_accuracy_unseen')
     """
     return f"top_{k}_categorical_accuracy" + ("_unseen" if unseen else "")
+
+
+def baseline_metric(metric: str) -> str:
+    """Name a metric of what needs no model: popularity, or the biases of users and titles.
+
+    >>> baseline_metric(RMSE)
+    'rmse_baseline'
+    """
+    return f"{metric}_baseline"
+
+
+def gain_metric(metric: str) -> str:
+    """Name by how much a model is better than what needs none, on the same rows; negative where it is worse.
+
+    >>> gain_metric(RMSE)
+    'rmse_gain'
+    """
+    return f"{metric}_gain"
 
 
 # --- Layout of a Trainer's model artifact. --------------------------------------------------------

@@ -85,6 +85,7 @@ def test_interactions_are_read_over_all_batches() -> None:
     )
     assert read.users.tolist() == [2, 0, 0]
     assert read.positions.tolist() == [1, 0, 2]
+    assert read.ratings.tolist() == [4.0, 1.0, 2.5]
     assert (read.mean_rating, read.rating_range) == (2.5, (1.0, 4.0))
     # One place for each of the three users, one for strangers.
     assert read.user_features[features.USER_GENDER].tolist() == [2, 0, 1, 0]
@@ -101,6 +102,7 @@ def test_seen_lists_each_title_of_a_user_once_and_nothing_of_strangers() -> None
     interactions = Interactions(
         users=np.array([1, 3, 1, 1, 3]),
         positions=np.array([7, 2, 0, 7, 9]),
+        ratings=np.full(5, 3.0),
         mean_rating=3.0,
         rating_range=(1.0, 5.0),
         user_features={},

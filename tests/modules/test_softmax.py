@@ -44,6 +44,7 @@ def loss(vectors: np.ndarray, queries: np.ndarray):
     interactions = Interactions(
         users=np.zeros_like(RATED),
         positions=RATED,
+        ratings=np.full(len(RATED), 3.0),
         mean_rating=3.0,
         rating_range=(1.0, 5.0),
         user_features={},
