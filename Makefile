@@ -38,6 +38,7 @@ lock: setup
 	@$(compile) requirements-build.in --output-file requirements-build.lock
 	@$(compile) requirements.in --output-file requirements.lock --build-constraints requirements-build.lock
 	@$(compile) requirements-dev.in --output-file requirements-dev.lock
+	@$(compile) requirements-benchmarks.in --output-file requirements-benchmarks.lock
 
 clean:
 	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info
