@@ -108,6 +108,12 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         help="JSON with values that replace the preset's (default: none)",
     )
     parser.add_argument(
+        "--tune",
+        action="store_true",
+        help="search hyper-parameters on a part of the train split, and train with the best (default: as "
+        "configured, not in the presets)",
+    )
+    parser.add_argument(
         "--runner",
         choices=_RUNNERS,
         default="local",
@@ -133,7 +139,7 @@ def configure(options: argparse.Namespace) -> configuration.Config:
     """Compose the configuration: the preset, the file over it, the flags over both.
 
     Raises:
-      ValueError: the file does not hold a configuration.
+      ValueError: the file does not hold a configuration, or what is tuned does not fit its models.
     """
     config = configuration.PRESETS[options.preset]()
     if options.config:
@@ -141,7 +147,7 @@ def configure(options: argparse.Namespace) -> configuration.Config:
     if options.release:
         data = config.data.model_copy(update={"release": options.release})
         config = config.model_copy(update={"data": data})
-    return config
+    return configuration.tuned(config) if options.tune else config
 
 
 def _run(options: argparse.Namespace, config: configuration.Config, started: float) -> int:

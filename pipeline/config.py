@@ -11,8 +11,9 @@ import pydantic
 
 from components.index_pusher.config import IndexConfig
 from components.movielens_example_gen.config import DataConfig
-from modules import hyperparameters
+from modules import hyperparameters, search_space
 from modules.hyperparameters import ModelsConfig
+from modules.search_space import TuningConfig
 from pipeline import gates
 
 
@@ -29,6 +30,20 @@ class Config(pydantic.BaseModel):
     # Which models the bundle is made of: retrieval and ranking, or multitask for both.
     push: Literal["separate", "multitask"] = "separate"
     index: IndexConfig = IndexConfig()
+    # Search hyper-parameters before each model is trained; None trains with those of `models`.
+    tuning: TuningConfig | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _what_is_tuned_fits_the_models(self) -> Config:
+        for name in ModelsConfig.model_fields if self.tuning else ():
+            self._check_space(name)
+        return self
+
+    def _check_space(self, name: str) -> None:
+        try:
+            search_space.completed(getattr(self.tuning, name), getattr(self.models, name))
+        except ValueError as error:
+            raise ValueError(f"tuning.{name}.{error}") from error
 
     @property
     def pipeline_name(self) -> str:
@@ -54,6 +69,23 @@ def tutorial() -> Config:
     return Config(name="marquee-tutorial", models=hyperparameters.tutorial(), gates=gates.tutorial())
 
 
+def tuned(config: Config) -> Config:
+    """Turn tuning on, as it is by default where the configuration does not say how.
+
+    Raises:
+      ValueError: what is tuned by default does not fit the configured models.
+
+    >>> tuned(default()).tuning == TuningConfig()
+    True
+    """
+    if config.tuning:
+        return config
+    try:
+        return Config.model_validate({**config.model_dump(), "tuning": TuningConfig()})
+    except pydantic.ValidationError as error:
+        raise ValueError(_in_words(error)) from error
+
+
 PRESETS = {"default": default, "tutorial": tutorial}
 
 
@@ -75,12 +107,16 @@ def load(path: pathlib.Path, preset: Config) -> Config:
     try:
         return Config.model_validate(_merged(preset.model_dump(), changes))
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        # Our own validators say themselves what was received; pydantic would add the whole object.
-        own = first["type"] == "value_error"
-        said = first["ctx"]["error"] if own else f"{first['msg']}; received {first['input']!r}"
-        raise ValueError(f"{path}: {place}: {said}") from error
+        raise ValueError(f"{path}: {_in_words(error)}") from error
+
+
+def _in_words(error: pydantic.ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    # Our own validators say themselves what was received; pydantic would add the whole object.
+    own = first["type"] == "value_error"
+    said = first["ctx"]["error"] if own else f"{first['msg']}; received {first['input']!r}"
+    return f"{place}: {said}" if place else str(said)
 
 
 def _merged(base: dict, changes: dict) -> dict:

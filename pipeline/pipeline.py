@@ -12,9 +12,11 @@ from tfx.components.transform.component import Transform
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration import pipeline
 from tfx.proto import transform_pb2
+from tfx.types.channel import BaseChannel
 
 from components.anomaly_gate.component import AnomalyGate
 from components.candidate_trainer.component import CandidateTrainer
+from components.candidate_tuner.component import CandidateTuner
 from components.champion.component import champion_resolver
 from components.curated_schema.component import CuratedSchema
 from components.index_pusher.component import IndexPusher
@@ -83,16 +85,34 @@ def create_pipeline(
         ("ranking", False, True),
         ("multitask", True, True),
     ):
+        hyperparameters = getattr(config.models, name).model_dump(mode="json")
+        tuned: BaseChannel | None = None
+        if config.tuning:
+            tuner = CandidateTuner(
+                tuner_fn=f"modules.tuners.{name}.tuner_fn",
+                examples=transform.outputs["transformed_examples"],
+                candidates=catalogue,
+                transform_graph=transform.outputs["transform_graph"],
+                custom_config={
+                    "hyperparameters": hyperparameters,
+                    "search": config.tuning.search(name).model_dump(mode="json"),
+                    "source_digest": source_digest(f"modules.tuners.{name}"),
+                    "executor_digest": source_digest("components.candidate_tuner.executor"),
+                },
+            ).with_id(f"Tuner.{name}")
+            tuned = tuner.outputs["best_hyperparameters"]
+            nodes.append(tuner)
         trainer = CandidateTrainer(
             run_fn=f"modules.{name}.run_fn",
             examples=transform.outputs["transformed_examples"],
             candidates=catalogue,
             transform_graph=transform.outputs["transform_graph"],
             custom_config={
-                "hyperparameters": getattr(config.models, name).model_dump(mode="json"),
+                "hyperparameters": hyperparameters,
                 "source_digest": source_digest(f"modules.{name}"),
                 "executor_digest": source_digest("components.candidate_trainer.executor"),
             },
+            hyperparameters=tuned,
         ).with_id(f"Trainer.{name}")
         champion = champion_resolver(
             challenger=trainer.outputs["model"], evaluator_id=f"Evaluator.{name}", node_id=f"Champion.{name}"

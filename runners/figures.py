@@ -31,6 +31,12 @@ def _champion(step: Step) -> str:
     return f"model {model.id}" if model else "none yet"
 
 
+def _tuned(step: Step) -> str:
+    best = step.output("best_hyperparameters")
+    told = best.properties if best else {}
+    return f"{told.get('objective')} {told.get('score', 0):.4g} at best: {told.get('values')}"
+
+
 def _verdict(step: Step) -> str:
     blessing = step.output("blessing")
     return "blessed" if blessing and blessing.properties.get("blessed") == 1 else "refused"
@@ -47,6 +53,7 @@ FIGURES: dict[str, Callable[[Step], str]] = {
     "MovieLensExampleGen": _data,
     "AnomalyGate": lambda _: "no anomalies",
     "Resolver": _champion,
+    "CandidateTuner": _tuned,
     "Evaluator": _verdict,
     "IndexPusher": _push,
 }

@@ -23,6 +23,27 @@ class Data:
 
 
 @dataclasses.dataclass(frozen=True)
+class Tuned:
+    """What a search for hyper-parameters came to.
+
+    Attributes:
+      name: the model's, such as `retrieval`.
+      trials: how many were made.
+      objective: name of the figure that decided.
+      score: the best trial's.
+      own_score: of the configured values; None where that was not finite.
+      values: the best trial's, written out.
+    """
+
+    name: str
+    trials: int
+    objective: str
+    score: float
+    own_score: float | None
+    values: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Model:
     """What was gated of one model.
 
@@ -44,6 +65,7 @@ class Summary:
     """A run; a part of it that did not come to an end is None or absent."""
 
     data: Data | None
+    tuned: tuple[Tuned, ...]
     models: tuple[Model, ...]
     pushed: dict[str, int | float | str] | None
     steps: tuple[Step, ...]
@@ -57,10 +79,12 @@ def read_summary(steps: Sequence[Step]) -> Summary:
     """
     done = [step for step in steps if step.done]
     data = [_data(step) for step in done if step.kind == "MovieLensExampleGen"]
+    tuned = [_tuned(step) for step in done if step.kind == "CandidateTuner"]
     models = [_model(step) for step in done if step.kind == "Evaluator"]
     pushed = [_pushed(step) for step in done if step.kind == "IndexPusher"]
     return Summary(
         data=data[0] if data else None,
+        tuned=tuple(sorted(tuned, key=lambda tuned: tuned.name)),
         models=tuple(sorted(models, key=lambda model: model.name)),
         pushed=pushed[0] if pushed else None,
         steps=tuple(steps),
@@ -73,11 +97,28 @@ def _data(step: Step) -> Data:
     return Data(counts, quarantine.uri)
 
 
+def _tuned(step: Step) -> Tuned:
+    told = _only(step, "best_hyperparameters").properties
+    own = told.get("own_score")
+    return Tuned(
+        name=_model_name(step),
+        trials=int(told["trials"]),
+        objective=str(told["objective"]),
+        score=float(told["score"]),
+        own_score=None if own is None else float(own),
+        values=str(told["values"]),
+    )
+
+
+def _model_name(step: Step) -> str:
+    return step.node_id.split(".", 1)[-1]
+
+
 def _model(step: Step) -> Model:
     blessing = _only(step, "blessing").properties
     champion = blessing.get("baseline_model_id")
     return Model(
-        name=step.node_id.split(".", 1)[-1],
+        name=_model_name(step),
         blessed=blessing.get("blessed") == 1,
         champion=int(champion) if champion else None,
         evaluation=read_evaluation(_only(step, "evaluation").uri),

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from runners.gating import Gated, number
 from runners.record import Step
-from runners.summary import Data, Model, Summary
+from runners.summary import Data, Model, Summary, Tuned
 
 _LONG = 1.0  # Seconds from which a step is named among those that took time.
 
@@ -30,6 +30,9 @@ def show(console: Console, summary: Summary, seconds: float, log: Path) -> None:
         console.print(_data_table(summary.data))
         for line in _quarantine(summary.data):
             console.print(Text(line))
+    if summary.tuned:
+        console.print()
+        console.print(_tuned_table(summary.tuned))
     for model in summary.models:
         console.print()
         console.print(_model_table(model))
@@ -53,7 +56,7 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-_WORDS = ("", "metric", "must be")
+_WORDS = ("", "metric", "must be", "figure", "values")
 
 
 def _data_table(data: Data) -> Table:
@@ -92,6 +95,16 @@ def _quarantine(data: Data) -> list[str]:
 
 def _model_table(model: Model) -> Table:
     evaluation = model.evaluation
+def _tuned_table(tuned: tuple[Tuned, ...]) -> Table:
+    table = _table("Tuned on a part of train", "", "trials", "figure", "as configured", "best", "values")
+    for search in tuned:
+        own = "not finite" if search.own_score is None else number(search.own_score)
+        table.add_row(
+            *(search.name, str(search.trials), search.objective, own, number(search.score), search.values)
+        )
+    return table
+
+
     title = f"Gate of {model.name}, {evaluation.rows:,} rows"
     table = _table(title, "metric", "must be", "is", "95%", "champion", " ")
     closest = list(evaluation.closest_slices())

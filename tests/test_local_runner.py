@@ -17,7 +17,10 @@ import pytest
 import local_runner
 
 ROOT = pathlib.Path(local_runner.__file__).parent
-FLAGS = ("--data", "--release", "--preset", "--config", "--runner", "--pipeline-root", "--push-dir")
+FLAGS = (
+    *("--data", "--release", "--preset", "--config", "--tune"),
+    *("--runner", "--pipeline-root", "--push-dir"),
+)
 
 
 def run(*arguments: str, cwd: pathlib.Path = ROOT) -> subprocess.CompletedProcess:

@@ -41,6 +41,7 @@ class CandidateTrainer(Trainer):
         candidates: types.BaseChannel,
         transform_graph: types.BaseChannel,
         custom_config: dict[str, Any],
+        hyperparameters: types.BaseChannel | None = None,
     ):
         """Construct the component.
 
@@ -51,6 +52,7 @@ class CandidateTrainer(Trainer):
           candidates: the catalogue, raw.
           transform_graph: of the Transform that made `examples`.
           custom_config: handed to run_fn; JSON.
+          hyperparameters: of a CandidateTuner, to take the place of some of the configured ones.
         """
         spec = CandidateTrainerSpec(
             run_fn=run_fn,
@@ -60,6 +62,7 @@ class CandidateTrainer(Trainer):
             train_args=trainer_pb2.TrainArgs(splits=["train"]),
             eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
             custom_config=json_utils.dumps(custom_config),
+            hyperparameters=hyperparameters,
             model=types.Channel(type=standard_artifacts.Model),
             model_run=types.Channel(type=standard_artifacts.ModelRun),
         )

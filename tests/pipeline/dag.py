@@ -1,4 +1,4 @@
-"""The DAG as text. `python -m tests.pipeline.dag > tests/goldens/dag.txt` writes the golden file anew."""
+"""The DAG as text. `python -m tests.pipeline.dag` writes the golden files anew."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from pipeline import config
 from pipeline.config import Config
 from pipeline.pipeline import create_pipeline
 
-GOLDEN = pathlib.Path(__file__).parents[1] / "goldens" / "dag.txt"
-COMMAND = "python -m tests.pipeline.dag > tests/goldens/dag.txt"
+_GOLDENS = pathlib.Path(__file__).parents[1] / "goldens"
+GOLDEN, TUNED_GOLDEN = _GOLDENS / "dag.txt", _GOLDENS / "dag_tuned.txt"
+COMMAND = "python -m tests.pipeline.dag"
 
 
 def create(configuration: Config) -> Pipeline:
@@ -56,4 +57,5 @@ def _unwrapped(name: str, channel: BaseChannel) -> BaseChannel:
 
 
 if __name__ == "__main__":
-    print(describe(create(config.default())), end="")
+    GOLDEN.write_text(describe(create(config.default())))
+    TUNED_GOLDEN.write_text(describe(create(config.tuned(config.default()))))

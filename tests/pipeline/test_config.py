@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from modules.search_space import TuningConfig
 from pipeline import config
 from pipeline.config import Config
 
@@ -82,6 +83,18 @@ def test_an_empty_object_is_the_preset(write) -> None:
             {"gates": {"ranking": []}},
             "gates.ranking: a model must have gates, one for a metric; received none$",
         ),
+        (
+            {"tuning": {"max_trials": 0}},
+            "tuning.max_trials: Input should be greater than or equal to 1; received 0$",
+        ),
+        (
+            {"tuning": {"ranking": {"learning_rte": [0.1]}}},
+            "json: tuning.ranking.learning_rte: what is tuned must be one of query_features, .*, epochs, .*",
+        ),
+        (
+            {"tuning": {"retrieval": {"epochs": [0, 1]}}},
+            "json: tuning.retrieval.epochs: Input should be greater than or equal to 1; received 0$",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence_that_names_the_file_and_the_place(
@@ -103,6 +116,29 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: pathlib.Path) -> None:
     latin.write_bytes('{"name": "é"}'.encode("latin-1"))
     with pytest.raises(ValueError, match="latin.json must be a readable JSON file"):
         config.load(latin, config.default())
+
+
+def test_tuning_is_off_in_the_presets_and_a_file_says_how_it_is_done(write) -> None:
+    assert [preset().tuning for preset in config.PRESETS.values()] == [None, None]
+    space = {"softmax.temperature": {"low": 0.1, "high": 1}, "optimizer": ["adam", "adagrad"]}
+    loaded = config.load(write({"tuning": {"seed": 3, "retrieval": space}}), config.default())
+    assert loaded.tuning is not None
+    assert loaded.tuning.search("retrieval").model_dump(mode="json") == {
+        **{"max_trials": 20, "held_out": 0.125, "seed": 3},
+        "space": space,
+    }
+    assert loaded.tuning.search("ranking").space == TuningConfig().ranking
+    # The flag turns on what was not configured, and leaves the rest.
+    assert config.tuned(loaded) == loaded
+    assert config.tuned(config.tutorial()).tuning == TuningConfig()
+
+
+def test_turning_tuning_on_for_models_that_its_defaults_do_not_fit_is_refused_in_one_line(write) -> None:
+    without = config.load(write({"models": {"multitask": {"retrieval_weight": 0}}}), config.default())
+    with pytest.raises(
+        ValueError, match="^tuning.multitask.retrieval_weight: a range must .*; it is 0.0. List"
+    ):
+        config.tuned(without)
 
 
 def test_a_configuration_does_not_change_after_it_was_made() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+
 import pytest
 
 from pipeline import config
@@ -17,6 +19,27 @@ def golden() -> list[str]:
 def test_the_wiring_is_that_of_the_golden_file(preset: str, golden: list[str]) -> None:
     received = dag.describe(dag.create(config.PRESETS[preset]())).splitlines()
     assert received == golden, f"where the new wiring is meant, run: {dag.COMMAND}"
+
+
+@pytest.mark.parametrize("preset", config.PRESETS)
+def test_tuning_puts_a_tuner_before_each_trainer_and_changes_nothing_else(
+    preset: str, golden: list[str]
+) -> None:
+    received = dag.describe(dag.create(config.tuned(config.PRESETS[preset]()))).splitlines()
+    assert received == dag.TUNED_GOLDEN.read_text().splitlines(), (
+        f"where the new wiring is meant, run: {dag.COMMAND}"
+    )
+    added = [line for line in difflib.ndiff(golden, received) if not line.startswith("  ")]
+    models = ("multitask", "ranking", "retrieval")
+    inputs = (
+        "+   examples <- Transform.transformed_examples",
+        "+   transform_graph <- Transform.transform_graph",
+        "+   candidates <- MovieLensExampleGen.catalogue",
+    )
+    assert added == [
+        *(line for name in models for line in (f"+ Tuner.{name}", *inputs)),
+        *(f"+   hyperparameters <- Tuner.{name}.best_hyperparameters" for name in models),
+    ]
 
 
 def test_pushing_multitask_takes_model_and_blessing_from_it_alone(golden: list[str]) -> None:

@@ -1,0 +1,1 @@
+"""The Tuner of models whose candidates are an input of their own."""

@@ -1,0 +1,135 @@
+"""What a Tuner tries, as data.
+
+Composed into the pipeline's config by the compiler and handed to the Tuners as JSON; standard library and
+pydantic only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pydantic
+
+from modules.hyperparameters import TrainingConfig, replaced
+
+
+class Range(pydantic.BaseModel):
+    """Numbers from low to high, evenly by their logarithm."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    # Above 0.
+    low: float = pydantic.Field(gt=0, allow_inf_nan=False)
+    # Above low.
+    high: float = pydantic.Field(allow_inf_nan=False)
+
+    @pydantic.model_validator(mode="after")
+    def _low_is_below_high(self) -> Range:
+        if self.low >= self.high:
+            raise ValueError(f"low must be below high; received {self.low:g} and {self.high:g}")
+        return self
+
+
+Choices = tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
+# By field of a model's hyper-parameters; a dot leads into a field that has fields: `softmax.temperature`.
+Space = Mapping[str, Range | Choices]
+
+_FITTING: Space = {"learning_rate": Range(low=5e-4, high=2e-2), "epochs": (4, 6, 8, 12)}
+
+
+class _Searching(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    # Trials at most, 1 or more. The first is that of the model's own values.
+    max_trials: int = pydantic.Field(20, ge=1)
+    # Share of the train split's rows that trials are measured on and not fitted to, between 0 and 1.
+    held_out: float = pydantic.Field(0.125, gt=0, lt=1)
+    # Seed of which rows these are, and of what is tried.
+    seed: int = pydantic.Field(42, ge=0)
+
+
+class SearchConfig(_Searching):
+    """The search for one model's hyper-parameters."""
+
+    space: Space
+
+
+class TuningConfig(_Searching):
+    """The searches for all models' hyper-parameters."""
+
+    # What is tried; a model's own value is always added to it.
+    retrieval: Space = {**_FITTING, "embedding_dim": (32, 64, 128), "l2": (5.0, 10.0, 20.0, 40.0)}
+    ranking: Space = {**_FITTING, "embedding_dim": (8, 16, 32), "l2": (0.03, 0.06, 0.1, 0.2)}
+    multitask: Space = {
+        **_FITTING,
+        "embedding_dim": (32, 64, 128),
+        "l2": (0.01, 0.03, 0.1),
+        "retrieval_weight": Range(low=1e-4, high=1e-2),
+    }
+
+    def search(self, name: str) -> SearchConfig:
+        """Return the search of one model: `retrieval`, `ranking` or `multitask`."""
+        common = {field: getattr(self, field) for field in _Searching.model_fields}
+        return SearchConfig(space=getattr(self, name), **common)
+
+
+def own_values(space: Space, config: TrainingConfig) -> dict[str, Any]:
+    """Read from a model's hyper-parameters what a space names.
+
+    Raises:
+      ValueError: a name is none of its fields.
+    """
+    values = {}
+    for path in space:
+        place: Any = config
+        for field in path.split("."):
+            if not isinstance(place, pydantic.BaseModel) or field not in type(place).model_fields:
+                known = ", ".join(type(config).model_fields)
+                raise ValueError(f"{path}: what is tuned must be one of {known}, or a field of such a one")
+            place = getattr(place, field)
+        values[path] = place
+    return values
+
+
+def completed(space: Space, config: TrainingConfig) -> dict[str, Range | Choices]:
+    """Add a model's own values to a space, and hold all of it to what the model's fields take.
+
+    Raises:
+      ValueError: a name is no field, or what it stands with is nothing that the field could take.
+
+    >>> from modules import hyperparameters
+    >>> completed({"embedding_dim": (32, 128)}, hyperparameters.default().ranking)
+    {'embedding_dim': (16, 32, 128)}
+    """
+    complete = {}
+    for path, own in own_values(space, config).items():
+        values = space[path]
+        complete[path] = _widened(path, values, own) if isinstance(values, Range) else _with(values, own)
+        ends = complete[path]
+        for value in (ends.low, ends.high) if isinstance(ends, Range) else ends:
+            _check(path, value, config)
+    return complete
+
+
+def _check(path: str, value: Any, config: TrainingConfig) -> None:
+    try:
+        replaced(config, {path: value})
+    except pydantic.ValidationError as error:
+        raise ValueError(f"{path}: {error.errors()[0]['msg']}; received {value!r}") from error
+
+
+def _widened(path: str, values: Range, own: Any) -> Range:
+    if not isinstance(own, float) or own <= 0:
+        raise ValueError(
+            f"{path}: a range must be given for a field whose own value is a fraction above 0; it is "
+            f"{own!r}. List the values to try instead"
+        )
+    return Range(low=min(values.low, own), high=max(values.high, own))
+
+
+def _with(values: Choices, own: Any) -> Choices:
+    if not all(isinstance(value, int | float) for value in (*values, own)):
+        return values if own in values else (*values, own)
+    every = sorted({*values, own})
+    return tuple(map(float, every)) if float in map(type, every) else tuple(every)

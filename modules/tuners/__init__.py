@@ -1,0 +1,1 @@
+"""The search for hyper-parameters: a file per model, called by its Tuner, and what they share."""

@@ -1,0 +1,197 @@
+"""The search itself: KerasTuner decides what is tried, a model's file what that is worth. Runs in the Tuners.
+
+KerasTuner would build Keras 3 models; here it builds none, it hands out values and is told scores.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import keras_tuner
+import tensorflow as tf
+from keras_tuner.engine.base_tuner import BaseTuner
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+from modules import search_space
+from modules.hyperparameters import described, replaced
+from modules.search_space import Range, SearchConfig
+from modules.training import Config, DivergedError, TrainingData, progress
+from modules.tuners import held_out
+
+Figures = Mapping[str, float]
+
+
+class TunerFnResult(NamedTuple):
+    """As `tfx.components.tuner.component.TunerFnResult`: a tuner, and what its `search` is called with."""
+
+    tuner: BaseTuner
+    fit_kwargs: dict[str, Any]
+
+
+def tuner(
+    fn_args: Any,
+    name: str,
+    kind: type[Config],
+    objective: keras_tuner.Objective,
+    measure: Callable[[Config, TrainingData], Figures],
+) -> TunerFnResult:
+    """Make what a `tuner_fn` returns.
+
+    Args:
+      fn_args: `tfx.components.FnArgs`, with `candidate_files` as CandidateTuner adds it. Of `custom_config`,
+        `hyperparameters` is a `kind` as a dict and `search` a SearchConfig as a dict.
+      name: of the model, for the progress lines.
+      kind: the model's class of hyper-parameters.
+      objective: name and direction of the figure that decides.
+      measure: fits a model to the data's train files and returns figures of its eval files, the one that
+        decides among them.
+    Raises:
+      ValueError: the space does not fit the model, or there are too few rows.
+    """
+    config = kind.model_validate(fn_args.custom_config["hyperparameters"])
+    search = SearchConfig.model_validate(fn_args.custom_config["search"])
+    data = held_out.load(fn_args, search)
+
+    def figures(values: Mapping[str, Any]) -> Figures:
+        return measure(replaced(config, values), data)
+
+    space = search_space.completed(search.space, config)
+    own = search_space.own_values(search.space, config)
+    return TunerFnResult(Search(name, objective, space, own, search, figures, fn_args.working_dir), {})
+
+
+class _Oracle(keras_tuner.oracles.BayesianOptimizationOracle):
+    """Bayesian optimisation that begins with a model's own values, and tries nothing twice.
+
+    References: Snoek, Larochelle and Adams, Practical Bayesian Optimization of Machine Learning Algorithms
+    (NeurIPS 2012).
+    """
+
+    def __init__(self, own: Mapping[str, Any], **arguments: Any):
+        super().__init__(**arguments)
+        self._own = dict(own)
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Choose the values of the next trial."""
+        if not self.trials:
+            return {"status": TrialStatus.RUNNING, "values": dict(self._own)}
+        asked = super().populate_space(trial_id)
+        # Among few choices the best guess may be one that is known already.
+        known = asked["values"] is not None and self._duplicate(asked["values"])
+        return self._random_populate_space() if known else asked
+
+
+class Search(BaseTuner):
+    """A KerasTuner tuner whose trials are a function from values to figures."""
+
+    def __init__(
+        self,
+        name: str,
+        objective: keras_tuner.Objective,
+        space: search_space.Space,
+        own: Mapping[str, Any],
+        search: SearchConfig,
+        figures: Callable[[Mapping[str, Any]], Figures],
+        folder: str,
+    ):
+        """Set up the search.
+
+        Args:
+          name: of the model, for the progress lines.
+          objective: name and direction of the figure that decides.
+          space: what is tried, the model's own values included.
+          own: the model's own values, which are tried first.
+          search: how many trials, and their seed.
+          figures: fits and measures a trial's values.
+          folder: where KerasTuner keeps its trials.
+        """
+        oracle = _Oracle(
+            own,
+            objective=objective,
+            max_trials=search.max_trials,
+            # Half of the trials are drawn, to learn from; KerasTuner would draw three for each value.
+            num_initial_points=max(2, search.max_trials // 2),
+            hyperparameters=_declared(space, own),
+            seed=search.seed + 1,  # KerasTuner takes 0 for none.
+            # Trials that diverge lose, however many there are.
+            max_consecutive_failed_trials=search.max_trials + 1,
+        )
+        oracle.verbose = 0
+        super().__init__(oracle, directory=folder, project_name=name, overwrite=True)
+        self._name = name
+        self._figures = figures
+
+    def search(self) -> None:
+        """Run all trials.
+
+        Raises:
+          ValueError: none of them came to a finite figure.
+        """
+        # BaseTuner's own loop takes every exception for a trial that failed, a fault in the code too.
+        while (trial := self.oracle.create_trial(self.tuner_id)).status != TrialStatus.STOPPED:
+            self.run_trial(trial)
+            self.oracle.end_trial(trial)
+        if not self._completed():
+            raise ValueError(
+                f"a trial of {self._name} must come to a finite {self.oracle.objective.name}; none of "
+                f"{len(self.oracle.trials)} did. Lower tuning.{self._name}.learning_rate"
+            )
+        progress.info("%s: best of %s", self._name, self)
+
+    def run_trial(self, trial: Trial) -> None:
+        """Fit and measure one trial; one that diverges or does not fit into memory fails."""
+        values, objective, started = (
+            trial.hyperparameters.values,
+            self.oracle.objective.name,
+            time.monotonic(),
+        )
+        try:
+            figures = self._figures(values)
+        except (DivergedError, tf.errors.ResourceExhaustedError):
+            figures = {objective: math.nan}
+        if math.isfinite(figures[objective]):
+            self.oracle.update_trial(trial.trial_id, {objective: figures[objective]})
+            trial.status = TrialStatus.COMPLETED
+        else:
+            trial.status = TrialStatus.FAILED
+        number, seconds = len(self.oracle.trials), time.monotonic() - started
+        progress.info(
+            "%s: trial %d of %d, %s: %s (%.0f s)",
+            *(self._name, number, self.oracle.max_trials, described(values), described(figures), seconds),
+        )
+
+    def summary(self) -> dict[str, int | float | str]:
+        """Return the outcome in a few words and numbers: `trials`, `objective`, `score`, `values`.
+
+        And `own_score`, of the model's own values, where that is finite.
+        """
+        (best,) = self.oracle.get_best_trials(1)
+        first = self.oracle.trials[self.oracle.start_order[0]]
+        own = {"own_score": float(first.score)} if first.status == TrialStatus.COMPLETED else {}
+        return {
+            "trials": len(self.oracle.trials),
+            "objective": self.oracle.objective.name,
+            "score": float(best.score),
+            "values": described(best.hyperparameters.values),
+            **own,
+        }
+
+    def __str__(self) -> str:
+        told = self.summary()
+        return f"{told['trials']}, {told['objective']} {told['score']:.4g}: {told['values']}"
+
+    def _completed(self) -> bool:
+        return any(trial.status == TrialStatus.COMPLETED for trial in self.oracle.trials.values())
+
+
+def _declared(space: search_space.Space, own: Mapping[str, Any]) -> keras_tuner.HyperParameters:
+    declared = keras_tuner.HyperParameters()
+    for path, values in space.items():
+        if isinstance(values, Range):
+            declared.Float(path, values.low, values.high, sampling="log", default=own[path])
+        else:
+            declared.Choice(path, list(values), default=type(values[0])(own[path]))
+    return declared
