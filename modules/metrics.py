@@ -59,6 +59,21 @@ def exclude(scores: tf.Tensor, seen: tf.Tensor) -> tf.Tensor:
     return tf.where(counts[:, :-1] > 0, -float("inf"), scores)
 
 
+def best(scores: tf.Tensor, depth: int) -> tf.Tensor:
+    """List the columns with the highest scores, `[batch, depth]` int32, padded with -1.
+
+    Args:
+      scores: `[batch, n]` float32; minus infinity is no candidate.
+
+    >>> best(tf.constant([[1.0, 3.0, 2.0], [1.0, -float("inf"), -float("inf")]]), 2).numpy().tolist()
+    [[1, 2], [0, -1]]
+    """
+    width = tf.minimum(depth, tf.shape(scores)[1])
+    values, columns = tf.math.top_k(scores, width)
+    padding = [[0, 0], [0, depth - width]]
+    return tf.pad(tf.where(values > -float("inf"), columns, -1), padding, constant_values=-1)
+
+
 @dataclasses.dataclass(frozen=True)
 class EvalSample:
     """Some rows of the eval split, to show while training how a model fares. They decide nothing.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 
-from modules import dataset, features, metrics
+from modules import baselines, dataset, features, metrics
 from modules.training import TrainingData
 
 # Candidates that serving_default of a retrieval model returns.
@@ -82,7 +82,9 @@ class ServedModel(tf.Module):
         self._candidate_vectors = tf.Variable(vectors, trainable=False, name="candidate_vectors")
         self._titles = tf.constant(data.catalogue.titles)
         self._movie_ids = tf.constant(data.catalogue.movie_ids)
-        self._popularity = tf.constant(data.interactions.popularity(len(data.catalogue)), tf.int64)
+        popularity = data.interactions.popularity(len(data.catalogue))
+        self._popularity = tf.constant(popularity, tf.int64)
+        self._popularity_scores = tf.constant(baselines.popularity_scores(popularity))
         positions, splits = data.interactions.seen()
         self._seen_positions = tf.Variable(positions, trainable=False, name="seen_positions")
         self._seen_splits = tf.Variable(splits, trainable=False, name="seen_splits")
@@ -138,10 +140,16 @@ class ServedModel(tf.Module):
         query = self.queries(raw)
         positions = self._positions.lookup(tf.squeeze(raw[features.MOVIE_TITLE], 1))
         scores = self._scores(query)
-        unseen = metrics.exclude(scores, self._seen_of(query[features.USER_ID]))
+        popularity = tf.broadcast_to(self._popularity_scores, tf.shape(scores))
+        seen = self._seen_of(query[features.USER_ID])
+        unseen = metrics.exclude(scores, seen)
         return {
             features.RANK: metrics.ranks(scores, positions),
             features.RANK_UNSEEN: metrics.ranks(unseen, positions),
+            features.POPULARITY_RANK: metrics.ranks(popularity, positions),
+            features.POPULARITY_RANK_UNSEEN: metrics.ranks(metrics.exclude(popularity, seen), positions),
+            features.TOP_UNSEEN: metrics.best(unseen, features.COVERAGE_DEPTH),
+            features.NUM_CANDIDATES: tf.fill(tf.shape(positions), len(self._data.catalogue)),
         }
 
     # --- rating -----------------------------------------------------------------------------------
@@ -149,7 +157,7 @@ class ServedModel(tf.Module):
     def add_rating(
         self, query_tower: Tower, candidate_tower: Tower, head: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     ) -> None:
-        """Add the signature `rate` and the column of the rating.
+        """Add the signature `rate` and the columns of the rating.
 
         Args:
           query_tower: from transformed features to `[batch, dim]`.
@@ -167,7 +175,8 @@ class ServedModel(tf.Module):
             input_signature=[{**_raw_query_spec(), **title_spec}],
         )
         self._predictions.append(self._rate)
-        self._eval_columns.append(self._rate)
+        self._biases = _fit_biases(self._data)
+        self._eval_columns += [self._rate, self._rate_by_biases]
 
     def _rate(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         positions = self._positions.lookup(tf.squeeze(raw[features.MOVIE_TITLE], 1))
@@ -176,6 +185,15 @@ class ServedModel(tf.Module):
         ratings = self.rating_head(self.rating_query_tower(self.queries(raw)), vectors)
         lowest, highest = self._data.interactions.rating_range
         return {features.PREDICTED_RATING: tf.clip_by_value(tf.squeeze(ratings, 1), lowest, highest)}
+
+    def _rate_by_biases(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        positions = self._positions.lookup(tf.squeeze(raw[features.MOVIE_TITLE], 1))
+        user_id = {features.USER_ID: raw[features.USER_ID]}
+        users = tf.squeeze(self._data.transform_layer(user_id)[features.USER_ID], 1)
+        biases = self._biases
+        title_bias = tf.gather(biases.titles, tf.where(positions < 0, len(self._data.catalogue), positions))
+        ratings = tf.cast(biases.mean + tf.gather(biases.users, users) + title_bias, tf.float32)
+        return {features.BIAS_RATING: tf.clip_by_value(ratings, *self._data.interactions.rating_range)}
 
     # --- export -----------------------------------------------------------------------------------
 
@@ -211,6 +229,13 @@ def rating_candidate_table(data: TrainingData, candidate_tower: Tower) -> tf.Ten
     }
     unknown = data.transform_layer(raw)
     return candidate_tower({n: tf.concat([v, unknown[n]], 0) for n, v in data.catalogue.transformed.items()})
+
+
+def _fit_biases(data: TrainingData) -> baselines.Biases:
+    """Fit the baseline; the last user and the last title stand for unknown ones."""
+    read = data.interactions
+    users, titles = read.num_users + 1, len(data.catalogue) + 1
+    return baselines.biases(read.users, read.positions, read.ratings, users, titles)
 
 
 def _raw_query_spec() -> dict[str, tf.TensorSpec]:

@@ -8,17 +8,23 @@ from collections.abc import Sequence
 import tensorflow_model_analysis as tfma
 
 from modules import evaluation, features
-from pipeline.gates import SLICES, Gate
+from pipeline.gates import MUST_GAIN, SLICES, Gate
 from pipeline.source_digest import source_digest
 
+# TFMA's bounds are inclusive, and to be as good as what needs no model is not to beat it.
+_LEAST_GAIN = 1e-9
 
-def eval_config(gates: Sequence[Gate], retrieval: bool, rating: bool) -> tfma.EvalConfig:
+
+def eval_config(
+    gates: Sequence[Gate], retrieval: bool, rating: bool, must_beat_baselines: bool = True
+) -> tfma.EvalConfig:
     """Describe a model's evaluation: every metric on every slice, and the thresholds of its gates.
 
     Args:
       gates: of the model.
       retrieval: whether the model's eval signature has the ranks.
       rating: whether it has the predicted rating.
+      must_beat_baselines: whether to refuse it unless it is better than what needs no model.
     Raises:
       ValueError: a gate names a metric that the model does not have.
     """
@@ -35,14 +41,13 @@ def eval_config(gates: Sequence[Gate], retrieval: bool, rating: bool) -> tfma.Ev
         tfma.MetricConfig(class_name=cls.__name__, module=cls.__module__, config=code) for cls in classes
     ]
     metrics.append(tfma.MetricConfig(class_name="ExampleCount"))
+    thresholds = {gate.metric: _thresholds(gate) for gate in gates}
+    gained = [metric for metric in MUST_GAIN if must_beat_baselines and metric in reported]
+    thresholds.update({features.gain_metric(metric) + evaluation.LOWER: _gain() for metric in gained})
     return tfma.EvalConfig(
         model_specs=[tfma.ModelSpec(signature_name=features.EVAL_SIGNATURE, label_key=features.RATING)],
         slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[key]) for key in SLICES)],
-        metrics_specs=[
-            tfma.MetricsSpec(
-                metrics=metrics, per_slice_thresholds={gate.metric: _thresholds(gate) for gate in gates}
-            )
-        ],
+        metrics_specs=[tfma.MetricsSpec(metrics=metrics, per_slice_thresholds=thresholds)],
     )
 
 
@@ -69,6 +74,12 @@ def _thresholds(gate: Gate) -> tfma.PerSliceMetricThresholds:
             tfma.PerSliceMetricThreshold(slicing_specs=[spec], threshold=limit) for spec, limit in parts
         ]
     )
+
+
+def _gain() -> tfma.PerSliceMetricThresholds:
+    limit = tfma.MetricThreshold(value_threshold=_bound(error=False, bound=_LEAST_GAIN))
+    threshold = tfma.PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=limit)
+    return tfma.PerSliceMetricThresholds(thresholds=[threshold])
 
 
 def _bound(error: bool, bound: float) -> tfma.GenericValueThreshold:

@@ -122,7 +122,9 @@ def create_pipeline(
             example_splits=[features.EVAL_SPLIT],
             model=trainer.outputs["model"],
             baseline_model=champion.outputs["model"],
-            eval_config=eval_config(getattr(config.gates, name), retrieval, rating),
+            eval_config=eval_config(
+                getattr(config.gates, name), retrieval, rating, config.gates.must_beat_baselines
+            ),
         ).with_id(f"Evaluator.{name}")
         models[name], evaluators[name] = trainer, evaluator
         nodes += [trainer, champion, evaluator]

@@ -9,11 +9,15 @@ from typing import TypeAlias
 
 import tensorflow_model_analysis as tfma
 
+from modules import features
+
 _Threshold: TypeAlias = "tfma.GenericValueThreshold | tfma.GenericChangeThreshold"
 
 _BASELINE = "baseline"  # TFMA's name for the second of two models.
 # Beside a metric, the ends of its 95% interval (see modules.evaluation).
 _LOWER, _UPPER = "_lower", "_upper"
+_GAIN = features.gain_metric("")
+_GAIN_RULE = "gain > 0"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,10 +28,11 @@ class Gated:
       metric: its name.
       feature: what the slice is of; empty for all rows.
       place: the slice, such as `user_gender=F`; empty for all rows.
-      rule: what must hold, such as `>= 0.3`, or `change >= -0.01`.
-      value: of the challenger, or of the change; NaN where there is none.
-      interval: 95% interval of the challenger's metric; None for a change.
-      baseline: the champion's metric; None where the challenger met no champion.
+      rule: what must hold, such as `>= 0.3`, `change >= -0.01` or `gain > 0`; the last of the whole interval.
+      value: of the challenger, of the change from the champion, or of the gain on the baseline; NaN for none.
+      interval: 95% interval of the challenger's metric or gain; None for a change.
+      champion: the champion's metric or gain; None where the challenger met no champion.
+      baseline: the metric of what needs no model, on the same rows; None where it has none, and for a change.
       passed: TFMA's verdict.
     """
 
@@ -37,15 +42,28 @@ class Gated:
     rule: str
     value: float
     interval: tuple[float, float] | None
+    champion: float | None
     baseline: float | None
     passed: bool
+
+    @property
+    def is_gain(self) -> bool:
+        """Whether the model is held against what needs none."""
+        return self.rule == _GAIN_RULE
 
     def __str__(self) -> str:
         """Say it in one line.
 
-        >>> str(Gated("rmse", "user_gender", "user_gender=F", "<= 1", 1.25, None, None, False))
+        >>> str(Gated("rmse", "user_gender", "user_gender=F", "<= 1", 1.25, None, None, None, False))
         'rmse on user_gender=F must be <= 1, is 1.250'
+        >>> str(Gated("rmse", "", "", "gain > 0", 0.01, (-0.02, 0.04), None, 0.94, False))
+        'rmse must beat the baseline, 0.940; the gain is 0.010, its 95% interval -0.020 to 0.040'
         """
+        if self.is_gain:
+            return (
+                f"{self.metric} must beat the baseline, {number(self.baseline)}; the gain is "
+                f"{number(self.value)}, its 95% interval {span(self.interval)}"
+            )
         place = f" on {self.place}" if self.place else ""
         verb = "must have" if self.rule.startswith("change") else "must be"
         return f"{self.metric}{place} {verb} {self.rule}, is {number(self.value)}"
@@ -59,11 +77,13 @@ class Evaluation:
       gated: every threshold, on every slice that it holds for.
       others: metrics over all rows that have no threshold, by name.
       rows: how many the model was evaluated on.
+      reliability: rows, mean prediction and mean rating of each bucket of predicted ratings that has rows.
     """
 
     gated: tuple[Gated, ...]
     others: dict[str, float]
     rows: int
+    reliability: tuple[tuple[int, float, float], ...] = ()
 
     @property
     def failures(self) -> list[Gated]:
@@ -81,13 +101,24 @@ class Evaluation:
             yield len(slices), closest(slices, key=lambda gated: gated.value)
 
 
-def number(value: float) -> str:
-    """Write a metric; `missing` for NaN.
+def number(value: float | None) -> str:
+    """Write a metric; `missing` for NaN, nothing for None.
 
-    >>> number(0.25), number(float("nan"))
-    ('0.250', 'missing')
+    >>> number(0.25), number(float("nan")), number(None)
+    ('0.250', 'missing', '')
     """
+    if value is None:
+        return ""
     return "missing" if math.isnan(value) else f"{value:.3f}"
+
+
+def span(interval: tuple[float, float] | None) -> str:
+    """Write an interval.
+
+    >>> span((0.25, 0.5)), span(None)
+    ('0.250 to 0.500', '')
+    """
+    return "" if interval is None else " to ".join(number(end) for end in interval)
 
 
 class _Metrics:
@@ -98,18 +129,31 @@ class _Metrics:
         self.champion: dict[tuple[str, str, bool], float] = {}
         # Every slice with the feature it is of; both are empty for all rows.
         self.slices: dict[str, str] = {}
+        self.reliability: tuple[tuple[int, float, float], ...] = ()
         for of_slice in tfma.load_metrics(uri):
             place = _place(of_slice.slice_key)
             self.slices[place] = ", ".join(part.column for part in of_slice.slice_key.single_slice_keys)
             for entry in of_slice.metric_keys_and_values:
-                values = self.champion if entry.key.model_name == _BASELINE else self.challenger
-                values[place, entry.key.name, entry.key.is_diff] = entry.value.double_value.value
+                of_champion = entry.key.model_name == _BASELINE
+                values = self.champion if of_champion else self.challenger
+                if entry.value.HasField("double_value"):
+                    values[place, entry.key.name, entry.key.is_diff] = entry.value.double_value.value
+                elif entry.key.name == features.RELIABILITY and not (
+                    place or of_champion or entry.key.is_diff
+                ):
+                    self.reliability = _buckets(entry.value.array_value)
 
-    def interval(self, place: str, key: tfma.metrics.MetricKey) -> tuple[float, float] | None:
+    def interval(self, place: str, name: str) -> tuple[float, float] | None:
         """Return a metric's interval, where it has one."""
-        lower = self.challenger.get((place, key.name + _LOWER, False))
-        upper = self.challenger.get((place, key.name + _UPPER, False))
-        return None if key.is_diff or lower is None or upper is None else (lower, upper)
+        lower = self.challenger.get((place, name + _LOWER, False))
+        upper = self.challenger.get((place, name + _UPPER, False))
+        return None if lower is None or upper is None else (lower, upper)
+
+
+def _buckets(array: tfma.proto.metrics_for_slice_pb2.ArrayValue) -> tuple[tuple[int, float, float], ...]:
+    values = list(array.float64_values)
+    buckets = zip(values[::3], values[1::3], values[2::3], strict=True)
+    return tuple((int(rows), predicted, rated) for rows, predicted, rated in buckets if rows)
 
 
 def read_evaluation(uri: str) -> Evaluation:
@@ -133,14 +177,19 @@ def read_evaluation(uri: str) -> Evaluation:
     gated_names = {item.metric for item in gated}
     overall = {name: v for (place, name, change), v in metrics.challenger.items() if not place and not change}
     rows = int(overall.pop("example_count", 0))
+    # Said beside their metrics.
+    gated_names |= {
+        part(name) for name in gated_names for part in (features.baseline_metric, features.gain_metric)
+    }
     named = {name for name in overall if not name.endswith((_LOWER, _UPPER))}
-    return Evaluation(gated, {name: overall[name] for name in named - gated_names}, rows)
+    return Evaluation(gated, {n: overall[n] for n in named - gated_names}, rows, metrics.reliability)
 
 
 def _thresholds(config: tfma.EvalConfig) -> Iterator[tuple[tfma.metrics.MetricKey, str, str, _Threshold]]:
     """Yield each threshold of the challenger: metric, feature on whose slices it holds, one slice, bound."""
     thresholds = tfma.metrics.metric_thresholds_from_metrics_specs(config.metrics_specs, eval_config=config)
-    for key, by_slices in thresholds.items():
+    # A proto's map has no order of its own. A metric's bound comes first, then the change, then the gain.
+    for key, by_slices in sorted(thresholds.items(), key=lambda item: (item[0].name, item[0].is_diff)):
         if key.model_name != _BASELINE:
             for slices, threshold in by_slices:
                 named = ", ".join(f"{feature}={value}" for feature, value in slices.feature_values.items())
@@ -155,15 +204,21 @@ def _gated(
     place: str,
     threshold: _Threshold,
 ) -> Gated:
-    value = metrics.challenger.get((place, key.name, key.is_diff), math.nan)
+    # The lower end of a gain's interval is what TFMA holds against its bound.
+    on_gain = key.name.endswith(_GAIN + _LOWER)
+    measured = key.name.removesuffix(_LOWER) if on_gain else key.name
+    metric = measured.removesuffix(_GAIN) if on_gain else key.name
+    value = metrics.challenger.get((place, measured, key.is_diff), math.nan)
+    baseline = metrics.challenger.get((place, features.baseline_metric(metric), False))
     return Gated(
-        metric=key.name,
+        metric=metric,
         feature=feature,
         place=place,
-        rule=_rule(threshold),
+        rule=_GAIN_RULE if on_gain else _rule(threshold),
         value=value,
-        interval=metrics.interval(place, key),
-        baseline=metrics.champion.get((place, key.name, False)),
+        interval=None if key.is_diff else metrics.interval(place, measured),
+        champion=metrics.champion.get((place, measured, False)),
+        baseline=None if key.is_diff else baseline,
         # TFMA lists no failure for a slice that is not there, but refuses the model for want of it.
         passed=(place, key.name, key.is_diff) not in failed and not math.isnan(value),
     )

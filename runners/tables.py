@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runners.gating import Gated, number
+from runners.gating import Gated, number, span
 from runners.record import Step
 from runners.summary import Data, Model, Summary, Tuned
 
@@ -40,6 +40,8 @@ def show(console: Console, summary: Summary, seconds: float, log: Path) -> None:
         if others:
             values = ", ".join(f"{name} {number(value)}" for name, value in others)
             console.print(Text(f"not gated: {values}", style="dim"), soft_wrap=False)
+        if model.evaluation.reliability:
+            console.print(Text(_reliability(model), style="dim"), soft_wrap=False)
         console.print(_verdict(model))
     if summary.pushed is not None:
         console.print()
@@ -93,8 +95,6 @@ def _quarantine(data: Data) -> list[str]:
     return [*lines, f"Quarantine: {data.quarantine}"] if lines else []
 
 
-def _model_table(model: Model) -> Table:
-    evaluation = model.evaluation
 def _tuned_table(tuned: tuple[Tuned, ...]) -> Table:
     table = _table("Tuned on a part of train", "", "trials", "figure", "as configured", "best", "values")
     for search in tuned:
@@ -105,8 +105,10 @@ def _tuned_table(tuned: tuple[Tuned, ...]) -> Table:
     return table
 
 
+def _model_table(model: Model) -> Table:
+    evaluation = model.evaluation
     title = f"Gate of {model.name}, {evaluation.rows:,} rows"
-    table = _table(title, "metric", "must be", "is", "95%", "champion", " ")
+    table = _table(title, "metric", "must be", "is", "95%", "champion", "baseline", " ")
     closest = list(evaluation.closest_slices())
     for metric in sorted({gated.metric for gated in evaluation.gated}):
         for gated in evaluation.gated:
@@ -122,11 +124,18 @@ def _tuned_table(tuned: tuple[Tuned, ...]) -> Table:
 
 
 def _add_row(table: Table, name: str, gated: Gated) -> None:
-    interval = "" if gated.interval is None else " to ".join(number(end) for end in gated.interval)
-    baseline = "" if gated.baseline is None else number(gated.baseline)
     verdict = "ok" if gated.passed else "refused"
     style = "" if gated.passed else "bold red"
-    table.add_row(name, gated.rule, number(gated.value), interval, baseline, verdict, style=style)
+    figures = (number(gated.value), span(gated.interval), number(gated.champion), number(gated.baseline))
+    table.add_row(name, gated.rule, *figures, verdict, style=style)
+
+
+def _reliability(model: Model) -> str:
+    buckets = (
+        f"{predicted:.2f} to {rated:.2f} ({rows:,})"
+        for rows, predicted, rated in model.evaluation.reliability
+    )
+    return f"reliability, mean prediction to mean rating (rows): {', '.join(buckets)}"
 
 
 def _verdict(model: Model) -> Text:

@@ -20,6 +20,7 @@ from components.index_pusher.tflite_check import run_without_tensorflow
 from modules import features
 from modules.hyperparameters import TrainingConfig
 from tests import planted_ratings
+from tests.contracts.baselines import POPULARITY_RANKS, RatingBaseline, RetrievalBaseline
 from tests.contracts.fresh_process import Ends
 from tests.contracts.planted_run import Columns, PlantedRun, Trained
 from tests.contracts.rows import QUERY_INPUTS, columns, strangers, untold
@@ -86,7 +87,7 @@ class ModelContract:
         absent = np.array([row[features.MOVIE_TITLE] not in candidates for row in strangers()])
         for signature in (features.SERVING_SIGNATURE, features.EVAL_SIGNATURE):
             for name, column in trained.ask_rows(signature, strangers()).items():
-                if name in (features.RANK, features.RANK_UNSEEN):
+                if name in (features.RANK, features.RANK_UNSEEN, *POPULARITY_RANKS):
                     assert (np.isposinf(column) == absent).all(), "what is no candidate has no finite rank"
                     column = column[~absent]
                 assert column.dtype == object or np.isfinite(column).all(), name
@@ -103,7 +104,7 @@ class ModelContract:
         assert np.abs(figures(other) - figures(trained)).mean() > 0.01
 
 
-class RetrievalContract(ModelContract):
+class RetrievalContract(RetrievalBaseline, ModelContract):
     """What a model keeps that retrieves."""
 
     predictions = {
@@ -224,7 +225,7 @@ class RetrievalContract(ModelContract):
         _check_sides(self.hyperparameters, planted_run, lambda rows: _embed(trained, rows))
 
 
-class RatingContract(ModelContract):
+class RatingContract(RatingBaseline, ModelContract):
     """What a model keeps that predicts ratings."""
 
     predictions = {features.PREDICTED_RATING: ("float32", (None,))}

@@ -1,4 +1,4 @@
-"""The metrics of the Evaluators: rows, sums by user, intervals, and TFMA's names."""
+"""The metrics of the Evaluators: sums by user, what they come to, and TFMA's names."""
 
 from __future__ import annotations
 
@@ -11,64 +11,26 @@ from tensorflow_model_analysis.metrics import metric_types
 
 from modules import evaluation, features
 from modules.evaluation import LOWER, UPPER, HitRates, RatingErrors
+from modules.features import baseline_metric, gain_metric, hit_metric
 
 NAN = float("nan")
+# Candidates of the planted catalogue.
+CANDIDATES = 40
 
 
-@pytest.mark.parametrize(
-    ("rank", "expected"),
-    [
-        # Depths 1, 5, 10, 50 and 100; ranks count from 0.
-        (0, [1, 1, 1, 1, 1]),
-        (1, [0, 1, 1, 1, 1]),
-        (4, [0, 1, 1, 1, 1]),
-        (5, [0, 0, 1, 1, 1]),
-        (99, [0, 0, 0, 0, 1]),
-        (100, [0, 0, 0, 0, 0]),
-        (1664, [0, 0, 0, 0, 0]),
-        (NAN, [NAN] * 5),
-    ],
-)
-def test_hit_columns(rank: float, expected: list[float]) -> None:
-    np.testing.assert_array_equal(evaluation.hit_columns(rank, 0.0), [*expected, 1, 1, 1, 1, 1])
-    np.testing.assert_array_equal(evaluation.hit_columns(0.0, rank), [1, 1, 1, 1, 1, *expected])
-
-
-def test_error_columns() -> None:
-    assert evaluation.error_columns(2.0, 3.5).tolist() == [2.25, 1.5]
-    assert np.isnan(evaluation.error_columns(NAN, 3.5)).all()
-
-
-def test_an_interval_is_as_wide_as_users_say_and_not_their_rows() -> None:
-    # Half of 400 users hit with all of their 20 rows, half with none. The standard error over users is
-    # sqrt(0.5 * 0.5 / 400) = 0.025, the interval 0.5 +- 1.96 * 0.025; over rows the error would be 0.0056.
-    sums = np.array([[20.0, 20.0], [20.0, 0.0]] * 200)
-    lower, upper = evaluation.interval(sums, evaluation.share_of_hits)
-    assert (upper - lower) / (2 * 1.96) == pytest.approx([0.025], rel=0.15)
-    assert (lower + upper) / 2 == pytest.approx([0.5], abs=0.01)
-
-
-def test_a_smaller_sample_has_the_wider_interval_of_the_normal_approximation() -> None:
-    random = np.random.default_rng(3)
-    for users in (100, 1600):
-        squares = random.normal(size=(users, 10)) ** 2
-        sums = np.stack([np.full(users, 10.0), squares.sum(axis=1), np.abs(squares).sum(axis=1)], axis=1)
-        lower, upper = evaluation.interval(sums, evaluation.mean_errors)
-        means = squares.mean(axis=1)
-        # By the delta method the root of a mean has its standard error over twice the root.
-        error = means.std() / math.sqrt(users) / (2 * math.sqrt(means.mean()))
-        assert (upper - lower)[0] / (2 * 1.96) == pytest.approx(error, rel=0.2)
-        assert lower[0] < math.sqrt(means.mean()) < upper[0]
-
-
-def test_the_interval_of_one_user_is_a_point_and_nan_stays_nan() -> None:
-    lower, upper = evaluation.interval(np.array([[4.0, 1.0, NAN]]), evaluation.share_of_hits)
-    np.testing.assert_array_equal([lower, upper], [[0.25, NAN], [0.25, NAN]])
-
-
-def retrieved(user: str, rank: float, rank_unseen: float) -> metric_types.StandardMetricInputs:
-    predictions = {features.RANK: np.array([rank]), features.RANK_UNSEEN: np.array([rank_unseen])}
-    return _inputs(user, predictions, np.array([4.0]))
+def retrieved(
+    user: str, rank: float, rank_unseen: float, popularity: tuple[float, float] = (0, 0), shown: tuple = ()
+) -> metric_types.StandardMetricInputs:
+    """A row with its ranks, those of popularity, and the best candidates."""
+    predictions = {
+        features.RANK: np.array([rank], np.float32),
+        features.RANK_UNSEEN: np.array([rank_unseen], np.float32),
+        features.POPULARITY_RANK: np.array(popularity[:1], np.float32),
+        features.POPULARITY_RANK_UNSEEN: np.array(popularity[1:], np.float32),
+        features.TOP_UNSEEN: np.array([*shown, *[-1] * (features.COVERAGE_DEPTH - len(shown))], np.int32),
+        features.NUM_CANDIDATES: np.array([CANDIDATES], np.int32),
+    }
+    return _inputs(user, predictions, np.array([4.0], np.float32))
 
 
 def _inputs(user: str, predictions, labels) -> metric_types.StandardMetricInputs:
@@ -79,7 +41,7 @@ def _inputs(user: str, predictions, labels) -> metric_types.StandardMetricInputs
     )
 
 
-def merged(combiner, *parts) -> dict[str, float]:
+def merged(combiner, *parts) -> dict[str, float | np.ndarray]:
     """Combine rows that come in some parts."""
     accumulators = []
     for part in parts:
@@ -92,11 +54,11 @@ def merged(combiner, *parts) -> dict[str, float]:
 
 
 ROWS = [
-    retrieved("a", 0, 0),
-    retrieved("a", 7, 4),
-    retrieved("b", 120, 99),
-    retrieved("c", 60, 2),
-    retrieved("b", 30, 30),
+    retrieved("a", 0, 0, (0, 100), (0, 1, 2)),
+    retrieved("a", 7, 4, (99, 0), (1, 2, 3)),
+    retrieved("b", 120, 99, (100, 100), ()),
+    retrieved("c", 60, 2, (500, 99), tuple(range(30, 40))),
+    retrieved("b", 30, 30, (600, 700), (39,)),
 ]
 
 
@@ -112,11 +74,45 @@ def test_hit_rates_are_shares_of_rows(combiner) -> None:
     shares = dict(zip(features.TOP_KS, [1 / 5, 1 / 5, 2 / 5, 3 / 5, 4 / 5], strict=True))
     unseen = dict(zip(features.TOP_KS, [1 / 5, 3 / 5, 3 / 5, 4 / 5, 5 / 5], strict=True))
     for k in features.TOP_KS:
-        assert received[features.hit_metric(k)] == pytest.approx(shares[k])
-        assert received[features.hit_metric(k, unseen=True)] == pytest.approx(unseen[k])
-    for name in evaluation.RETRIEVAL_METRICS:
-        assert received[name + LOWER] <= received[name] <= received[name + UPPER]
-    assert len(received) == 3 * len(evaluation.RETRIEVAL_METRICS)
+        assert received[hit_metric(k)] == pytest.approx(shares[k])
+        assert received[hit_metric(k, unseen=True)] == pytest.approx(unseen[k])
+    measured = set(received) - {features.COVERAGE}
+    for name in measured:
+        middle = name.removesuffix(LOWER).removesuffix(UPPER)
+        assert received[middle + LOWER] <= received[middle] <= received[middle + UPPER]
+    # The rates, popularity's at 100 and the gains, both with and without train titles, and their intervals.
+    assert len(measured) == 3 * (2 * len(features.TOP_KS) + 4)
+
+
+def test_popularity_is_measured_on_the_same_rows(combiner) -> None:
+    received = merged(combiner, ROWS)
+    # Within the first hundred: 0 and 99 of 0, 99, 100, 500, 600; unseen 0 and 99 of 100, 0, 100, 99, 700.
+    for metric, of_model in ((hit_metric(100), 4 / 5), (hit_metric(100, unseen=True), 5 / 5)):
+        assert received[baseline_metric(metric)] == pytest.approx(2 / 5)
+        assert received[gain_metric(metric)] == pytest.approx(of_model - 2 / 5)
+
+
+def test_a_gain_s_interval_is_of_the_difference(combiner) -> None:
+    """Users whom both find easy or both find hard leave no doubt about which is better."""
+    rows = []
+    for user in range(400):
+        # Nine rows that both hit, or both miss; and one that the model alone hits.
+        rank = 99 if user % 2 else 100
+        rows += [retrieved(str(user), rank, rank, (rank, rank)) for _ in range(9)]
+        rows.append(retrieved(str(user), 99, 99, (100, 100)))
+    received = merged(combiner, rows)
+    metric = hit_metric(100, unseen=True)
+    assert received[metric] == pytest.approx(0.55)
+    assert received[metric + UPPER] - received[metric + LOWER] > 0.05
+    ends = [received[gain_metric(metric) + end] for end in (LOWER, "", UPPER)]
+    assert ends == pytest.approx([0.1] * 3)
+
+
+def test_coverage_is_the_share_of_candidates_that_are_shown_to_somebody(combiner) -> None:
+    # 0 to 3, and 30 to 39.
+    assert merged(combiner, ROWS)[features.COVERAGE] == 14 / CANDIDATES
+    assert merged(combiner, ROWS[:2], ROWS[2:])[features.COVERAGE] == 14 / CANDIDATES
+    assert merged(combiner, [ROWS[2]])[features.COVERAGE] == 0
 
 
 def test_neither_the_order_of_rows_nor_their_parts_change_a_figure(combiner) -> None:
@@ -126,49 +122,79 @@ def test_neither_the_order_of_rows_nor_their_parts_change_a_figure(combiner) -> 
         assert merged(combiner, rows[:2], [], rows[2:3], rows[3:]) == pytest.approx(whole)
 
 
+def test_many_rows_are_summed_as_few_are(combiner) -> None:
+    rows = ROWS * 700
+    split = [rows[start::7] for start in range(7)]
+    received, expected = merged(combiner, rows), merged(combiner, ROWS)
+    assert received == pytest.approx(merged(combiner, *split))
+    # The same users with the same shares: the rates are those of five rows, and so are their intervals.
+    assert received == pytest.approx(expected)
+
+
 def test_merging_leaves_the_parts_as_they_were(combiner) -> None:
-    accumulators = [combiner.add_input(combiner.create_accumulator(), retrieved("a", 0, 0)) for _ in range(2)]
-    combiner.merge_accumulators(accumulators)
-    assert [accumulator[b"a"][0] for accumulator in accumulators] == [1.0, 1.0]
+    parts = [combiner.add_input(combiner.create_accumulator(), row) for row in (ROWS[0], ROWS[1])]
+    before = [combiner.extract_output(part) for part in parts]
+    first = combiner.extract_output(combiner.merge_accumulators(parts))
+    assert [combiner.extract_output(part) for part in parts] == before
+    assert combiner.extract_output(combiner.merge_accumulators(parts)) == first
 
 
 def test_one_nan_spoils_every_share_of_its_rank_and_both_ends(combiner) -> None:
     received = merged(combiner, [*ROWS, retrieved("d", NAN, 0)])
     for k in features.TOP_KS:
         for end in ("", LOWER, UPPER):
-            assert math.isnan(received[features.hit_metric(k) + end])
-            assert math.isfinite(received[features.hit_metric(k, unseen=True) + end])
+            assert math.isnan(received[hit_metric(k) + end])
+            assert math.isfinite(received[hit_metric(k, unseen=True) + end])
+    for end in ("", LOWER, UPPER):
+        assert math.isnan(received[gain_metric(hit_metric(100)) + end])
+        assert math.isfinite(received[gain_metric(hit_metric(100, unseen=True)) + end])
 
 
-def rated(user: str, predicted: dict | np.ndarray, rating: float) -> metric_types.StandardMetricInputs:
-    return _inputs(user, predicted, np.array([rating]))
+def rated(user: str, predicted: float, rating: float, by_biases: float = 3.0):
+    """A row with its predicted rating and that of the biases."""
+    predictions = {features.PREDICTED_RATING: predicted, features.BIAS_RATING: by_biases}
+    columns = {name: np.array([value], np.float32) for name, value in predictions.items()}
+    return _inputs(user, columns, np.array([rating], np.float32))
 
 
-@pytest.mark.parametrize("bare", [True, False], ids=["the only column", "beside ranks"])
-def test_rating_errors(bare: bool) -> None:
-    def column(value: float):
-        return np.array([value]) if bare else {features.PREDICTED_RATING: np.array([value])}
-
+def test_rating_errors() -> None:
     (computation,) = RatingErrors().computations()
-    rows = [rated("a", column(3.0), 4.0), rated("b", column(5.0), 2.0), rated("b", column(2.0), 2.0)]
+    rows = [rated("a", 3.0, 4.0), rated("b", 5.0, 2.0), rated("b", 2.0, 2.0, by_biases=4.0)]
     received = merged(computation.combiner, rows)
-    # Errors -1, 3 and 0: squares 1 + 9 + 0 over 3, absolutes 1 + 3 + 0 over 3.
+    # Errors -1, 3 and 0: squares 1 + 9 + 0 over 3, absolutes 1 + 3 + 0 over 3. The biases' -1, 1, 2.
     assert received[features.RMSE] == pytest.approx(math.sqrt(10 / 3))
     assert received[features.MAE] == pytest.approx(4 / 3)
-    assert received[features.RMSE + LOWER] <= received[features.RMSE] <= received[features.RMSE + UPPER]
-    spoiled = merged(computation.combiner, [*rows, rated("c", column(NAN), 2.0)])
-    assert all(math.isnan(value) for value in spoiled.values())
+    assert received[baseline_metric(features.RMSE)] == pytest.approx(math.sqrt(6 / 3))
+    # Negative, for the model is the worse one.
+    assert received[gain_metric(features.RMSE)] == pytest.approx(math.sqrt(6 / 3) - math.sqrt(10 / 3))
+    for name in (features.RMSE, features.MAE, gain_metric(features.RMSE), baseline_metric(features.RMSE)):
+        assert received[name + LOWER] <= received[name] <= received[name + UPPER]
+    spoiled = merged(computation.combiner, [*rows, rated("c", NAN, 2.0)])
+    of_baseline = {baseline_metric(features.RMSE) + end for end in ("", LOWER, UPPER)}
+    for name in set(received) - of_baseline - {features.RELIABILITY}:
+        assert math.isnan(spoiled[name]), name
+
+
+def test_reliability_by_bucket_of_the_prediction() -> None:
+    (computation,) = RatingErrors().computations()
+    rows = [rated("a", 3.25, 4.0), rated("b", 3.0, 2.0), rated("b", 4.75, 5.0)]
+    for parts in ((rows,), (rows[:1], rows[1:])):
+        received = merged(computation.combiner, *parts)
+        # One of nine buckets holds 3 to 3.5, the last 4.5 to 5.
+        expected = np.full((9, 3), [0, NAN, NAN])
+        expected[5], expected[8] = [2, 3.125, 3.0], [1, 4.75, 5.0]
+        np.testing.assert_array_equal(received[features.RELIABILITY], expected)
+        assert received[features.CALIBRATION_ERROR] == pytest.approx((2 * 0.125 + 1 * 0.25) / 3)
 
 
 def test_challenger_and_baseline_are_measured_side_by_side_under_their_names() -> None:
     computations = RatingErrors().computations(model_names=["candidate", "baseline"])
+    labels = np.array([4.5], np.float32)
+    answers = {"candidate": 4.0, "baseline": 2.5}
     row = _inputs(
         "a",
-        {
-            "candidate": {features.PREDICTED_RATING: np.array([4.0])},
-            "baseline": {features.PREDICTED_RATING: np.array([2.5])},
-        },
-        {"candidate": np.array([4.5]), "baseline": np.array([4.5])},
+        {name: rated("a", answer, 4.5).get_predictions("") for name, answer in answers.items()},
+        dict.fromkeys(answers, labels),
     )
     figures = {}
     for computation in computations:
@@ -178,4 +204,13 @@ def test_challenger_and_baseline_are_measured_side_by_side_under_their_names() -
         figures.update({(key.model_name, key.name): value for key, value in output.items()})
     assert figures["candidate", features.RMSE] == 0.5
     assert figures["baseline", features.RMSE] == 2.0
-    assert len(figures) == 2 * 3 * len(evaluation.RATING_METRICS)
+    assert len(figures) == 2 * len(computations[0].keys)
+
+
+@pytest.mark.parametrize(
+    ("metric", "names"),
+    [(HitRates, evaluation.RETRIEVAL_METRICS), (RatingErrors, evaluation.RATING_METRICS)],
+)
+def test_every_metric_that_a_gate_may_name_is_computed(metric, names: tuple[str, ...]) -> None:
+    (computation,) = metric().computations()
+    assert set(names) <= {key.name for key in computation.keys}

@@ -57,5 +57,12 @@ def test_an_absent_number_has_a_bucket_of_its_own(feature: TransformedFeature) -
 
 def test_columns_of_an_eval_signature_and_metrics_do_not_share_names() -> None:
     metrics = [features.hit_metric(k, unseen) for k in features.TOP_KS for unseen in (False, True)]
-    names = [*metrics, features.RMSE, features.MAE, features.RANK, features.RANK_UNSEEN]
-    assert len({*names, features.PREDICTED_RATING}) == len(names) + 1
+    metrics += [features.RMSE, features.MAE, features.COVERAGE, features.CALIBRATION_ERROR]
+    beside = [features.baseline_metric(metric) for metric in metrics]
+    beside += [features.gain_metric(metric) for metric in metrics]
+    columns = [
+        *(features.RANK, features.RANK_UNSEEN, features.POPULARITY_RANK, features.POPULARITY_RANK_UNSEEN),
+        *(features.TOP_UNSEEN, features.NUM_CANDIDATES, features.PREDICTED_RATING, features.BIAS_RATING),
+    ]
+    names = [*metrics, features.RELIABILITY, *beside, *columns]
+    assert len(set(names)) == len(names)

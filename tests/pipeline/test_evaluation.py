@@ -59,6 +59,26 @@ def test_over_all_rows_a_gate_is_a_bound_and_a_change() -> None:
     assert lower.change_threshold.absolute.value == 0.03
 
 
+@pytest.mark.parametrize(
+    ("retrieval", "rating", "expected"),
+    [(True, False, {HITS}), (False, True, {features.RMSE}), (True, True, {HITS, features.RMSE})],
+    ids=["retrieval", "ranking", "multitask"],
+)
+def test_every_gain_must_be_above_0_with_the_lower_end_of_its_interval(
+    retrieval: bool, rating: bool, expected: set[str]
+) -> None:
+    of_model = [gate for gate in GATES if gate.metric in expected]
+    received = thresholds(eval_config(of_model, retrieval, rating))
+    gains = {key: threshold for key, threshold in received.items() if features.gain_metric("") in key[0]}
+    assert set(gains) == {(features.gain_metric(metric) + evaluation.LOWER, "") for metric in expected}
+    for threshold in gains.values():
+        # 0 itself, a model that is as good as what needs none, is below it.
+        assert 0 < threshold.value_threshold.lower_bound.value <= 1e-9
+        assert not threshold.HasField("change_threshold")
+    without = thresholds(eval_config(of_model, retrieval, rating, must_beat_baselines=False))
+    assert set(without) == set(received) - set(gains)
+
+
 def test_a_slice_has_its_own_bound_and_is_not_held_against_the_champion() -> None:
     received = thresholds(eval_config(GATES, retrieval=True, rating=True))
     slices = {key: threshold for key, threshold in received.items() if key[1]}
@@ -102,7 +122,7 @@ def test_a_gate_on_a_metric_that_the_model_does_not_have_is_refused(
 def test_the_presets_gates_are_on_metrics_of_classes_that_workers_find(
     preset: gates.GatesConfig, model: str, retrieval: bool, rating: bool
 ) -> None:
-    config = eval_config(getattr(preset, model), retrieval, rating)
+    config = eval_config(getattr(preset, model), retrieval, rating, preset.must_beat_baselines)
     (spec,) = config.metrics_specs
     own = [metric for metric in spec.metrics if metric.module]
     assert len(own) == retrieval + rating
@@ -110,6 +130,7 @@ def test_the_presets_gates_are_on_metrics_of_classes_that_workers_find(
         assert issubclass(
             getattr(importlib.import_module(metric.module), metric.class_name), tfma.metrics.Metric
         )
-    reported = evaluation.RETRIEVAL_METRICS * retrieval + evaluation.RATING_METRICS * rating
-    assert set(spec.per_slice_thresholds) <= set(reported)
+    classes = [evaluation.HitRates] * retrieval + [evaluation.RatingErrors] * rating
+    reported = {key.name for cls in classes for made in cls().computations() for key in made.keys}
+    assert set(spec.per_slice_thresholds) <= reported
     assert [model.signature_name for model in config.model_specs] == [features.EVAL_SIGNATURE]

@@ -46,6 +46,13 @@ def test_the_default_gates_refuse_popularity_and_biases() -> None:
     assert {gate.metric for gate in preset.multitask} == set(by_metric)
 
 
+def test_only_the_tutorials_models_may_lose_to_what_needs_no_model() -> None:
+    assert gates.default().must_beat_baselines
+    assert not gates.tutorial().must_beat_baselines
+    asked = dict.fromkeys(("retrieval", "ranking", "multitask"), (RMSE_GATE,))
+    assert GatesConfig(**asked).must_beat_baselines
+
+
 def test_the_default_gates_look_at_every_slice_that_the_examples_carry_for_it() -> None:
     preset = gates.default()
     expected = {features.USER_GENDER, features.USER_ACTIVITY, features.TITLE_POPULARITY}

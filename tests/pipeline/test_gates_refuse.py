@@ -1,16 +1,16 @@
-"""The Evaluator itself refuses: a worse model, one that is broken on a slice, NaN, and no data at all.
+"""The Evaluator itself refuses: a worse model, one that is broken on a slice or no better than what needs no
+model, NaN, and no data at all.
 
-Planted models answer from columns of the planted rows, so that what is measured is known by hand: 40 ratings,
-five for each gender, activity and popularity, of which a good model finds four and errs by half a star.
+What is measured is known by hand, for the models' answers are planted: a good one finds four of five and errs
+by half a star.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import pytest
 import tensorflow as tf
@@ -19,12 +19,20 @@ from tfx.components.evaluator.executor import Executor
 from tfx.types import standard_artifacts
 from tfx.utils import proto_utils
 
-from modules import features
+from modules import evaluation, features
 from pipeline.evaluation import eval_config
 from pipeline.gates import Gate, SliceGate
+from tests.pipeline.planted_answers import (
+    FIRST,
+    RATING_COLUMNS,
+    RETRIEVAL_COLUMNS,
+    ROWS,
+    SLICES,
+    PlantedModel,
+    example,
+)
 
 HITS, RMSE = features.hit_metric(100, unseen=True), features.RMSE
-SLICES = (features.USER_GENDER, features.USER_ACTIVITY, features.TITLE_POPULARITY)
 GATES = (
     Gate(
         metric=HITS,
@@ -39,92 +47,6 @@ GATES = (
         slices=tuple(SliceGate(feature=feature, bound=1.5) for feature in SLICES),
     ),
 )
-HIT, MISS, NAN = 99.0, 100.0, float("nan")
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """A rating of 3 stars, and where it stands among the five of its kind."""
-
-    user_gender: str
-    user_activity: str
-    title_popularity: str
-    place: int
-
-
-ROWS = [Row(*kind) for kind in itertools.product(("F", "M"), ("light", "heavy"), ("tail", "head"), range(5))]
-FIRST = ROWS[0]
-
-
-def broken_on(feature: str, value: str) -> tuple[Callable[[Row], float], Callable[[Row], float]]:
-    """Ranks and errors of a model that serves half of the rows well and the slice badly."""
-
-    def is_in_slice(row: Row) -> bool:
-        return getattr(row, feature) == value
-
-    # 4 of the slice's 20 rows are hits, 0.2, and all of the other 20: 24 of 40, 0.6. The slice's errors are
-    # 1.6, the others 0: sqrt(1.6 ** 2 / 2) = 1.13 overall. Half of every other slice is of this one.
-    return (
-        lambda row: HIT if not is_in_slice(row) or row.place == 0 else MISS,
-        lambda row: 1.6 if is_in_slice(row) else 0.0,
-    )
-
-
-# Rank of the rated title, and error of the predicted rating, by model.
-MODELS: dict[str, tuple[Callable[[Row], float], Callable[[Row], float]]] = {
-    # 4 of 5: 0.8.
-    "good": (lambda row: HIT if row.place < 4 else MISS, lambda row: 0.5),
-    # 2 of 5: 0.4.
-    "bad": (lambda row: HIT if row.place < 2 else MISS, lambda row: 1.3),
-    # 3 of 5, 0.6: above the bound, 0.2 below the good one; the error 0.3 above it.
-    "worse": (lambda row: HIT if row.place < 3 else MISS, lambda row: 0.8),
-    # One hit less in 40, 0.775; the error 0.05 above.
-    "hardly worse": (lambda row: HIT if row.place < 4 and row != FIRST else MISS, lambda row: 0.55),
-    "no rank once": (lambda row: NAN if row == FIRST else HIT, lambda row: 0.5),
-    "no rating once": (lambda row: HIT, lambda row: NAN if row == FIRST else 0.5),
-    **{
-        f"broken on {value}": broken_on(feature, value)
-        for feature, value in zip(SLICES, ("F", "heavy", "tail"), strict=True)
-    },
-}
-
-
-class PlantedModel(tf.Module):
-    """Answers from the columns of one of MODELS."""
-
-    def __init__(self, name: str, columns: Iterable[str]):
-        super().__init__()
-        self._rank, self._error = f"rank of {name}", f"error of {name}"
-        self._columns = tuple(columns)
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.EXAMPLES_INPUT)])
-    def eval(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        spec = {name: tf.io.FixedLenFeature([], tf.float32) for name in (self._rank, self._error)}
-        row = tf.io.parse_example(examples, spec)
-        answer = {
-            features.RANK: row[self._rank],
-            features.RANK_UNSEEN: row[self._rank],
-            features.PREDICTED_RATING: 3.0 + row[self._error],
-        }
-        return {name: answer[name] for name in self._columns}
-
-
-def example(row: Row, gender: str | None = None) -> bytes:
-    """The row as the ExampleGen would write it, with the columns of all models."""
-    texts = {
-        features.USER_ID: f"{row.user_gender} {row.user_activity} {row.place}",
-        **{name: getattr(row, name) for name in SLICES},
-        features.USER_GENDER: gender or row.user_gender,
-    }
-    numbers = {features.RATING: 3.0}
-    for name, (rank, error) in MODELS.items():
-        numbers.update({f"rank of {name}": rank(row), f"error of {name}": error(row)})
-    message = tf.train.Example()
-    for key, text in texts.items():
-        message.features.feature[key].bytes_list.value.append(text.encode())
-    for key, number in numbers.items():
-        message.features.feature[key].float_list.value.append(number)
-    return message.SerializeToString()
 
 
 class Judge:
@@ -168,13 +90,14 @@ class Judge:
         rating: bool = True,
         examples: standard_artifacts.Examples | None = None,
         gates: tuple[Gate, ...] | None = None,
+        must_beat_baselines: bool = True,
     ) -> tuple[bool, set[tuple[str, str]]]:
         """Evaluate a model.
 
         Returns:
           Whether it was blessed; and the failures, each a metric and a slice, which is empty for all rows.
         """
-        columns = [features.RANK, features.RANK_UNSEEN] * retrieval + [features.PREDICTED_RATING] * rating
+        columns = RETRIEVAL_COLUMNS * retrieval + RATING_COLUMNS * rating
         gates = gates or GATES[0 if retrieval else 1 : 2 if rating else 1]
         evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
         evaluation.uri, blessing.uri = self._folder(), self._folder()
@@ -186,7 +109,9 @@ class Judge:
             inputs,
             {"evaluation": [evaluation], "blessing": [blessing]},
             {
-                "eval_config": proto_utils.proto_to_json(eval_config(gates, retrieval, rating)),
+                "eval_config": proto_utils.proto_to_json(
+                    eval_config(gates, retrieval, rating, must_beat_baselines)
+                ),
                 "example_splits": json.dumps([features.EVAL_SPLIT]),
                 "fairness_indicator_thresholds": "null",
             },
@@ -211,6 +136,11 @@ def both(place: str = "") -> set[tuple[str, str]]:
     return {(HITS, place), (RMSE, place)}
 
 
+def gain_of(metric: str) -> tuple[str, str]:
+    """A failure to beat what needs no model."""
+    return features.gain_metric(metric) + evaluation.LOWER, ""
+
+
 @pytest.mark.parametrize(
     ("challenger", "retrieval", "rating"),
     [("good", True, False), ("good", False, True), ("worse", True, True)],
@@ -224,6 +154,31 @@ def test_a_model_within_the_bounds_is_blessed_when_there_is_no_champion_yet(
 
 def test_a_model_below_the_bounds_is_refused(judge: Judge) -> None:
     assert judge.judge("bad") == (False, both())
+
+
+@pytest.mark.parametrize(
+    "challenger", ["below its baselines", "as its baselines", "hardly above its baselines"]
+)
+def test_a_model_that_does_not_surely_beat_what_needs_none_is_refused_though_within_the_bounds(
+    judge: Judge, challenger: str
+) -> None:
+    assert judge.judge(challenger) == (False, {gain_of(HITS), gain_of(RMSE)})
+
+
+@pytest.mark.parametrize(("metric", "rating"), [(HITS, False), (RMSE, True)], ids=["retrieval", "ranking"])
+def test_a_single_model_must_beat_its_own_baseline(judge: Judge, metric: str, rating: bool) -> None:
+    received = judge.judge("below its baselines", retrieval=not rating, rating=rating)
+    assert received == (False, {gain_of(metric)})
+
+
+def test_a_champion_is_no_excuse_for_losing_to_what_needs_no_model(judge: Judge) -> None:
+    # It is better than the champion by far.
+    received = judge.judge("below its baselines", champion="bad")
+    assert received == (False, {gain_of(HITS), gain_of(RMSE)})
+
+
+def test_where_nothing_is_asked_of_it_a_model_may_lose_to_what_needs_none(judge: Judge) -> None:
+    assert judge.judge("below its baselines", must_beat_baselines=False) == (True, set())
 
 
 def test_a_model_worse_than_the_champion_is_refused_though_within_the_bounds(judge: Judge) -> None:
@@ -246,7 +201,7 @@ def test_a_model_broken_on_one_slice_is_refused_though_fine_overall(
 )
 def test_nan_in_one_row_is_refused(judge: Judge, challenger: str, metric: str) -> None:
     of_row = ["", *(f"{feature}={getattr(FIRST, feature)}" for feature in SLICES)]
-    assert judge.judge(challenger) == (False, {(metric, place) for place in of_row})
+    assert judge.judge(challenger) == (False, {(metric, place) for place in of_row} | {gain_of(metric)})
 
 
 def test_a_slice_that_is_asked_for_by_value_may_not_be_absent(judge: Judge) -> None:

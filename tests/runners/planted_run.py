@@ -68,6 +68,9 @@ def _row(row: int) -> tf.train.Example:
         "good_rank": 0.0 if row % 4 < 2 else 1_000.0,  # Hits in half of all rows, in half of each gender's.
         "sexist_rank": 0.0 if man and row % 10 < 8 else 1_000.0,  # In 0.4 of all rows, none of the women's.
         "good_rating": rating + 0.5,
+        # Popularity hits in a tenth of all rows and of each gender's; the biases are 0.75 too high.
+        "popularity_rank": 0.0 if row % 20 < 2 else 1_000.0,
+        "bias_rating": rating + 0.75,
     }
     example = tf.train.Example()
     for name, value in columns.items():
@@ -78,16 +81,23 @@ def _row(row: int) -> tf.train.Example:
 
 @component
 def CandidateTrainer(model: OutputArtifact[Model], rank: Parameter[str], rating: Parameter[str]):
-    """Write a model whose `eval` signature hands on the named columns of the rows."""
-    columns = (
-        {features.RANK: rank, features.RANK_UNSEEN: rank} if rank else {features.PREDICTED_RATING: rating}
-    )
+    """Write a model whose `eval` signature hands on the named columns of the rows; five titles are shown."""
+    ranks = {
+        **{features.RANK: rank, features.RANK_UNSEEN: rank},
+        **dict.fromkeys((features.POPULARITY_RANK, features.POPULARITY_RANK_UNSEEN), "popularity_rank"),
+    }
+    columns = ranks if rank else {features.PREDICTED_RATING: rating, features.BIAS_RATING: "bias_rating"}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def evaluate(examples):
         spec = {column: tf.io.FixedLenFeature([1], tf.float32) for column in columns.values()}
         parsed = tf.io.parse_example(examples, spec)
-        return {output: parsed[column] for output, column in columns.items()}
+        answers = {output: parsed[column] for output, column in columns.items()}
+        if rank:
+            shown = tf.constant([[0, 1, 2, 3, 4, *[-1] * (features.COVERAGE_DEPTH - 5)]])
+            answers[features.TOP_UNSEEN] = tf.repeat(shown, tf.size(examples), axis=0)
+            answers[features.NUM_CANDIDATES] = tf.fill(tf.shape(examples), COUNTS["candidates"])
+        return answers
 
     module = tf.Module()
     module.evaluate = evaluate

@@ -12,7 +12,8 @@ def test_a_threshold_is_told_with_the_slices_that_it_holds_on() -> None:
         SliceGate(feature="user_gender", bound=1.2),
         SliceGate(feature="title_popularity", value="head", bound=1.0),
     )
-    config = eval_config([Gate(metric="rmse", bound=0.9, max_worsening=0.01, slices=slices)], False, True)
+    gate = Gate(metric="rmse", bound=0.9, max_worsening=0.01, slices=slices)
+    config = eval_config([gate], False, True, must_beat_baselines=False)
     told = [(feature, named, gating._rule(limit)) for _, feature, named, limit in gating._thresholds(config)]
     assert told == [
         ("", "", "<= 0.9"),

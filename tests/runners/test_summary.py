@@ -13,7 +13,7 @@ from rich.console import Console
 from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
-from modules.features import TOP_KS, hit_metric
+from modules.features import COVERAGE, TOP_KS, hit_metric
 from runners import record, steps, tables
 from runners.gating import Gated
 from runners.summary import Model, Summary, read_summary
@@ -21,6 +21,7 @@ from runners.terminal import Terminal
 from tests.runners import planted_run
 
 TOP_100 = "top_100_categorical_accuracy"
+UNSEEN = "top_100_categorical_accuracy_unseen"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,9 +120,10 @@ def test_every_gate_is_read_with_threshold_value_champion_and_verdict(runs: list
     gender = "user_gender"
     assert (first.blessed, first.champion) == (True, None)
     assert {without_interval(gated) for gated in first.evaluation.gated} == {
-        Gated(TOP_100, "", "", ">= 0.3", 0.5, None, None, True),
-        Gated(TOP_100, gender, "user_gender=F", ">= 0.25", 0.5, None, None, True),
-        Gated(TOP_100, gender, "user_gender=M", ">= 0.25", 0.5, None, None, True),
+        Gated(TOP_100, "", "", ">= 0.3", 0.5, None, None, 0.1, True),
+        Gated(TOP_100, gender, "user_gender=F", ">= 0.25", 0.5, None, None, 0.1, True),
+        Gated(TOP_100, gender, "user_gender=M", ">= 0.25", 0.5, None, None, 0.1, True),
+        Gated(UNSEEN, "", "", "gain > 0", 0.5 - 0.1, None, None, 0.1, True),
     }
     assert first.evaluation.rows == 200
 
@@ -129,8 +131,11 @@ def test_every_gate_is_read_with_threshold_value_champion_and_verdict(runs: list
     (change,) = [gated for gated in third.evaluation.gated if gated.rule.startswith("change")]
     assert (change.rule, change.value, change.passed) == ("change >= -0.2", pytest.approx(-0.1), True)
     assert [without_interval(failure) for failure in third.evaluation.failures] == [
-        Gated(TOP_100, gender, "user_gender=F", ">= 0.25", 0.0, None, 0.5, False)
+        Gated(TOP_100, gender, "user_gender=F", ">= 0.25", 0.0, None, 0.5, 0.1, False)
     ]
+    (gain,) = [gated for gated in third.evaluation.gated if gated.is_gain]
+    # Of the challenger and of the champion, each against 0.1.
+    assert (gain.value, gain.champion, gain.passed) == (pytest.approx(0.3), pytest.approx(0.4), True)
 
 
 def test_intervals_are_shown_beside_their_metric_and_not_as_metrics(runs: list[Run]) -> None:
@@ -139,10 +144,13 @@ def test_intervals_are_shown_beside_their_metric_and_not_as_metrics(runs: list[R
         assert gated.interval is not None
         assert 0 < gated.interval[0] < gated.value < gated.interval[1] < 1
     assert evaluation.others == {
-        hit_metric(k, unseen): 0.5
-        for k in TOP_KS
-        for unseen in (False, True)
-        if hit_metric(k, unseen) != TOP_100
+        **{
+            hit_metric(k, unseen): 0.5
+            for k in TOP_KS
+            for unseen in (False, True)
+            if hit_metric(k, unseen) not in (TOP_100, UNSEEN)
+        },
+        COVERAGE: 5 / 20,
     }
 
 
@@ -152,7 +160,13 @@ def test_the_summary_of_a_good_run(runs: list[Run]) -> None:
         "ratings 1,004 1,000 3 800 train, 200 eval, of 9 users; 1 duplicates dropped",
         "movies 22 20 0 2 ids merged by title, 0 titles renamed",
         "Quarantined ratings: 2 columns, 1 rating",
-        "rmse <= 0.94 0.500 0.500 to 0.500 ok",
+        "rmse <= 0.94 0.500 0.500 to 0.500 0.750 ok",
+        "rmse gain > 0 0.250 0.250 to 0.250 0.750 ok",
+        "not gated: calibration_error 0.500, mae 0.500",
+        # Ratings of 1 to 5, each predicted half a star too high.
+        "reliability, mean prediction to mean rating (rows): 1.50 to 1.00 (40), 2.50 to 2.00 (40), "
+        "3.50 to 3.00 (40),",
+        "5.00 to 4.50 (80)",
         "retrieval: blessed, no champion to compare with yet",
         "Pushed version 1",
         "pushed to /srv/models/1",
@@ -163,7 +177,7 @@ def test_the_summary_of_a_good_run(runs: list[Run]) -> None:
     ):
         assert line in shown
     (place,) = [line for line in shown if "closest of 2" in line]
-    assert re.fullmatch(r"user_gender=[FM] \(closest of 2\) >= 0.25 0.500 0\.\d+ to 0\.\d+ ok", place)
+    assert re.fullmatch(r"user_gender=[FM] \(closest of 2\) >= 0.25 0.500 0\.\d+ to 0\.\d+ 0.100 ok", place)
     assert not [line for line in shown if line.startswith("users ")]
     assert [line for line in shown if line.startswith("Time: 12.3 s; 0 of 8 steps from the cache")]
 
@@ -171,7 +185,7 @@ def test_the_summary_of_a_good_run(runs: list[Run]) -> None:
 def test_the_summary_of_a_refused_model(runs: list[Run]) -> None:
     shown = runs[2].shown
     for line in (
-        "user_gender=F >= 0.25 0.000 0.000 to 0.000 0.500 refused",
+        "user_gender=F >= 0.25 0.000 0.000 to 0.000 0.500 0.100 refused",
         f"retrieval: refused: {TOP_100} on user_gender=F must be >= 0.25, is 0.000",
         "ranking: blessed, no champion to compare with yet",
         "Not pushed",

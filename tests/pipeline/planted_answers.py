@@ -1,0 +1,140 @@
+"""Ratings with every model's answers planted in them as columns, and the models that answer from these.
+
+40 ratings, five for each gender, activity and popularity. Unless a model says otherwise, popularity finds one
+of five and the biases err by a star and a half.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable
+
+import tensorflow as tf
+
+from modules import features
+
+SLICES = (features.USER_GENDER, features.USER_ACTIVITY, features.TITLE_POPULARITY)
+HIT, MISS, NAN = 99.0, 100.0, float("nan")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A rating of 3 stars, and where it stands among the five of its kind."""
+
+    user_gender: str
+    user_activity: str
+    title_popularity: str
+    place: int
+
+
+ROWS = [Row(*kind) for kind in itertools.product(("F", "M"), ("light", "heavy"), ("tail", "head"), range(5))]
+FIRST = ROWS[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Planted:
+    """Rank of the rated title and error of the predicted rating: a model's, popularity's, the biases'."""
+
+    rank: Callable[[Row], float]
+    error: Callable[[Row], float]
+    popularity_rank: Callable[[Row], float] = lambda row: HIT if row.place == 0 else MISS
+    bias_error: Callable[[Row], float] = lambda row: 1.5
+
+
+def broken_on(feature: str, value: str) -> Planted:
+    """Ranks and errors of a model that serves half of the rows well and the slice badly."""
+
+    def is_in_slice(row: Row) -> bool:
+        return getattr(row, feature) == value
+
+    # 4 of the slice's 20 rows are hits, 0.2, and all of the other 20: 24 of 40, 0.6. The slice's errors are
+    # 1.6, the others 0: sqrt(1.6 ** 2 / 2) = 1.13 overall. Half of every other slice is of this one.
+    return Planted(
+        lambda row: HIT if not is_in_slice(row) or row.place == 0 else MISS,
+        lambda row: 1.6 if is_in_slice(row) else 0.0,
+    )
+
+
+def four_of_five(row: Row) -> float:
+    return HIT if row.place < 4 else MISS
+
+
+MODELS: dict[str, Planted] = {
+    # 4 of 5: 0.8.
+    "good": Planted(four_of_five, lambda row: 0.5),
+    # 2 of 5: 0.4.
+    "bad": Planted(lambda row: HIT if row.place < 2 else MISS, lambda row: 1.3),
+    # 3 of 5, 0.6: above the bound, 0.2 below the good one; the error 0.3 above it.
+    "worse": Planted(lambda row: HIT if row.place < 3 else MISS, lambda row: 0.8),
+    # One hit less in 40, 0.775; the error 0.05 above.
+    "hardly worse": Planted(lambda row: HIT if row.place < 4 and row != FIRST else MISS, lambda row: 0.55),
+    "no rank once": Planted(lambda row: NAN if row == FIRST else HIT, lambda row: 0.5),
+    "no rating once": Planted(lambda row: HIT, lambda row: NAN if row == FIRST else 0.5),
+    # These are as good as the good one, but what needs no model is better, as good, or hardly worse.
+    "below its baselines": Planted(four_of_five, lambda row: 0.5, lambda row: HIT, lambda row: 0.4),
+    "as its baselines": Planted(four_of_five, lambda row: 0.5, four_of_five, lambda row: -0.5),
+    "hardly above its baselines": Planted(
+        four_of_five,
+        lambda row: 0.5,
+        lambda row: four_of_five(row) if row != FIRST else MISS,
+        lambda row: 0.5 if row != FIRST else 0.6,
+    ),
+    **{
+        f"broken on {value}": broken_on(feature, value)
+        for feature, value in zip(SLICES, ("F", "heavy", "tail"), strict=True)
+    },
+}
+
+
+RETRIEVAL_COLUMNS = (
+    *(features.RANK, features.RANK_UNSEEN, features.POPULARITY_RANK, features.POPULARITY_RANK_UNSEEN),
+    *(features.TOP_UNSEEN, features.NUM_CANDIDATES),
+)
+RATING_COLUMNS = (features.PREDICTED_RATING, features.BIAS_RATING)
+
+
+class PlantedModel(tf.Module):
+    """Answers from the columns of one of MODELS."""
+
+    def __init__(self, name: str, columns: Iterable[str]):
+        super().__init__()
+        self._name = name
+        self._columns = tuple(columns)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.EXAMPLES_INPUT)])
+    def eval(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        fields = [field.name for field in dataclasses.fields(Planted)]
+        spec = {f"{field} of {self._name}": tf.io.FixedLenFeature([], tf.float32) for field in fields}
+        row = {key.split()[0]: value for key, value in tf.io.parse_example(examples, spec).items()}
+        shown = tf.range(features.COVERAGE_DEPTH)[tf.newaxis]
+        answer = {
+            **dict.fromkeys((features.RANK, features.RANK_UNSEEN), row["rank"]),
+            **dict.fromkeys(
+                (features.POPULARITY_RANK, features.POPULARITY_RANK_UNSEEN), row["popularity_rank"]
+            ),
+            features.TOP_UNSEEN: tf.repeat(shown, tf.size(examples), axis=0),
+            features.NUM_CANDIDATES: tf.fill(tf.shape(examples), 20),
+            features.PREDICTED_RATING: 3.0 + row["error"],
+            features.BIAS_RATING: 3.0 + row["bias_error"],
+        }
+        return {name: answer[name] for name in self._columns}
+
+
+def example(row: Row, gender: str | None = None) -> bytes:
+    """The row as the ExampleGen would write it, with the columns of all models."""
+    texts = {
+        features.USER_ID: f"{row.user_gender} {row.user_activity} {row.place}",
+        **{name: getattr(row, name) for name in SLICES},
+        features.USER_GENDER: gender or row.user_gender,
+    }
+    numbers = {features.RATING: 3.0}
+    for name, planted in MODELS.items():
+        for field in dataclasses.fields(Planted):
+            numbers[f"{field.name} of {name}"] = getattr(planted, field.name)(row)
+    message = tf.train.Example()
+    for key, text in texts.items():
+        message.features.feature[key].bytes_list.value.append(text.encode())
+    for key, number in numbers.items():
+        message.features.feature[key].float_list.value.append(number)
+    return message.SerializeToString()
