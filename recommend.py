@@ -158,6 +158,9 @@ def ask(serve: Any, options: argparse.Namespace) -> dict[str, np.ndarray]:
     told = {"user_id": [options.user], "timestamp": [options.timestamp], "k": options.k}
     request = {}
     for name, spec in serve.structured_input_signature[1].items():
+        if name not in told and spec.shape.rank == 2:
+            request[name] = tf.zeros([1, 0], spec.dtype)  # A list, of which nothing is told.
+            continue
         unknown = ["unknown" if spec.dtype == tf.string else -1]
         request[name] = tf.constant(told.get(name, unknown), spec.dtype)
     answer = serve(**request)

@@ -109,6 +109,7 @@ class Interactions:
       users: `[rows]` index of the user.
       positions: `[rows]` position of the title in the catalogue.
       ratings: `[rows]` float32.
+      timestamps: `[rows]` int64, seconds.
       mean_rating: of all rows.
       rating_range: lowest and highest rating of all rows.
       user_features: transformed features of the query side that belong to the user, `[users + 1]`, indexed by
@@ -119,6 +120,7 @@ class Interactions:
     users: np.ndarray
     positions: np.ndarray
     ratings: np.ndarray
+    timestamps: np.ndarray
     mean_rating: float
     rating_range: tuple[float, float]
     user_features: Mapping[str, np.ndarray]
@@ -139,6 +141,38 @@ class Interactions:
         counts = np.bincount(pairs[:, 0], minlength=self.num_users + 1)
         return pairs[:, 1].astype(np.int32), np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
+    def latest(self) -> History:
+        """List every user's latest ratings: what a query after all of them has as its history.
+
+        Ratings of one second are in descending order of titles, as MovieLensExampleGen has them.
+        """
+        order = np.lexsort((-self.positions, -self.timestamps, self.users))
+        users = self.users[order]
+        # How many of the user's ratings come before in this order.
+        places = np.arange(len(users)) - np.searchsorted(users, users)
+        kept = places < features.HISTORY_LENGTH
+        cells = users[kept], places[kept]
+        shape = (self.num_users + 1, features.HISTORY_LENGTH)
+        columns = np.full(shape, -1, np.int32), np.zeros(shape, np.float32), np.zeros(shape, np.int64)
+        for column, values in zip(columns, (self.positions, self.ratings, self.timestamps), strict=True):
+            column[cells] = values[order][kept]
+        return History(*columns)
+
+
+@dataclasses.dataclass(frozen=True)
+class History:
+    """Every user's latest ratings in the train split, latest first; the last row, of unknown users, is empty.
+
+    Attributes:
+      positions: `[users + 1, HISTORY_LENGTH]` int32, of titles in the catalogue; -1 where there is no more.
+      ratings: the same shape, float32; 0 there.
+      timestamps: the same shape, int64, seconds; 0 there.
+    """
+
+    positions: np.ndarray
+    ratings: np.ndarray
+    timestamps: np.ndarray
+
 
 _USER_FEATURES = tuple(
     feature.name
@@ -158,12 +192,12 @@ def load_interactions(batches: tf.data.Dataset, catalogue: Catalogue, num_users:
       ValueError: a rated title is no candidate.
     """
     columns: dict[str, list[np.ndarray]] = {}
-    names = (features.USER_ID, features.RATING, features.CANDIDATE_KEY, *_USER_FEATURES)
+    names = (features.USER_ID, features.RATING, features.CANDIDATE_KEY, features.TIMESTAMP, *_USER_FEATURES)
     for batch in batches:
         for name in names:
             columns.setdefault(name, []).append(batch[name].numpy()[:, 0])
     merged = {name: np.concatenate(parts) for name, parts in columns.items()}
-    users, rated, titles = (merged[name] for name in names[:3])
+    users, rated, titles, timestamps = (merged[name] for name in names[:4])
     positions = catalogue.positions(titles)
     if (positions < 0).any():
         title = titles[positions < 0][0].decode()
@@ -176,6 +210,7 @@ def load_interactions(batches: tf.data.Dataset, catalogue: Catalogue, num_users:
         users=users,
         positions=positions,
         ratings=rated,
+        timestamps=timestamps,
         mean_rating=float(np.mean(rated, dtype=np.float64)),
         rating_range=(float(rated.min()), float(rated.max())),
         user_features=user_features,

@@ -69,21 +69,24 @@ CANDIDATE_FEATURES = (
     RawFeature(MOVIE_YEAR, Dtype.INT, UNKNOWN_YEAR),
 )
 
+# The user's latest ratings strictly before TIMESTAMP, latest first: three lists of one length. In an example
+# they are as the split's rule lets them be known; in a request they may be empty, and are then taken from the
+# train split where the user occurs there. As tensors `[batch, any]`, shorter rows end in the defaults.
+HISTORY_FEATURES = (
+    RawFeature(HISTORY_TITLE, Dtype.BYTES, "", repeated=True),
+    RawFeature(HISTORY_RATING, Dtype.FLOAT, 0.0, repeated=True),
+    RawFeature(HISTORY_TIMESTAMP, Dtype.INT, 0, repeated=True),
+)
+# Ratings in a history, at most.
+HISTORY_LENGTH = 20
+
 QUERY_FEATURES = (
     RawFeature(USER_ID, Dtype.BYTES, ""),
     RawFeature(TIMESTAMP, Dtype.INT, 0),
     RawFeature(USER_GENDER, Dtype.BYTES, UNKNOWN),
     RawFeature(USER_AGE, Dtype.INT, UNKNOWN_AGE),
     RawFeature(USER_OCCUPATION, Dtype.BYTES, UNKNOWN),
-)
-
-# The user's latest ratings strictly before TIMESTAMP, latest first: three lists of one length. In an example
-# they are as the split's rule lets them be known; in a request they may be empty, and are then taken from the
-# train split where the user occurs there.
-HISTORY_FEATURES = (
-    RawFeature(HISTORY_TITLE, Dtype.BYTES, "", repeated=True),
-    RawFeature(HISTORY_RATING, Dtype.FLOAT, 0.0, repeated=True),
-    RawFeature(HISTORY_TIMESTAMP, Dtype.INT, 0, repeated=True),
+    *HISTORY_FEATURES,
 )
 
 LABEL_FEATURES = (RawFeature(RATING, Dtype.FLOAT, 0.0),)
@@ -170,7 +173,20 @@ TRANSFORMED_FEATURES = (
     ),
 )
 
-# Passed through Transform as it is: the key of the candidate, to find its row in the catalogue.
+# Of a history Transform writes three columns of width HISTORY_LENGTH, latest first, 0 where there is no more:
+# HISTORY_TITLE, the title's index in the vocabulary of MOVIE_TITLE, shifted by one; HISTORY_RATING, float32;
+# and HISTORY_GAP, how long before the row, as the number of these boundaries (seconds) that are reached.
+HISTORY_GAP = "history_gap"
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+GAP_BOUNDARIES = (
+    *(1, 2, 5, 10, 20, 40),
+    *(_MINUTE * minutes for minutes in (1, 2, 5, 10, 30)),
+    *(_HOUR, 4 * _HOUR),
+    *(_DAY * days for days in (1, 7, 30, 120)),
+)
+
+# Passed through Transform as they are, beside RATING and TIMESTAMP: the key of the candidate, to find its row
+# in the catalogue.
 CANDIDATE_KEY = "candidate_key"
 
 # --- Signatures of the SavedModels that the Trainers write. ---------------------------------------
@@ -178,16 +194,17 @@ CANDIDATE_KEY = "candidate_key"
 SERVING_SIGNATURE = "serving_default"
 # Every model: serialized tf.Examples in; out, the columns of retrieval, those of ratings, or both: see below.
 EVAL_SIGNATURE = "eval"
-# Retrieval, multitask: QUERY_FEATURES as raw tensors [batch] in, QUERY_EMBEDDING out.
+# Retrieval, multitask: QUERY_FEATURES as raw tensors in, [batch] or, repeated ones, [batch, any];
+# QUERY_EMBEDDING out.
 QUERY_SIGNATURE = "query"
 # Retrieval, multitask: nothing in; MOVIE_ID, MOVIE_TITLE, CANDIDATE_POPULARITY [n] (rows of the train
 # split, int64) and CANDIDATE_EMBEDDING [n, d] out. A pair's score is the two embeddings' inner product.
 CANDIDATES_SIGNATURE = "candidates"
-# Retrieval, multitask: USER_ID [batch] in; SEEN [batch, width] int32 out, the positions (rows of the
-# candidates signature) of the titles that the user rated in train, padded with -1; and USER_KNOWN
-# [batch] bool, whether the user occurs in train.
+# Retrieval, multitask: USER_ID [batch] and HISTORY_TITLE [batch, any] in; SEEN [batch, width] int32 out, the
+# positions (rows of the candidates signature) of the titles that the user rated in train or as told, -1 for
+# none; and USER_KNOWN [batch] bool, whether the user occurs in train or a candidate in the history as told.
 SEEN_SIGNATURE = "seen"
-# Ranking, multitask: QUERY_FEATURES and MOVIE_TITLE as raw tensors [batch] in, PREDICTED_RATING out.
+# Ranking, multitask: QUERY_FEATURES as above and MOVIE_TITLE [batch] in, PREDICTED_RATING out.
 RATING_SIGNATURE = "rate"
 
 EXAMPLES_INPUT = "examples"
@@ -204,7 +221,7 @@ TOP_KS = (1, 5, 10, 50, 100)
 
 
 # Columns of the eval signature for retrieval: the rated title's rank among all candidates, from 0, ties
-# counted against it; the same with the titles taken out that the user rated in train.
+# counted against it; the same with the titles taken out that the user rated in train or has in the history.
 RANK = "rank"
 RANK_UNSEEN = "rank_unseen"
 # Both for what needs no model: the titles in the order of their rows in train, for everybody.

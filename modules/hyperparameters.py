@@ -17,6 +17,15 @@ _IDS = ((features.USER_ID,), (features.MOVIE_TITLE,))
 _SIDES = (features.USER_GENDER, features.USER_AGE, features.USER_OCCUPATION)
 
 
+class HistoryConfig(pydantic.BaseModel):
+    """How the query tower reads the ratings before a query (features.HISTORY_FEATURES)."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    # Share of them that a training step leaves out, 0 or more and below 1.
+    dropout: float = pydantic.Field(0.0, ge=0, lt=1)
+
+
 class TrainingConfig(pydantic.BaseModel):
     """What every model has: which features its towers read, their size, and how they are fitted."""
 
@@ -26,6 +35,8 @@ class TrainingConfig(pydantic.BaseModel):
     query_features: tuple[str, ...]
     # Transformed features that the candidate tower reads.
     candidate_features: tuple[str, ...]
+    # How the query tower reads the user's history; None not to.
+    history: HistoryConfig | None = None
     # Length of an embedding, 1 or more.
     embedding_dim: int = pydantic.Field(ge=1)
     # Weight of the squared norm of the embeddings of a row, 0 or more.
@@ -33,6 +44,8 @@ class TrainingConfig(pydantic.BaseModel):
     optimizer: Literal["adagrad", "adam"] = "adam"
     # Step size, above 0.
     learning_rate: float = pydantic.Field(gt=0)
+    # none: it stays; cosine: it falls to 0 over all steps.
+    learning_rate_decay: Literal["none", "cosine"] = "none"
     # Rows in a step; the last, smaller batch of an epoch is kept.
     batch_size: int = pydantic.Field(ge=1)
     # Passes over the train split.
@@ -59,8 +72,9 @@ class SoftmaxConfig(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
-    # batch: the other candidates of the batch (tfrs.tasks.Retrieval); full: the whole catalogue.
-    negatives: Literal["batch", "full"] = "batch"
+    # Size of the catalogue up to which all of its titles are told apart, 0 or more. In a larger one it is the
+    # other candidates of the batch (tfrs.tasks.Retrieval), with the corrections below.
+    full_up_to: int = pydantic.Field(20_000, ge=0)
     # Softmax temperature, above 0.
     temperature: float = pydantic.Field(1.0, gt=0)
     # batch only. Subtract the log of a candidate's share of the train rows (logQ correction).
@@ -74,6 +88,8 @@ class SoftmaxConfig(pydantic.BaseModel):
 class RetrievalConfig(TrainingConfig):
     """The two-tower retrieval model."""
 
+    # Units of a residual block over the query's embedding; 0 for none.
+    query_hidden_units: int = pydantic.Field(0, ge=0)
     softmax: SoftmaxConfig = SoftmaxConfig()
 
 
@@ -155,7 +171,7 @@ def tutorial() -> ModelsConfig:
         "batch_size": 8192,
         "epochs": 3,
     }
-    softmax = SoftmaxConfig(sampling_correction=False, remove_accidental_hits=False)
+    softmax = SoftmaxConfig(full_up_to=0, sampling_correction=False, remove_accidental_hits=False)
     return ModelsConfig(
         retrieval=RetrievalConfig(**fit, softmax=softmax),
         ranking=RankingConfig(**fit, head="mlp", hidden_units=(256, 64)),
@@ -174,14 +190,17 @@ def default() -> ModelsConfig:
     rating_query = (*query, features.TIMESTAMP_BUCKET)
     return ModelsConfig(
         retrieval=RetrievalConfig(
-            query_features=query,
+            query_features=rating_query,
             candidate_features=candidate,
-            embedding_dim=64,
+            history=HistoryConfig(dropout=0.4),
+            query_hidden_units=512,
+            embedding_dim=256,
             # The loss is a sum over the batch, as TFRS has it; so this is 0.02 a row.
-            l2=20.0,
+            l2=10.0,
             learning_rate=0.002,
-            batch_size=1024,
-            epochs=8,
+            learning_rate_decay="cosine",
+            batch_size=512,
+            epochs=6,
         ),
         ranking=RankingConfig(
             query_features=rating_query,

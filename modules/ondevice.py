@@ -19,6 +19,7 @@ from modules.features import Encoding, TransformedFeature
 from modules.serving import Tower, rating_candidate_table
 from modules.training import TrainingData
 
+_TITLES = next(row for row in features.TRANSFORMED_FEATURES if row.name == features.MOVIE_TITLE)
 # Moments that the twin can tell apart: 32-bit seconds, up to January 2038.
 _LAST_MOMENT = 2**31 - 1
 # Seconds between the two points that determine the normalised time, some two years.
@@ -71,8 +72,17 @@ class OnDeviceQueries(tf.Module):
             if feature.side is features.Side.QUERY:
                 self._encode[feature.name] = encoders[feature.encoding](feature, data)
 
+        self._title_index = _vocabulary(_TITLES, data)
+        table = data.interactions.latest()
+        indices = np.append(data.catalogue.transformed[features.MOVIE_TITLE][:, 0] + 1, 0)
+        self._history = {
+            features.HISTORY_TITLE: tf.constant(indices[table.positions], tf.int32),
+            features.HISTORY_RATING: tf.constant(table.ratings),
+            features.HISTORY_TIMESTAMP: tf.constant(table.timestamps, tf.int32),
+        }
+
     def __call__(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Transform `[batch]` raw features into `[batch, 1]` int32 or float32 ones."""
+        """Transform `[batch]` raw features into `[batch, 1]` int32 or float32 ones, and the history."""
         transformed = {name: encode(raw[self._raw[name]]) for name, encode in self._encode.items()}
         users = transformed[features.USER_ID]
         for name, values in self._user_features.items():
@@ -80,7 +90,29 @@ class OnDeviceQueries(tf.Module):
             default = next(f.default for f in features.QUERY_FEATURES if f.name == source)
             fill = tf.logical_and(users < self._num_users, tf.equal(raw[source], default))
             transformed[name] = tf.where(fill, tf.gather(values, users), transformed[name])
-        return {name: values[:, tf.newaxis] for name, values in transformed.items()}
+        columns = {name: values[:, tf.newaxis] for name, values in transformed.items()}
+        return {**columns, **self._history_columns(raw, users)}
+
+    def _history_columns(self, raw: Mapping[str, tf.Tensor], users: tf.Tensor) -> dict[str, tf.Tensor]:
+        # As modules.history.latest, but for the order, which no tower reads.
+        told = tf.not_equal(raw[features.HISTORY_TITLE], "")
+        own = {
+            features.HISTORY_TITLE: tf.where(told, self._title_index(raw[features.HISTORY_TITLE]) + 1, 0),
+            features.HISTORY_RATING: raw[features.HISTORY_RATING],
+            features.HISTORY_TIMESTAMP: raw[features.HISTORY_TIMESTAMP],
+        }
+        some = tf.reduce_any(told, axis=1, keepdims=True)
+        titles, ratings, moments = (
+            tf.where(some, own[name], tf.gather(table, users)) for name, table in self._history.items()
+        )
+        gaps = raw[features.TIMESTAMP][:, tf.newaxis] - moments
+        known = tf.logical_and(gaps > 0, titles > 0)
+        reached = gaps[:, :, tf.newaxis] >= tf.constant(features.GAP_BOUNDARIES, tf.int32)
+        return {
+            features.HISTORY_TITLE: tf.where(known, titles, 0),
+            features.HISTORY_RATING: tf.where(known, ratings, 0.0),
+            features.HISTORY_GAP: tf.where(known, tf.reduce_sum(tf.cast(reached, tf.int32), axis=2), 0),
+        }
 
 
 class _Lookup(tf.Module):
@@ -139,8 +171,8 @@ def export(
 ) -> None:
     """Convert the twin and write it beside the SavedModel.
 
-    Its signature takes features.QUERY_FEATURES and the title, `[batch]`, integers as int32, and returns
-    features.PREDICTED_RATING, `[batch]`.
+    Its signature takes features.QUERY_FEATURES and the title, `[batch]`, those of the history
+    `[batch, HISTORY_LENGTH]`, integers as int32, and returns features.PREDICTED_RATING, `[batch]`.
 
     Args:
       query_tower: from transformed features to `[batch, dim]`.
@@ -158,9 +190,14 @@ def export(
         len(titles),
     )
     lowest, highest = data.interactions.rating_range
-    dtypes = {features.Dtype.BYTES: tf.string, features.Dtype.INT: tf.int32}
+    dtypes = {features.Dtype.BYTES: tf.string, features.Dtype.INT: tf.int32, features.Dtype.FLOAT: tf.float32}
     rows = (*features.QUERY_FEATURES, features.RawFeature(features.MOVIE_TITLE, features.Dtype.BYTES, ""))
-    spec = {row.name: tf.TensorSpec([None], dtypes[row.dtype], name=row.name) for row in rows}
+    spec = {
+        row.name: tf.TensorSpec(
+            [None, features.HISTORY_LENGTH] if row.repeated else [None], dtypes[row.dtype], name=row.name
+        )
+        for row in rows
+    }
 
     @tf.function(autograph=False, input_signature=[spec])
     def rate(raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:

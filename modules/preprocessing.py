@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from modules import features
+from modules import features, history
 from modules.features import Encoding, TransformedFeature
 
 
@@ -21,13 +21,20 @@ def preprocessing_fn(inputs: Mapping[str, tf.Tensor | tf.SparseTensor]) -> dict[
       inputs: the raw features of a rating: `[batch, 1]`, repeated ones as SparseTensor `[batch, any]`.
     Returns:
       Every transformed feature, `[batch, width]` for sets and `[batch, 1]` otherwise: int64, or float32
-      where normalised; and, as they came, the rating and the candidate's key.
+      where normalised; the columns of the history; and, as they came, the rating, its moment and the
+      candidate's key.
     """
+    # Here and not with its row below, for the history shares it.
+    vocabulary = tft.vocabulary(inputs[features.MOVIE_TITLE], vocab_filename=features.MOVIE_TITLE)
     outputs = {
         feature.name: _ENCODERS[feature.encoding](inputs[feature.raw], feature)
         for feature in features.TRANSFORMED_FEATURES
+        if feature.name != features.MOVIE_TITLE
     }
+    outputs[features.MOVIE_TITLE] = _indices(inputs[features.MOVIE_TITLE], vocabulary)
+    outputs.update(_history(inputs, vocabulary))
     outputs[features.RATING] = inputs[features.RATING]
+    outputs[features.TIMESTAMP] = tf.identity(inputs[features.TIMESTAMP])
     outputs[features.CANDIDATE_KEY] = tf.identity(inputs[features.MOVIE_TITLE])
     return outputs
 
@@ -70,8 +77,29 @@ def time_buckets(timestamps: tf.Tensor, first: tf.Tensor, last: tf.Tensor, width
     return tf.clip_by_value((timestamps - first) * width // (last - first + 1), 0, width - 1)
 
 
+def _indices(values: tf.Tensor, vocabulary: tf.Tensor) -> tf.Tensor:
+    return tft.apply_vocabulary(values, vocabulary, num_oov_buckets=1)
+
+
+def _history(
+    inputs: Mapping[str, tf.Tensor | tf.SparseTensor], vocabulary: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    titles, ratings, timestamps = (
+        tf.RaggedTensor.from_sparse(inputs[feature.name]).to_tensor(feature.default)
+        for feature in features.HISTORY_FEATURES
+    )
+    titles, ratings, gaps = history.latest(titles, ratings, timestamps, inputs[features.TIMESTAMP])
+    indices = tf.where(titles == "", tf.constant(0, tf.int64), _indices(titles, vocabulary) + 1)
+    reached = gaps[:, :, tf.newaxis] >= tf.constant(features.GAP_BOUNDARIES, tf.int64)
+    return {
+        features.HISTORY_TITLE: indices,
+        features.HISTORY_RATING: ratings,
+        features.HISTORY_GAP: tf.reduce_sum(tf.cast(reached, tf.int64), axis=2),
+    }
+
+
 def _vocabulary(values: tf.Tensor, feature: TransformedFeature) -> tf.Tensor:
-    return tft.compute_and_apply_vocabulary(values, num_oov_buckets=1, vocab_filename=feature.name)
+    return _indices(values, tft.vocabulary(values, vocab_filename=feature.name))
 
 
 def _padded_terms(terms: tf.Tensor, feature: TransformedFeature) -> tf.Tensor:

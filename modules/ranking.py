@@ -27,7 +27,9 @@ class RankingModel(training.Model):
         super().__init__()
         machine = config.head == "factorization"
         dim, l2 = config.embedding_dim, config.l2
-        self.query_tower = Tower(config.query_features, data.sizes, dim, l2, interactions=machine)
+        self.query_tower = Tower(
+            config.query_features, data.sizes, dim, l2, interactions=machine, history=config.history
+        )
         self.candidate_tower = Tower(config.candidate_features, data.sizes, dim, l2, interactions=machine)
         self.head = RatingHead(None if machine else config.hidden_units, data.interactions.mean_rating)
         self.task = tfrs.tasks.Ranking(loss=tf.keras.losses.MeanSquaredError())

@@ -24,7 +24,14 @@ class RetrievalModel(training.Model):
         """Build both towers and the task."""
         super().__init__()
         dim, l2 = config.embedding_dim, config.l2
-        self.query_tower = Tower(config.query_features, data.sizes, dim, l2)
+        self.query_tower = Tower(
+            config.query_features,
+            data.sizes,
+            dim,
+            l2,
+            history=config.history,
+            hidden_units=config.query_hidden_units,
+        )
         self.candidate_tower = Tower(config.candidate_features, data.sizes, dim, l2)
         self.task = CandidateSoftmax(
             config.softmax,

@@ -25,21 +25,31 @@ class Queries(tf.Module):
     """Transformed features of the query side, from raw ones.
 
     What a request leaves at a feature's default is filled in for users of the train split from what was known
-    of them there.
+    of them there; so is a history that it leaves empty, and Transform's graph then drops what is not before
+    the request's moment.
     """
 
     def __init__(self, data: TrainingData):
-        """Take the graph of Transform and the users' own features."""
+        """Take the graph of Transform and the users' own features and histories."""
         super().__init__()
         self._transform = data.transform_layer
         self._num_users = data.interactions.num_users
         self._user_features = {name: tf.constant(v) for name, v in data.interactions.user_features.items()}
+        table = data.interactions.latest()
+        titles = np.append(data.catalogue.titles, b"").astype(object)
+        self._titles = tf.constant(titles, tf.string)
+        # Variables, since constants of many users would swell the graph's own file.
+        self._history = {
+            features.HISTORY_TITLE: tf.Variable(table.positions, trainable=False),
+            features.HISTORY_RATING: tf.Variable(table.ratings, trainable=False),
+            features.HISTORY_TIMESTAMP: tf.Variable(table.timestamps, trainable=False),
+        }
 
     def __call__(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Transform `[batch, 1]` raw features of features.QUERY_FEATURES."""
+        """Transform raw features of features.QUERY_FEATURES, `[batch, 1]`, of the history `[batch, any]`."""
+        users = self._transform({features.USER_ID: raw[features.USER_ID]})[features.USER_ID]
         raw = {feature.name: raw[feature.name] for feature in features.QUERY_FEATURES}
-        transformed = dict(self._transform(raw))
-        users = transformed[features.USER_ID]
+        transformed = dict(self._transform({**raw, **_sparse(self.history(raw, users))}))
         for feature in features.TRANSFORMED_FEATURES:
             if feature.name in self._user_features:
                 default = next(f.default for f in features.QUERY_FEATURES if f.name == feature.raw)
@@ -47,6 +57,47 @@ class Queries(tf.Module):
                 known = tf.gather(self._user_features[feature.name], users)
                 transformed[feature.name] = tf.where(fill, known, transformed[feature.name])
         return transformed
+
+    def history(self, raw: Mapping[str, tf.Tensor], users: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Take the train split's history where the request has none.
+
+        Args:
+          raw: as of a call.
+          users: `[batch, 1]` the users' indices.
+        Returns:
+          features.HISTORY_FEATURES, `[batch, any]`, as they were told or stood in train: not yet cut to what
+          is before the request's moment.
+        """
+        users = tf.squeeze(users, 1)
+        told = {row.name: raw[row.name] for row in features.HISTORY_FEATURES}
+        width = tf.maximum(features.HISTORY_LENGTH, tf.shape(told[features.HISTORY_TITLE])[1])
+        empty = tf.reduce_all(told[features.HISTORY_TITLE] == "", axis=1, keepdims=True)
+        filled = {}
+        for row in features.HISTORY_FEATURES:
+            known = tf.gather(self._history[row.name], users)
+            if row.name == features.HISTORY_TITLE:
+                known = tf.gather(self._titles, tf.where(known < 0, len(self._titles) - 1, known))
+            filled[row.name] = tf.where(
+                empty, _widened(known, width, row.default), _widened(told[row.name], width, row.default)
+            )
+        return filled
+
+
+def _widened(values: tf.Tensor, width: tf.Tensor, padding: str | float) -> tf.Tensor:
+    return tf.pad(values, [[0, 0], [0, width - tf.shape(values)[1]]], constant_values=padding)
+
+
+def _sparse(history: Mapping[str, tf.Tensor]) -> dict[str, tf.SparseTensor]:
+    """Give the history the form in which Transform's graph takes what is repeated."""
+    # Not from the values alone: a rating or a moment of 0 is no padding where it has a title.
+    told = tf.where(history[features.HISTORY_TITLE] != "")
+    # Told values move to the front of their row, so that the lists stay aligned.
+    return {
+        name: tf.RaggedTensor.from_value_rowids(
+            tf.gather_nd(values, told), told[:, 0], tf.shape(values, tf.int64)[0]
+        ).to_sparse()
+        for name, values in history.items()
+    }
 
 
 class ServedModel(tf.Module):
@@ -94,9 +145,9 @@ class ServedModel(tf.Module):
         self._signatures[features.CANDIDATES_SIGNATURE] = tf.function(
             self._candidates, autograph=False, input_signature=[]
         )
-        user_spec = tf.TensorSpec([None], tf.string, name=features.USER_ID)
+        asked = {name: _raw_query_spec()[name] for name in (features.USER_ID, features.HISTORY_TITLE)}
         self._signatures[features.SEEN_SIGNATURE] = tf.function(
-            self._seen, autograph=False, input_signature=[user_spec]
+            self._seen, autograph=False, input_signature=[asked]
         )
         self._predictions.append(self._recommend)
         self._eval_columns.append(self._ranks)
@@ -112,21 +163,27 @@ class ServedModel(tf.Module):
             features.CANDIDATE_EMBEDDING: self._candidate_vectors.read_value(),
         }
 
-    def _seen(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
-        users = self._data.transform_layer({features.USER_ID: user_id[:, tf.newaxis]})[features.USER_ID]
+    def _seen(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        user_id = {features.USER_ID: raw[features.USER_ID][:, tf.newaxis]}
+        users = self._data.transform_layer(user_id)[features.USER_ID]
         known = tf.squeeze(users, 1) < self._data.interactions.num_users
-        return {features.SEEN: self._seen_of(users), features.USER_KNOWN: known}
+        told = tf.reduce_any(self._positions.lookup(raw[features.HISTORY_TITLE]) >= 0, axis=1)
+        return {features.SEEN: self._rated(raw, users), features.USER_KNOWN: tf.logical_or(known, told)}
 
     def _seen_of(self, users: tf.Tensor) -> tf.Tensor:
         table = tf.RaggedTensor.from_row_splits(self._seen_positions, self._seen_splits, validate=False)
         return tf.gather(table, tf.squeeze(users, 1)).to_tensor(-1)
+
+    def _rated(self, raw: Mapping[str, tf.Tensor], users: tf.Tensor) -> tf.Tensor:
+        """List the positions of what a user rated in train or, as the request tells, since."""
+        return tf.concat([self._seen_of(users), self._positions.lookup(raw[features.HISTORY_TITLE])], axis=1)
 
     def _scores(self, query: Mapping[str, tf.Tensor]) -> tf.Tensor:
         return tf.matmul(self.query_tower(query), self._candidate_vectors, transpose_b=True)
 
     def _recommend(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         query = self.queries(raw)
-        scores = metrics.exclude(self._scores(query), self._seen_of(query[features.USER_ID]))
+        scores = metrics.exclude(self._scores(query), self._rated(raw, query[features.USER_ID]))
         best, positions = tf.math.top_k(scores, tf.minimum(_TOP_K, tf.shape(scores)[1]))
         # Where fewer titles are unseen than there are columns, what is left would be seen ones.
         unseen = best > -float("inf")
@@ -141,7 +198,7 @@ class ServedModel(tf.Module):
         positions = self._positions.lookup(tf.squeeze(raw[features.MOVIE_TITLE], 1))
         scores = self._scores(query)
         popularity = tf.broadcast_to(self._popularity_scores, tf.shape(scores))
-        seen = self._seen_of(query[features.USER_ID])
+        seen = self._rated(raw, query[features.USER_ID])
         unseen = metrics.exclude(scores, seen)
         return {
             features.RANK: metrics.ranks(scores, positions),
@@ -213,7 +270,7 @@ class ServedModel(tf.Module):
             autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES_INPUT)]
         )
         def signature(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-            raw = tf.io.parse_example(examples, self._example_spec)
+            raw = _dense(tf.io.parse_example(examples, self._example_spec))
             return {name: column for part in parts for name, column in part(raw).items()}
 
         return signature
@@ -238,12 +295,22 @@ def _fit_biases(data: TrainingData) -> baselines.Biases:
     return baselines.biases(read.users, read.positions, read.ratings, users, titles)
 
 
+def _dense(raw: Mapping[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.Tensor | tf.SparseTensor]:
+    """Give a parsed history the form of the raw signatures, `[batch, any]`."""
+    dense = {
+        row.name: tf.RaggedTensor.from_sparse(raw[row.name]).to_tensor(row.default)
+        for row in features.HISTORY_FEATURES
+    }
+    return {**raw, **dense}
+
+
 def _raw_query_spec() -> dict[str, tf.TensorSpec]:
     dtypes = {"bytes": tf.string, "int": tf.int64, "float": tf.float32}
     return {
-        f.name: tf.TensorSpec([None], dtypes[f.dtype.value], name=f.name) for f in features.QUERY_FEATURES
+        f.name: tf.TensorSpec([None, None] if f.repeated else [None], dtypes[f.dtype.value], name=f.name)
+        for f in features.QUERY_FEATURES
     }
 
 
 def _as_columns(raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    return {name: values[:, tf.newaxis] for name, values in raw.items()}
+    return {name: values if values.shape.rank == 2 else values[:, tf.newaxis] for name, values in raw.items()}

@@ -39,6 +39,7 @@ class CandidateSoftmax(tf.keras.layers.Layer):
         """
         super().__init__()
         self._config = config
+        self._full = len(catalogue) <= config.full_up_to
         self._tower = candidate_tower
         title_indices = catalogue.transformed[features.MOVIE_TITLE][:, 0]
         counts = interactions.popularity(len(catalogue))
@@ -70,7 +71,7 @@ class CandidateSoftmax(tf.keras.layers.Layer):
           inputs: transformed features of the batch's own candidates.
         """
         titles = tf.squeeze(inputs[features.MOVIE_TITLE], 1)
-        if self._config.negatives == "full":
+        if self._full:
             logits = tf.matmul(query, self._tower(self._catalogue, training=training), transpose_b=True)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
                 tf.gather(self._position, titles), logits / self._config.temperature

@@ -8,9 +8,13 @@ import tensorflow as tf
 
 from modules import features
 from modules.features import Encoding, TransformedFeature
+from modules.hyperparameters import HistoryConfig
 
 # Small, so that a rating begins near the sum of the linear terms while a shared tower's embeddings are large.
 _INITIAL_SCALE = 0.2
+
+# A weighted mean of many embeddings is small beside a single one.
+_INITIAL_HISTORY_SCALE = 4.0
 
 _BY_NAME = {feature.name: feature for feature in features.TRANSFORMED_FEATURES}
 
@@ -47,8 +51,58 @@ class FeatureEmbedding(tf.keras.layers.Layer):
         return tf.math.divide_no_nan(tf.reduce_sum(vectors * present, 1), tf.reduce_sum(present, 1))
 
 
+class HistoryEncoder(tf.keras.layers.Layer):
+    """Mean of the embeddings of the titles that a user rated before, weighted by how long before.
+
+    `sum_j w_j s(gap_j) * e(title_j)`: the weights w are a softmax over the ratings of the history, of a
+    learned logit for each bucket of gaps, and over one logit of 0, so that what is long ago may count little
+    although nothing else is there; s is a learned vector for each bucket, e a table of the history's own.
+    """
+
+    def __init__(self, num_titles: int, dim: int, limit: float, dropout: float):
+        """Declare the tables.
+
+        Args:
+          num_titles: size of the titles' vocabulary, with its out-of-vocabulary index.
+          dim: length of an embedding.
+          limit: greatest size of the initial embeddings, which are uniform.
+          dropout: share of ratings that a training step leaves out.
+        """
+        super().__init__(name="history")
+        self._dropout = dropout
+        buckets = len(features.GAP_BOUNDARIES) + 1
+        uniform = tf.keras.initializers.RandomUniform(-limit, limit)
+        constant = tf.keras.initializers.Constant(_INITIAL_HISTORY_SCALE)
+        self._titles = self.add_weight(name="titles", shape=(num_titles + 1, dim), initializer=uniform)
+        self._logits = self.add_weight(name="logits", shape=(buckets,), initializer="zeros")
+        self._scales = self.add_weight(name="scales", shape=(buckets, dim), initializer=constant)
+
+    def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Embed a batch of histories.
+
+        Args:
+          inputs: the columns of the history, `[batch, HISTORY_LENGTH]` each.
+        Returns:
+          `[batch, dim]`, and the mean squared norm of the looked-up titles, a scalar.
+        """
+        titles, gaps = inputs[features.HISTORY_TITLE], inputs[features.HISTORY_GAP]
+        present = tf.cast(titles > 0, tf.float32)
+        if training and self._dropout:
+            present *= tf.cast(tf.random.uniform(tf.shape(present)) >= self._dropout, tf.float32)
+        # In the exponential, not masked logits: the zero logit of the sum below is always there.
+        weights = tf.exp(tf.gather(self._logits, gaps)) * present
+        weights /= 1.0 + tf.reduce_sum(weights, axis=1, keepdims=True)
+        embedded = tf.gather(self._titles, titles)
+        norms = tf.reduce_sum(tf.square(embedded), axis=2) * present
+        norm = tf.reduce_mean(tf.reduce_sum(norms, 1) / (1.0 + tf.reduce_sum(present, 1)))
+        scaled = embedded * tf.gather(self._scales, gaps)
+        return tf.reduce_sum(weights[:, :, tf.newaxis] * scaled, axis=1), norm
+
+
 class Tower(tf.keras.Model):
     """Sum of the embeddings of some features, `[batch, embedding_dim]`.
+
+    With `hidden_units`, one residual block over that sum, `x + V relu(U x + b)`, so that features meet.
 
     With `interactions`, a side of a factorisation machine, `[batch, embedding_dim + 1]`: the last column
     holds the features' linear terms and the products among the features of this side, so that the whole
@@ -65,6 +119,8 @@ class Tower(tf.keras.Model):
         l2: float = 0.0,
         limit: float = 0.05,
         interactions: bool = False,
+        history: HistoryConfig | None = None,
+        hidden_units: int = 0,
     ):
         """Declare one table per feature.
 
@@ -75,6 +131,8 @@ class Tower(tf.keras.Model):
           l2: weight of a loss, the mean over the batch of the summed squares of all looked-up values.
           limit: greatest size of the initial values, which are uniform.
           interactions: whether to add the column described above.
+          history: how to read the history; None not to.
+          hidden_units: of the residual block; 0 for none.
         """
         super().__init__()
         self._names = tuple(names)
@@ -84,6 +142,17 @@ class Tower(tf.keras.Model):
         self._embeddings = {
             name: FeatureEmbedding(_BY_NAME[name], sizes.get(name, 1), dim, limit) for name in self._names
         }
+        self._history = None
+        if history:
+            self._history = HistoryEncoder(sizes[features.MOVIE_TITLE], dim, limit, history.dropout)
+        self._residual = None
+        if hidden_units:
+            # Zeros, so that training starts at the plain sum.
+            layers = [
+                tf.keras.layers.Dense(hidden_units, activation="relu"),
+                tf.keras.layers.Dense(dim, use_bias=False, kernel_initializer="zeros"),
+            ]
+            self._residual = tf.keras.Sequential(layers)
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Embed a batch.
@@ -92,9 +161,15 @@ class Tower(tf.keras.Model):
           inputs: at least the features named at construction, `[batch, width]` each.
         """
         parts = tf.stack([self._embeddings[name](inputs[name]) for name in self._names], axis=1)
+        norm = tf.reduce_mean(tf.reduce_sum(tf.square(parts), [1, 2]))
+        if self._history:
+            past, norm_of_past = self._history(inputs, training=training)
+            parts, norm = tf.concat([parts, past[:, tf.newaxis]], axis=1), norm + norm_of_past
         if training and self._l2:
-            self.add_loss(self._l2 * tf.reduce_mean(tf.reduce_sum(tf.square(parts), [1, 2])))
+            self.add_loss(self._l2 * norm)
         total = tf.reduce_sum(parts, axis=1)
+        if self._residual:
+            total += self._residual(total)
         if not self._interactions:
             return total
         vector, linear = total[:, :-1], total[:, -1:]

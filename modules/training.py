@@ -151,7 +151,11 @@ def fit(
     tf.keras.utils.set_random_seed(config.seed)
     model = build()
     optimizers = {"adagrad": tf.keras.optimizers.Adagrad, "adam": tf.keras.optimizers.Adam}
-    model.compile(optimizer=optimizers[config.optimizer](config.learning_rate))
+    rate = config.learning_rate
+    if config.learning_rate_decay == "cosine":
+        steps = config.epochs * math.ceil(len(data.interactions.users) / config.batch_size)
+        rate = tf.keras.optimizers.schedules.CosineDecay(rate, steps)
+    model.compile(optimizer=optimizers[config.optimizer](rate))
     batches = dataset.ratings(data.train_files, data.transform, config.batch_size, shuffle_seed=config.seed)
     callbacks = [tf.keras.callbacks.TerminateOnNaN()]
     if measure:

@@ -59,15 +59,32 @@ def film(index: int) -> dict[str, Any]:
     }
 
 
-def rating(user_index: int, film_index: int) -> dict[str, Any]:
-    """A row of the ratings. Two users of either parity share a moment, so that it says nothing of parity."""
+def rating(user_index: int, film_index: int, place: int = 0) -> dict[str, Any]:
+    """A row of the ratings, without a history; `place` of them came before.
+
+    Two users of either parity share their moments, so that these say nothing of parity.
+    """
     liked = user_index % 2 == film_index % 2
     return {
         **user(user_index),
         **film(film_index),
         features.RATING: LIKED_RATING if liked else DISLIKED_RATING,
-        features.TIMESTAMP: 880_000_000 + 70_001 * (user_index // 2),
+        features.TIMESTAMP: 880_000_000 + 70_001 * (user_index // 2) + 97 * place,
+        **{feature.name: [] for feature in features.HISTORY_FEATURES},
         features.TITLE_POPULARITY: "torso",
+    }
+
+
+def with_history(row: Row, rows: Iterable[Row]) -> dict[str, Any]:
+    """A row with those of the user's rows that came before it, the latest first."""
+    before = [other for other in rows if other[features.TIMESTAMP] < row[features.TIMESTAMP]]
+    before.sort(key=lambda other: -other[features.TIMESTAMP])
+    before = before[: features.HISTORY_LENGTH]
+    return {
+        **row,
+        features.HISTORY_TITLE: [other[features.MOVIE_TITLE] for other in before],
+        features.HISTORY_RATING: [other[features.RATING] for other in before],
+        features.HISTORY_TIMESTAMP: [other[features.TIMESTAMP] for other in before],
     }
 
 
@@ -76,8 +93,8 @@ class World:
     """Rows of the three splits.
 
     Attributes:
-      train: all but what is withheld.
-      eval: of every user the withheld film and one disliked film that train does not have.
+      train: all but what is withheld; a user's rows follow each other in time.
+      eval: of every user the withheld film and a disliked one that train does not have, after all of train.
       catalogue: all films, in another order than that of their titles.
     """
 
@@ -94,8 +111,12 @@ def make_world() -> World:
         others = [film_index for film_index in range(NUM_USERS) if film_index % 2 != index % 2]
         draw.shuffle(others)
         liked = [film_index for film_index in range(index % 2, NUM_USERS, 2) if film_index != index]
-        train += [rating(index, film_index) for film_index in (*liked, *others[:DISLIKED])]
-        held_out += [rating(index, index), rating(index, others[DISLIKED])]
+        films = [*liked, *others[:DISLIKED]]
+        draw.shuffle(films)
+        rows = [rating(index, film_index, place) for place, film_index in enumerate(films)]
+        train += [with_history(row, rows) for row in rows]
+        withheld = [rating(index, film_index, len(rows)) for film_index in (index, others[DISLIKED])]
+        held_out += [with_history(row, rows) for row in withheld]
     unrated = [
         {**film(NUM_USERS + index), features.MOVIE_TITLE: title} for index, title in enumerate(UNRATED_TITLES)
     ]

@@ -28,7 +28,8 @@ def read_queries(split_dir: str, size: int, seed: int = 0) -> dict[str, np.ndarr
       size: how many; fewer where the split holds fewer.
       seed: of the draw.
     Returns:
-      `[q]` arrays by name: the query features and the rated title; strings as bytes objects.
+      The query features and the rated title, arrays by name: `[q]`, of the history `[q, HISTORY_LENGTH]`;
+      strings as bytes objects.
     Raises:
       Refusal: the split holds no rating.
     """
@@ -36,10 +37,15 @@ def read_queries(split_dir: str, size: int, seed: int = 0) -> dict[str, np.ndarr
     if not records:
         raise Refusal(f"no rating to take queries from in {split_dir}")
     spec = {
-        row.name: tf.io.FixedLenFeature([], TENSORFLOW_DTYPES[row.dtype], default_value=row.default)
+        row.name: tf.io.RaggedFeature(TENSORFLOW_DTYPES[row.dtype])
+        if row.repeated
+        else tf.io.FixedLenFeature([], TENSORFLOW_DTYPES[row.dtype], default_value=row.default)
         for row in QUERY_COLUMNS
     }
     parsed = tf.io.parse_example(tf.constant(records), spec)
+    for row in QUERY_COLUMNS:
+        if row.repeated:
+            parsed[row.name] = parsed[row.name].to_tensor(row.default, [None, features.HISTORY_LENGTH])
     return {name: column.numpy() for name, column in parsed.items()}
 
 

@@ -64,10 +64,12 @@ def check_recommend(
 
 
 def _chunks(queries: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-    """Batches of the query features, a stranger last."""
+    """Batches of the query features, a stranger without a history last."""
     names = [row.name for row in features.QUERY_FEATURES]
-    columns = {name: np.append(queries[name], queries[name][:1]) for name in names}
+    columns = {name: np.concatenate([queries[name], queries[name][:1]]) for name in names}
     columns[features.USER_ID][-1] = STRANGER
+    for row in features.HISTORY_FEATURES:
+        columns[row.name][-1] = row.default.encode() if isinstance(row.default, str) else row.default
     for start in range(0, len(columns[features.USER_ID]), _BATCH):
         yield {name: column[start : start + _BATCH] for name, column in columns.items()}
 

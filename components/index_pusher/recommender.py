@@ -28,7 +28,10 @@ PADDING_SCORE = float(np.finfo(np.float32).min)
 
 _REQUEST = [
     tf.TensorSpec([], tf.int32, K),
-    *(tf.TensorSpec([None], TENSORFLOW_DTYPES[row.dtype], row.name) for row in features.QUERY_FEATURES),
+    *(
+        tf.TensorSpec([None, None] if row.repeated else [None], TENSORFLOW_DTYPES[row.dtype], row.name)
+        for row in features.QUERY_FEATURES
+    ),
 ]
 
 
@@ -66,8 +69,8 @@ class Recommender(tf.Module):
 
         Args:
           k: scalar int32, at least 1.
-          columns: `[b]` each, in the order of `features.QUERY_FEATURES`; their defaults stand for what is
-            not told. The saved signature takes them by name.
+          columns: `[b]` each, repeated ones `[b, any]`, in the order of `features.QUERY_FEATURES`; their
+            defaults stand for what is not told. The saved signature takes them by name.
         Returns:
           `movie_title`, `movie_id`, `score`, `predicted_rating`: `[b, min(k, catalogue)]`, best first;
           `served_by` `[b]`: `model` (score: inner product) or `popularity` (score: ratings in train);
@@ -78,7 +81,7 @@ class Recommender(tf.Module):
         with tf.control_dependencies([tf.debugging.assert_positive(k, "k must be at least 1")]):
             k = tf.minimum(k, self._count)
         query = {row.name: column for row, column in zip(features.QUERY_FEATURES, columns, strict=True)}
-        seen, known = self._seen(query[features.USER_ID])
+        seen, known = self._seen(query)
         positions, scores = self._ranked(query, seen, known, k)
         positions, scores, returned = best_unseen(positions, scores, seen, k)
         real = tf.sequence_mask(returned, k)
@@ -95,11 +98,9 @@ class Recommender(tf.Module):
         ranks = {SERVED_BY: 1, NUM_RETURNED: 1}
         return {name: tf.ensure_shape(tensor, [None] * ranks.get(name, 2)) for name, tensor in answer.items()}
 
-    def _seen(self, user_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _seen(self, query: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """`[b, w]` int32 positions, -1 for none, nothing for strangers; `[b]` bool."""
-        outputs = signatures.call(
-            self._retrieval.signatures[features.SEEN_SIGNATURE], {features.USER_ID: user_ids}
-        )
+        outputs = signatures.call(self._retrieval.signatures[features.SEEN_SIGNATURE], query)
         known = tf.cast(outputs[features.USER_KNOWN], tf.bool)
         return tf.where(known[:, None], tf.cast(outputs[features.SEEN], tf.int32), -1), known
 
@@ -121,7 +122,7 @@ class Recommender(tf.Module):
     def _ratings(self, query: Mapping[str, tf.Tensor], titles: tf.Tensor) -> tf.Tensor:
         """`[b, k]` predicted ratings of `[b, k]` titles."""
         shape = tf.shape(titles)
-        pairs = {name: tf.repeat(column, shape[1]) for name, column in query.items()}
+        pairs = {name: tf.repeat(column, shape[1], axis=0) for name, column in query.items()}
         pairs[features.MOVIE_TITLE] = tf.reshape(titles, [-1])
         outputs = signatures.call(self._ranking.signatures[features.RATING_SIGNATURE], pairs)
         return tf.reshape(tf.cast(outputs[features.PREDICTED_RATING], tf.float32), shape)

@@ -64,8 +64,8 @@ def with_strangers(queries: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     >>> asked["user_id"].tolist(), asked["user_age"].tolist()
     ([b'7', b'no such user', b'7', b'no such user', b'7'], [25, 25, 25, 25, -1])
     """
-    sides = {features.USER_GENDER, features.USER_AGE, features.USER_OCCUPATION}
-    defaults = {row.name: row.default for row in features.QUERY_FEATURES if row.name in sides}
+    given = {features.USER_ID, features.TIMESTAMP}
+    defaults = {row.name: row.default for row in features.QUERY_FEATURES if row.name not in given}
     result = {}
     for name, column in queries.items():
         extra = [column[0]] * 4
@@ -75,7 +75,8 @@ def with_strangers(queries: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             extra[1] = extra[2] = b"no such title"
         if name in defaults:
             value = defaults[name]
-            extra[3] = value.encode() if isinstance(value, str) else value
+            value = value.encode() if isinstance(value, str) else value
+            extra[3] = value if column.ndim == 1 else np.full_like(column[0], value)
         result[name] = np.concatenate([column, np.array(extra, dtype=column.dtype)])
     return result
 

@@ -16,6 +16,7 @@ _ABSENT = {
     features.USER_GENDER: features.UNKNOWN,
     features.USER_AGE: features.UNKNOWN_AGE,
     features.USER_OCCUPATION: features.UNKNOWN,
+    **{feature.name: [] for feature in features.HISTORY_FEATURES},
 }
 QUERY_INPUTS: Ends = {
     features.USER_ID: ("string", (None,)),
@@ -23,18 +24,36 @@ QUERY_INPUTS: Ends = {
     features.USER_GENDER: ("string", (None,)),
     features.USER_AGE: ("int64", (None,)),
     features.USER_OCCUPATION: ("string", (None,)),
+    features.HISTORY_TITLE: ("string", (None, None)),
+    features.HISTORY_RATING: ("float32", (None, None)),
+    features.HISTORY_TIMESTAMP: ("int64", (None, None)),
 }
+_REPEATED = {feature.name: feature for feature in features.HISTORY_FEATURES}
+_DTYPES = {"bytes": object, "int": np.int64, "float": np.float32}
 
 
 def columns(rows: Sequence[Row], *more: str) -> Columns:
     """Rows as raw tensors: the features of a query, and others that are named; text as bytes."""
     values_of = {name: [row[name] for row in rows] for name in (*QUERY_INPUTS, *more)}
     return {
-        name: np.array([value.encode() for value in values], object)
+        name: _padded(values, _REPEATED[name])
+        if name in _REPEATED
+        else np.array([value.encode() for value in values], object)
         if isinstance(values[0], str)
         else np.array(values, np.int64)
         for name, values in values_of.items()
     }
+
+
+def _padded(lists: Sequence[Sequence], feature: features.RawFeature) -> np.ndarray:
+    def plain(value: str | int | float) -> bytes | int | float:
+        return value.encode() if isinstance(value, str) else value
+
+    shape = (len(lists), max(features.HISTORY_LENGTH, *map(len, lists)))
+    result = np.full(shape, plain(feature.default), _DTYPES[feature.dtype.value])
+    for row, values in zip(result, lists, strict=True):
+        row[: len(values)] = [plain(value) for value in values]
+    return result
 
 
 def strangers() -> list[Row]:

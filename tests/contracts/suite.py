@@ -128,7 +128,7 @@ class RetrievalContract(RetrievalBaseline, ModelContract):
             },
         ),
         features.SEEN_SIGNATURE: (
-            {features.USER_ID: ("string", (None,))},
+            {name: QUERY_INPUTS[name] for name in (features.USER_ID, features.HISTORY_TITLE)},
             {features.SEEN: ("int32", (None, None)), features.USER_KNOWN: ("bool", (None,))},
         ),
     }
@@ -159,10 +159,19 @@ class RetrievalContract(RetrievalBaseline, ModelContract):
             for row in planted_run.world.catalogue
         )
 
-    def test_seen_is_what_train_holds_of_a_user(self, trained: Trained, planted_run: PlantedRun) -> None:
+    def test_seen_is_what_train_holds_of_a_user_and_what_is_told(
+        self, trained: Trained, planted_run: PlantedRun
+    ) -> None:
         users = [f"u{index}" for index in range(planted_ratings.NUM_USERS)]
+        # The last but one tells of a film that train does not have, and of one that nobody has.
+        told = np.full((len(users) + 2, 2), b"", object)
+        told[-2] = [planted_ratings.UNRATED_TITLES[0].encode(), b"No Such Film (1999)"]
         answer = trained.ask(
-            features.SEEN_SIGNATURE, {features.USER_ID: np.array([*users, planted_ratings.NEWCOMER], object)}
+            features.SEEN_SIGNATURE,
+            {
+                features.USER_ID: np.array([*users, *[planted_ratings.NEWCOMER] * 2], object),
+                features.HISTORY_TITLE: told,
+            },
         )
         titles = trained.ask(features.CANDIDATES_SIGNATURE, {})[features.MOVIE_TITLE]
         rated = collections.defaultdict(set)
@@ -170,15 +179,19 @@ class RetrievalContract(RetrievalBaseline, ModelContract):
             rated[row[features.USER_ID]].add(row[features.MOVIE_TITLE])
         for user, row in zip(users, answer[features.SEEN], strict=False):
             assert sorted(titles[row[row >= 0]]) == sorted(title.encode() for title in rated[user])
-        assert (answer[features.SEEN][-1] == -1).all()
-        assert answer[features.USER_KNOWN].tolist() == [True] * len(users) + [False]
+        *_, teller, stranger = answer[features.SEEN]
+        assert titles[teller[teller >= 0]].tolist() == [planted_ratings.UNRATED_TITLES[0].encode()]
+        assert (stranger == -1).all()
+        assert answer[features.USER_KNOWN].tolist() == [True] * len(users) + [True, False]
 
     def test_its_ranks_equal_numpys(self, trained: Trained, planted_run: PlantedRun) -> None:
         rows = [*planted_run.world.eval, *strangers()]
         candidates = trained.ask(features.CANDIDATES_SIGNATURE, {})
         query = trained.ask(features.QUERY_SIGNATURE, columns(rows))[features.QUERY_EMBEDDING]
         users = np.array([row[features.USER_ID] for row in rows], object)
-        seen = trained.ask(features.SEEN_SIGNATURE, {features.USER_ID: users})[features.SEEN]
+        told = columns(rows)[features.HISTORY_TITLE]
+        asked = {features.USER_ID: users, features.HISTORY_TITLE: told}
+        seen = trained.ask(features.SEEN_SIGNATURE, asked)[features.SEEN]
         scores = query.astype(np.float64) @ candidates[features.CANDIDATE_EMBEDDING].astype(np.float64).T
         unseen = scores.copy()
         for row, of_user in enumerate(seen):
@@ -282,6 +295,27 @@ def _check_sides(config: TrainingConfig, run: PlantedRun, ask: Callable[[Sequenc
     otherwise = [{**row, features.USER_GENDER: lie[row[features.USER_GENDER]]} for row in told]
     differs = not np.allclose(ask(otherwise), ask(told), rtol=1e-5, atol=1e-6)
     assert differs == (features.USER_GENDER in config.query_features)
+    # Rows of eval come after all of train, so their histories are what the bundle's table has of the users.
+    assert all(len(row[features.HISTORY_TITLE]) == features.HISTORY_LENGTH for row in told)
+    others = [{**row, **_history(other)} for row, other in zip(told, reversed(told), strict=True)]
+    assert (not np.allclose(ask(others), ask(told), rtol=1e-5, atol=1e-6)) == (config.history is not None)
+    # What is told of the future is not believed.
+    future = [_with_future(row) for row in told]
+    np.testing.assert_allclose(ask(future), ask(told), rtol=1e-5, atol=1e-6)
+
+
+def _history(row: Row) -> dict:
+    return {feature.name: row[feature.name] for feature in features.HISTORY_FEATURES}
+
+
+def _with_future(row: Row) -> dict:
+    """The row with a rating of its own second and a later one before its others."""
+    later = {
+        features.HISTORY_TITLE: [row[features.MOVIE_TITLE]] * 2,
+        features.HISTORY_RATING: [5.0, 1.0],
+        features.HISTORY_TIMESTAMP: [row[features.TIMESTAMP] + 5, row[features.TIMESTAMP]],
+    }
+    return {**row, **{name: [*later[name], *row[name]] for name in later}}
 
 
 def _positions(candidates: Columns, rows: Sequence[Row]) -> np.ndarray:

@@ -47,6 +47,7 @@ def batch(users: list[int], titles: list[str], ratings: list[float], genders: li
         features.USER_ID: tf.constant(users, tf.int64),
         features.CANDIDATE_KEY: tf.constant(titles),
         features.RATING: tf.constant(ratings),
+        features.TIMESTAMP: tf.constant([int(10 * rating) for rating in ratings], tf.int64),
         features.USER_GENDER: tf.constant(genders, tf.int64),
         features.USER_AGE: tf.constant(users, tf.int64),
         features.USER_OCCUPATION: tf.constant(users, tf.int64),
@@ -86,6 +87,7 @@ def test_interactions_are_read_over_all_batches() -> None:
     assert read.users.tolist() == [2, 0, 0]
     assert read.positions.tolist() == [1, 0, 2]
     assert read.ratings.tolist() == [4.0, 1.0, 2.5]
+    assert read.timestamps.tolist() == [40, 10, 25]
     assert (read.mean_rating, read.rating_range) == (2.5, (1.0, 4.0))
     # One place for each of the three users, one for strangers.
     assert read.user_features[features.USER_GENDER].tolist() == [2, 0, 1, 0]
@@ -103,6 +105,7 @@ def test_seen_lists_each_title_of_a_user_once_and_nothing_of_strangers() -> None
         users=np.array([1, 3, 1, 1, 3]),
         positions=np.array([7, 2, 0, 7, 9]),
         ratings=np.full(5, 3.0),
+        timestamps=np.arange(5),
         mean_rating=3.0,
         rating_range=(1.0, 5.0),
         user_features={},
@@ -113,6 +116,29 @@ def test_seen_lists_each_title_of_a_user_once_and_nothing_of_strangers() -> None
     of_user = [positions[start:end].tolist() for start, end in itertools.pairwise(splits)]
     assert of_user == [[], [0, 7], [], [2, 9], []]
     assert interactions.popularity(10).tolist() == [1, 0, 1, 0, 0, 0, 0, 2, 0, 1]
+
+
+def test_the_latest_ratings_come_first_and_titles_of_one_second_in_descending_order() -> None:
+    length = features.HISTORY_LENGTH
+    many = np.arange(length + 2)
+    interactions = Interactions(
+        users=np.concatenate([[2, 0, 2, 2, 0], np.full(length + 2, 1)]),
+        positions=np.concatenate([[4, 7, 9, 5, 6], many]),
+        ratings=np.concatenate([[1.0, 2.0, 3.0, 4.0, 5.0], many / 2]),
+        timestamps=np.concatenate([[10, 20, 30, 30, 5], 100 + many]),
+        mean_rating=3.0,
+        rating_range=(1.0, 5.0),
+        user_features={},
+        num_users=3,
+    )
+    history = interactions.latest()
+    assert history.positions.shape == (4, length)
+    assert history.positions[[0, 2], :4].tolist() == [[7, 6, -1, -1], [9, 5, 4, -1]]
+    assert history.ratings[[0, 2], :4].tolist() == [[2.0, 5.0, 0.0, 0.0], [3.0, 4.0, 1.0, 0.0]]
+    assert history.timestamps[[0, 2], :4].tolist() == [[20, 5, 0, 0], [30, 30, 10, 0]]
+    # The two earliest find no place.
+    assert history.positions[1].tolist() == many[:1:-1].tolist()
+    assert (history.positions[3] == -1).all()
 
 
 class TestRatings:

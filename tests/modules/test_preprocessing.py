@@ -30,6 +30,18 @@ def row(user, gender, age, occupation, title, year, genres, seconds) -> dict:
         features.RATING: 3.5,
         features.USER_ACTIVITY: "light",
         features.TITLE_POPULARITY: "tail",
+        **{feature.name: [] for feature in features.HISTORY_FEATURES},
+    }
+
+
+def told(row: dict, *history: tuple[str, float, int]) -> dict:
+    """A row with a history of (title, rating, seconds before the row)."""
+    titles, ratings, gaps = zip(*history, strict=True)
+    return {
+        **row,
+        features.HISTORY_TITLE: titles,
+        features.HISTORY_RATING: ratings,
+        features.HISTORY_TIMESTAMP: [row[features.TIMESTAMP] - gap for gap in gaps],
     }
 
 
@@ -51,6 +63,13 @@ EVAL_ROWS = [
     row("", "", 0, "", "", 2031, [], -5),
     row("a", "F", 55, "artist", A, 1929, ELEVEN, 5000),
 ]
+LONG = features.HISTORY_LENGTH + 5
+EVAL_ROWS[0] = told(EVAL_ROWS[0], (B, 4.0, 1), (A, 2.5, 59), ("Unheard Of (1990)", 5.0, 60))
+# Not in order; of its own second; later; a year ago.
+EVAL_ROWS[1] = told(
+    EVAL_ROWS[1], (C, 1.0, 3600), (B, 2.0, 0), (A, 3.0, -7), (A, 0.0, 10), (B, 5.0, 366 * 86400)
+)
+EVAL_ROWS[2] = told(EVAL_ROWS[2], *((B, 3.0, second) for second in range(LONG, 0, -1)))
 EVAL = [{**row, features.RATING: 0.5 * (place + 1)} for place, row in enumerate(EVAL_ROWS)]
 
 
@@ -117,7 +136,31 @@ def test_the_normalised_time_tells_seconds_apart(transformed: dict[str, np.ndarr
     assert np.diff(received[:3, 0]) == pytest.approx(1 / 999.5, rel=1e-3)
 
 
-def test_rating_and_title_pass_as_they_are(transformed: dict[str, np.ndarray]) -> None:
+def test_a_history_is_what_was_strictly_before_latest_first(transformed: dict[str, np.ndarray]) -> None:
+    titles, ratings, gaps = (
+        transformed[name] for name in (features.HISTORY_TITLE, features.HISTORY_RATING, features.HISTORY_GAP)
+    )
+    assert (titles.dtype, ratings.dtype, gaps.dtype) == (np.int64, np.float32, np.int64)
+    # Titles as above and one more: A is 1, B is 2, C is 3, any other 4.
+    # Of 1, 2, 5, 10, 20, 40, 60, 120, 300, 600, 1800, 3600, 14400 seconds, 1, 7, 30 and 120 days: 1 s reaches
+    # one, 59 s six, a minute seven.
+    length = features.HISTORY_LENGTH
+    assert titles[0].tolist() == padded([2, 1, 4], width=length)[0]
+    assert ratings[0].tolist() == padded([4.0, 2.5, 5.0], width=length)[0]
+    assert gaps[0].tolist() == padded([1, 6, 7], width=length)[0]
+    # Ten seconds reach four, an hour twelve, a year all 17. A rating of 0 is a rating.
+    assert titles[1].tolist() == padded([1, 3, 2], width=length)[0]
+    assert ratings[1].tolist() == padded([0.0, 1.0, 5.0], width=length)[0]
+    assert gaps[1].tolist() == padded([4, 12, 17], width=length)[0]
+    # The latest of too many, put in order.
+    assert (titles[2] == 2).all()
+    assert gaps[2].tolist() == [1, *[2] * 3, *[3] * 5, *[4] * 10, 5]
+    assert not titles[3:].any()
+    assert not gaps[3:].any()
+
+
+def test_rating_moment_and_title_pass_as_they_are(transformed: dict[str, np.ndarray]) -> None:
+    assert transformed[features.TIMESTAMP][:, 0].tolist() == [row[features.TIMESTAMP] for row in EVAL]
     assert transformed[features.RATING].tolist() == [[0.5], [1.0], [1.5], [2.0], [2.5], [3.0]]
     assert [title.decode() for title in transformed[features.CANDIDATE_KEY][:, 0]] == [
         row[features.MOVIE_TITLE] for row in EVAL
@@ -126,7 +169,9 @@ def test_rating_and_title_pass_as_they_are(transformed: dict[str, np.ndarray]) -
 
 def test_nothing_else_is_written(transformed: dict[str, np.ndarray]) -> None:
     names = [feature.name for feature in features.TRANSFORMED_FEATURES]
-    assert sorted(transformed) == sorted([*names, features.RATING, features.CANDIDATE_KEY])
+    history = [features.HISTORY_TITLE, features.HISTORY_RATING, features.HISTORY_GAP]
+    passed = [features.RATING, features.TIMESTAMP, features.CANDIDATE_KEY]
+    assert sorted(transformed) == sorted([*names, *history, *passed])
 
 
 def test_the_sizes_of_tables_leave_room_for_every_index(transformed, folder: pathlib.Path) -> None:
@@ -154,5 +199,6 @@ def test_the_layer_that_serves_computes_what_was_trained_on(transformed, folder:
     spec = dataset.raw_feature_spec(features.QUERY_FEATURES + features.CANDIDATE_FEATURES)
     records = tf.constant([planted_ratings.serialized(row) for row in EVAL])
     served = layer(tf.io.parse_example(records, spec))
-    for feature in features.TRANSFORMED_FEATURES:
-        np.testing.assert_array_equal(served[feature.name], transformed[feature.name], feature.name)
+    for name in served:
+        np.testing.assert_array_equal(served[name], transformed[name], name)
+    assert {feature.name for feature in features.TRANSFORMED_FEATURES} < set(served)

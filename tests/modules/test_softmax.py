@@ -19,7 +19,8 @@ RATED = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 3])
 SHARES = np.array([0.4, 0.3, 0.2, 0.1])
 # The batch holds the first position twice.
 BATCH = np.array([0, 3, 0, 1])
-PLAIN = {"sampling_correction": False, "remove_accidental_hits": False}
+BATCH_ONLY = {"full_up_to": 4}
+PLAIN = {**BATCH_ONLY, "sampling_correction": False, "remove_accidental_hits": False}
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,7 @@ def loss(vectors: np.ndarray, queries: np.ndarray):
         users=np.zeros_like(RATED),
         positions=RATED,
         ratings=np.full(len(RATED), 3.0),
+        timestamps=np.arange(len(RATED)),
         mean_rating=3.0,
         rating_range=(1.0, 5.0),
         user_features={},
@@ -80,7 +82,7 @@ def batch_logits(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("temperature", [1.0, 0.2])
 def test_the_full_softmax_is_over_every_candidate(loss, vectors, queries, temperature: float) -> None:
     logits = queries @ vectors[TITLE_INDICES].T / temperature
-    received = loss(negatives="full", temperature=temperature)
+    received = loss(full_up_to=5, temperature=temperature)
     assert received == pytest.approx(cross_entropy(logits, BATCH), rel=1e-5)
 
 
@@ -90,14 +92,14 @@ def test_the_plain_batch_softmax_is_the_tutorials(loss, batch_logits) -> None:
 
 def test_the_sampling_correction_takes_off_the_log_of_a_candidates_share_of_train(loss, batch_logits) -> None:
     logits = batch_logits / 0.5 - np.log(SHARES[BATCH])
-    received = loss(sampling_correction=True, remove_accidental_hits=False, temperature=0.5)
+    received = loss(**BATCH_ONLY, sampling_correction=True, remove_accidental_hits=False, temperature=0.5)
     assert received == pytest.approx(cross_entropy(logits, np.arange(4)), rel=1e-5)
 
 
 def test_a_candidate_met_again_in_the_batch_is_no_negative(loss, batch_logits) -> None:
     logits = batch_logits.copy()
     logits[0, 2] = logits[2, 0] = -np.inf
-    received = loss(sampling_correction=False, remove_accidental_hits=True)
+    received = loss(**BATCH_ONLY, sampling_correction=False, remove_accidental_hits=True)
     assert received == pytest.approx(cross_entropy(logits, np.arange(4)), rel=1e-5)
     assert received < loss(**PLAIN)
 
@@ -105,7 +107,12 @@ def test_a_candidate_met_again_in_the_batch_is_no_negative(loss, batch_logits) -
 def test_both_corrections_are_on_by_default(loss, batch_logits) -> None:
     logits = batch_logits - np.log(SHARES[BATCH])
     logits[0, 2] = logits[2, 0] = -np.inf
-    assert loss() == pytest.approx(cross_entropy(logits, np.arange(4)), rel=1e-5)
+    assert loss(**BATCH_ONLY) == pytest.approx(cross_entropy(logits, np.arange(4)), rel=1e-5)
+
+
+def test_a_catalogue_of_the_limit_is_still_told_apart_as_a_whole(loss) -> None:
+    assert loss(full_up_to=5) == loss(full_up_to=20_000)
+    assert loss(full_up_to=4) == loss(full_up_to=0) != loss(full_up_to=5)
 
 
 def test_hard_negatives_are_those_that_score_highest(loss, batch_logits) -> None:

@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from modules import features
-from modules.towers import RatingHead, Tower
+from modules.hyperparameters import HistoryConfig
+from modules.towers import HistoryEncoder, RatingHead, Tower
 
 QUERY = (features.USER_ID, features.USER_GENDER, features.TIMESTAMP_NORMALIZED)
 CANDIDATE = (features.MOVIE_TITLE, features.TITLE_TOKENS, features.MOVIE_YEAR)
@@ -29,6 +30,13 @@ INPUTS: dict[str, list[list]] = {
     features.TITLE_TOKENS: [[2, 5, 0], [3, 0, 0], [0, 0, 0]],
     features.MOVIE_YEAR: [[3], [0], [1]],
 }
+# Three ratings before, one, and none.
+HISTORY: dict[str, list[list]] = {
+    features.HISTORY_TITLE: [[3, 7, 1], [2, 0, 0], [0, 0, 0]],
+    features.HISTORY_RATING: [[5.0, 1.0, 3.0], [4.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
+    features.HISTORY_GAP: [[1, 4, 17], [2, 0, 0], [0, 0, 0]],
+}
+INPUTS.update(HISTORY)
 TENSORS = {name: tf.constant(values) for name, values in INPUTS.items()}
 DIM = 4
 
@@ -61,6 +69,73 @@ def test_a_tower_is_the_sum_of_its_features_embeddings() -> None:
         for row in range(3):
             expected = sum(embedded(tables(tower), row).values())
             np.testing.assert_allclose(received[row], expected, rtol=1e-5, atol=1e-6)
+
+
+def encoded_history(encoder: HistoryEncoder, row: int) -> np.ndarray:
+    """The history's embedding by NumPy."""
+    titles, logits, scales = (weight.numpy().astype(np.float64) for weight in encoder.weights)
+    past = [
+        (titles[title], gap)
+        for title, gap in zip(
+            HISTORY[features.HISTORY_TITLE][row], HISTORY[features.HISTORY_GAP][row], strict=True
+        )
+        if title > 0
+    ]
+    # The 1 is the exponential of the logit that stands for nothing.
+    total = 1.0 + sum(np.exp(logits[gap]) for _, gap in past)
+    return sum((np.exp(logits[gap]) / total * scales[gap] * v for v, gap in past), np.zeros(titles.shape[1]))
+
+
+def randomised(layer: tf.keras.layers.Layer) -> None:
+    """Move every weight off where it starts."""
+    draw = np.random.default_rng(3)
+    layer.set_weights([weight + draw.normal(size=weight.shape) for weight in layer.get_weights()])
+
+
+def test_a_history_is_a_mean_of_titles_weighted_by_how_long_ago_they_were_rated() -> None:
+    encoder = HistoryEncoder(num_titles=7, dim=DIM, limit=1.0, dropout=0.0)
+    encoder(TENSORS)
+    randomised(encoder)
+    received, norm = encoder(TENSORS, training=True)
+    for row in range(3):
+        np.testing.assert_allclose(received[row], encoded_history(encoder, row), rtol=1e-4, atol=1e-5)
+    assert not received[2].numpy().any()
+    squares = np.sum(np.square(encoder.get_weights()[0]), axis=1)
+    expected = np.mean([squares[[3, 7, 1]].sum() / 4, squares[2] / 2, 0.0])
+    assert float(norm) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_history_is_thinned_out_in_training_alone() -> None:
+    encoder = HistoryEncoder(num_titles=7, dim=DIM, limit=1.0, dropout=0.5)
+    whole, _ = encoder(TENSORS)
+    for row in range(3):
+        np.testing.assert_allclose(whole[row], encoded_history(encoder, row), rtol=1e-4, atol=1e-5)
+    tf.random.set_seed(1)
+    seen = {encoder(TENSORS, training=True)[0][0].numpy().tobytes() for _ in range(20)}
+    assert len(seen) > 3
+
+
+def test_a_tower_adds_the_history_and_a_residual_block_over_the_sum() -> None:
+    tower = Tower(QUERY, SIZES, DIM, limit=1.0, history=HistoryConfig(), hidden_units=6)
+    first = tower(TENSORS).numpy()
+    layers = {layer.name: layer for layer in tower.layers}
+    encoder = layers.pop("history")
+    (block,) = [layers.pop(name) for name in list(layers) if name.startswith("sequential")]
+    weights = {name: layer.get_weights()[0] for name, layer in layers.items()}
+
+    def plain_sum(row: int) -> np.ndarray:
+        return sum(embedded(weights, row).values()) + encoded_history(encoder, row)
+
+    for row in range(3):
+        np.testing.assert_allclose(first[row], plain_sum(row), rtol=1e-4, atol=1e-5)
+    randomised(block)
+    kernel, bias, back = block.get_weights()
+    assert (kernel.shape, back.shape) == ((DIM, 6), (6, DIM))
+    received = tower(TENSORS).numpy()
+    for row in range(3):
+        total = plain_sum(row)
+        expected = total + np.maximum(total @ kernel + bias, 0) @ back
+        np.testing.assert_allclose(received[row], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("scaled_dims", [0, DIM])
