@@ -150,7 +150,7 @@ def test_a_value_that_learns_wins_over_one_that_does_not(
 ) -> None:
     # The planted catalogue has fewer than a hundred titles.
     monkeypatch.setattr(held_out, "DEPTH", 5)
-    config = small(getattr(PRESET, name), learning_rate=_IDLE, epochs=6)
+    config = small(getattr(PRESET, name), learning_rate=_IDLE)
     fn_args.custom_config = _custom_config(config, _SEARCH)
     tuner, arguments = importlib.import_module(f"modules.tuners.{name}").tuner_fn(fn_args)
     tuner.search(**arguments)
