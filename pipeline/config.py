@@ -53,7 +53,7 @@ class Config(pydantic.BaseModel):
         been trained on the rows that are held out here.
 
         >>> default().pipeline_name
-        'marquee-ml-100k-0725bd9f'
+        'marquee-ml-100k-957102d2'
         """
         split = hashlib.sha256(self.data.split.model_dump_json().encode()).hexdigest()[:8]
         return f"{self.name}-{self.data.release}-{split}"

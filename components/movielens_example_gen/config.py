@@ -7,6 +7,7 @@ from typing import Final, Literal
 import pydantic
 
 from components.movielens_example_gen import releases
+from modules import features
 
 HASH: Final = "hash"
 TIME: Final = "time"
@@ -25,6 +26,9 @@ class SplitConfig(pydantic.BaseModel):
     eval_share: float = pydantic.Field(default=0.2, gt=0, lt=1)
     # Seed of the hash, 0 or more; also decides the order in which rows are written.
     seed: int = pydantic.Field(default=42, ge=0, lt=2**63)
+    # `time` only, of no effect elsewhere: whether eval rows count in the history of later eval rows, as they
+    # would in service. Otherwise only train rows do.
+    rolling: bool = True
 
 
 class DataConfig(pydantic.BaseModel):
@@ -39,6 +43,8 @@ class DataConfig(pydantic.BaseModel):
     # A name in releases.RELEASES; `custom` for CSV or Parquet files of one's own.
     release: str = "ml-100k"
     split: SplitConfig = SplitConfig()
+    # Ratings in a row's history at most, the user's latest before the row; 0 for none.
+    history_length: int = pydantic.Field(features.HISTORY_LENGTH, ge=0, le=features.HISTORY_LENGTH)
     # Greatest bearable share of bad rows, 0 to 1; of the ratings, of the movies and of the users alike.
     max_bad_share: float = pydantic.Field(default=0.001, ge=0, le=1)
 

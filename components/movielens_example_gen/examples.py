@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from components.movielens_example_gen.catalogue import Movie
@@ -62,6 +63,28 @@ def varint(number: int) -> bytes:
     return bytes(digits)
 
 
+def varints(numbers: np.ndarray) -> tuple[bytes, np.ndarray]:
+    """Write many numbers as `varint` does.
+
+    Args:
+      numbers: `[n]` integers from 0 to 2**35 - 1, five digits; a timestamp is below 2**32.
+
+    Returns:
+      All of them, one after the other, and `[n + 1]` where each starts, then where the last one stops.
+
+    >>> digits, bounds = varints(np.array([300, 7]))
+    >>> digits.hex(), bounds.tolist()
+    ('ac0207', [0, 2, 3])
+    """
+    digits = numbers[:, np.newaxis] >> np.arange(0, 35, 7)
+    used = digits > 0
+    used[:, 0] = True
+    more = np.zeros_like(used)
+    more[:, :-1] = used[:, 1:]
+    written = ((digits & 127) | np.where(more, 128, 0)).astype(np.uint8)[used]
+    return written.tobytes(), np.concatenate(([0], np.cumsum(used.sum(axis=1))))
+
+
 def movie_entries(movie: Movie) -> bytes:
     """Serialise what a row says of its film: features.CATALOGUE_ROW."""
     return entries(
@@ -107,3 +130,46 @@ def _timestamp_prefix(digits: int) -> bytes:
     # The number stands last; what stands before it depends on its length alone.
     whole = entries({features.TIMESTAMP: (1 << 7 * (digits - 1)) if digits > 1 else 0})
     return whole[:-digits]
+
+
+def text_value(text: str) -> bytes:
+    """Serialise one value of a bytes list.
+
+    >>> text_value("Emma").hex(" ")
+    '0a 04 45 6d 6d 61'
+    """
+    encoded = text.encode()
+    return b"\x0a" + varint(len(encoded)) + encoded
+
+
+def history_entries(titles: bytes, ratings: bytes, timestamps: bytes) -> bytes:
+    r"""Serialise a history from its values on the wire.
+
+    An empty list is written as one, not left out: a history of no ratings is known, not missing.
+
+    Args:
+      titles: results of `text_value`.
+      ratings: little-endian float32.
+      timestamps: results of `varint`.
+
+    >>> row = history_entries(text_value("Emma"), b"\0\0\x60\x40", varint(9))
+    >>> tf.train.Features.FromString(row).feature["history_rating"].float_list.value
+    [3.5]
+    """
+    # Field 1, length-delimited, of FloatList and Int64List: all values, packed.
+    packed = [b"\x0a" + varint(len(values)) + values if values else b"" for values in (ratings, timestamps)]
+    return b"".join(
+        _entry(feature.name, _KINDS[feature.dtype], values)
+        for feature, values in zip(features.HISTORY_FEATURES, (titles, *packed), strict=True)
+    )
+
+
+# Tags of the fields of Feature: bytes_list, float_list, int64_list.
+_KINDS = {features.Dtype.BYTES: b"\x0a", features.Dtype.FLOAT: b"\x12", features.Dtype.INT: b"\x1a"}
+
+
+def _entry(name: str, kind: bytes, values: bytes) -> bytes:
+    # An entry of the map Features.feature: field 1 is the key, field 2 the Feature.
+    feature = kind + varint(len(values)) + values
+    entry = text_value(name) + b"\x12" + varint(len(feature)) + feature
+    return b"\x0a" + varint(len(entry)) + entry

@@ -9,7 +9,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
-from components.movielens_example_gen import splits
+from components.movielens_example_gen import history, splits
 from components.movielens_example_gen.catalogue import Catalogue
 from components.movielens_example_gen.config import GIVEN, TIME, DataConfig
 from components.movielens_example_gen.reading import COUNTS, PACKED
@@ -26,8 +26,8 @@ class PrepareUser(beam.DoFn):
     """Put all rows of one user in order and drop exact duplicates: (User fields, HASHED bytes).
 
     A row that stands in the input twice (same user, movie id, rating and second) is kept once, in train
-    where an already split input has it on both sides. This is the place where a row's causal history is to
-    be computed: the user's rows are here, by time.
+    where an already split input has it on both sides. Rows are in order of time; those of one second by
+    ascending movie id, then rating.
     """
 
     def __init__(self, seed: int):
@@ -60,10 +60,15 @@ class PrepareUser(beam.DoFn):
 
 
 class SplitUser(beam.DoFn):
-    """Divide one user's rows: (User fields, train rows, eval rows), train titles and the counts."""
+    """Divide one user's rows: (User fields, train rows, eval rows, KNOWN rows), train titles and the counts.
+
+    The KNOWN rows, in order of time and, within a second, of titles, count in the history of every later row:
+    the train rows; where a time split is rolling all rows, since no eval row is earlier than a train row.
+    """
 
     def __init__(self, config: DataConfig):
         self._method = config.split.method
+        self._rolling = config.split.method == TIME and config.split.rolling
         self._limit = splits.hash_limit(config.split.eval_share)
 
     def process(self, element: tuple[tuple, bytes], catalogue: Catalogue, cut: int | None) -> Iterator[Any]:
@@ -76,12 +81,21 @@ class SplitUser(beam.DoFn):
         else:
             in_eval = rows["hash"] < np.uint64(self._limit)
         train = rows[~in_eval]
-        yield user, train.tobytes(), rows[in_eval].tobytes()
+        known = _in_order(rows if self._rolling else train, catalogue)
+        yield user, train.tobytes(), rows[in_eval].tobytes(), known.tobytes()
         candidates = map(catalogue.candidate_of.__getitem__, train["movie"].tolist())
         yield beam.pvalue.TaggedOutput(TRAIN_TITLES, Counter(candidates))
         yield beam.pvalue.TaggedOutput(
             COUNTS, Counter(train_rows=len(train), eval_rows=len(rows) - len(train))
         )
+
+
+def _in_order(rows: np.ndarray, catalogue: Catalogue) -> np.ndarray:
+    # By title, and not as they come, so that whoever has only the titles can tell the same latest ones.
+    titles = [catalogue.candidates[catalogue.candidate_of[movie]].title for movie in rows["movie"].tolist()]
+    place = np.unique(np.array([title.encode() for title in titles], object), return_inverse=True)[1]
+    order = np.lexsort((place, rows["timestamp"]))
+    return rows[order][list(history.KNOWN.names or ())].astype(history.KNOWN)
 
 
 def days(element: tuple[tuple, bytes]) -> Counter[int]:

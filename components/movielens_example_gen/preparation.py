@@ -20,8 +20,9 @@ from modules import features
 
 # Bytes of text that one worker parses at once: some 300,000 rows, 100 MB in memory.
 CHUNK_BYTES = 8 << 20
-# Rows of one output file, roughly: 25 MB compressed, 100 MB in memory while it is put in order.
-SHARD_ROWS = 500_000
+# Rows of one output file, roughly: with their histories some 90 MB compressed, 250 MB in memory while it is
+# put in order.
+SHARD_ROWS = 200_000
 
 
 class Folders(NamedTuple):
@@ -62,10 +63,17 @@ def build_pipeline(
     shards = _shards(inputs, config)
     _ = (
         split_users
-        | "ScatterUser" >> beam.ParDo(writing.ScatterUser(shards))
+        | "ScatterUser" >> beam.ParDo(writing.ScatterUser(shards, config.history_length))
         | "GroupByShard" >> beam.GroupByKey()
         | "WriteShard"
-        >> beam.Map(writing.write_shard, catalogue_view, title_counts, folders._asdict(), shards)
+        >> beam.Map(
+            writing.write_shard,
+            catalogue_view,
+            title_counts,
+            folders._asdict(),
+            shards,
+            config.history_length,
+        )
     )
     _ = (
         [*counts, duplicate_counts, split_counts]

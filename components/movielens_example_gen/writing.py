@@ -7,9 +7,10 @@ the files are the same on every runner and their rows are well mixed.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -19,7 +20,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from components.movielens_example_gen import examples, quarantine, splits
+from components.movielens_example_gen import examples, history, quarantine, splits
 from components.movielens_example_gen.catalogue import Catalogue
 from components.movielens_example_gen.grouping import HASHED
 from components.movielens_example_gen.users import User
@@ -27,34 +28,41 @@ from modules import features
 
 # Entries (one user's rows for one shard) that a worker holds back, to send them on in batches.
 _FLUSH_ENTRIES = 20_000
-# Rows that are unpacked at once.
-_BLOCK = 10_000
+# Rows that are unpacked at once, with their histories.
+_BLOCK = 2_000
 
-# One user's rows for one shard: (User fields, slice of the user's activity, HASHED bytes).
-Entry = tuple[tuple, str, bytes]
+# One user's rows for one shard: (User fields, slice of the user's activity, HASHED bytes, and the rows that
+# stand in their histories as KNOWN bytes).
+Entry = tuple[tuple, str, bytes, bytes]
 
 
 class ScatterUser(beam.DoFn):
     """Send one user's rows to their shards: ((split, shard), [Entry]).
 
-    Rows stay packed until they are written: as Examples they would be ten times as large.
+    Rows stay packed until they are written: as Examples they would be ten times as large, with histories
+    fifty times.
     """
 
-    def __init__(self, shards: Mapping[str, int]):
+    def __init__(self, shards: Mapping[str, int], history_length: int):
         self._shards = shards
+        self._history_length = history_length
 
     def start_bundle(self) -> None:
         self._batches: defaultdict[tuple[str, int], list[Entry]] = defaultdict(list)
         self._entries = 0
 
-    def process(self, element: tuple[tuple, bytes, bytes]) -> Iterator[Any]:
-        user, train, held_out = element
+    def process(self, element: tuple[tuple, bytes, bytes, bytes]) -> Iterator[Any]:
+        user, train, held_out, known = element
+        past = np.frombuffer(known, history.KNOWN)
         activity = splits.level(len(train) // HASHED.itemsize, splits.USER_ACTIVITY_LEVELS)
         for split, packed in ((features.TRAIN_SPLIT, train), (features.EVAL_SPLIT, held_out)):
             rows = np.frombuffer(packed, HASHED)
             shard_of = rows["place"] % np.uint64(self._shards[split])
             for shard in np.unique(shard_of).tolist():
-                self._batches[split, shard].append((user, activity, rows[shard_of == shard].tobytes()))
+                chosen = rows[shard_of == shard]
+                needed = history.needed(past["timestamp"], chosen["timestamp"], self._history_length)
+                entry = (user, activity, chosen.tobytes(), past[needed].tobytes())
+                self._batches[split, shard].append(entry)
                 self._entries += 1
         if self._entries > _FLUSH_ENTRIES:
             yield from self._flush()
@@ -85,30 +93,33 @@ def write_shard(
     title_counts: Mapping[int, int],
     folders: Mapping[str, str],
     shards: Mapping[str, int],
+    history_length: int,
 ) -> None:
     """Write one file of a split's Examples, ordered by place.
 
     Args:
       title_counts: train rows by index of the candidate; none where absent.
       folders, shards: where each split goes, and in how many files.
+      history_length: ratings in a row's history, at most.
     """
     (split, shard), batches = element
     entries = [entry for batch in batches for entry in batch]
-    users = [examples.user_entries(User(*user), activity) for user, activity, _ in entries]
-    rows = np.frombuffer(b"".join(packed for _, _, packed in entries), HASHED)
-    sizes = [len(packed) // HASHED.itemsize for _, _, packed in entries]
+    users = [examples.user_entries(User(*user), activity) for user, activity, *_ in entries]
+    rows = np.frombuffer(b"".join(packed for _, _, packed, _ in entries), HASHED)
+    sizes = [len(packed) // HASHED.itemsize for _, _, packed, _ in entries]
     user_of = np.repeat(np.arange(len(users)), sizes)
     # Equal places are next to impossible; the time and the film then decide.
     order = np.lexsort((rows["movie"], rows["timestamp"], rows["place"]))
     movie_part = _movie_parts(catalogue, title_counts)
+    history_parts = _history_parts(catalogue, entries, history_length)
 
     def serialised() -> Iterator[bytes]:
         for start in range(0, len(order), _BLOCK):
             block = order[start : start + _BLOCK]
-            ordered = zip(user_of[block].tolist(), rows[block].tolist(), strict=True)
-            for user, (movie, rating, seconds, *_) in ordered:
+            ordered = zip(user_of[block].tolist(), rows[block].tolist(), history_parts(block), strict=True)
+            for user, (movie, rating, seconds, *_), past in ordered:
                 film = movie_part(catalogue.candidate_of[movie])
-                yield examples.example(users[user], film, examples.rating_entries(rating, seconds))
+                yield examples.example(users[user], film, past, examples.rating_entries(rating, seconds))
 
     write_records(folders[split], shard, shards[split], serialised())
 
@@ -122,6 +133,37 @@ def _movie_parts(catalogue: Catalogue, title_counts: Mapping[int, int]) -> Calla
         )
 
     return movie_part
+
+
+def _history_parts(
+    catalogue: Catalogue, entries: Sequence[Entry], length: int
+) -> Callable[[np.ndarray], Iterator[bytes]]:
+    # From places among the entries' rows to what Examples say of their histories.
+    known = np.frombuffer(b"".join(past for *_, past in entries), history.KNOWN)
+    runs, base = [], 0
+    for _, _, packed, past in entries:
+        moments, earlier = np.frombuffer(packed, HASHED), np.frombuffer(past, history.KNOWN)
+        runs.append(base + np.array(history.spans(earlier["timestamp"], moments["timestamp"], length)))
+        base += len(earlier)
+    starts, stops = np.concatenate(runs, axis=1)
+    titles = [
+        examples.text_value(catalogue.candidates[candidate].title) for candidate in catalogue.candidate_of
+    ]
+
+    def history_parts(block: np.ndarray) -> Iterator[bytes]:
+        places, bounds = history.latest_first(starts[block], stops[block])
+        past = known[places]
+        films = [titles[movie] for movie in past["movie"].tolist()]
+        ratings = past["rating"].tobytes()
+        digits, digit_bounds = examples.varints(past["timestamp"])
+        for start, stop in itertools.pairwise(bounds.tolist()):
+            yield examples.history_entries(
+                b"".join(films[start:stop]),
+                ratings[4 * start : 4 * stop],
+                digits[digit_bounds[start] : digit_bounds[stop]],
+            )
+
+    return history_parts
 
 
 def write_catalogue(catalogue: Catalogue, folder: str) -> None:

@@ -1,0 +1,64 @@
+"""Each rating's causal history, the user's ratings strictly before it: pure, called in workers.
+
+Whatever rows may count (grouping.SplitUser says which), those before a moment are a run of the user's rows in
+order of time. So a row's history is kept as two numbers, the ends of its run, until it is written.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+# A rating as a history holds it: position in Catalogue.ids, stars, seconds.
+KNOWN = np.dtype([("movie", "<i4"), ("rating", "<f4"), ("timestamp", "<i8")])
+
+
+def spans(known: np.ndarray, seconds: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Find the run of rows that is each moment's history.
+
+    Args:
+      known: `[k]` seconds of the rows that may count, ascending.
+      seconds: `[n]` the moments, in any order; rows of the same second are not before it.
+      length: rows in a history, at most: the latest ones.
+
+    Returns:
+      Where the runs start and where they stop in `known`, `[n]` each.
+
+    >>> starts, stops = spans(np.array([10, 20, 20, 30]), np.array([10, 20, 21, 99]), length=2)
+    >>> list(zip(starts.tolist(), stops.tolist()))
+    [(0, 0), (0, 1), (1, 3), (2, 4)]
+    """
+    stops = np.searchsorted(known, seconds, side="left")
+    return np.maximum(stops - length, 0), stops
+
+
+def needed(known: np.ndarray, seconds: np.ndarray, length: int) -> np.ndarray:
+    """Mark the rows that stand in a history; without the others `spans` finds the same rows.
+
+    Args: as of `spans`.
+
+    Returns:
+      `[k]` booleans.
+
+    >>> needed(np.array([10, 20, 30, 40]), np.array([25, 35]), length=1).tolist()
+    [False, True, True, False]
+    """
+    starts, stops = spans(known, seconds, length)
+    size = len(known) + 1
+    # +1 where a run starts, -1 where one stops: above 0 within any.
+    edges = np.bincount(starts, minlength=size) - np.bincount(stops, minlength=size)
+    return np.cumsum(edges)[:-1] > 0
+
+
+def latest_first(starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lay runs end to end, each from its last row to its first.
+
+    Returns:
+      Places of the rows, and `[n + 1]` where each run starts among them, then where the last one stops.
+
+    >>> places, bounds = latest_first(np.array([0, 4, 1]), np.array([2, 4, 4]))
+    >>> places.tolist(), bounds.tolist()
+    ([1, 0, 3, 2, 1], [0, 2, 2, 5])
+    """
+    sizes = stops - starts
+    bounds = np.concatenate(([0], np.cumsum(sizes)))
+    return np.repeat(stops - 1 + bounds[:-1], sizes) - np.arange(bounds[-1]), bounds
