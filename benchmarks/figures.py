@@ -40,6 +40,24 @@ def of_columns(columns: Mapping[str, np.ndarray]) -> Figures:
     return Figures(hits[0], hits[1], None if predicted is None else rmse(predicted, columns[features.RATING]))
 
 
+def by_group(
+    columns: Mapping[str, np.ndarray], groups: Mapping[str, np.ndarray]
+) -> dict[str, tuple[int, Figures]]:
+    """Work out the figures of some of the rows at a time.
+
+    Args:
+      columns: as of `of_columns`.
+      groups: `[rows]` booleans by name.
+    Returns:
+      By name the number of rows, and their figures; without the groups that no row is in.
+    """
+    return {
+        name: (int(rows.sum()), of_columns({column: values[rows] for column, values in columns.items()}))
+        for name, rows in groups.items()
+        if rows.any()
+    }
+
+
 def rmse(predicted: np.ndarray, ratings: np.ndarray) -> float:
     """Return the root mean squared error, summed in float64."""
     return float(np.sqrt(np.mean((predicted.astype(np.float64) - ratings) ** 2)))

@@ -1,4 +1,4 @@
-"""A release of MovieLens as arrays, and its random split. NumPy only: read by the benchmarks and by the baselines."""
+"""A release of MovieLens as arrays, and its random split. NumPy only: read by benchmarks and baselines."""
 
 from __future__ import annotations
 

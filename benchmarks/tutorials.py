@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from benchmarks import baselines, protocol, table
 from benchmarks.figures import Figures
+from components.movielens_example_gen.config import GIVEN, DataConfig, SplitConfig
 from modules import hyperparameters
 from runners import redirect
 from runners.terminal import Terminal
@@ -54,10 +55,11 @@ def run_seed(data: pathlib.Path, seed: int) -> Run:
         split, root = pathlib.Path(folder, "data"), pathlib.Path(folder, "artifacts")
         protocol.write_split(data, split, parts)
         root.mkdir()
-        served.train(split, root, presets, seed)
+        given = DataConfig(split=SplitConfig(method=GIVEN))
+        served.train(split, root, [given], served.of_presets(presets), seed)
         for preset in presets:
             for name in served.MODELS:
-                result[name, preset] = served.measure(root, preset, name)
+                result[name, preset] = served.measure(root, f"{preset}.{name}")
     for name, measured in tutorial_models.run(data, seed, PUBLISHED, watched=False).items():
         top_100, rmse = measured.get(tutorial_models.TOP_100), measured.get(tutorial_models.RMSE)
         result[name, PLAIN] = Figures(top_100=top_100, rmse=rmse)

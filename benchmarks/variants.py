@@ -1,0 +1,62 @@
+"""Which of our models the quality benchmark trains: a line each, as changes to the default preset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from benchmarks.served import Trained
+from modules import features, hyperparameters
+
+
+class Variant(NamedTuple):
+    """A model, and what is changed of its hyper-parameters (see hyperparameters.replaced)."""
+
+    model: str
+    changes: Mapping[str, Any] = {}
+
+    def trained(self) -> Trained:
+        """Return what a Trainer is to make."""
+        default = getattr(hyperparameters.default(), self.model)
+        return Trained(self.model, hyperparameters.replaced(default, self.changes))
+
+
+_SIDES = (features.USER_GENDER, features.USER_AGE, features.USER_OCCUPATION)
+_IDS_AND_SIDES = {"query_features": (features.USER_ID, *_SIDES), "history": None}
+_IDS = {
+    "query_features": (features.USER_ID,),
+    "candidate_features": (features.MOVIE_TITLE,),
+    "history": None,
+}
+_BATCH = {"softmax.full_up_to": 0}
+
+# Rows of the table that README quotes.
+OURS = {
+    "retrieval": Variant("retrieval"),
+    "retrieval, ids and sides": Variant("retrieval", _IDS_AND_SIDES),
+    "ranking": Variant("ranking"),
+    "multitask": Variant("multitask"),
+}
+
+# Rows of the table of ablations: each takes one thing from a row above, or puts another in its place.
+ABLATIONS = {
+    "retrieval, no history": Variant("retrieval", {"history": None}),
+    "retrieval, history but no user id": Variant("retrieval", {"query_features": _SIDES}),
+    "retrieval, ids alone": Variant("retrieval", _IDS),
+    "retrieval, no query block": Variant("retrieval", {"query_hidden_units": 0}),
+    "retrieval, no L2": Variant("retrieval", {"l2": 0.0}),
+    "retrieval, constant learning rate": Variant("retrieval", {"learning_rate_decay": "none"}),
+    "retrieval, in-batch softmax, corrected": Variant("retrieval", _BATCH),
+    "retrieval, in-batch softmax, no logQ": Variant(
+        "retrieval", {**_BATCH, "softmax.sampling_correction": False}
+    ),
+    "retrieval, in-batch softmax, accidental hits kept": Variant(
+        "retrieval", {**_BATCH, "softmax.remove_accidental_hits": False}
+    ),
+    "ranking, ids alone": Variant("ranking", _IDS),
+    "ranking, no L2": Variant("ranking", {"l2": 0.0}),
+    "ranking, dense layers, no factorisation": Variant("ranking", {"head": "mlp", "hidden_units": (256, 64)}),
+    "multitask, ids alone": Variant("multitask", _IDS),
+    "multitask, no rating loss": Variant("multitask", {"rating_weight": 0.0}),
+    "multitask, no retrieval loss": Variant("multitask", {"retrieval_weight": 0.0}),
+}
