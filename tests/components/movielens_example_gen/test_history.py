@@ -132,6 +132,7 @@ def test_without_histories_the_columns_are_there_and_empty(run_executor, tmp_pat
 FILMS = {movie: f"Film {movie} (1990)" for movie in range(1, 41)}
 # Nobody rates these but where rows are added.
 NEW_FILMS = range(31, 41)
+GAINING = [user for user in USERS if user % 6 == 4]
 FIRST, END = 1_000, 1_400
 
 
@@ -206,9 +207,11 @@ def perturb(rows: Sequence[Row], moment: int) -> list[Row]:
             changed.append(row._replace(timestamp=draw.randrange(row.timestamp + 1, END + 100)))
         else:
             changed.append(row)
-    gaining = [user for user in USERS if user % 6 == 4]
-    seconds = [moment, *draw.sample(range(moment + 1, END + 100), taken - 1)]
-    return [*changed, *(Row(draw.choice(gaining), draw.choice(NEW_FILMS), 3, second) for second in seconds)]
+    # Three of each who gains at the moment itself: the rows of that second must not notice.
+    new = [Row(user, movie, 3, moment) for user in GAINING for movie in NEW_FILMS[:3]]
+    seconds = draw.sample(range(moment + 1, END + 100), taken - len(new))
+    new += [Row(draw.choice(GAINING), draw.choice(NEW_FILMS), 3, second) for second in seconds]
+    return [*changed, *new]
 
 
 @pytest.mark.parametrize("name", SPLITS)
@@ -220,9 +223,10 @@ def test_nothing_later_than_a_row_reaches_its_history(run_executor, tmp_path, na
     )
     assert set(before) == set(rows)
     reached = False
+    seconds = [row.timestamp for row in rows if row.user in GAINING]
     # One moment among train rows, one after a time split's cut.
-    for share in (0.3, 0.8):
-        moment = rows[int(share * len(rows))].timestamp
+    for share in (0.3, 0.7):
+        moment = seconds[int(share * len(seconds))]
         future = perturb(rows, moment)
         assert len(set(future)) == len(rows)
         base = write(tmp_path / f"from-{moment}", split, *half(future), FILMS)
