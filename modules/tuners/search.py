@@ -5,6 +5,7 @@ KerasTuner would build Keras 3 models; here it builds none, it hands out values 
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -134,6 +135,8 @@ class Search(BaseTuner):
         while (trial := self.oracle.create_trial(self.tuner_id)).status != TrialStatus.STOPPED:
             self.run_trial(trial)
             self.oracle.end_trial(trial)
+            # A Keras model is a ring of references: left to itself, one trial's stays through the next few.
+            gc.collect()
         if not self._completed():
             raise ValueError(
                 f"a trial of {self._name} must come to a finite {self.oracle.objective.name}; none of "

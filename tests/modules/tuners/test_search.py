@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -155,6 +157,27 @@ def test_a_fault_in_the_code_is_no_trial_that_lost(make) -> None:
 
     with pytest.raises(KeyError, match="user_id"):
         make(figures).search()
+
+
+def test_what_a_trial_made_is_gone_before_the_next(make) -> None:
+    class Model:
+        def __init__(self) -> None:
+            self.itself = self
+
+    models: list[weakref.ref] = []
+
+    def figures(values: Mapping[str, Any]) -> dict[str, float]:
+        assert [model() for model in models] == [None] * len(models)
+        models.append(weakref.ref(Model()))
+        return error(values)
+
+    # Python would come round to it by itself, at some time.
+    gc.disable()
+    try:
+        make(figures, max_trials=4).search()
+    finally:
+        gc.enable()
+    assert len(models) == 4
 
 
 def test_each_trial_is_a_line_and_the_outcome_another(make, caplog: pytest.LogCaptureFixture) -> None:
