@@ -20,7 +20,7 @@ from modules import features
 
 # Bytes of text that one worker parses at once: some 300,000 rows, 100 MB in memory.
 CHUNK_BYTES = 8 << 20
-# Rows of one output file, roughly: with their histories some 90 MB compressed, 250 MB in memory while it is
+# Rows of one output file, roughly: with their histories some 50 MB compressed, 150 MB in memory while it is
 # put in order.
 SHARD_ROWS = 200_000
 

@@ -174,7 +174,7 @@ def test_histories_by_definition(run_executor, tmp_path, monkeypatch, name):
 
 def read_bytes(outcome) -> dict[tuple, tuple]:
     """Each row's split and history as it is written, by user, movie, rating and second of the row."""
-    rows = {}
+    rows: dict[tuple, tuple] = {}
     for split in (features.TRAIN_SPLIT, features.EVAL_SPLIT):
         paths = sorted(map(str, outcome.folder(split).iterdir()))
         for record in tf.data.TFRecordDataset(paths, "GZIP").as_numpy_iterator():
