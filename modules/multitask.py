@@ -19,17 +19,18 @@ from modules.training import TrainingData
 class MultitaskModel(RankingModel):
     """The ranking model, whose towers also serve retrieval.
 
-    With a factorisation machine as head the last column of an embedding, the linear terms of a rating, is no
-    part of the score of a pair: what is watched most is not what is rated best.
+    With a factorisation machine as head the score of a pair is the product of the first `embedding_dim`
+    columns alone. The next `rating_dim` are the rating's own, as are its linear terms in the last: what is
+    watched most is not what is rated best.
 
     References: tensorflow.org/recommenders/examples/multitask.
     """
 
     def __init__(self, config: MultitaskConfig, data: TrainingData):
         """Build the ranking model and the retrieval task over the same towers."""
-        super().__init__(config, data)
-        self._machine = config.head == "factorization"
-        if self._machine:
+        super().__init__(config, data, config.rating_dim)
+        self._shared = config.embedding_dim
+        if config.head == "factorization":
             self.head = RatingHead(None, data.interactions.mean_rating, scaled_dims=config.embedding_dim)
         self._weights_of_losses = (config.retrieval_weight, config.rating_weight)
         self.retrieval_task = CandidateSoftmax(
@@ -39,7 +40,7 @@ class MultitaskModel(RankingModel):
     def retrieval_query(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Return `[batch, dim]` embeddings whose inner products with the candidates' are the scores."""
         query = self.query_tower(inputs, training=training)
-        return tf.concat([query[:, :-1], tf.zeros_like(query[:, -1:])], 1) if self._machine else query
+        return tf.concat([query[:, : self._shared], tf.zeros_like(query[:, self._shared :])], axis=1)
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Return the weighted sum of both losses of a batch of transformed ratings, a scalar."""

@@ -138,24 +138,24 @@ def test_a_tower_adds_the_history_and_a_residual_block_over_the_sum() -> None:
         np.testing.assert_allclose(received[row], expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("scaled_dims", [0, DIM])
+@pytest.mark.parametrize("scaled_dims", [0, 3, DIM])
 def test_both_sides_and_the_head_are_a_factorisation_machine(scaled_dims: int) -> None:
-    """Rendle's equation 1, as the double sum that it is; across the sides a product may have a scale."""
-    query_tower = Tower(QUERY, SIZES, DIM, limit=1.0, interactions=True)
-    candidate_tower = Tower(CANDIDATE, SIZES, DIM, limit=1.0, interactions=True)
+    """The double sum over pairs of features of two sides; the first products may have a scale."""
+    query_tower = Tower(QUERY, SIZES, DIM + 1, limit=1.0)
+    candidate_tower = Tower(CANDIDATE, SIZES, DIM + 1, limit=1.0)
     head = RatingHead(None, mean_rating=3.5, scaled_dims=scaled_dims)
     received = head(query_tower(TENSORS), candidate_tower(TENSORS)).numpy()
     scale = np.ones(DIM)
     if scaled_dims:
-        scale = np.array([0.5, 2.0, -1.0, 0.0])
-        head.set_weights([weight if weight.shape == () else scale for weight in head.get_weights()])
+        scale[:scaled_dims] = [0.5, 2.0, -1.0, 0.0][:scaled_dims]
+        learned = scale[:scaled_dims]
+        head.set_weights([weight if weight.shape == () else learned for weight in head.get_weights()])
         received = head(query_tower(TENSORS), candidate_tower(TENSORS)).numpy()
     for row in range(3):
         sides = [embedded(tables(query_tower), row), embedded(tables(candidate_tower), row)]
-        terms = [(side, vector) for side, vectors in enumerate(sides) for vector in vectors.values()]
-        expected = 3.5 + sum(vector[DIM] for _, vector in terms)
-        for (one, v), (other, w) in itertools.combinations(terms, 2):
-            expected += np.sum(v[:DIM] * w[:DIM] * (scale if one != other else 1.0))
+        expected = 3.5 + sum(vector[DIM] for side in sides for vector in side.values())
+        for v, w in itertools.product(*(side.values() for side in sides)):
+            expected += np.sum(v[:DIM] * w[:DIM] * scale)
         np.testing.assert_allclose(received[row], [expected], rtol=1e-4, atol=1e-5)
 
 
