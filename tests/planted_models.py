@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import tempfile
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -26,7 +27,12 @@ QUERY_SPEC = {
     features.USER_GENDER: tf.TensorSpec([None], tf.string, features.USER_GENDER),
     features.USER_AGE: tf.TensorSpec([None], tf.int64, features.USER_AGE),
     features.USER_OCCUPATION: tf.TensorSpec([None], tf.string, features.USER_OCCUPATION),
+    features.HISTORY_TITLE: tf.TensorSpec([None, None], tf.string, features.HISTORY_TITLE),
+    features.HISTORY_RATING: tf.TensorSpec([None, None], tf.float32, features.HISTORY_RATING),
+    features.HISTORY_TIMESTAMP: tf.TensorSpec([None, None], tf.int64, features.HISTORY_TIMESTAMP),
 }
+# A user's told ratings as a request carries them: title, stars, seconds; latest first.
+Told = Sequence[tuple[str, float, int]]
 
 
 @dataclasses.dataclass
@@ -67,7 +73,7 @@ def make_world(num_candidates: int = NUM_CANDIDATES, seed: int = 0) -> World:
 class _Planted(tf.Module):
     """All signatures over one world; each model saves those that it should have."""
 
-    def __init__(self, world: World, vocabulary: str, rating_shift: float = 0.0) -> None:
+    def __init__(self, world: World, vocabulary: str, shift: float = 0.0, told_weight: float = 0.01) -> None:
         super().__init__()
         self._users = tf.lookup.StaticHashTable(
             tf.lookup.TextFileInitializer(
@@ -80,9 +86,10 @@ class _Planted(tf.Module):
             len(world.users),
         )
         self._rating_users = _table(world.users)
-        self._rating_titles = _table(world.titles)
-        stranger = np.zeros((1, world.user_vectors.shape[1]), np.float32)
-        self._vectors = tf.Variable(np.concatenate([world.user_vectors, stranger]))
+        self._positions = _table(world.titles)
+        nothing = np.zeros((1, world.user_vectors.shape[1]), np.float32)
+        self._vectors = tf.Variable(np.concatenate([world.user_vectors, nothing]))
+        self._candidate_vectors = tf.Variable(np.concatenate([world.embeddings, nothing]))
         width = max(len(row) for row in world.seen)
         padded = [np.pad(row, (0, width - len(row)), constant_values=-1) for row in world.seen]
         self._seen = tf.Variable(np.array([*padded, np.full(width, -1)], np.int32))
@@ -90,12 +97,24 @@ class _Planted(tf.Module):
         rng = np.random.default_rng(1)
         self._user_bias = tf.constant(rng.normal(size=len(world.users) + 1).astype(np.float32))
         self._title_bias = tf.constant(rng.normal(size=len(world.titles) + 1).astype(np.float32))
-        self._shift = rating_shift
+        self._shift, self._told_weight = shift, told_weight
 
     @tf.function(input_signature=list(QUERY_SPEC.values()))
-    def query(self, user_id, timestamp, user_gender, user_age, user_occupation):
+    def query(self, user_id, timestamp, user_gender, user_age, user_occupation, *history):
+        """Users of the world have vectors; a stranger has the mean of what is told, 0 where nothing is."""
         del timestamp, user_gender, user_age, user_occupation
-        return {features.QUERY_EMBEDDING: tf.gather(self._vectors, self._users.lookup(user_id))}
+        user = self._users.lookup(user_id)
+        told, is_candidate = self._told(history[0])
+        total = tf.reduce_sum(tf.gather(self._candidate_vectors, told), axis=1)
+        count = tf.reduce_sum(tf.cast(is_candidate, tf.float32), axis=1, keepdims=True)
+        stranger = tf.math.divide_no_nan(total, count)
+        known = user < len(self._world.users)
+        return {features.QUERY_EMBEDDING: tf.where(known[:, None], tf.gather(self._vectors, user), stranger)}
+
+    def _told(self, history_title):
+        """Positions of told titles, beyond the last for what is no candidate; and which are candidates."""
+        positions = self._positions.lookup(history_title)
+        return positions, positions < len(self._world.titles)
 
     @tf.function(input_signature=[])
     def candidates(self):
@@ -106,30 +125,41 @@ class _Planted(tf.Module):
             features.CANDIDATE_EMBEDDING: tf.constant(self._world.embeddings),
         }
 
-    @tf.function(input_signature=[QUERY_SPEC[features.USER_ID]])
-    def seen(self, user_id):
+    @tf.function(input_signature=[QUERY_SPEC[features.USER_ID], QUERY_SPEC[features.HISTORY_TITLE]])
+    def seen(self, user_id, history_title):
         row = self._users.lookup(user_id)
+        told, is_candidate = self._told(history_title)
+        told = tf.cast(tf.where(is_candidate, told, -1), tf.int32)
+        in_train = row < len(self._world.users)
         return {
-            features.SEEN: tf.gather(self._seen, row),
-            features.USER_KNOWN: row < len(self._world.users),
+            features.SEEN: tf.concat([tf.gather(self._seen, row), told], axis=1),
+            features.USER_KNOWN: tf.logical_or(in_train, tf.reduce_any(is_candidate, axis=1)),
         }
 
-    def _rate(self, user_id, timestamp, user_gender, user_age, user_occupation, movie_title):
+    def _rate(self, user_id, timestamp, user_gender, user_age, user_occupation, *history_and_title):
+        history_title, history_rating, history_timestamp, movie_title = history_and_title
+        told = history_rating - 1e-10 * tf.cast(history_timestamp, tf.float32)
         rating = (
             3.0
             + tf.gather(self._user_bias, self._rating_users.lookup(user_id))
-            + tf.gather(self._title_bias, self._rating_titles.lookup(movie_title))
+            + tf.gather(self._title_bias, self._positions.lookup(movie_title))
             + 0.01 * tf.cast(user_age, tf.float32)
             + 1e-10 * tf.cast(timestamp, tf.float32)
             + tf.where(tf.equal(user_gender, "F"), 0.1, 0.0)
             + tf.where(tf.equal(user_occupation, "artist"), 0.2, 0.0)
+            + self._told_weight * tf.reduce_sum(tf.where(tf.equal(history_title, ""), 0.0, told), axis=1)
         )
         return {features.PREDICTED_RATING: rating + self._shift}
 
     def rate(self, integers: tf.DType = tf.int64):
-        """The rating signature; TFLite's may take narrower integers than the SavedModel's."""
+        """The rating signature; TFLite's takes narrower integers than the SavedModel's, whole histories."""
+        width = None if integers == tf.int64 else features.HISTORY_LENGTH
         spec = [
-            tf.TensorSpec(entry.shape, integers if entry.dtype == tf.int64 else entry.dtype, entry.name)
+            tf.TensorSpec(
+                [None, width][: entry.shape.rank],
+                integers if entry.dtype == tf.int64 else entry.dtype,
+                entry.name,
+            )
             for entry in QUERY_SPEC.values()
         ]
         title = tf.TensorSpec([None], tf.string, features.MOVIE_TITLE)
@@ -149,7 +179,11 @@ RANKING = (features.RATING_SIGNATURE,)
 
 
 def write_model(
-    world: World, model_dir: pathlib.Path, signatures: tuple[str, ...], tflite_shift: float = 0.0
+    world: World,
+    model_dir: pathlib.Path,
+    signatures: tuple[str, ...],
+    tflite_shift: float = 0.0,
+    told_weight: float = 0.01,
 ) -> str:
     """Write a model artifact as a Trainer would.
 
@@ -158,13 +192,14 @@ def write_model(
       model_dir: where.
       signatures: RETRIEVAL, RANKING or both.
       tflite_shift: added to the ratings of the TFLite twin; 0 for an honest one.
+      told_weight: what a star of the history adds to a rating, in stars.
     Returns:
       model_dir as text.
     """
     with tempfile.TemporaryDirectory() as scratch:
         vocabulary = pathlib.Path(scratch, "users.txt")
         vocabulary.write_text("".join(f"{user}\n" for user in world.users), encoding="utf-8")
-        model = _Planted(world, str(vocabulary))
+        model = _Planted(world, str(vocabulary), told_weight=told_weight)
         functions = {
             features.QUERY_SIGNATURE: model.query,
             features.CANDIDATES_SIGNATURE: model.candidates,
@@ -177,7 +212,7 @@ def write_model(
             signatures={name: functions[name] for name in signatures},
         )
         if features.RATING_SIGNATURE in signatures:
-            twin = _Planted(world, str(vocabulary), tflite_shift)
+            twin = _Planted(world, str(vocabulary), tflite_shift, told_weight)
             folder = model_dir / features.TFLITE_DIR
             folder.mkdir(parents=True)
             (folder / features.RANKING_TFLITE).write_bytes(_to_tflite(twin, scratch))
@@ -194,30 +229,44 @@ def _to_tflite(twin: _Planted, scratch: str) -> bytes:
 
 
 def write_queries(world: World, split_dir: pathlib.Path, per_user: int = 5) -> str:
-    """Write an eval split as the ExampleGen would: gzipped TFRecords of ratings."""
+    """Write an eval split as the ExampleGen would: gzipped TFRecords of ratings with histories.
+
+    A user's rows tell of 7, 14, HISTORY_LENGTH, 0 and 1 titles, in turn; not only of what was seen in train.
+    """
     split_dir.mkdir(parents=True)
     rng = np.random.default_rng(2)
+    lengths = (7, 14, features.HISTORY_LENGTH, 0, 1)
     with tf.io.TFRecordWriter(str(split_dir / "data_tfrecord-00000-of-00001.gz"), "GZIP") as writer:
         for user in world.users:
-            for row in rng.choice(len(world.titles), per_user):
-                writer.write(rating(user, world.titles[row], 880_000_000 + int(row)).SerializeToString())
+            for place, row in enumerate(rng.choice(len(world.titles), per_user)):
+                told = rng.choice(len(world.titles), lengths[place % len(lengths)], replace=False)
+                now = 880_000_000 + int(row)
+                history = [(world.titles[at], 1.0 + at % 5, now - 60 * ago) for ago, at in enumerate(told, 1)]
+                writer.write(rating(user, world.titles[row], now, history).SerializeToString())
     return str(split_dir)
 
 
-def rating(user: str, title: str, timestamp: int) -> tf.train.Example:
+def rating(user: str, title: str, timestamp: int, told: Told = ()) -> tf.train.Example:
     """One row as the ExampleGen writes it."""
     values = {
-        features.USER_ID: user,
-        features.TIMESTAMP: timestamp,
-        features.USER_GENDER: "F" if int(user) % 2 else "M",
-        features.USER_AGE: 20 + int(user),
-        features.USER_OCCUPATION: "artist",
-        features.MOVIE_TITLE: title,
+        features.USER_ID: [user],
+        features.TIMESTAMP: [timestamp],
+        features.USER_GENDER: ["F" if int(user) % 2 else "M"],
+        features.USER_AGE: [20 + int(user)],
+        features.USER_OCCUPATION: ["artist"],
+        features.MOVIE_TITLE: [title],
+        features.HISTORY_TITLE: [title for title, _, _ in told],
+        features.HISTORY_RATING: [stars for _, stars, _ in told],
+        features.HISTORY_TIMESTAMP: [seconds for _, _, seconds in told],
     }
     example = tf.train.Example()
-    for name, value in values.items():
-        if isinstance(value, str):
-            example.features.feature[name].bytes_list.value.append(value.encode())
-        else:
-            example.features.feature[name].int64_list.value.append(value)
+    for row in features.RATING_ROW:
+        if row.name in values:
+            feature, entries = example.features.feature[row.name], values[row.name]
+            if row.dtype is features.Dtype.BYTES:
+                feature.bytes_list.value.extend(entry.encode() for entry in entries)
+            elif row.dtype is features.Dtype.INT:
+                feature.int64_list.value.extend(entries)
+            else:
+                feature.float_list.value.extend(entries)
     return example

@@ -76,10 +76,14 @@ def test_inputs_that_it_does_not_know_are_left_unknown(tmp_path: pathlib.Path) -
         "k": tf.TensorSpec([], tf.int32),
         "user_country": tf.TensorSpec([None], tf.string),
         "user_age": tf.TensorSpec([None], tf.int64),
+        "history_title": tf.TensorSpec([None, None], tf.string),
+        "history_rating": tf.TensorSpec([None, None], tf.float32),
+        "history_timestamp": tf.TensorSpec([None, None], tf.int64),
     }
 
     def echo(*columns: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {name: tf.reshape(column, [-1]) for name, column in zip(specs, columns, strict=True)}
+        named = zip(specs, columns, strict=True)
+        return {name: column[None] if name == "k" else tf.identity(column) for name, column in named}
 
     named = [tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in specs.items()]
     model = tf.Module()
@@ -87,12 +91,15 @@ def test_inputs_that_it_does_not_know_are_left_unknown(tmp_path: pathlib.Path) -
     tf.saved_model.save(model, str(tmp_path), signatures=model.serve)
     serve = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
     answer = recommend.ask(serve, recommend.parse(["--user", "7", "--k", "3", "--timestamp", "9"]))
-    assert answer == {
+    assert {name: np.asarray(value).tolist() for name, value in answer.items()} == {
         "user_id": b"7",
         "timestamp": 9,
         "k": 3,
         "user_country": b"unknown",
         "user_age": -1,
+        "history_title": [],
+        "history_rating": [],
+        "history_timestamp": [],
     }
 
 

@@ -45,8 +45,20 @@ def read_queries(split_dir: str, size: int, seed: int = 0) -> dict[str, np.ndarr
     parsed = tf.io.parse_example(tf.constant(records), spec)
     for row in QUERY_COLUMNS:
         if row.repeated:
-            parsed[row.name] = parsed[row.name].to_tensor(row.default, [None, features.HISTORY_LENGTH])
+            # Padded here: where every row is empty, to_tensor gives no column, whatever shape is asked for.
+            lists = parsed[row.name].to_tensor(row.default)[:, : features.HISTORY_LENGTH]
+            missing = features.HISTORY_LENGTH - tf.shape(lists)[1]
+            parsed[row.name] = tf.pad(lists, [[0, 0], [0, missing]], constant_values=row.default)
     return {name: column.numpy() for name, column in parsed.items()}
+
+
+def absent(row: features.RawFeature) -> bytes | int | float:
+    """What stands in a query for a feature that is not told.
+
+    >>> absent(features.HISTORY_FEATURES[0]), absent(features.HISTORY_FEATURES[1])
+    (b'', 0.0)
+    """
+    return row.default.encode() if isinstance(row.default, str) else row.default
 
 
 def _sample(split_dir: str, size: int, seed: int) -> list[bytes]:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from components.index_pusher import recommender, signatures
 from components.index_pusher.gates import Refusal
 from components.index_pusher.index_gate import SCORE_TOLERANCE, TIE_TOLERANCE
+from components.index_pusher.queries import absent
 from components.index_pusher.signatures import Candidates
 from modules import features
 
@@ -30,7 +31,7 @@ def check_recommend(
       path: the composite.
       retrieval: the loaded retrieval model, which tells what exact search finds and who has seen what.
       candidates: its catalogue.
-      queries: `[q]` arrays of query features by name, strings as bytes objects.
+      queries: query features by name, as of queries.read_queries.
       k: titles per user, at most the catalogue.
     Returns:
       Share of the exact best k unseen titles that was recommended, mean over users.
@@ -40,20 +41,19 @@ def check_recommend(
     serve = tf.saved_model.load(path).signatures[features.SERVING_SIGNATURE]
     rows = {title: position for position, title in enumerate(candidates.titles)}
     shares = []
-    for chunk in _chunks(queries):
-        request = {name: tf.constant(column) for name, column in chunk.items()}
+    for batch in _batches(with_stranger(queries)):
+        request = {name: tf.constant(column) for name, column in batch.items()}
         answer = signatures.call(serve, {**request, recommender.K: tf.constant(k)})
         columns = {name: tensor.numpy() for name, tensor in answer.items()}
-        seen = signatures.call(retrieval.signatures[features.SEEN_SIGNATURE], request)
-        known = seen[features.USER_KNOWN].numpy().astype(bool)
+        viewers = signatures.call(retrieval.signatures[features.SEEN_SIGNATURE], request)
+        seen, known = viewers[features.SEEN].numpy(), viewers[features.USER_KNOWN].numpy()
         exact = np.where(
             known[:, None],
-            signatures.embed(retrieval, chunk) @ candidates.embeddings.T,
+            signatures.embed(retrieval, batch) @ candidates.embeddings.T,
             candidates.popularity.astype(np.float32),
         )
-        for user, user_id in enumerate(chunk[features.USER_ID]):
-            if known[user]:
-                exact[user, [at for at in seen[features.SEEN].numpy()[user] if at >= 0]] = -np.inf
+        for user, user_id in enumerate(batch[features.USER_ID]):
+            exact[user, seen[user][seen[user] >= 0]] = -np.inf
             row = {name: column[user] for name, column in columns.items()}
             try:
                 shares.append(check_answer(row, rows, exact[user], bool(known[user]), k))
@@ -63,15 +63,19 @@ def check_recommend(
     return float(np.mean(shares))
 
 
-def _chunks(queries: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-    """Batches of the query features, a stranger without a history last."""
+def with_stranger(queries: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Keep the query features, and append an unknown user, who tells of no title."""
     names = [row.name for row in features.QUERY_FEATURES]
     columns = {name: np.concatenate([queries[name], queries[name][:1]]) for name in names}
     columns[features.USER_ID][-1] = STRANGER
     for row in features.HISTORY_FEATURES:
-        columns[row.name][-1] = row.default.encode() if isinstance(row.default, str) else row.default
-    for start in range(0, len(columns[features.USER_ID]), _BATCH):
-        yield {name: column[start : start + _BATCH] for name, column in columns.items()}
+        columns[row.name][-1] = absent(row)
+    return columns
+
+
+def _batches(queries: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    for start in range(0, len(queries[features.USER_ID]), _BATCH):
+        yield {name: column[start : start + _BATCH] for name, column in queries.items()}
 
 
 def check_answer(
@@ -83,7 +87,7 @@ def check_answer(
       answer: the composite's outputs for this user.
       rows: position of each title in the catalogue.
       exact: `[n]` scores; minus infinity for what the user has seen.
-      known: whether the user occurs in train.
+      known: whether the user occurs in train or tells of a title of the catalogue.
       k: titles that were asked for.
     Returns:
       Share of the exact best that was recommended; a title tied with the last of them counts.

@@ -1,4 +1,4 @@
-"""The composite SavedModel: one call from a user's id to titles, scores and predicted ratings.
+"""The composite SavedModel: one call from a user's id and history to titles, scores and predicted ratings.
 
 Built in the executor's process; its graph runs wherever the bundle is served. Loading it needs
 `import scann`, which registers the index's operations.
@@ -38,6 +38,8 @@ _REQUEST = [
 class Recommender(tf.Module):
     """Query tower, index, hard exclusion of seen titles, popularity for strangers, ranking model.
 
+    Seen is what the user rated in train or tells of; a stranger is who neither occurs in train nor tells of a
+    title of the catalogue.
     The index is asked for k and as many more as the batch's heaviest viewer has seen, so k titles remain
     after the exclusion wherever the catalogue holds that many unseen ones.
     """
@@ -81,7 +83,8 @@ class Recommender(tf.Module):
         with tf.control_dependencies([tf.debugging.assert_positive(k, "k must be at least 1")]):
             k = tf.minimum(k, self._count)
         query = {row.name: column for row, column in zip(features.QUERY_FEATURES, columns, strict=True)}
-        seen, known = self._seen(query)
+        viewers = signatures.call(self._retrieval.signatures[features.SEEN_SIGNATURE], query)
+        seen, known = viewers[features.SEEN], viewers[features.USER_KNOWN]
         positions, scores = self._ranked(query, seen, known, k)
         positions, scores, returned = best_unseen(positions, scores, seen, k)
         real = tf.sequence_mask(returned, k)
@@ -97,12 +100,6 @@ class Recommender(tf.Module):
         # ScaNN's operations tell no shapes; a server's clients are told these.
         ranks = {SERVED_BY: 1, NUM_RETURNED: 1}
         return {name: tf.ensure_shape(tensor, [None] * ranks.get(name, 2)) for name, tensor in answer.items()}
-
-    def _seen(self, query: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        """`[b, w]` int32 positions, -1 for none, nothing for strangers; `[b]` bool."""
-        outputs = signatures.call(self._retrieval.signatures[features.SEEN_SIGNATURE], query)
-        known = tf.cast(outputs[features.USER_KNOWN], tf.bool)
-        return tf.where(known[:, None], tf.cast(outputs[features.SEEN], tf.int32), -1), known
 
     def _ranked(
         self, query: Mapping[str, tf.Tensor], seen: tf.Tensor, known: tf.Tensor, k: tf.Tensor

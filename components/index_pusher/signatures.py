@@ -128,7 +128,7 @@ def embed(retrieval: Any, queries: Mapping[str, np.ndarray], batch: int = 512) -
 
     Args:
       retrieval: a loaded model with the `query` signature.
-      queries: `[q]` arrays by feature name.
+      queries: `[q]` arrays by feature name, of the history `[q, any]`.
       batch: queries per call.
     Returns:
       `[q, d]` float32.

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from components.index_pusher import litert_process, signatures
 from components.index_pusher.gates import Refusal
+from components.index_pusher.queries import absent
 from modules import features
 
 # Largest difference of a predicted rating, in stars.
@@ -27,7 +28,7 @@ def check_tflite(ranking: Any, tflite_path: str, queries: Mapping[str, np.ndarra
     Args:
       ranking: loaded SavedModel.
       tflite_path: the file.
-      queries: `[q]` arrays by name: query features and movie_title, strings as bytes.
+      queries: query features and movie_title by name, as of queries.read_queries.
     Returns:
       The largest difference, in stars.
     Raises:
@@ -58,26 +59,26 @@ def check_tflite(ranking: Any, tflite_path: str, queries: Mapping[str, np.ndarra
 
 
 def with_strangers(queries: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Append an unknown user, an unknown title, both, and absent side features: no real query has them.
+    """Append what no real query has.
+
+    An unknown user, an unknown title, both; then a user and an unknown one who tell nothing of themselves.
 
     >>> asked = with_strangers({"user_id": np.array([b"7"], object), "user_age": np.array([25])})
     >>> asked["user_id"].tolist(), asked["user_age"].tolist()
-    ([b'7', b'no such user', b'7', b'no such user', b'7'], [25, 25, 25, 25, -1])
+    ([b'7', b'no such user', b'7', b'no such user', b'7', b'no such user'], [25, 25, 25, 25, -1, -1])
     """
     given = {features.USER_ID, features.TIMESTAMP}
-    defaults = {row.name: row.default for row in features.QUERY_FEATURES if row.name not in given}
+    untold = {row.name: absent(row) for row in features.QUERY_FEATURES if row.name not in given}
     result = {}
     for name, column in queries.items():
-        extra = [column[0]] * 4
+        extra = column[[0] * 5]
         if name == features.USER_ID:
-            extra[0] = extra[2] = b"no such user"
+            extra[[0, 2, 4]] = b"no such user"
         if name == features.MOVIE_TITLE:
-            extra[1] = extra[2] = b"no such title"
-        if name in defaults:
-            value = defaults[name]
-            value = value.encode() if isinstance(value, str) else value
-            extra[3] = value if column.ndim == 1 else np.full_like(column[0], value)
-        result[name] = np.concatenate([column, np.array(extra, dtype=column.dtype)])
+            extra[[1, 2]] = b"no such title"
+        if name in untold:
+            extra[[3, 4]] = untold[name]
+        result[name] = np.concatenate([column, extra])
     return result
 
 

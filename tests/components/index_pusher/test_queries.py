@@ -5,9 +5,11 @@ from __future__ import annotations
 import pathlib
 
 import pytest
+import tensorflow as tf
 
 from components.index_pusher.gates import Refusal
 from components.index_pusher.queries import read_queries
+from modules import features
 from tests import planted_models
 
 
@@ -32,8 +34,6 @@ def test_a_draw_is_uniform_over_the_split_repeatable_and_without_repeats(planted
 
 
 def test_side_features_that_the_release_lacks_are_unknown(tmp_path: pathlib.Path) -> None:
-    import tensorflow as tf
-
     folder = tmp_path / "Split-eval"
     folder.mkdir()
     row = planted_models.rating("1", "A (1990)", 5)
@@ -43,6 +43,34 @@ def test_side_features_that_the_release_lacks_are_unknown(tmp_path: pathlib.Path
         writer.write(row.SerializeToString())
     queries = read_queries(str(folder), 10)
     assert (queries["user_gender"][0], queries["user_age"][0]) == (b"unknown", -1)
+
+
+def test_histories_come_back_padded_to_one_length_latest_first(tmp_path: pathlib.Path) -> None:
+    """Without the features, with empty lists, with some entries, and with as many as there may be."""
+    full = [(f"Full {ago} (1990)", 0.5 * (1 + ago % 10), 900 - ago) for ago in range(features.HISTORY_LENGTH)]
+    some = [("Léon (1994)", 4.5, 70), ("Zero stars (1990)", 0.0, 0)]
+    absent, *rows = (planted_models.rating("1", "A (1990)", 1_000, told) for told in ([], [], some, full))
+    for row in features.HISTORY_FEATURES:
+        del absent.features.feature[row.name]
+    with tf.io.TFRecordWriter(str(tmp_path / "plain")) as writer:
+        for row in (absent, *rows):
+            writer.write(row.SerializeToString())
+    queries = read_queries(str(tmp_path), 10)
+    expected = [
+        told + [("", 0.0, 0)] * (features.HISTORY_LENGTH - len(told)) for told in ([], [], some, full)
+    ]
+    assert queries["history_title"].tolist() == [[t.encode() for t, _, _ in row] for row in expected]
+    assert queries["history_rating"].tolist() == [[stars for _, stars, _ in row] for row in expected]
+    assert queries["history_timestamp"].tolist() == [[seconds for _, _, seconds in row] for row in expected]
+    assert queries["history_rating"].dtype == "float32" and queries["history_timestamp"].dtype == "int64"
+
+
+def test_histories_keep_their_length_where_nobody_has_one(tmp_path: pathlib.Path) -> None:
+    with tf.io.TFRecordWriter(str(tmp_path / "plain")) as writer:
+        writer.write(planted_models.rating("1", "A (1990)", 5).SerializeToString())
+    queries = read_queries(str(tmp_path), 10)
+    shapes = {queries[row.name].shape for row in features.HISTORY_FEATURES}
+    assert shapes == {(1, features.HISTORY_LENGTH)}
 
 
 def test_an_empty_split_is_refused(tmp_path: pathlib.Path) -> None:

@@ -1,4 +1,4 @@
-"""The pushed composite, loaded as a server would: exclusion, strangers, depth, and what the gate refuses."""
+"""The pushed composite, loaded as a server would: exclusion, strangers, and depth."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.index_pusher import index_gate, recommend_check, recommender, signatures
-from components.index_pusher.gates import Refusal
-from components.index_pusher.index import Index, Plan
-from components.index_pusher.queries import read_queries
+from components.index_pusher import index_gate, recommender
 from modules import features
 from tests import planted_models
+from tests.planted_requests import ask, exact_best, request, telling, titles_of
 
 
 @pytest.fixture(scope="module")
@@ -25,23 +23,8 @@ def serve(pushed) -> Any:
     return tf.saved_model.load(str(path)).signatures["serving_default"]
 
 
-def ask(serve: Any, users: list[str], k: int) -> dict[str, np.ndarray]:
-    size = len(users)
-    answer = serve(
-        user_id=tf.constant(users, tf.string),
-        timestamp=tf.fill([size], tf.constant(880_000_000, tf.int64)),
-        user_gender=tf.fill([size], "unknown"),
-        user_age=tf.fill([size], tf.constant(-1, tf.int64)),
-        user_occupation=tf.fill([size], "unknown"),
-        k=tf.constant(k),
-    )
-    return {name: tensor.numpy() for name, tensor in answer.items()}
-
-
 def expected_rows(world: planted_models.World, user: int, k: int) -> list[int]:
-    scores = world.embeddings @ world.user_vectors[user]
-    scores[world.seen[user]] = -np.inf
-    return np.argsort(-scores)[: min(k, len(scores) - len(world.seen[user]))].tolist()
+    return exact_best(world, world.user_vectors[user], world.seen[user].tolist(), k)
 
 
 def test_a_request_carries_the_query_features_and_k(serve) -> None:
@@ -50,7 +33,7 @@ def test_a_request_carries_the_query_features_and_k(serve) -> None:
     }
     assert inputs.pop("k") == (tf.int32, 0)
     types = {features.Dtype.BYTES: tf.string, features.Dtype.INT: tf.int64, features.Dtype.FLOAT: tf.float32}
-    assert inputs == {row.name: (types[row.dtype], 1) for row in features.QUERY_FEATURES}
+    assert inputs == {row.name: (types[row.dtype], 1 + row.repeated) for row in features.QUERY_FEATURES}
 
 
 @pytest.mark.parametrize("k", [1, 10, 100, 300])
@@ -95,19 +78,72 @@ def test_a_stranger_gets_the_most_popular_beside_users_who_do_not(pushed, serve)
     assert np.isfinite(answer["predicted_rating"]).all()
 
 
+@pytest.mark.parametrize("rows", [[4], [250, 3, 17], list(range(40, 60)), list(range(100, 135))])
+def test_a_stranger_who_tells_of_titles_is_served_by_the_model(pushed, serve, rows: list[int]) -> None:
+    """Also one who tells of more than a model's history holds."""
+    world = pushed.planted.world
+    answer = ask(serve, ["nobody"], 30, [telling(world, rows)])
+    assert answer["served_by"].tolist() == [b"model"]
+    vector = world.embeddings[rows].mean(axis=0)
+    best = exact_best(world, vector, rows, 30)
+    assert titles_of(answer, 0) == [world.titles[row] for row in best]
+    assert not set(best) & set(rows)
+    assert set(exact_best(world, vector, [], 30)) & set(rows), "or nothing had been there to exclude"
+    np.testing.assert_allclose(answer["score"][0], world.embeddings[best] @ vector, atol=1e-5)
+
+
+def test_what_is_no_candidate_makes_nobody_known_and_moves_nothing(pushed, serve) -> None:
+    world = pushed.planted.world
+    unheard = ("Unheard of (2031)", 5.0, 1)
+    known = telling(world, [8, 9])
+    answer = ask(serve, ["nobody", "nobody", "39"], 10, [[unheard], [unheard, *known], [unheard]])
+    assert answer["served_by"].tolist() == [b"popularity", b"model", b"model"]
+    assert titles_of(answer, 0) == [world.titles[row] for row in np.argsort(-world.popularity)[:10]]
+    best = exact_best(world, world.embeddings[[8, 9]].mean(axis=0), [8, 9], 10)
+    assert titles_of(answer, 1) == [world.titles[row] for row in best]
+    assert titles_of(answer, 2) == [world.titles[row] for row in expected_rows(world, 38, 10)]
+
+
+@pytest.mark.parametrize("user", [0, 6, 38])
+def test_a_known_user_gets_neither_what_is_in_train_nor_what_is_told(pushed, serve, user: int) -> None:
+    """Tells of the ten best that are left after train, and of two that train holds as well, where it does."""
+    world = pushed.planted.world
+    beyond, train = expected_rows(world, user, 10), world.seen[user].tolist()
+    answer = ask(serve, [world.users[user]], 25, [telling(world, beyond + train[:2])])
+    assert answer["served_by"].tolist() == [b"model"]
+    assert titles_of(answer, 0) == [world.titles[row] for row in expected_rows(world, user, 35)[10:]]
+
+
+def test_a_known_user_who_tells_of_all_that_was_left_gets_nothing(pushed, serve) -> None:
+    world = pushed.planted.world
+    answer = ask(serve, ["40"], 5, [telling(world, expected_rows(world, 39, 5))])
+    assert (answer["served_by"].tolist(), answer["num_returned"].tolist()) == ([b"model"], [0])
+    assert answer["movie_title"].tolist() == [[b""] * 5]
+
+
+def test_histories_of_any_length_in_one_batch_do_not_touch_each_other(pushed, serve) -> None:
+    world = pushed.planted.world
+    users = ["nobody", "39", "nobody", "7", "", "nobody"]
+    told = [telling(world, rows) for rows in ([12], [], [], [1, 2, 3], list(range(200, 220)), [0, 299])]
+    together = ask(serve, users, 15, told)
+    assert together["served_by"].tolist() == [b"model", b"model", b"popularity", *[b"model"] * 3]
+    for row, user in enumerate(users):
+        alone = ask(serve, [user], 15, [told[row]])
+        assert titles_of(together, row) == titles_of(alone, 0) and len(titles_of(alone, 0)) == 15
+        for name in ("score", "predicted_rating"):
+            np.testing.assert_allclose(together[name][row], alone[name][0], atol=1e-5)
+
+
 def test_predicted_ratings_are_those_of_the_ranking_model(pushed, serve) -> None:
     rate = tf.saved_model.load(str(pushed.destination / "current" / "ranking")).signatures["rate"]
-    answer = ask(serve, ["7", "nobody"], 20)
+    told = [telling(pushed.planted.world, [3, 1, 2]), telling(pushed.planted.world, [5])]
+    answer = ask(serve, ["7", "nobody"], 20, told)
     for row, user in enumerate(["7", "nobody"]):
-        alone = rate(
-            user_id=tf.fill([20], user),
-            timestamp=tf.fill([20], tf.constant(880_000_000, tf.int64)),
-            user_gender=tf.fill([20], "unknown"),
-            user_age=tf.fill([20], tf.constant(-1, tf.int64)),
-            user_occupation=tf.fill([20], "unknown"),
-            movie_title=tf.constant(answer["movie_title"][row]),
-        )["predicted_rating"]
+        titles = tf.constant(answer["movie_title"][row])
+        alone = rate(**request([user] * 20, [told[row]] * 20), movie_title=titles)["predicted_rating"]
         np.testing.assert_allclose(answer["predicted_rating"][row], alone, atol=1e-6)
+        untold = rate(**request([user] * 20), movie_title=titles)["predicted_rating"]
+        assert (alone - untold > 0.03).numpy().all(), "a told title adds 0.039 stars"
     assert np.ptp(answer["predicted_rating"]) > 0.5
 
 
@@ -137,18 +173,20 @@ serve = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
 answer = serve(
     user_id=tf.constant(["39"]), timestamp=tf.constant([5], tf.int64), user_gender=tf.constant(["F"]),
     user_age=tf.constant([30], tf.int64), user_occupation=tf.constant(["artist"]), k=tf.constant(20),
+    history_title=tf.constant([[sys.argv[2]]]), history_rating=tf.constant([[4.0]]),
+    history_timestamp=tf.constant([[3]], tf.int64),
 )
 packages = {name.split(".")[0] for name in sys.modules}
 assert not packages & {"components", "modules", "tensorflow_recommenders"}, packages
 print(json.dumps([title.decode() for title in answer["movie_title"].numpy()[0]]))
 """
-    path = str(pushed.destination / "current" / "recommend")
+    path, world = str(pushed.destination / "current" / "recommend"), pushed.planted.world
+    told, *expected = [world.titles[row] for row in expected_rows(world, 38, 21)]
     process = subprocess.run(
-        [sys.executable, "-I", "-c", code, path], capture_output=True, text=True, check=False
+        [sys.executable, "-I", "-c", code, path, told], capture_output=True, text=True, check=False
     )
     assert process.returncode == 0, process.stderr
-    world = pushed.planted.world
-    assert json.loads(process.stdout) == [world.titles[row] for row in expected_rows(world, 38, 20)]
+    assert json.loads(process.stdout) == expected
 
 
 class TestBestUnseen:
@@ -164,86 +202,6 @@ class TestBestUnseen:
     def test_nobody_has_seen_anything(self) -> None:
         found, _, returned = recommender.best_unseen([[1, 0]], [[2.0, 1.0]], tf.zeros([1, 0], tf.int32), 2)
         assert found.numpy().tolist() == [[1, 0]] and returned.numpy().tolist() == [2]
-
-
-class TestTheGate:
-    """What the composite may not do, done on purpose."""
-
-    @pytest.fixture(scope="class")
-    def parts(self, planted) -> dict[str, Any]:
-        retrieval = signatures.load(planted.sources.retrieval_dir, "retrieval", planted_models.RETRIEVAL)
-        return {
-            "retrieval": retrieval,
-            "ranking": signatures.load(planted.sources.ranking_dir, "ranking", planted_models.RANKING),
-            "candidates": signatures.read_candidates(retrieval),
-            "queries": read_queries(planted.sources.queries_dir, 1_000),
-        }
-
-    def check(self, parts: dict[str, Any], broken: recommender.Recommender, path: str) -> float:
-        recommender.save(broken, path)
-        return recommend_check.check_recommend(
-            path, parts["retrieval"], parts["candidates"], parts["queries"], 50
-        )
-
-    def composite(self, parts: dict[str, Any], plan: Plan = Plan("exact")) -> recommender.Recommender:  # noqa: B008
-        index = Index(parts["candidates"].embeddings, plan, 50)
-        return recommender.Recommender(parts["retrieval"], parts["ranking"], index, parts["candidates"])
-
-    def test_a_sound_composite_passes(self, parts, tmp_path) -> None:
-        assert self.check(parts, self.composite(parts), str(tmp_path)) == 1.0
-
-    def test_a_coarse_index_shows_in_the_recommendations(self, parts, tmp_path) -> None:
-        narrow = Plan("partitioned", leaves=6, leaves_to_search=2, reordering=300)
-        assert 0.2 < self.check(parts, self.composite(parts, narrow), str(tmp_path)) < 0.99
-
-    def test_recommending_seen_titles_is_refused(self, parts, tmp_path, monkeypatch) -> None:
-        def keep_all(positions, scores, seen, k):
-            return positions[:, :k], scores[:, :k], tf.fill([tf.shape(positions)[0]], k)
-
-        monkeypatch.setattr(recommender, "best_unseen", keep_all)
-        with pytest.raises(Refusal, match="the recommendations for user .* (already rated|remain)"):
-            self.check(parts, self.composite(parts), str(tmp_path))
-
-    def test_too_few_after_the_exclusion_is_refused(self, parts, tmp_path, monkeypatch) -> None:
-        monkeypatch.setattr(recommender.Recommender, "_ranked", _without_overfetch)
-        with pytest.raises(Refusal, match=r"for user \d+ number \d+ where 50 of the 50 asked for remain"):
-            self.check(parts, self.composite(parts), str(tmp_path))
-
-    def test_another_order_of_popularity_is_refused(self, parts, tmp_path) -> None:
-        composite = self.composite(parts)
-        composite._by_popularity.assign(tf.reverse(composite._by_popularity, [0]))
-        with pytest.raises(Refusal, match="user no such user are not the most popular titles"):
-            self.check(parts, composite, str(tmp_path))
-
-    def test_scores_that_are_not_the_models_are_refused(self, parts, tmp_path, monkeypatch) -> None:
-        search = Index.search
-
-        def shifted(self, queries, k):
-            positions, scores = search(self, queries, k)
-            return positions, scores + 0.01
-
-        monkeypatch.setattr(Index, "search", shifted)
-        with pytest.raises(Refusal, match="user 1 carry scores that are not the model's"):
-            self.check(parts, self.composite(parts), str(tmp_path))
-
-    def test_ratings_that_are_nan_are_refused(self, parts, tmp_path, monkeypatch) -> None:
-        ratings = recommender.Recommender._ratings
-        monkeypatch.setattr(
-            recommender.Recommender,
-            "_ratings",
-            lambda self, query, titles: ratings(self, query, titles) * np.nan,
-        )
-        with pytest.raises(Refusal, match="predicted ratings that are NaN or infinite"):
-            self.check(parts, self.composite(parts), str(tmp_path))
-
-
-def _without_overfetch(self, query, seen, known, k):
-    embeddings = signatures.call(self._retrieval.signatures["query"], query)["query_embedding"]
-    positions, scores = self._index.exact(embeddings, k)
-    popular = self._by_popularity[:k]
-    return tf.where(known[:, None], positions, popular[None]), tf.where(
-        known[:, None], scores, tf.gather(self._popularity, popular)[None]
-    )
 
 
 def test_the_oracle_agrees_with_the_planted_truth(planted) -> None:

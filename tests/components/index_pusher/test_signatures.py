@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from components.index_pusher import signatures
 from components.index_pusher.gates import Refusal
 from modules import features
-from tests import planted_models
+from tests import planted_models, planted_requests
 
 
 @pytest.fixture(scope="module")
@@ -25,15 +26,25 @@ def loaded(world: planted_models.World, folder: pathlib.Path) -> Any:
     return signatures.load(path, "retrieval", planted_models.RETRIEVAL)
 
 
+def queries_of(users: list[str], told: Sequence[planted_models.Told]) -> dict[str, np.ndarray]:
+    """Columns as of queries.read_queries, of users of whom no more is known."""
+    queries = {row.name: np.full(len(users), row.default) for row in features.QUERY_FEATURES}
+    queries[features.USER_ID] = np.array([user.encode() for user in users], object)
+    history = {name: tensor.numpy() for name, tensor in planted_requests.told_columns(told).items()}
+    return {**queries, **history}
+
+
 def test_the_catalogue_and_the_queries_are_read_as_planted(small, tmp_path: pathlib.Path) -> None:
     model = loaded(small, tmp_path)
     candidates = signatures.read_candidates(model)
     assert [title.decode() for title in candidates.titles] == small.titles
     np.testing.assert_array_equal(candidates.embeddings, small.embeddings)
-    queries = {row.name: np.full(3, row.default) for row in features.QUERY_FEATURES}
-    queries[features.USER_ID] = np.array([b"1", b"40", b"nobody"], object)
-    embedded = signatures.embed(model, queries, batch=2)
-    np.testing.assert_array_equal(embedded, [small.user_vectors[0], small.user_vectors[39], np.zeros(8)])
+    told = [[], [(small.titles[4], 5.0, 1)], [], [(small.titles[row], 5.0, 1) for row in (2, 9, 11)]]
+    embedded = signatures.embed(model, queries_of(["1", "40", "nobody", "nobody"], told), batch=3)
+    mean = small.embeddings[[2, 9, 11]].mean(axis=0)
+    np.testing.assert_allclose(
+        embedded, [small.user_vectors[0], small.user_vectors[39], np.zeros(8), mean], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -49,10 +60,8 @@ def test_query_embeddings_that_are_not_finite_are_refused(small, tmp_path: pathl
     vectors = small.user_vectors.copy()
     vectors[1] = np.nan
     model = loaded(dataclasses.replace(small, user_vectors=vectors), tmp_path)
-    queries = {row.name: np.full(3, row.default) for row in features.QUERY_FEATURES}
-    queries[features.USER_ID] = np.array([b"1", b"2", b"3"], object)
     with pytest.raises(Refusal, match="1 of 3 query embeddings hold NaN"):
-        signatures.embed(model, queries)
+        signatures.embed(model, queries_of(["1", "2", "3"], [[]] * 3))
 
 
 def test_a_title_that_occurs_twice_is_refused(small, tmp_path: pathlib.Path) -> None:

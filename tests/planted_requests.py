@@ -1,0 +1,61 @@
+"""Requests to what is made of planted models, and what NumPy finds for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from modules import features
+from tests.planted_models import QUERY_SPEC, Told, World
+
+# The moment of every request.
+NOW = 880_000_000
+
+
+def told_columns(told: Sequence[Told]) -> dict[str, tf.Tensor]:
+    """A batch of histories as a request carries it: `[b, longest]`, shorter rows end in the defaults."""
+    width = max([len(row) for row in told], default=0)
+    columns = {}
+    for place, feature in enumerate(features.HISTORY_FEATURES):
+        rows = [[entry[place] for entry in row] + [feature.default] * (width - len(row)) for row in told]
+        columns[feature.name] = tf.constant(rows, QUERY_SPEC[feature.name].dtype, shape=[len(told), width])
+    return columns
+
+
+def request(users: list[str], told: Sequence[Told] | None = None) -> dict[str, tf.Tensor]:
+    """Query features of users of whom no more is known than what they tell."""
+    size = len(users)
+    return {
+        features.USER_ID: tf.constant(users, tf.string),
+        features.TIMESTAMP: tf.fill([size], tf.constant(NOW, tf.int64)),
+        features.USER_GENDER: tf.fill([size], features.UNKNOWN),
+        features.USER_AGE: tf.fill([size], tf.constant(features.UNKNOWN_AGE, tf.int64)),
+        features.USER_OCCUPATION: tf.fill([size], features.UNKNOWN),
+        **told_columns(told or [()] * size),
+    }
+
+
+def ask(serve: Any, users: list[str], k: int, told: Sequence[Told] | None = None) -> dict[str, np.ndarray]:
+    """Call a loaded composite."""
+    answer = serve(**request(users, told), k=tf.constant(k))
+    return {name: tensor.numpy() for name, tensor in answer.items()}
+
+
+def telling(world: World, rows: Sequence[int]) -> Told:
+    """Ratings of these candidates, a minute apart."""
+    return [(world.titles[row], 4.0, NOW - 60 * ago) for ago, row in enumerate(rows, 1)]
+
+
+def exact_best(world: World, vector: np.ndarray, seen: Sequence[int], k: int) -> list[int]:
+    """Search exactly among the candidates that were not seen, best first."""
+    scores = world.embeddings @ vector
+    scores[list(seen)] = -np.inf
+    return np.argsort(-scores)[: min(k, len(scores) - len(set(seen)))].tolist()
+
+
+def titles_of(answer: dict[str, np.ndarray], row: int) -> list[str]:
+    """The titles of one row, without its padding."""
+    return [title.decode() for title in answer["movie_title"][row][: answer["num_returned"][row]]]
