@@ -153,10 +153,12 @@ class Interactions:
         kept = places < features.HISTORY_LENGTH
         cells = users[kept], places[kept]
         shape = (self.num_users + 1, features.HISTORY_LENGTH)
-        columns = np.full(shape, -1, np.int32), np.zeros(shape, np.float32), np.zeros(shape, np.int64)
-        for column, values in zip(columns, (self.positions, self.ratings, self.timestamps), strict=True):
-            column[cells] = values[order][kept]
-        return History(*columns)
+        positions, ratings = np.full(shape, -1, np.int32), np.zeros(shape, np.float32)
+        timestamps = np.zeros(shape, np.int64)
+        positions[cells] = self.positions[order][kept]
+        ratings[cells] = self.ratings[order][kept]
+        timestamps[cells] = self.timestamps[order][kept]
+        return History(positions, ratings, timestamps)
 
 
 @dataclasses.dataclass(frozen=True)

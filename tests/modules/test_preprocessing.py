@@ -88,7 +88,7 @@ def transformed(folder: pathlib.Path) -> dict[str, np.ndarray]:
     return {name: column.numpy()[order] for name, column in batch.items()}
 
 
-def padded(*members: list[int], width: int) -> list[list[int]]:
+def padded(*members: list, width: int) -> list[list]:
     return [row + [0] * (width - len(row)) for row in members]
 
 
