@@ -11,7 +11,7 @@ from typing import Any
 
 import pydantic
 
-from modules.hyperparameters import TrainingConfig, replaced
+from modules.hyperparameters import ModelsConfig, MultitaskConfig, RankingConfig, TrainingConfig, replaced
 
 
 class Range(pydantic.BaseModel):
@@ -36,6 +36,33 @@ Choices = tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 Space = Mapping[str, Range | Choices]
 
 _FITTING: Space = {"learning_rate": Range(low=5e-4, high=2e-2), "epochs": (4, 6, 8, 12)}
+_RETRIEVAL: Space = {**_FITTING, "embedding_dim": (32, 64, 128), "l2": (5.0, 10.0, 20.0, 40.0)}
+_RANKING: Space = {**_FITTING, "embedding_dim": (8, 16, 32), "l2": (0.03, 0.06, 0.1, 0.2)}
+_BAYESIAN: Space = {
+    "bayesian.sample_dim": (6, 8, 10, 12),
+    "bayesian.sweeps": (100, 150, 250),
+    "embedding_dim": (8, 16, 32),
+}
+_MULTITASK: Space = {
+    **_FITTING,
+    "embedding_dim": (32, 64, 128),
+    "l2": (0.01, 0.03, 0.1),
+    "retrieval_weight": Range(low=1e-4, high=1e-2),
+}
+
+
+def default_space(model: TrainingConfig) -> Space:
+    """Return what is tried for a model where nothing is configured: values of fields that apply to it.
+
+    >>> from modules import hyperparameters
+    >>> list(default_space(hyperparameters.tutorial().ranking))
+    ['learning_rate', 'epochs', 'embedding_dim', 'l2']
+    """
+    if isinstance(model, MultitaskConfig):
+        return _MULTITASK
+    if isinstance(model, RankingConfig):
+        return _BAYESIAN if model.head == "bayesian" else _RANKING
+    return _RETRIEVAL
 
 
 class _Searching(pydantic.BaseModel):
@@ -58,20 +85,16 @@ class SearchConfig(_Searching):
 class TuningConfig(_Searching):
     """The searches for all models' hyper-parameters."""
 
-    # What is tried; a model's own value is always added to it.
-    retrieval: Space = {**_FITTING, "embedding_dim": (32, 64, 128), "l2": (5.0, 10.0, 20.0, 40.0)}
-    ranking: Space = {**_FITTING, "embedding_dim": (8, 16, 32), "l2": (0.03, 0.06, 0.1, 0.2)}
-    multitask: Space = {
-        **_FITTING,
-        "embedding_dim": (32, 64, 128),
-        "l2": (0.01, 0.03, 0.1),
-        "retrieval_weight": Range(low=1e-4, high=1e-2),
-    }
+    # What is tried; a model's own value is always added to it. None: what default_space says.
+    retrieval: Space | None = None
+    ranking: Space | None = None
+    multitask: Space | None = None
 
-    def search(self, name: str) -> SearchConfig:
+    def search(self, models: ModelsConfig, name: str) -> SearchConfig:
         """Return the search of one model: `retrieval`, `ranking` or `multitask`."""
         common = {field: getattr(self, field) for field in _Searching.model_fields}
-        return SearchConfig(space=getattr(self, name), **common)
+        space = getattr(self, name)
+        return SearchConfig(space=default_space(getattr(models, name)) if space is None else space, **common)
 
 
 def own_values(space: Space, config: TrainingConfig) -> dict[str, Any]:

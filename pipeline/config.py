@@ -35,13 +35,14 @@ class Config(pydantic.BaseModel):
 
     @pydantic.model_validator(mode="after")
     def _what_is_tuned_fits_the_models(self) -> Config:
-        for name in ModelsConfig.model_fields if self.tuning else ():
-            self._check_space(name)
+        if self.tuning:
+            for name in ModelsConfig.model_fields:
+                self._check(name, self.tuning.search(self.models, name).space)
         return self
 
-    def _check_space(self, name: str) -> None:
+    def _check(self, name: str, space: search_space.Space) -> None:
         try:
-            search_space.completed(getattr(self.tuning, name), getattr(self.models, name))
+            search_space.completed(space, getattr(self.models, name))
         except ValueError as error:
             raise ValueError(f"tuning.{name}.{error}") from error
 

@@ -95,7 +95,7 @@ def create_pipeline(
                 transform_graph=transform.outputs["transform_graph"],
                 custom_config={
                     "hyperparameters": hyperparameters,
-                    "search": config.tuning.search(name).model_dump(mode="json"),
+                    "search": config.tuning.search(config.models, name).model_dump(mode="json"),
                     "source_digest": source_digest(f"modules.tuners.{name}"),
                     "executor_digest": source_digest("components.candidate_tuner.executor"),
                 },

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration import metadata, pipeline
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
@@ -34,6 +35,11 @@ Pairs = set[tuple[int, bytes]]
 _IDLE, _GOOD = 1e-7, 0.03
 _SEARCH = SearchConfig(space={"learning_rate": (_IDLE, _GOOD)}, max_trials=2)
 PRESET = hyperparameters.default()
+# Models that have a learning rate.
+MODELS = {
+    **{name: getattr(PRESET, name) for name in hyperparameters.ModelsConfig.model_fields},
+    "ranking": PRESET.ranking.model_copy(update={"head": "factorization", "history": None}),
+}
 
 
 @pytest.fixture
@@ -144,13 +150,13 @@ def test_the_error_of_ratings_is_that_of_numpy(fn_args: types.SimpleNamespace) -
     assert explained == pytest.approx(0, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", hyperparameters.ModelsConfig.model_fields)
+@pytest.mark.parametrize("name", MODELS)
 def test_a_value_that_learns_wins_over_one_that_does_not(
     name: str, fn_args: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The planted catalogue has fewer than a hundred titles.
     monkeypatch.setattr(held_out, "DEPTH", 5)
-    config = small(getattr(PRESET, name), learning_rate=_IDLE)
+    config = small(MODELS[name], learning_rate=_IDLE)
     fn_args.custom_config = _custom_config(config, _SEARCH)
     tuner, arguments = importlib.import_module(f"modules.tuners.{name}").tuner_fn(fn_args)
     tuner.search(**arguments)
@@ -211,7 +217,7 @@ def test_a_tuner_feeds_a_trainer_and_reads_nothing_of_eval(
     catalogue = _importer(examples, tmp_path / "catalogue", [features.CATALOGUE_SPLIT])("Catalogue")
     graph = _importer(standard_artifacts.TransformGraph, pathlib.Path(args.transform_output))("Graph")
     custom_config = _custom_config(
-        small(PRESET.ranking, embedding_dim=3, learning_rate=_IDLE, epochs=6),
+        small(MODELS["ranking"], embedding_dim=3, learning_rate=_IDLE, epochs=6),
         SearchConfig(space={"learning_rate": (_GOOD,), "embedding_dim": (5,)}, max_trials=4),
     )
     shared = {"candidates": catalogue.outputs["result"], "transform_graph": graph.outputs["result"]}
@@ -230,15 +236,24 @@ def test_a_tuner_feeds_a_trainer_and_reads_nothing_of_eval(
     ).with_id("Trainer.ranking")
     connection = metadata.sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite"))
     nodes = [whole, poisoned, catalogue, graph, tuner, trainer]
-    with caplog.at_level("INFO", "marquee.progress"):
-        LocalDagRunner().run(
-            pipeline.Pipeline("tuning", str(tmp_path / "root"), connection, components=nodes)
-        )
+    for _ in range(2):
+        with caplog.at_level("INFO", "marquee.progress"):
+            LocalDagRunner().run(
+                pipeline.Pipeline(
+                    "tuning", str(tmp_path / "root"), connection, components=nodes, enable_cache=True
+                )
+            )
 
     with metadata.Metadata(connection) as handle:
         (best,) = handle.store.get_artifacts_by_type("HyperParameters")
         (results,) = handle.store.get_artifacts_by_type("TunerResults")
         (model,) = handle.store.get_artifacts_by_type("Model")
+        for kind in ("CandidateTuner", "CandidateTrainer"):
+            executions = handle.store.get_executions_by_type(
+                next(t.name for t in handle.store.get_execution_types() if t.name.endswith(kind))
+            )
+            states = sorted(execution.last_known_state for execution in executions)
+            assert states == sorted([mlmd.Execution.COMPLETE, mlmd.Execution.CACHED]), kind
     (file,) = pathlib.Path(best.uri).iterdir()
     values = json.loads(file.read_text())["values"]
     # Not what was configured; were it so, the rest of this test would show nothing.

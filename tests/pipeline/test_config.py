@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from modules import search_space
 from modules.search_space import TuningConfig
 from pipeline import config
 from pipeline.config import Config
@@ -123,11 +124,12 @@ def test_tuning_is_off_in_the_presets_and_a_file_says_how_it_is_done(write) -> N
     space = {"softmax.temperature": {"low": 0.1, "high": 1}, "optimizer": ["adam", "adagrad"]}
     loaded = config.load(write({"tuning": {"seed": 3, "retrieval": space}}), config.default())
     assert loaded.tuning is not None
-    assert loaded.tuning.search("retrieval").model_dump(mode="json") == {
+    assert loaded.tuning.search(loaded.models, "retrieval").model_dump(mode="json") == {
         **{"max_trials": 20, "held_out": 0.125, "seed": 3},
         "space": space,
     }
-    assert loaded.tuning.search("ranking").space == TuningConfig().ranking
+    expected = search_space.default_space(loaded.models.ranking)
+    assert loaded.tuning.search(loaded.models, "ranking").space == expected
     # The flag turns on what was not configured, and leaves the rest.
     assert config.tuned(loaded) == loaded
     assert config.tuned(config.tutorial()).tuning == TuningConfig()
