@@ -146,7 +146,7 @@ class Interactions:
 
         Ratings of one second are in descending order of titles, as MovieLensExampleGen has them.
         """
-        order = np.lexsort((-self.positions, -self.timestamps, self.users))
+        order = np.lexsort((-self.ratings, -self.positions, -self.timestamps, self.users))
         users = self.users[order]
         # How many of the user's ratings come before in this order.
         places = np.arange(len(users)) - np.searchsorted(users, users)
