@@ -93,11 +93,35 @@ class RetrievalConfig(TrainingConfig):
     softmax: SoftmaxConfig = SoftmaxConfig()
 
 
+class BayesianConfig(pydantic.BaseModel):
+    """How a factorisation machine is sampled, see modules.bayesian."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    # Length of the vectors in a draw, 1 or more; their mean is then fitted into embedding_dim.
+    sample_dim: int = pydantic.Field(10, ge=1)
+    # Passes over the train split, each of which gives a draw, above burn_in.
+    sweeps: int = pydantic.Field(150, ge=1)
+    # The first draws, which still depend on the start and are left out, 0 or more.
+    burn_in: int = pydantic.Field(30, ge=0)
+
+    @pydantic.model_validator(mode="after")
+    def _some_draw_is_kept(self) -> BayesianConfig:
+        if self.sweeps <= self.burn_in:
+            raise ValueError(f"sweeps must be above burn_in, {self.burn_in}; received {self.sweeps}")
+        return self
+
+
 class RankingConfig(TrainingConfig):
     """The model of the rating."""
 
-    # factorization: a factorisation machine over all features; mlp: dense layers over both embeddings.
-    head: Literal["factorization", "mlp"] = "factorization"
+    # factorization: a factorisation machine over all features; mlp: dense layers over both embeddings;
+    # bayesian: a factorisation machine between the two sides' features, the mean of draws from its posterior.
+    # It holds train in memory; of a history it reads the user's mood, how far the latest ratings are from
+    # their titles' means. Nothing from l2 to epochs applies to it, nor does history.dropout.
+    head: Literal["factorization", "mlp", "bayesian"] = "factorization"
+    # bayesian only.
+    bayesian: BayesianConfig = BayesianConfig()
     # mlp only. Units of each hidden layer, rectified.
     hidden_units: tuple[int, ...] = ()
 
@@ -109,6 +133,15 @@ class MultitaskConfig(RankingConfig):
     # Weights of the two losses, each summed over the batch as in the tutorial, 0 or more.
     retrieval_weight: float = pydantic.Field(1.0, ge=0)
     rating_weight: float = pydantic.Field(1.0, ge=0)
+
+    @pydantic.model_validator(mode="after")
+    def _both_losses_go_down_one_gradient(self) -> MultitaskConfig:
+        if self.head == "bayesian":
+            raise ValueError(
+                "head must be factorization or mlp where towers are shared, for a posterior is sampled of "
+                "ratings alone; received bayesian"
+            )
+        return self
 
 
 class ModelsConfig(pydantic.BaseModel):
@@ -205,7 +238,10 @@ def default() -> ModelsConfig:
         ranking=RankingConfig(
             query_features=rating_query,
             candidate_features=candidate,
+            history=HistoryConfig(),
+            head="bayesian",
             embedding_dim=16,
+            # From here on what head="factorization" takes.
             l2=0.1,
             learning_rate=0.005,
             batch_size=1024,

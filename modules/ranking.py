@@ -8,9 +8,10 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from modules import metrics, ondevice, serving, training
+from modules import metrics, ondevice, ranking_posterior, serving, training
 from modules.features import RATING
 from modules.hyperparameters import RankingConfig
+from modules.ranking_posterior import SampledModel
 from modules.towers import RatingHead, Tower
 from modules.training import TrainingData
 
@@ -49,9 +50,11 @@ class RankingModel(training.Model):
 def fit(
     config: RankingConfig,
     data: TrainingData,
-    measure: Callable[[RankingModel], Mapping[str, float]] | None = None,
-) -> RankingModel:
-    """Build the model and fit it, as `training.fit` does."""
+    measure: Callable[[RankingModel | SampledModel], Mapping[str, float]] | None = None,
+) -> RankingModel | SampledModel:
+    """Build the model and fit it, as `training.fit` or, head bayesian, `ranking_posterior.fit` does."""
+    if config.head == "bayesian":
+        return ranking_posterior.fit(config, data, measure)
     return training.fit(lambda: RankingModel(config, data), config, data, "ranking", measure)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from modules import features
@@ -153,6 +154,11 @@ class Tower(tf.keras.Model):
                 tf.keras.layers.Dense(dim, use_bias=False, kernel_initializer="zeros"),
             ]
             self._residual = tf.keras.Sequential(layers)
+
+    def assign(self, tables: Mapping[str, np.ndarray]) -> None:
+        """Put tables, `[indices, dim]` by feature, in the place of its own; others are let be."""
+        for name in self._names:
+            self._embeddings[name].set_weights([tables[name]])
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Embed a batch.

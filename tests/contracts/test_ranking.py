@@ -1,15 +1,102 @@
 """Ranking keeps the contract."""
 
+from __future__ import annotations
+
+import dataclasses
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from modules import bayesian, dataset, features, ranking, ranking_posterior, training
 from modules import hyperparameters as presets
-from modules import ranking
+from modules.machine import Machine, embed
+from tests.contracts.planted_run import PlantedRun
 from tests.contracts.suite import RatingContract, small
+
+DEFAULT = presets.default().ranking
+# Planted preferences have no main effects, so that the first draws stay near none.
+SAMPLING = {"sample_dim": 4, "sweeps": 180, "burn_in": 120}
+FACTORIZATION = DEFAULT.model_copy(update={"head": "factorization", "history": None})
 
 
 class TestDefault(RatingContract):
     module = ranking
-    hyperparameters = small(presets.default().ranking, learning_rate=0.02)
+    hyperparameters = small(DEFAULT, bayesian=SAMPLING)
+
+    def test_a_loss_that_does_not_stay_finite_ends_the_training(self, planted_run: PlantedRun) -> None:
+        load = training.load
+
+        def wild(fn_args: object) -> training.TrainingData:
+            data = load(fn_args)
+            ratings = data.interactions.ratings * np.float32(1e30)
+            return dataclasses.replace(
+                data, interactions=dataclasses.replace(data.interactions, ratings=ratings)
+            )
+
+        with (
+            mock.patch.object(training, "load", wild),
+            pytest.raises(
+                training.DivergedError, match="must stay finite; in sweep 1, .* head to factorization"
+            ),
+        ):
+            planted_run.train(self.module, self.hyperparameters, export=False)
+
+    def test_its_progress_is_told(self, planted_run: PlantedRun, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level("INFO", "marquee.progress"):
+            planted_run.train(self.module, self.hyperparameters, export=False)
+        lines = [line for line in caplog.messages if line.startswith("ranking: sweep ")]
+        assert [line.split(",")[0] for line in lines] == [
+            f"ranking: sweep {sweep} of 180" for sweep in (135, 150, 165, 180)
+        ]
+        assert all(", RMSE 0." in line or ", RMSE 1." in line for line in lines)
+
+
+class TestNoMood(RatingContract):
+    module = ranking
+    hyperparameters = small(DEFAULT, bayesian=SAMPLING, history=None)
+    test_a_loss_that_does_not_stay_finite_ends_the_training = (
+        TestDefault.test_a_loss_that_does_not_stay_finite_ends_the_training
+    )
+
+
+class TestFactorization(RatingContract):
+    module = ranking
+    hyperparameters = small(FACTORIZATION, learning_rate=0.02)
 
 
 class TestTutorial(RatingContract):
     module = ranking
     hyperparameters = small(presets.tutorial().ranking, epochs=60)
+
+
+def test_the_towers_compute_what_was_sampled(planted_run: PlantedRun) -> None:
+    """Every kind of feature, on the rows of train: random tables by the fields, and by the towers."""
+    every = {
+        side: tuple(f.name for f in features.TRANSFORMED_FEATURES if f.side is side) for side in features.Side
+    }
+    config = small(
+        DEFAULT,
+        query_features=every[features.Side.QUERY],
+        candidate_features=every[features.Side.CANDIDATE],
+    )
+    data = training.load(planted_run.fn_args("nowhere", {}))
+    query = ranking_posterior.query_fields(config, data)
+    candidate = ranking_posterior.candidate_fields(config, data)
+    assert {field.level for field in query.values()} == {"user", "row", features.TIMESTAMP_BUCKET}
+    draw = np.random.default_rng(0)
+    fields = {**query, **candidate}
+    width = config.embedding_dim + 1
+    tables = {name: draw.normal(size=(field.size, width)).astype("f") for name, field in fields.items()}
+    model = ranking_posterior.SampledModel(config, data)
+    model.assign(Machine(3.5, tables))
+
+    rows = np.arange(len(data.interactions.ratings))
+    q, c = (embed(side, tables, rows) for side in (query, candidate))
+    expected = 3.5 + q[:, -1] + c[:, -1] + np.sum(q[:, :-1] * c[:, :-1], axis=1)
+    batches = dataset.ratings(data.train_files, data.transform)
+    received = np.concatenate([model.rate(batch).numpy()[:, 0] for batch in batches])
+    np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-3)
+    # And it can be sampled.
+    machine = next(bayesian.draws(query, candidate, data.interactions.ratings, 2, 1))
+    assert machine.tables.keys() == fields.keys()

@@ -109,12 +109,12 @@ def test_a_changed_model_alone_is_trained_again_and_meets_the_champion(
     root, _ = first_run
     served = manifest(root)
     worse = tmp_path / "worse.json"
-    worse.write_text(json.dumps({"models": {"ranking": {"epochs": 1}}}))
+    worse.write_text(json.dumps({"models": {"ranking": {"bayesian": {"sweeps": 1, "burn_in": 0}}}}))
     output = run(root, "--config", str(worse))
     again = {"Trainer.ranking", "Evaluator.ranking", "IndexPusher"}
     assert again <= steps(output, "run")
     assert EXECUTED - again <= steps(output, "cached")
-    # One epoch is worse than eight by more than its gate bears, so the champion stays.
+    # One draw is worse than the mean of many by more than its gate bears, so the champion stays.
     assert "ranking: refused" in output
     assert "not pushed" in output.lower()
     assert manifest(root) == served

@@ -63,6 +63,15 @@ def test_an_unknown_option_of_the_retrieval_task_is_refused() -> None:
         RetrievalConfig.model_validate({**SMALL, "softmax": {"temprature": 0.1}})
 
 
+def test_a_posterior_is_of_ratings_alone_and_needs_a_draw_that_is_kept() -> None:
+    asked = {**SMALL, "head": "bayesian"}
+    assert RankingConfig.model_validate(asked).bayesian.sweeps > 0
+    with pytest.raises(pydantic.ValidationError, match="head must be .* or mlp .* received bayesian"):
+        MultitaskConfig.model_validate(asked)
+    with pytest.raises(pydantic.ValidationError, match="sweeps must be above burn_in, 30; received 30"):
+        RankingConfig.model_validate({**asked, "bayesian": {"sweeps": 30}})
+
+
 def test_a_config_does_not_change_after_it_was_made() -> None:
     with pytest.raises(pydantic.ValidationError, match="frozen"):
         setattr(hyperparameters.default().retrieval, "epochs", 99)  # noqa: B010

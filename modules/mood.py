@@ -1,0 +1,87 @@
+"""How a user has been rating lately, and a tower that adds it: for the ranking model of head `bayesian`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from modules import features
+from modules.towers import Tower
+
+# Of its table among those of features.
+NAME = "mood"
+# Numbers in a mood.
+SIZE = 2
+# Ratings of nothing special that each mean takes in beside the real ones.
+_TITLE_PRIOR = 10.0
+_LONG_PRIOR = 2.0
+_LATE_PRIOR = 1.0
+# By bucket of features.GAP_BOUNDARIES, of the logarithm of a rating's weight.
+_FADING = 0.1
+
+
+def title_means(titles: np.ndarray, ratings: np.ndarray, num_titles: int) -> np.ndarray:
+    """Average the ratings of every title, drawn to the mean of all where they are few.
+
+    Args:
+      titles: `[rows]` indices in the vocabulary.
+      ratings: `[rows]` stars.
+      num_titles: size of the vocabulary, with its out-of-vocabulary index.
+    Returns:
+      `[num_titles + 1]` float32, indexed as features.HISTORY_TITLE.
+
+    >>> title_means(np.array([0] * 10 + [1]), np.array([5.0] * 10 + [5.0]), 3).tolist()
+    [5.0, 5.0, 5.0, 5.0]
+    """
+    mean = np.mean(ratings, dtype=np.float64)
+    counts = np.bincount(titles, minlength=num_titles)
+    above = np.bincount(titles, weights=ratings - mean, minlength=num_titles) / (counts + _TITLE_PRIOR)
+    return np.concatenate([[mean], mean + above]).astype(np.float32)
+
+
+def mood(inputs: Mapping[str, tf.Tensor], means: tf.Tensor) -> tf.Tensor:
+    """Measure by how many stars the user's last ratings are above their titles' means.
+
+    Args:
+      inputs: the columns of the history, `[batch, HISTORY_LENGTH]` each.
+      means: of `title_means`.
+    Returns:
+      `[batch, SIZE]` float32: the mean over all of the history, and with the weight falling the longer ago a
+      rating was; both drawn to 0 where the history is short.
+    """
+    titles, gaps = inputs[features.HISTORY_TITLE], tf.cast(inputs[features.HISTORY_GAP], tf.float32)
+    present = tf.cast(titles > 0, tf.float32)
+    above = (inputs[features.HISTORY_RATING] - tf.gather(means, titles)) * present
+    weights = tf.exp(-_FADING * gaps) * present
+    long = tf.reduce_sum(above, 1) / (tf.reduce_sum(present, 1) + _LONG_PRIOR)
+    late = tf.reduce_sum(weights * above, 1) / (tf.reduce_sum(weights, 1) + _LATE_PRIOR)
+    return tf.stack([long, late], axis=1)
+
+
+class MoodTower(Tower):
+    """A tower that adds a vector for each of the mood's numbers, times the number."""
+
+    def __init__(self, names: Sequence[str], sizes: Mapping[str, int], dim: int, means: np.ndarray):
+        """Declare the tables.
+
+        Args:
+          names: of the transformed features that are read.
+          sizes: number of values that each feature can take.
+          dim: length of an embedding.
+          means: of `title_means`; they are not trained.
+        """
+        super().__init__(names, sizes, dim)
+        fixed = tf.keras.initializers.Constant(means)
+        self._means = self.add_weight(name="means", shape=means.shape, initializer=fixed, trainable=False)
+        self._table = self.add_weight(name=NAME, shape=(SIZE, dim), initializer="zeros")
+
+    def assign(self, tables: Mapping[str, np.ndarray]) -> None:
+        """Put tables in the place of its own, see `Tower.assign`; that of the mood is called NAME."""
+        super().assign(tables)
+        self._table.assign(tables[NAME])
+
+    def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Embed a batch, see `Tower.call`; the columns of the history are read too."""
+        return super().call(inputs, training) + tf.matmul(mood(inputs, self._means), self._table)
