@@ -129,6 +129,8 @@ class RankingConfig(TrainingConfig):
 class MultitaskConfig(RankingConfig):
     """One pair of towers for both tasks."""
 
+    # factorization only. Columns of an embedding, beside embedding_dim, that only the rating reads; 0 or more.
+    rating_dim: int = pydantic.Field(0, ge=0)
     softmax: SoftmaxConfig = SoftmaxConfig()
     # Weights of the two losses, each summed over the batch as in the tutorial, 0 or more.
     retrieval_weight: float = pydantic.Field(1.0, ge=0)
@@ -250,11 +252,15 @@ def default() -> ModelsConfig:
         multitask=MultitaskConfig(
             query_features=rating_query,
             candidate_features=candidate,
+            history=HistoryConfig(dropout=0.4),
             embedding_dim=64,
-            l2=0.03,
-            learning_rate=0.002,
+            rating_dim=32,
+            l2=0.1,
+            learning_rate=0.003,
+            learning_rate_decay="cosine",
             batch_size=1024,
-            epochs=6,
-            retrieval_weight=1 / 1024,
+            epochs=8,
+            retrieval_weight=0.001,
+            rating_weight=2.0,
         ),
     )

@@ -23,15 +23,14 @@ class RankingModel(training.Model):
     Machines (ICDM 2010), for the other.
     """
 
-    def __init__(self, config: RankingConfig, data: TrainingData):
-        """Build both towers, the head and the task."""
+    def __init__(self, config: RankingConfig, data: TrainingData, more_dims: int = 0):
+        """Build both towers, the head and the task; embeddings may be longer than the configuration says."""
         super().__init__()
         machine = config.head == "factorization"
-        dim, l2 = config.embedding_dim, config.l2
-        self.query_tower = Tower(
-            config.query_features, data.sizes, dim, l2, interactions=machine, history=config.history
-        )
-        self.candidate_tower = Tower(config.candidate_features, data.sizes, dim, l2, interactions=machine)
+        # A machine's last column holds the linear terms.
+        dim, l2 = config.embedding_dim + more_dims + machine, config.l2
+        self.query_tower = Tower(config.query_features, data.sizes, dim, l2, history=config.history)
+        self.candidate_tower = Tower(config.candidate_features, data.sizes, dim, l2)
         self.head = RatingHead(None if machine else config.hidden_units, data.interactions.mean_rating)
         self.task = tfrs.tasks.Ranking(loss=tf.keras.losses.MeanSquaredError())
 

@@ -104,12 +104,6 @@ class Tower(tf.keras.Model):
     """Sum of the embeddings of some features, `[batch, embedding_dim]`.
 
     With `hidden_units`, one residual block over that sum, `x + V relu(U x + b)`, so that features meet.
-
-    With `interactions`, a side of a factorisation machine, `[batch, embedding_dim + 1]`: the last column
-    holds the features' linear terms and the products among the features of this side, so that the whole
-    machine is the inner product of the two sides' embeddings plus both last columns.
-
-    References: Rendle, Factorization Machines (ICDM 2010), equation 1 and lemma 3.1.
     """
 
     def __init__(
@@ -119,7 +113,6 @@ class Tower(tf.keras.Model):
         embedding_dim: int,
         l2: float = 0.0,
         limit: float = 0.05,
-        interactions: bool = False,
         history: HistoryConfig | None = None,
         hidden_units: int = 0,
     ):
@@ -131,27 +124,25 @@ class Tower(tf.keras.Model):
           embedding_dim: length of an embedding.
           l2: weight of a loss, the mean over the batch of the summed squares of all looked-up values.
           limit: greatest size of the initial values, which are uniform.
-          interactions: whether to add the column described above.
           history: how to read the history; None not to.
           hidden_units: of the residual block; 0 for none.
         """
         super().__init__()
         self._names = tuple(names)
         self._l2 = l2
-        self._interactions = interactions
-        dim = embedding_dim + interactions
         self._embeddings = {
-            name: FeatureEmbedding(_BY_NAME[name], sizes.get(name, 1), dim, limit) for name in self._names
+            name: FeatureEmbedding(_BY_NAME[name], sizes.get(name, 1), embedding_dim, limit)
+            for name in self._names
         }
         self._history = None
         if history:
-            self._history = HistoryEncoder(sizes[features.MOVIE_TITLE], dim, limit, history.dropout)
+            self._history = HistoryEncoder(sizes[features.MOVIE_TITLE], embedding_dim, limit, history.dropout)
         self._residual = None
         if hidden_units:
             # Zeros, so that training starts at the plain sum.
             layers = [
                 tf.keras.layers.Dense(hidden_units, activation="relu"),
-                tf.keras.layers.Dense(dim, use_bias=False, kernel_initializer="zeros"),
+                tf.keras.layers.Dense(embedding_dim, use_bias=False, kernel_initializer="zeros"),
             ]
             self._residual = tf.keras.Sequential(layers)
 
@@ -176,33 +167,32 @@ class Tower(tf.keras.Model):
         total = tf.reduce_sum(parts, axis=1)
         if self._residual:
             total += self._residual(total)
-        if not self._interactions:
-            return total
-        vector, linear = total[:, :-1], total[:, -1:]
-        products = tf.reduce_sum(
-            tf.square(vector) - tf.reduce_sum(tf.square(parts[:, :, :-1]), 1), 1, keepdims=True
-        )
-        return tf.concat([vector, linear + 0.5 * products], axis=1)
+        return total
 
 
 class RatingHead(tf.keras.Model):
-    """The rating of a pair, from the two sides' embeddings."""
+    """The rating of a pair, from the two sides' embeddings.
+
+    Without hidden units a factorisation machine of which only the products across the sides are kept: those
+    among a side's own features did harm on a part of train. An embedding's last column is its linear term.
+
+    References: Rendle, Factorization Machines (ICDM 2010), equation 1.
+    """
 
     def __init__(self, hidden_units: Sequence[int] | None, mean_rating: float, scaled_dims: int = 0):
         """Declare the head.
 
         Args:
-          hidden_units: of the dense layers over both embeddings; None for a factorisation machine, whose
-            towers were built with `interactions`.
+          hidden_units: of the dense layers over both embeddings; None for a factorisation machine.
           mean_rating: of the train split, where a factorisation machine starts.
-          scaled_dims: length of the machine's embeddings, where each product gets a learned scale: for towers
-            that another task shares, whose scores are larger than ratings. 0 for none.
+          scaled_dims: first columns of the machine's embeddings, where each product gets a learned scale: for
+            those that another task shares, whose scores are larger than ratings. 0 for none.
         """
         super().__init__()
         self._dense = None
         if hidden_units is None:
             self._mean = self.add_weight(name="mean", initializer=tf.keras.initializers.Constant(mean_rating))
-            self._scale: tf.Tensor | float = 1.0
+            self._scaled_dims = scaled_dims
             if scaled_dims:
                 initializer = tf.keras.initializers.Constant(_INITIAL_SCALE)
                 self._scale = self.add_weight(name="scale", shape=(scaled_dims,), initializer=initializer)
@@ -214,5 +204,8 @@ class RatingHead(tf.keras.Model):
         """Return `[batch, 1]` ratings for two `[batch, dim]` embeddings."""
         if self._dense is not None:
             return self._dense(tf.concat([query, candidate], axis=1))
-        products = tf.reduce_sum(self._scale * query[:, :-1] * candidate[:, :-1], axis=1, keepdims=True)
-        return self._mean + query[:, -1:] + candidate[:, -1:] + products
+        products = query[:, :-1] * candidate[:, :-1]
+        if self._scaled_dims:
+            shared, own = products[:, : self._scaled_dims], products[:, self._scaled_dims :]
+            products = tf.concat([self._scale * shared, own], axis=1)
+        return self._mean + query[:, -1:] + candidate[:, -1:] + tf.reduce_sum(products, axis=1, keepdims=True)
