@@ -109,7 +109,7 @@ RIVALS = (
             "alpha": (1.0, 2.0, 4.0, 8.0),
             "iterations": (15, 30),
         },
-        {"factors": 64, "regularization": 10.0, "alpha": 4.0, "iterations": 15},
+        {"factors": 32, "regularization": 30.0, "alpha": 4.0, "iterations": 15},
         follows=True,
     ),
     Rival(
@@ -117,7 +117,7 @@ RIVALS = (
         "implicit",
         rival_models.bm25_neighbours,
         {"neighbours": (50, 200, 800), "k1": (1.2, 3.0, 10.0), "b": (0.25, 0.5, 0.75, 1.0)},
-        {"neighbours": 200, "k1": 1.2, "b": 0.75},
+        {"neighbours": 800, "k1": 1.2, "b": 1.0},
         follows=True,
     ),
     Rival(
@@ -125,7 +125,7 @@ RIVALS = (
         "implicit",
         rival_models.cosine_neighbours,
         {"neighbours": (20, 50, 100, 200, 400, 800)},
-        {"neighbours": 200},
+        {"neighbours": 50},
         follows=True,
     ),
     Rival(
@@ -138,26 +138,26 @@ RIVALS = (
             "lr_all": (0.005, 0.01),
             "reg_all": (0.08, 0.1, 0.12, 0.15),
         },
-        {"n_factors": 100, "n_epochs": 60, "lr_all": 0.005, "reg_all": 0.1},
+        {"n_factors": 200, "n_epochs": 90, "lr_all": 0.01, "reg_all": 0.12},
     ),
     Rival(
         "SVD++",
         "scikit-surprise",
         rival_models.svd_plus_plus,
         {
-            "n_factors": (10, 20, 50),
+            "n_factors": (20, 50),
             "n_epochs": (20, 40, 60),
             "lr_all": (0.007,),
-            "reg_all": (0.05, 0.1, 0.12, 0.15),
+            "reg_all": (0.05, 0.1, 0.12),
         },
-        {"n_factors": 20, "n_epochs": 20, "lr_all": 0.005, "reg_all": 0.05},
+        {"n_factors": 20, "n_epochs": 40, "lr_all": 0.007, "reg_all": 0.1},
     ),
     Rival(
         "FM, ids",
         "myfm",
         rival_models.BayesianFm,
         {"parts": ((),), **_FM_GRID},
-        {"parts": (), "rank": 8, "iterations": 300},
+        {"parts": (), "rank": 4, "iterations": 300},
     ),
     Rival(
         "FM, ids, user-day, tenure",
@@ -172,7 +172,7 @@ RIVALS = (
         "myfm",
         rival_models.BayesianFm,
         {"parts": ((USER_DAY, TENURE, EARLIER),), **_FM_GRID},
-        {"parts": (USER_DAY, TENURE, EARLIER), "rank": 16, "iterations": 300},
+        {"parts": (USER_DAY, TENURE, EARLIER), "rank": 8, "iterations": 300},
         follows=True,
     ),
 )
