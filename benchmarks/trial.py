@@ -1,7 +1,7 @@
 """What hyper-parameters are worth on a part of train: how the default preset's values were found.
 
-Run it with `python -m benchmarks.trial ranking '{"embedding_dim": 32}'` after `make run`, whose transformed train
-split it reads; README.md here says what was tried.
+Run it with `python -m benchmarks.trial ranking '{"embedding_dim": 32}'` after `make run`, whose transformed
+train split it reads; README.md here says what was tried.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ class RankingConfig(TrainingConfig):
 class MultitaskConfig(RankingConfig):
     """One pair of towers for both tasks."""
 
-    # factorization only. Columns of an embedding, beside embedding_dim, that only the rating reads; 0 or more.
+    # factorization only. More columns of an embedding, which only the rating reads, 0 or more.
     rating_dim: int = pydantic.Field(0, ge=0)
     softmax: SoftmaxConfig = SoftmaxConfig()
     # Weights of the two losses, each summed over the batch as in the tutorial, 0 or more.

@@ -40,11 +40,6 @@ MODELS = {
     **{name: getattr(PRESET, name) for name in hyperparameters.ModelsConfig.model_fields},
     "ranking": PRESET.ranking.model_copy(update={"head": "factorization", "history": None}),
 }
-# Models that have a learning rate.
-MODELS = {
-    **{name: getattr(PRESET, name) for name in hyperparameters.ModelsConfig.model_fields},
-    "ranking": PRESET.ranking.model_copy(update={"head": "factorization", "history": None}),
-}
 
 
 @pytest.fixture
