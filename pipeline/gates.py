@@ -90,27 +90,29 @@ def _rmse(bound: float, slices: tuple[SliceGate, ...] = ()) -> Gate:
 
 
 def default() -> GatesConfig:
-    """Return gates that refuse what is no better than popularity (0.30) or user and item biases (0.94).
+    """Return gates a little below what the models reach, on titles that the user has not rated as in service.
 
-    The bounds belong to MovieLens 100K under the hash split. Those of slices are loose: they are to catch a
+    The bounds belong to MovieLens 100K under the hash split. Those of slices are looser: they are to catch a
     model that is broken on a slice, not one that is a little worse.
     """
     hit_slices = (
-        SliceGate(feature=features.USER_ACTIVITY, bound=0.45),
-        SliceGate(feature=features.USER_GENDER, bound=0.45),
-        SliceGate(feature=features.TITLE_POPULARITY, value="head", bound=0.65),
-        SliceGate(feature=features.TITLE_POPULARITY, value="torso", bound=0.20),
+        SliceGate(feature=features.USER_ACTIVITY, bound=0.60),
+        SliceGate(feature=features.USER_GENDER, bound=0.60),
+        SliceGate(feature=features.TITLE_POPULARITY, value="head", bound=0.80),
+        SliceGate(feature=features.TITLE_POPULARITY, value="torso", bound=0.45),
     )
     error_slices = (
-        SliceGate(feature=features.USER_ACTIVITY, bound=1.2),
-        SliceGate(feature=features.USER_GENDER, bound=1.05),
-        SliceGate(feature=features.TITLE_POPULARITY, value="head", bound=1.0),
-        SliceGate(feature=features.TITLE_POPULARITY, value="torso", bound=1.05),
-        SliceGate(feature=features.TITLE_POPULARITY, value="tail", bound=1.25),
+        SliceGate(feature=features.USER_ACTIVITY, bound=1.15),
+        SliceGate(feature=features.USER_GENDER, bound=1.0),
+        SliceGate(feature=features.TITLE_POPULARITY, value="head", bound=0.93),
+        SliceGate(feature=features.TITLE_POPULARITY, value="torso", bound=0.97),
+        SliceGate(feature=features.TITLE_POPULARITY, value="tail", bound=1.15),
     )
-    retrieval = _top_100(0.30, 0.55, hit_slices)
-    rating = _rmse(0.94, error_slices)
-    return GatesConfig(retrieval=retrieval, ranking=(rating,), multitask=(*retrieval, rating))
+    return GatesConfig(
+        retrieval=_top_100(0.58, 0.74, hit_slices),
+        ranking=(_rmse(0.90, error_slices),),
+        multitask=(*_top_100(0.54, 0.68, hit_slices), _rmse(0.92, error_slices)),
+    )
 
 
 def tutorial() -> GatesConfig:
