@@ -150,7 +150,7 @@ RIVALS = (
             "lr_all": (0.007,),
             "reg_all": (0.05, 0.1, 0.12),
         },
-        {"n_factors": 20, "n_epochs": 40, "lr_all": 0.007, "reg_all": 0.1},
+        {"n_factors": 50, "n_epochs": 60, "lr_all": 0.007, "reg_all": 0.12},
     ),
     Rival(
         "FM, ids",
