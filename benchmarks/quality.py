@@ -189,7 +189,7 @@ def report(data: Data, found: Sequence[Result], protocols: Sequence[str], ablati
     notes = [f"Libraries: {', '.join(libraries)}."] if libraries else []
     deaf = [rival.name for rival in rivals.RIVALS if not rival.follows]
     if libraries:
-        notes.append(f"Know a user by the train rows alone, on the rolling time cut too: {', '.join(deaf)}.")
+        notes.append(f"Know a user by the train rows alone, on the rolling time cut too: {'; '.join(deaf)}.")
     if splits.OFFICIAL in protocols and not any(r.key.protocol == splits.OFFICIAL for r in found):
         notes.append("u1 to u5: not measured, for this copy of the data has no such files.")
     return text + "".join(f"\n\n{note}" for note in notes) + "\n"
