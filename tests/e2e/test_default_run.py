@@ -87,6 +87,8 @@ def test_what_was_pushed_recommends_unseen_titles_in_a_fresh_process(
         "words = dict(zip(names, ('42', 'unknown', 'unknown')))\n"
         "inputs = {n: tf.constant([v]) for n, v in words.items()}\n"
         "inputs |= {n: tf.constant([v], tf.int64) for n, v in (('timestamp', 890000000), ('user_age', -1))}\n"
+        "untold = {'title': tf.string, 'rating': tf.float32, 'timestamp': tf.int64}\n"
+        "inputs |= {f'history_{n}': tf.zeros([1, 0], t) for n, t in untold.items()}\n"
         "answer = ask(k=tf.constant(20), **inputs)\n"
         "print(json.dumps([t.decode() for t in answer['movie_title'].numpy()[0]]))\n"
     )
