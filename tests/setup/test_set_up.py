@@ -180,7 +180,9 @@ def test_it_is_done_again_when_a_lock_file_changes(clone: Clone) -> None:
         clone.called()
         lock.write_text(lock.read_text() + "# changed\n")
         assert clone.setup().returncode == 0
-        assert clone.called() == ["venv", "pip sync"], lock.name
+        # The set-up does not install what the benchmarks alone need.
+        expected = [] if lock.name == "requirements-benchmarks.lock" else ["venv", "pip sync"]
+        assert clone.called() == expected, lock.name
 
 
 def test_it_is_done_again_when_it_was_stopped_halfway(clone: Clone) -> None:
