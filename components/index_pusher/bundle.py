@@ -23,10 +23,12 @@ from components.index_pusher import (
     recommender,
     signatures,
     tflite_check,
+    vectors,
+    warmup,
 )
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Refusal
-from components.index_pusher.queries import read_queries
+from components.index_pusher.queries import parse, read_records
 from modules import features
 
 RECOMMEND = "recommend"
@@ -89,11 +91,13 @@ def build(sources: Sources, folder: str) -> Figures:
 
 def _build(sources: Sources, folder: str, figures: Figures) -> None:
     config = sources.config
-    queries = read_queries(sources.queries_dir, config.num_queries, config.seed)
+    records = read_records(sources.queries_dir, config.num_queries, config.seed)
+    queries = parse(records)
     few = {name: column[:PARITY_QUERIES] for name, column in queries.items()}
     retrieval, ranking = _load(sources)
     figures.update(add_ranking(sources.ranking_dir, ranking, few, folder))
     figures.update(add_recommend(retrieval, ranking, queries, few, config, folder))
+    warmup.add_all(folder, records)
     manifest.write(folder, sources.digests(), figures)
 
 
@@ -131,6 +135,7 @@ def add_recommend(
 ) -> Figures:
     """Build the index and the composite, save it, reload it, and hold it against exact search."""
     candidates = signatures.read_candidates(retrieval)
+    vectors.write(candidates, folder)
     embedded = signatures.embed(retrieval, queries)
     index, measurement = index_gate.build(candidates.embeddings, embedded, config)
     figures = index_gate.figures(index, measurement, len(candidates))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -21,6 +22,11 @@ TENSORFLOW_DTYPES = {
 
 
 def read_queries(split_dir: str, size: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Draw ratings as `read_records` does, and return what `parse` makes of them."""
+    return parse(read_records(split_dir, size, seed))
+
+
+def read_records(split_dir: str, size: int, seed: int = 0) -> list[bytes]:
     """Draw ratings uniformly, without replacement, in the order of the files.
 
     Args:
@@ -28,21 +34,29 @@ def read_queries(split_dir: str, size: int, seed: int = 0) -> dict[str, np.ndarr
       size: how many; fewer where the split holds fewer.
       seed: of the draw.
     Returns:
-      The query features and the rated title, arrays by name: `[q]`, of the history `[q, HISTORY_LENGTH]`;
-      strings as bytes objects.
+      Serialized tf.train.Examples.
     Raises:
       Refusal: the split holds no rating.
     """
     records = _sample(split_dir, size, seed)
     if not records:
         raise Refusal(f"no rating to take queries from in {split_dir}")
+    return records
+
+
+def parse(records: Sequence[bytes]) -> dict[str, np.ndarray]:
+    """Read what a query carries, and the rated title.
+
+    Returns:
+      Arrays by name: `[q]`, of the history `[q, HISTORY_LENGTH]`; strings as bytes objects.
+    """
     spec = {
         row.name: tf.io.RaggedFeature(TENSORFLOW_DTYPES[row.dtype])
         if row.repeated
         else tf.io.FixedLenFeature([], TENSORFLOW_DTYPES[row.dtype], default_value=row.default)
         for row in QUERY_COLUMNS
     }
-    parsed = tf.io.parse_example(tf.constant(records), spec)
+    parsed = tf.io.parse_example(tf.constant(list(records)), spec)
     for row in QUERY_COLUMNS:
         if row.repeated:
             # Padded here: where every row is empty, to_tensor gives no column, whatever shape is asked for.

@@ -1,0 +1,113 @@
+"""Warm-up requests: what TensorFlow Serving asks a model once, before it puts it into service.
+
+Runs in the executor's process, on the files about to be published. A model whose warm-up fails is not served
+at all, so every request is asked here first.
+
+References: https://www.tensorflow.org/tfx/serving/saved_model_warmup, for the file's place, name and form.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from components.index_pusher import queries, recommender
+from components.index_pusher.gates import Refusal
+from modules import features
+
+FOLDER, FILE = "assets.extra", "tf_serving_warmup_requests"
+# Rows of the requests to each signature: one person's, a small batch and a large one.
+BATCHES = (1, 8, 64)
+# Queries that these take, together.
+QUERIES = sum(BATCHES)
+# Titles asked for.
+K = 10
+
+
+def add_all(bundle: str, records: Sequence[bytes]) -> int:
+    """Give every SavedModel of a bundle its warm-up requests.
+
+    Args:
+      bundle: folder with a folder for each model.
+      records: serialized ratings, as of queries.read_records; the first QUERIES are used.
+    Returns:
+      How many requests were written.
+    Raises:
+      Refusal: a signature takes what no query carries, or fails on a request.
+    """
+    models = sorted(
+        entry.path for entry in os.scandir(bundle) if tf.saved_model.contains_saved_model(entry.path)
+    )
+    return sum(add(path, records) for path in models)
+
+
+def add(path: str, records: Sequence[bytes]) -> int:
+    """Write a SavedModel's requests, after it has answered each of them; returns their number.
+
+    The signature that the Evaluators call is left out, and those that take nothing.
+    """
+    name = os.path.basename(path)
+    signatures = tf.saved_model.load(path).signatures
+    logs = []
+    for signature in sorted(set(signatures) - {features.EVAL_SIGNATURE}):
+        specs = signatures[signature].structured_input_signature[1]
+        for batch in _batches(records) if specs else ():
+            request = predict_request(name, signature, specs, batch)
+            try:
+                signatures[signature](**tensors(request))
+            except tf.errors.OpError as error:
+                reason = " ".join(str(error).split())
+                raise Refusal(f"{name} fails on a warm-up request to {signature}: {reason}") from error
+            log = prediction_log_pb2.PredictLog(request=request)
+            logs.append(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())
+    os.makedirs(os.path.join(path, FOLDER), exist_ok=True)
+    with tf.io.TFRecordWriter(os.path.join(path, FOLDER, FILE)) as writer:
+        for log in logs:
+            writer.write(log)
+    return len(logs)
+
+
+def _batches(records: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """Cut the records into BATCHES, or into what of them there is."""
+    start = 0
+    for size in BATCHES:
+        if batch := records[start : start + size]:
+            yield batch
+        start += size
+
+
+def predict_request(
+    model: str, signature: str, specs: Mapping[str, tf.TensorSpec], records: Sequence[bytes]
+) -> predict_pb2.PredictRequest:
+    """Ask a signature about ratings: its query features, its title, or the whole as serialized examples.
+
+    Raises:
+      Refusal: an input is none of these, not `k`, and no list of which a request may tell nothing.
+    """
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = model, signature
+    columns: dict[str, Any] = {
+        **queries.parse(records),
+        features.EXAMPLES_INPUT: list(records),
+        recommender.K: K,
+    }
+    for name, spec in specs.items():
+        value = columns.get(name)
+        if value is None and spec.shape.rank == 2:
+            value = tf.zeros([len(records), 0], spec.dtype).numpy()
+        if value is None:
+            raise Refusal(f"{model} takes {name} in {signature}, which no query carries")
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(value, spec.dtype))
+    return request
+
+
+def tensors(request: predict_pb2.PredictRequest) -> dict[str, tf.Tensor]:
+    """Return a request's inputs as a loaded signature takes them."""
+    return {
+        name: tf.constant(tf.make_ndarray(proto), tf.as_dtype(proto.dtype))
+        for name, proto in request.inputs.items()
+    }
