@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Mapping
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.components.evaluator.component import Evaluator
@@ -11,13 +12,14 @@ from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.components.transform.component import Transform
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration import pipeline
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import transform_pb2
 from tfx.types.channel import BaseChannel
 
 from components.anomaly_gate.component import AnomalyGate
 from components.candidate_trainer.component import CandidateTrainer
 from components.candidate_tuner.component import CandidateTuner
-from components.champion.component import champion_resolver
+from components.champion.component import RecordedChampion, RecordingEvaluator, champion_resolver
 from components.curated_schema.component import CuratedSchema
 from components.index_pusher.component import IndexPusher
 from components.movielens_example_gen.component import MovieLensExampleGen
@@ -31,11 +33,13 @@ _SCHEMA = pathlib.Path(__file__).parent / "schema"
 
 def create_pipeline(
     config: Config,
-    data_root: str,
+    data_root: str | RuntimeParameter,
     pipeline_root: str,
-    push_destination: str,
+    push_destination: str | RuntimeParameter,
     metadata_connection_config: metadata_store_pb2.ConnectionConfig | None,
     beam_pipeline_args: list[str],
+    verdicts: str | None = None,
+    epochs: Mapping[str, RuntimeParameter] | None = None,
 ) -> pipeline.Pipeline:
     """Wire the components.
 
@@ -46,6 +50,9 @@ def create_pipeline(
       push_destination: folder for bundles.
       metadata_connection_config: where runs are recorded; None where the platform does that.
       beam_pipeline_args: Beam's own flags.
+      verdicts: folder of the verdicts on earlier runs' models, where a step cannot ask the platform for them;
+        None where the runner resolves champions from the metadata.
+      epochs: by model, a number that a run may be started with; 0 means as configured.
     """
     example_gen = MovieLensExampleGen(
         input_base=data_root,
@@ -113,19 +120,18 @@ def create_pipeline(
                 "executor_digest": source_digest("components.candidate_trainer.executor"),
             },
             hyperparameters=tuned,
+            epochs=(epochs or {}).get(name),
         ).with_id(f"Trainer.{name}")
-        champion = champion_resolver(
-            challenger=trainer.outputs["model"], evaluator_id=f"Evaluator.{name}", node_id=f"Champion.{name}"
-        )
-        evaluator = Evaluator(
+        champion, evaluator = _judge(
+            name,
+            f"{verdicts}/{config.pipeline_name}/{name}" if verdicts else None,
             examples=ratings,
             example_splits=[features.EVAL_SPLIT],
             model=trainer.outputs["model"],
-            baseline_model=champion.outputs["model"],
             eval_config=eval_config(
                 getattr(config.gates, name), retrieval, rating, config.gates.must_beat_baselines
             ),
-        ).with_id(f"Evaluator.{name}")
+        )
         models[name], evaluators[name] = trainer, evaluator
         nodes += [trainer, champion, evaluator]
 
@@ -167,3 +173,21 @@ def _validate(name: str, examples) -> list[BaseNode]:
         statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
     ).with_id(f"ExampleValidator.{name}")
     return [statistics, schema, validator]
+
+
+def _judge(name: str, verdicts: str | None, **arguments) -> tuple[BaseNode, Evaluator]:
+    """Compare a model with its champion; both are this model's own."""
+    champion: BaseNode
+    if verdicts is None:
+        champion = champion_resolver(arguments["model"], f"Evaluator.{name}", f"Champion.{name}")
+        evaluator = Evaluator(baseline_model=champion.outputs["model"], **arguments)
+    else:
+        champion = RecordedChampion(
+            challenger=arguments["model"],
+            verdicts=verdicts,
+            source_digest=source_digest("components.champion.executor"),
+        ).with_id(f"Champion.{name}")
+        evaluator = RecordingEvaluator(
+            baseline_uri=champion.outputs["baseline_uri"].future()[0].value, verdicts=verdicts, **arguments
+        )
+    return champion, evaluator.with_id(f"Evaluator.{name}")

@@ -5,6 +5,7 @@ from typing import Any
 from tfx import types
 from tfx.components.trainer.component import Trainer
 from tfx.dsl.components.base import base_component, executor_spec
+from tfx.orchestration import data_types
 from tfx.proto import trainer_pb2
 from tfx.types import component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import json_utils
@@ -13,9 +14,12 @@ from components.candidate_trainer import executor
 
 
 class CandidateTrainerSpec(types.ComponentSpec):
-    """The Trainer's spec with one more input."""
+    """The Trainer's spec with one more input and one more parameter."""
 
-    PARAMETERS = standard_component_specs.TrainerSpec.PARAMETERS
+    PARAMETERS = {
+        **standard_component_specs.TrainerSpec.PARAMETERS,
+        executor.EPOCHS_KEY: component_spec.ExecutionParameter(type=int, optional=True),
+    }
     INPUTS = {
         **standard_component_specs.TrainerSpec.INPUTS,
         executor.CANDIDATES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
@@ -42,6 +46,7 @@ class CandidateTrainer(Trainer):
         transform_graph: types.BaseChannel,
         custom_config: dict[str, Any],
         hyperparameters: types.BaseChannel | None = None,
+        epochs: data_types.RuntimeParameter | None = None,
     ):
         """Construct the component.
 
@@ -53,6 +58,7 @@ class CandidateTrainer(Trainer):
           transform_graph: of the Transform that made `examples`.
           custom_config: handed to run_fn; JSON.
           hyperparameters: of a CandidateTuner, to take the place of some of the configured ones.
+          epochs: a number that a run may be started with, in the place of the configured one; 0 keeps that.
         """
         spec = CandidateTrainerSpec(
             run_fn=run_fn,
@@ -63,6 +69,7 @@ class CandidateTrainer(Trainer):
             eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
             custom_config=json_utils.dumps(custom_config),
             hyperparameters=hyperparameters,
+            epochs=epochs,
             model=types.Channel(type=standard_artifacts.Model),
             model_run=types.Channel(type=standard_artifacts.ModelRun),
         )

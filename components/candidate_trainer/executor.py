@@ -11,6 +11,8 @@ from tfx.types import artifact_utils
 from modules import features
 
 CANDIDATES_KEY = "candidates"
+EPOCHS_KEY = "epochs"
+_HYPERPARAMETERS = "hyperparameters"
 
 
 class Executor(GenericExecutor):
@@ -26,4 +28,7 @@ class Executor(GenericExecutor):
         candidates = artifact_utils.get_single_instance(input_dict[CANDIDATES_KEY])
         folder = artifact_utils.get_split_uri([candidates], features.CATALOGUE_SPLIT)
         fn_args.candidate_files = [os.path.join(folder, "*")]
+        if epochs := exec_properties.get(EPOCHS_KEY):
+            configured = fn_args.custom_config[_HYPERPARAMETERS]
+            fn_args.custom_config[_HYPERPARAMETERS] = {**configured, EPOCHS_KEY: epochs}
         return fn_args

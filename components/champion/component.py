@@ -1,11 +1,21 @@
-"""The node that gives one Evaluator its baseline. Called by the wiring."""
+"""The node that gives one Evaluator its baseline. Called by the wiring.
 
-from __future__ import annotations
+Where runs are recorded in an ML Metadata that the runner can ask, it is a Resolver. On Vertex AI and Kubeflow
+it is a step, RecordedChampion, with an Evaluator that keeps the record.
+"""
 
+from typing import Any
+
+import tensorflow_model_analysis as tfma
 from tfx import types
+from tfx.components.evaluator.component import Evaluator
+from tfx.dsl.components.base import base_beam_component, base_component, executor_spec
 from tfx.dsl.components.common import resolver
-from tfx.types import standard_artifacts
+from tfx.dsl.placeholder import placeholder
+from tfx.types import component_spec, standard_artifacts, standard_component_specs
+from tfx.utils import json_utils
 
+from components.champion import executor
 from components.champion.strategy import ChampionStrategy
 
 
@@ -35,3 +45,102 @@ def champion_resolver(challenger: types.OutputChannel, evaluator_id: str, node_i
         challenger=challenger,
     )
     return node.with_id(node_id)
+
+
+class RecordedChampionSpec(component_spec.ComponentSpec):
+    """A model in, the URI of the one to beat out."""
+
+    INPUTS = {executor.CHALLENGER: component_spec.ChannelParameter(type=standard_artifacts.Model)}
+    OUTPUTS = {executor.BASELINE_URI: component_spec.ChannelParameter(type=standard_artifacts.String)}
+    PARAMETERS = {
+        executor.VERDICTS: component_spec.ExecutionParameter(type=str),
+        "source_digest": component_spec.ExecutionParameter(type=str),
+    }
+
+
+class RecordedChampion(base_component.BaseComponent):
+    """Look the champion up among the verdicts that one RecordingEvaluator wrote.
+
+    What it finds depends on files that are no input, so it must not be served from a cache.
+
+    Outputs:
+      baseline_uri: of the champion, or the word `none`. It goes into the Evaluator as a parameter: a new
+        artifact in every run, even of the same model, would keep the Evaluator from the cache.
+    """
+
+    SPEC_CLASS = RecordedChampionSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(self, challenger: types.BaseChannel, verdicts: str, source_digest: str):
+        """Construct the component.
+
+        Args:
+          challenger: output `model` of a trainer, of this run.
+          verdicts: folder of this trainer's models' verdicts, in any of Beam's file systems.
+          source_digest: changes when the executor's code does.
+        """
+        super().__init__(
+            spec=RecordedChampionSpec(
+                challenger=challenger,
+                verdicts=verdicts,
+                source_digest=source_digest,
+                baseline_uri=types.Channel(type=standard_artifacts.String),
+            )
+        )
+
+
+class RecordingEvaluatorSpec(component_spec.ComponentSpec):
+    """The Evaluator's spec, with the champion's URI and the folder of verdicts as parameters."""
+
+    INPUTS = standard_component_specs.EvaluatorSpec.INPUTS
+    OUTPUTS = standard_component_specs.EvaluatorSpec.OUTPUTS
+    PARAMETERS = {
+        **standard_component_specs.EvaluatorSpec.PARAMETERS,
+        executor.BASELINE_URI: component_spec.ExecutionParameter(type=str),
+        executor.VERDICTS: component_spec.ExecutionParameter(type=str),
+    }
+
+
+class RecordingEvaluator(Evaluator):
+    """TFX's Evaluator, where the baseline comes from a RecordedChampion.
+
+    Outputs:
+      evaluation: as the Evaluator's.
+      blessing: as the Evaluator's.
+    """
+
+    SPEC_CLASS = RecordingEvaluatorSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.EvaluatorExecutor)
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        model: types.BaseChannel,
+        baseline_uri: str | placeholder.Placeholder,
+        verdicts: str,
+        eval_config: tfma.EvalConfig,
+        example_splits: list[str],
+    ):
+        """Construct the component.
+
+        Args:
+          examples: what to evaluate on.
+          model: the challenger.
+          baseline_uri: a RecordedChampion's answer.
+          verdicts: the folder that the RecordedChampion reads; this step's verdict is added to it.
+          eval_config: metrics and gates.
+          example_splits: splits of `examples`.
+        """
+        parameters: dict[str, Any] = {executor.BASELINE_URI: baseline_uri, executor.VERDICTS: verdicts}
+        spec = RecordingEvaluatorSpec(
+            examples=examples,
+            model=model,
+            eval_config=eval_config,
+            example_splits=json_utils.dumps(example_splits),
+            fairness_indicator_thresholds=json_utils.dumps(None),
+            evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
+            blessing=types.Channel(type=standard_artifacts.ModelBlessing),
+            **parameters,
+        )
+        # Past the Evaluator's own constructor, which builds the standard spec.
+        base_beam_component.BaseBeamComponent.__init__(self, spec=spec)

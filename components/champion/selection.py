@@ -1,6 +1,7 @@
 """Choice of the champion: the model that a newly trained one is compared with.
 
-Pure, run by the compiling process of the local runners through `components.champion.strategy`.
+Pure. Run by the process of the local runners through `components.champion.strategy`, and in containers, which
+have no ML Metadata to ask, through `components.champion.executor`.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ class Verdict:
     """One blessing artifact, as the last execution that put it out left it.
 
     Attributes:
-      model_id: the artifact of the model that was judged.
+      model_id: the model that was judged: its artifact's id, or its URI where ids are not to be had.
       blessed: whether it passed its gates.
-      issued: id of the newest execution with this blessing as output. Ids grow with time, and an execution
-        served from the cache has one of its own: a cached verdict counts as issued anew.
+      issued: grows with time. The id of the newest execution with this blessing as output, where an execution
+        served from the cache has one of its own: a cached verdict counts as issued anew. Or nanoseconds.
     """
 
-    model_id: int
+    model_id: int | str
     blessed: bool
     issued: int
 
 
-def champion_id(verdicts: Iterable[Verdict], challenger_id: int) -> int | None:
+def champion_id(verdicts: Iterable[Verdict], challenger_id: int | str) -> int | str | None:
     """Find the model that was blessed last, other than the challenger.
 
     The challenger itself is left out because otherwise the second of two identical runs would find the first
@@ -36,12 +37,12 @@ def champion_id(verdicts: Iterable[Verdict], challenger_id: int) -> int | None:
       verdicts: of one trainer's models, in any order.
       challenger_id: the model that is about to be evaluated.
     Returns:
-      The artifact id of the champion, or None where no other model is blessed.
+      The `model_id` of the champion, or None where no other model is blessed.
 
     >>> champion_id([Verdict(1, True, 10), Verdict(2, True, 20), Verdict(3, False, 30)], challenger_id=2)
     1
     """
-    newest: dict[int, Verdict] = {}
+    newest: dict[int | str, Verdict] = {}
     for verdict in sorted(verdicts, key=lambda verdict: verdict.issued):
         newest[verdict.model_id] = verdict
     blessed = [v for v in newest.values() if v.blessed and v.model_id != challenger_id]

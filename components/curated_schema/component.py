@@ -1,35 +1,34 @@
 """CuratedSchema: a schema file of the project as an artifact. Runs where the pipeline is compiled."""
 
-import hashlib
 import pathlib
 
 from tfx import types
-from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
-from tfx.dsl.components.base import base_component
-from tfx.types import component_spec, standard_artifacts, standard_component_specs
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import component_spec, standard_artifacts
+
+from components.curated_schema import executor
 
 
 class CuratedSchemaSpec(types.ComponentSpec):
-    """ImportSchemaGen's spec with one more parameter."""
+    """A text in, a schema out."""
 
-    INPUTS = standard_component_specs.ImportSchemaGenSpec.INPUTS
-    OUTPUTS = standard_component_specs.ImportSchemaGenSpec.OUTPUTS
-    PARAMETERS = {
-        **standard_component_specs.ImportSchemaGenSpec.PARAMETERS,
-        "digest": component_spec.ExecutionParameter(type=str),
-    }
+    INPUTS: dict = {}
+    OUTPUTS = {executor.SCHEMA: component_spec.ChannelParameter(type=standard_artifacts.Schema)}
+    PARAMETERS = {executor.SCHEMA_TEXT: component_spec.ExecutionParameter(type=str)}
 
 
-class CuratedSchema(ImportSchemaGen):
-    """TFX's ImportSchemaGen, which reads an edited file again.
+class CuratedSchema(base_component.BaseComponent):
+    """Hand a schema of the project to the steps that check data against it.
 
-    The stock component has the file's path in its cache key, but not what the file says.
+    TFX's ImportSchemaGen has the file's path for a parameter: an edited file would not be read again, and in
+    a container the path of the machine that compiled leads nowhere. Here the text itself is the parameter.
 
     Outputs:
       schema: a Schema.
     """
 
     SPEC_CLASS = CuratedSchemaSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
     def __init__(self, schema_file: pathlib.Path):
         """Construct the component.
@@ -37,10 +36,9 @@ class CuratedSchema(ImportSchemaGen):
         Args:
           schema_file: a Schema in text format.
         """
-        spec = CuratedSchemaSpec(
-            schema_file=str(schema_file),
-            digest=hashlib.sha256(schema_file.read_bytes()).hexdigest(),
-            schema=types.Channel(type=standard_artifacts.Schema),
+        super().__init__(
+            spec=CuratedSchemaSpec(
+                schema_text=schema_file.read_text(encoding="utf-8"),
+                schema=types.Channel(type=standard_artifacts.Schema),
+            )
         )
-        # Past ImportSchemaGen's own constructor, which builds the standard spec.
-        base_component.BaseComponent.__init__(self, spec=spec)

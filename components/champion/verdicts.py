@@ -1,0 +1,74 @@
+"""Verdicts on one trainer's models as files, for platforms where a step cannot ask ML Metadata.
+
+Vertex AI and Kubeflow keep the metadata to themselves, and the resolver that TFX compiles for Vertex AI takes
+the latest blessed model of whichever trainer. So each Evaluator writes its verdicts to a folder of its own,
+through Beam's file systems (gs://, local, ...), and the champion is looked for there. Called by the executors.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
+
+from components.champion.selection import Verdict, champion_id
+from modules import features
+
+_SUFFIX = ".json"
+_SAVED_MODEL = "saved_model.pb"
+
+
+def record(folder: str, model_uri: str, blessed: bool) -> None:
+    """Add a verdict; an object store or a rename makes it appear whole."""
+    verdict = Verdict(model_uri, blessed, time.time_ns())
+    if not FileSystems.exists(folder):
+        FileSystems.mkdirs(folder)
+    name = f"{verdict.issued:020d}-{uuid.uuid4().hex[:8]}"
+    temporary = FileSystems.join(folder, name + ".part")
+    with FileSystems.create(temporary, mime_type="application/json") as file:
+        fields = {"model_uri": model_uri, "blessed": blessed, "issued": verdict.issued}
+        file.write(json.dumps(fields).encode())
+    FileSystems.rename([temporary], [FileSystems.join(folder, name + _SUFFIX)])
+
+
+def read(folder: str) -> list[Verdict]:
+    """Return the verdicts in a folder, the oldest first; none where there is no folder.
+
+    Raises:
+      ValueError: a file is no verdict.
+    """
+    try:
+        found = FileSystems.match([FileSystems.join(folder, "*" + _SUFFIX)])[0].metadata_list
+    except BeamIOError:  # Of Beam's local file system, where nothing matches.
+        return []
+    return [_read(file.path) for file in sorted(found, key=lambda file: file.path)]
+
+
+def champion(folder: str, challenger_uri: str) -> str | None:
+    """Find the model that was blessed last, other than the challenger, and that is still there.
+
+    A model may have been deleted since, by a bucket's life cycle for instance; the one before it counts then.
+    """
+    verdicts = read(folder)
+    while (chosen := champion_id(verdicts, challenger_uri)) is not None:
+        if FileSystems.exists(os.path.join(str(chosen), features.SERVING_DIR, _SAVED_MODEL)):
+            return str(chosen)
+        verdicts = [verdict for verdict in verdicts if verdict.model_id != chosen]
+    return None
+
+
+def _read(path: str) -> Verdict:
+    with FileSystems.open(path) as file:
+        text = file.read()
+    try:
+        fields = json.loads(text)
+        return Verdict(str(fields["model_uri"]), bool(fields["blessed"]), int(fields["issued"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} must be a verdict that an Evaluator wrote (model_uri, blessed, issued); it cannot be "
+            f"read: {error!r}. Restore it, or delete it: then that verdict was never given."
+        ) from error
