@@ -7,7 +7,7 @@ from tfx.orchestration import data_types
 from tfx.proto import example_gen_pb2
 from tfx.types import component_spec, standard_artifacts, standard_component_specs
 
-from components.movielens_example_gen import executor
+from components.movielens_example_gen import executor, spans
 from components.movielens_example_gen.config import DataConfig
 
 
@@ -61,15 +61,17 @@ class MovieLensExampleGen(FileBasedExampleGen):
         """Construct the component.
 
         Args:
-          input_base: folder that holds the release's files (fetch.resolve_data finds or makes one).
+          input_base: folder that holds the release's files (fetch.resolve_data finds or makes one), or their
+            spans (see spans).
           data_config: which release it is, and how to split it.
           source_digest: changes when the executor's code does, so that TFX's cache then misses.
         """
-        # One input split per file, so that the fingerprint covers exactly the files that are read. Where
-        # the executor accepts any of several names, each gets a split: a missing file is no error here.
+        # One input split per file, so that the fingerprint covers exactly the files that are read; of spans
+        # also those outside the window. Where the executor accepts any of several names, each gets a split: a
+        # missing file is no error here.
         splits = [
             example_gen_pb2.Input.Split(name=f"{part}_{i}", pattern=name)
-            for part, names in data_config.input_files().items()
+            for part, names in spans.input_patterns(data_config).items()
             for i, name in enumerate(names)
         ]
         spec = MovieLensExampleGenSpec(

@@ -12,6 +12,7 @@ from modules import features
 HASH: Final = "hash"
 TIME: Final = "time"
 GIVEN: Final = "given"
+SPAN: Final = "span"
 
 
 class SplitConfig(pydantic.BaseModel):
@@ -20,15 +21,29 @@ class SplitConfig(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     # hash: each row by a seeded hash of itself, stable when rows are appended;
-    # time: everything from one moment on is eval; given: the input has train/ and eval/ folders.
-    method: Literal["hash", "time", "given"] = HASH
-    # Share of the rows that go to eval, above 0 and below 1; not used by `given`.
+    # time: everything from one moment on is eval; given: the input has train/ and eval/ folders;
+    # span: the newest span is eval, all earlier ones of the window are train.
+    method: Literal["hash", "time", "given", "span"] = HASH
+    # Share of the rows that go to eval, above 0 and below 1; not used by `given` and `span`.
     eval_share: float = pydantic.Field(default=0.2, gt=0, lt=1)
     # Seed of the hash, 0 or more; also decides the order in which rows are written.
     seed: int = pydantic.Field(default=42, ge=0, lt=2**63)
-    # `time` only, of no effect elsewhere: whether eval rows count in the history of later eval rows, as they
-    # would in service. Otherwise only train rows do.
+    # `time` and `span` only, of no effect elsewhere: whether eval rows count in the history of later eval
+    # rows, as they would in service. Otherwise only train rows do.
     rolling: bool = True
+
+
+class SpansConfig(pydantic.BaseModel):
+    """Which spans of the input are read, see `spans`."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    # How many, the newest ones, 2 or more; None for all.
+    window: int | None = pydantic.Field(None, ge=2)
+    # Number of the last span that is read, as if no later one had come; None for the newest there is.
+    newest: int | None = pydantic.Field(None, ge=0)
+    # What a number that is missing within the window does: stop the run, or only be told of.
+    gaps: Literal["stop", "warn"] = "stop"
 
 
 class DataConfig(pydantic.BaseModel):
@@ -42,6 +57,8 @@ class DataConfig(pydantic.BaseModel):
 
     # A name in releases.RELEASES; `custom` for CSV or Parquet files of one's own.
     release: str = "ml-100k"
+    # How to read data that arrives as spans; None where the input is one release.
+    spans: SpansConfig | None = None
     split: SplitConfig = SplitConfig()
     # Ratings in a row's history at most, the user's latest before the row; 0 for none.
     history_length: int = pydantic.Field(features.HISTORY_LENGTH, ge=0, le=features.HISTORY_LENGTH)
@@ -54,6 +71,14 @@ class DataConfig(pydantic.BaseModel):
         if name not in releases.RELEASES:
             raise ValueError(f"release must be one of {', '.join(releases.RELEASES)}; received {name!r}")
         return name
+
+    @pydantic.model_validator(mode="after")
+    def _split_fits_the_input(self) -> DataConfig:
+        if self.split.method == SPAN and not self.spans:
+            raise ValueError("split method span needs spans to be set; received none")
+        if self.split.method == GIVEN and self.spans:
+            raise ValueError("spans go with the split methods hash, time and span; received given")
+        return self
 
     @property
     def spec(self) -> releases.Release:

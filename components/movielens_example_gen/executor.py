@@ -13,7 +13,7 @@ from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
-from components.movielens_example_gen import outcome, preparation, sources
+from components.movielens_example_gen import outcome, preparation, sources, spans
 from components.movielens_example_gen.config import DataConfig
 from modules import features
 
@@ -65,4 +65,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         for artifact in artifacts.values():
             for name, count in counts.items():
                 artifact.set_int_custom_property(name, count)
+        if inputs.window:
+            examples.set_int_custom_property("newest_span", inputs.window.spans[-1].number)
+            _PROGRESS.info(spans.described(inputs.window))
         _PROGRESS.info(outcome.summary(counts, config))

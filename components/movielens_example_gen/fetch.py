@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 
-from components.movielens_example_gen import archive, download, releases, wheel
+from components.movielens_example_gen import archive, download, releases, spans, wheel
 from components.movielens_example_gen.config import GIVEN, DataConfig
 from components.movielens_example_gen.errors import DataError
 
@@ -46,6 +46,8 @@ def resolve_data(config: DataConfig, data: pathlib.Path | None, cache_dir: pathl
     Raises:
       DataError: in words, with the remedy.
     """
+    if config.spans:
+        return _use_spans(config, data)
     if data is not None:
         with archive.disk_errors(data):
             folder = _use_own(config, data.expanduser().absolute(), cache_dir)
@@ -58,6 +60,18 @@ def resolve_data(config: DataConfig, data: pathlib.Path | None, cache_dir: pathl
             "name their folder or zip with --data."
         )
     return _from_cache(cache_dir, config.release, lambda folder: _fetch(config, folder, cache_dir))
+
+
+def _use_spans(config: DataConfig, data: pathlib.Path | None) -> pathlib.Path:
+    # What lies in them, the ExampleGen looks for, for it chooses the window.
+    folder = data.expanduser().absolute() if data else None
+    if not folder or not any(folder.glob(spans.SPAN_GLOB)):
+        raise DataError(
+            f"--data must name a folder with spans of {config.release} ({spans.SPAN_GLOB}); "
+            f"{f'{folder} has none' if folder else 'it names none'}. `python -m retraining cut` makes some "
+            "of a release."
+        )
+    return folder
 
 
 def _use_own(config: DataConfig, data: pathlib.Path, cache_dir: pathlib.Path) -> pathlib.Path:

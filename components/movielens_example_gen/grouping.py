@@ -11,7 +11,7 @@ import numpy as np
 
 from components.movielens_example_gen import history, splits
 from components.movielens_example_gen.catalogue import Catalogue
-from components.movielens_example_gen.config import GIVEN, TIME, DataConfig
+from components.movielens_example_gen.config import GIVEN, SPAN, TIME, DataConfig
 from components.movielens_example_gen.reading import COUNTS, PACKED
 from components.movielens_example_gen.users import User
 
@@ -62,13 +62,16 @@ class PrepareUser(beam.DoFn):
 class SplitUser(beam.DoFn):
     """Divide one user's rows: (User fields, train rows, eval rows, KNOWN rows), train titles and the counts.
 
+    Rows of the newest span that came late, before another span's row of the user, are train rows.
+
     The KNOWN rows, in order of time and, within a second, of titles, count in the history of every later row:
-    the train rows; where a time split is rolling all rows, since no eval row is earlier than a train row.
+    the train rows; where a split by time is rolling all rows, since no eval row of a user is earlier than a
+    train row.
     """
 
     def __init__(self, config: DataConfig):
         self._method = config.split.method
-        self._rolling = config.split.method == TIME and config.split.rolling
+        self._rolling = config.split.method in (TIME, SPAN) and config.split.rolling
         self._limit = splits.hash_limit(config.split.eval_share)
 
     def process(self, element: tuple[tuple, bytes], catalogue: Catalogue, cut: int | None) -> Iterator[Any]:
@@ -78,6 +81,9 @@ class SplitUser(beam.DoFn):
             in_eval = rows["timestamp"] >= cut
         elif self._method == GIVEN:
             in_eval = rows["eval"] == 1
+        elif self._method == SPAN:
+            in_eval = rows["eval"] == 1
+            in_eval &= rows["timestamp"] >= rows["timestamp"][~in_eval].max(initial=0)
         else:
             in_eval = rows["hash"] < np.uint64(self._limit)
         train = rows[~in_eval]

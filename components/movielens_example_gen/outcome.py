@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from apache_beam.io.filesystems import FileSystems
 
 from components.movielens_example_gen import quarantine
-from components.movielens_example_gen.config import TIME, DataConfig
+from components.movielens_example_gen.config import SPAN, TIME, DataConfig
 from components.movielens_example_gen.errors import DataError
 from components.movielens_example_gen.sources import open_file
 
@@ -68,11 +68,15 @@ def require_usable(counts: Mapping[str, int], config: DataConfig, folder: str) -
 
 def _empty_split(counts: Mapping[str, int], config: DataConfig) -> str:
     empty = "train" if not counts["train_rows"] else "eval"
-    remedy = (
-        "Too many rows share the last seconds; choose a larger eval_share or the split method hash."
-        if config.split.method == TIME and empty == "eval"
-        else "Give more rows, or another split."
-    )
+    remedy = "Give more rows, or another split."
+    if config.split.method == TIME and empty == "eval":
+        remedy = "Too many rows share the last seconds; choose a larger eval_share or the split method hash."
+    if config.split.method == SPAN:
+        remedy = (
+            "Wait for a second span, for the newest is what models are measured on."
+            if empty == "train"
+            else "Deliver rows of the newest span, or name an earlier one."
+        )
     return (
         f"Both splits must have rows; {empty} has none of the {counts['ratings_kept']} usable ratings "
         f"(split method {config.split.method}). {remedy}"

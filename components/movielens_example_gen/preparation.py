@@ -14,7 +14,7 @@ import apache_beam as beam
 from apache_beam.pvalue import AsDict, AsSingleton, PCollection
 
 from components.movielens_example_gen import grouping, reading, sources, writing
-from components.movielens_example_gen.config import GIVEN, TIME, DataConfig
+from components.movielens_example_gen.config import GIVEN, SPAN, TIME, DataConfig
 from components.movielens_example_gen.reading import COUNTS
 from modules import features
 
@@ -84,11 +84,11 @@ def build_pipeline(
 
 
 def _read_catalogue(
-    pipeline: beam.Pipeline, movies: sources.Source, config: DataConfig, folders: Folders
+    pipeline: beam.Pipeline, movies: tuple[sources.Source, ...], config: DataConfig, folders: Folders
 ) -> tuple[PCollection, PCollection]:
     catalogue, counts = (
         pipeline
-        | "MoviesFile" >> beam.Create([movies])
+        | "MoviesFiles" >> beam.Create([movies])
         | "ReadCatalogue"
         >> beam.ParDo(reading.ReadCatalogue(config, folders.quarantine)).with_outputs(COUNTS, main="rows")
     )
@@ -97,11 +97,11 @@ def _read_catalogue(
 
 
 def _read_users(
-    pipeline: beam.Pipeline, users: sources.Source, config: DataConfig, folders: Folders
+    pipeline: beam.Pipeline, users: tuple[sources.Source, ...], config: DataConfig, folders: Folders
 ) -> tuple[PCollection, PCollection]:
     rows, counts = (
         pipeline
-        | "UsersFile" >> beam.Create([users])
+        | "UsersFiles" >> beam.Create([users])
         | "ReadUsers"
         >> beam.ParDo(reading.ReadUsers(config, folders.quarantine)).with_outputs(COUNTS, main="rows")
     )
@@ -155,7 +155,7 @@ def _time_cut(users: PCollection, config: DataConfig) -> PCollection:
 def _shards(inputs: sources.Inputs, config: DataConfig) -> Mapping[str, int]:
     rows: Counter[str] = Counter()
     for source in inputs.ratings:
-        if config.split.method == GIVEN:
+        if config.split.method in (GIVEN, SPAN):
             rows[source.split] += source.rows
         else:
             held_out = math.ceil(source.rows * config.split.eval_share)

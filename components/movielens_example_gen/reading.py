@@ -36,8 +36,22 @@ def write_bad_rows(folder: str, name: str, bad: list[quarantine.BadRow]) -> None
             handle.write(text.encode("ascii"))
 
 
+def _read_all(
+    sources: Iterable[Source], config: DataConfig, part: str, bad: list[quarantine.BadRow]
+) -> tuple[list[Any], int]:
+    # Returns a table's parsed rows with distinct ids, where a later file's row takes the place of an earlier
+    # one's; and how many were read. Adds bad ones to `bad`.
+    rows: dict[str, Any] = {}
+    read = 0
+    for source in sources:
+        for row in _read_whole(source, config, part, bad):
+            rows[row[0]] = row
+            read += 1
+    return list(rows.values()), read + len(bad)
+
+
 def _read_whole(source: Source, config: DataConfig, part: str, bad: list[quarantine.BadRow]) -> Iterator[Any]:
-    # Yields a table's parsed rows with distinct ids, in file order; adds the others to `bad`.
+    # Yields a file's parsed rows with distinct ids, in file order; adds the others to `bad`.
     table, parse_row = {
         quarantine.MOVIES: (config.spec.movies, parse_movie),
         quarantine.USERS: (config.spec.users, parse_user),
@@ -55,41 +69,40 @@ def _read_whole(source: Source, config: DataConfig, part: str, bad: list[quarant
 
 
 class ReadCatalogue(beam.DoFn):
-    """Read the movies file: one Catalogue, and its counts."""
+    """Read the movies files: one Catalogue, and its counts."""
 
     def __init__(self, config: DataConfig, folder: str):
         self._config = config.model_dump_json()
         self._folder = folder
 
-    def process(self, source: Source) -> Iterator[Any]:
+    def process(self, sources: tuple[Source, ...]) -> Iterator[Any]:
         config = DataConfig.model_validate_json(self._config)
         bad: list[quarantine.BadRow] = []
-        movies = list(_read_whole(source, config, quarantine.MOVIES, bad))
+        movies, read = _read_all(sources, config, quarantine.MOVIES, bad)
         write_bad_rows(self._folder, quarantine.MOVIES, bad)
         catalogue = build_catalogue(movies, config.spec.merge_titles)
         yield catalogue
-        counts = quarantine.tally(quarantine.MOVIES, len(movies) + len(bad), bad)
+        counts = quarantine.tally(quarantine.MOVIES, read, bad)
         counts["candidates"] = len(catalogue.candidates)
         counts["titles_merged"], counts["titles_renamed"] = catalogue.merged, catalogue.renamed
         yield beam.pvalue.TaggedOutput(COUNTS, counts)
 
 
 class ReadUsers(beam.DoFn):
-    """Read the users file: (user id, User), and the counts."""
+    """Read the users files: (user id, User), and the counts."""
 
     def __init__(self, config: DataConfig, folder: str):
         self._config = config.model_dump_json()
         self._folder = folder
 
-    def process(self, source: Source) -> Iterator[Any]:
+    def process(self, sources: tuple[Source, ...]) -> Iterator[Any]:
         config = DataConfig.model_validate_json(self._config)
         bad: list[quarantine.BadRow] = []
-        users = 0
-        for user in _read_whole(source, config, quarantine.USERS, bad):
-            users += 1
+        users, read = _read_all(sources, config, quarantine.USERS, bad)
+        for user in users:
             yield user.user_id, tuple(user)
         write_bad_rows(self._folder, quarantine.USERS, bad)
-        yield beam.pvalue.TaggedOutput(COUNTS, quarantine.tally(quarantine.USERS, users + len(bad), bad))
+        yield beam.pvalue.TaggedOutput(COUNTS, quarantine.tally(quarantine.USERS, read, bad))
 
 
 class CountBreaks(beam.DoFn):

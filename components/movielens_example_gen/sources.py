@@ -15,9 +15,10 @@ import pyarrow.parquet
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from components.movielens_example_gen import lines, parse, releases
-from components.movielens_example_gen.config import DataConfig
+from components.movielens_example_gen import lines, parse, releases, spans
+from components.movielens_example_gen.config import SPAN, DataConfig, SpansConfig
 from components.movielens_example_gen.errors import DataError
+from modules import features
 
 PARQUET = ".parquet"
 # A guess, to choose the number of output files: "12345,678,3.5,1112486027" and a line break.
@@ -66,11 +67,17 @@ class Part(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """Everything that one run reads."""
+    """Everything that one run reads.
+
+    Attributes:
+      movies, users: several where spans bring them; a later file's rows take the place of earlier ones.
+      window: the spans, where the input has them.
+    """
 
     ratings: tuple[Source, ...]
-    movies: Source
-    users: Source | None
+    movies: tuple[Source, ...]
+    users: tuple[Source, ...]
+    window: spans.Window | None = None
 
 
 @contextlib.contextmanager
@@ -84,8 +91,10 @@ def find_inputs(input_base: str, config: DataConfig) -> Inputs:
     """Find the release's files and check that each has the columns it should have.
 
     Raises:
-      DataError: a file is missing, empty, ambiguous or of another form.
+      DataError: a file is missing, empty, ambiguous or of another form, or a span is missing.
     """
+    if config.spans:
+        return _find_spans(input_base, config, config.spans)
     release, files = config.spec, config.input_files()
     ratings = []
     for part, names in files.items():
@@ -93,20 +102,54 @@ def find_inputs(input_base: str, config: DataConfig) -> Inputs:
             source = _find(input_base, names, release.ratings, config)
             ratings.append(source._replace(split=part.removeprefix("ratings").lstrip("_")))
     movies = _find(input_base, files["movies"], release.movies, config)
-    users = None
+    users = []
     if release.users and not (release.users.optional and not _there(input_base, files["users"])):
-        users = _find(input_base, files["users"], release.users, config)
-    return Inputs(tuple(ratings), movies, users)
+        users.append(_find(input_base, files["users"], release.users, config))
+    return Inputs(tuple(ratings), (movies,), tuple(users))
+
+
+def _find_spans(input_base: str, config: DataConfig, wanted: SpansConfig) -> Inputs:
+    release, files = config.spec, config.input_files()
+    sizes = _there(input_base, spans.patterns(files["ratings"]))
+    window = spans.window(spans.latest_versions(sizes), wanted)
+    newest = window.spans[-1]
+
+    def inside(span: spans.Span, names: Sequence[str]) -> list[str]:
+        return [f"{span.folder}/{name}" for name in names]
+
+    ratings = []
+    for span in window.spans:
+        names = inside(span, files["ratings"])
+        # Nothing may have happened in a stretch of time.
+        if span is newest or any(sizes.get(name) for name in names):
+            held_out = config.split.method == SPAN and span is newest
+            source = _find(input_base, names, release.ratings, config)
+            ratings.append(source._replace(split=features.EVAL_SPLIT if held_out else features.TRAIN_SPLIT))
+
+    def whole(names: Sequence[str], table: releases.Table) -> tuple[Source, ...]:
+        folders = [list(names), *(inside(span, names) for span in (*window.earlier, *window.spans))]
+        return tuple(
+            _find(input_base, paths, table, config) for paths in folders if _there(input_base, paths)
+        )
+
+    movies = whole(files["movies"], release.movies)
+    if not movies:
+        _find(input_base, files["movies"], release.movies, config)  # Says what is missing.
+    users = whole(files["users"], release.users) if release.users else ()
+    if release.users and not (users or release.users.optional):
+        _find(input_base, files["users"], release.users, config)
+    return Inputs(tuple(ratings), movies, users, window)
 
 
 def _there(input_base: str, names: Sequence[str]) -> dict[str, int]:
-    # Size in bytes of each file that exists, by name.
+    # Size in bytes of each file that exists, by name; a name may be a glob.
     sizes = {}
     for name in names:
         # Beam's local file system raises where nothing matches, others return nothing.
         with contextlib.suppress(BeamIOError):
             for found in FileSystems.match([FileSystems.join(input_base, name)])[0].metadata_list:
-                sizes[name] = found.size_in_bytes
+                below = "/".join(found.path.split("/")[-len(name.split("/")) :])
+                sizes[below] = found.size_in_bytes
     return sizes
 
 

@@ -125,6 +125,30 @@ def run_executor(tmp_path: pathlib.Path) -> Callable[..., Outcome]:
     return run
 
 
+@pytest.fixture
+def run_pipeline(tmp_path):
+    """Run a pipeline of this component alone; returns how many executions wrote Examples so far."""
+    from tfx.orchestration import metadata, pipeline
+    from tfx.orchestration.local import local_dag_runner
+
+    from components.movielens_example_gen.component import MovieLensExampleGen
+
+    def run(base: pathlib.Path, config: DataConfig, digest: str = "a") -> int:
+        node = MovieLensExampleGen(input_base=str(base), data_config=config, source_digest=digest)
+        local_dag_runner.LocalDagRunner().run(
+            pipeline.Pipeline(
+                pipeline_name="data",
+                pipeline_root=str(tmp_path / "root"),
+                components=[node],
+                enable_cache=True,
+                metadata_connection_config=metadata.sqlite_metadata_connection_config(str(tmp_path / "db")),
+            )
+        )
+        return len(list((tmp_path / "root" / "MovieLensExampleGen" / "examples").iterdir()))
+
+    return run
+
+
 def read_examples(folder: pathlib.Path) -> list[dict[str, list]]:
     """Parse every tf.train.Example of a split."""
     import tensorflow as tf

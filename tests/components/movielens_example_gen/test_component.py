@@ -1,6 +1,5 @@
 """The component under TFX's local runner: the driver's fingerprint, the cache, a refused run."""
 
-import pathlib
 import shutil
 
 import pytest
@@ -9,30 +8,6 @@ from components.movielens_example_gen.config import DataConfig, SplitConfig
 from components.movielens_example_gen.errors import DataError
 
 HALF = SplitConfig(eval_share=0.5)
-
-
-@pytest.fixture
-def run_pipeline(tmp_path):
-    """Run a pipeline of this component alone; returns how many executions wrote Examples so far."""
-    from tfx.orchestration import metadata, pipeline
-    from tfx.orchestration.local import local_dag_runner
-
-    from components.movielens_example_gen.component import MovieLensExampleGen
-
-    def run(base: pathlib.Path, config: DataConfig, digest: str = "a") -> int:
-        node = MovieLensExampleGen(input_base=str(base), data_config=config, source_digest=digest)
-        local_dag_runner.LocalDagRunner().run(
-            pipeline.Pipeline(
-                pipeline_name="data",
-                pipeline_root=str(tmp_path / "root"),
-                components=[node],
-                enable_cache=True,
-                metadata_connection_config=metadata.sqlite_metadata_connection_config(str(tmp_path / "db")),
-            )
-        )
-        return len(list((tmp_path / "root" / "MovieLensExampleGen" / "examples").iterdir()))
-
-    return run
 
 
 def test_runs_again_only_when_data_configuration_or_code_changed(run_pipeline, write_ml_100k, tmp_path):
