@@ -20,10 +20,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from components.movielens_example_gen import releases
 from components.movielens_example_gen.errors import DataError
 from pipeline import config as configuration
-from runners import failure, redirect, terminal, workspace
+from runners import failure, flags, redirect, terminal, workspace
+from runners.flags import configure
 
 if TYPE_CHECKING:
     from runners.summary import Summary
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 _ROOT = pathlib.Path(__file__).resolve().parent
 _RUNNERS = ("local", "beam")
 _DEFAULT_ROOT = "runs"
-_DEFAULT_PRESET = "default"
 # Of the default preset; another preset's bundles never take their place unasked.
 _PUSHED = "pushed"
 _SHOWN_USER = "42"
@@ -76,7 +75,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     _add_flags(parser)
     options = parser.parse_args(arguments[:split])
     options.pipeline_root = options.pipeline_root.expanduser().resolve()
-    pushed = _PUSHED if options.preset == _DEFAULT_PRESET else f"{_PUSHED}-{options.preset}"
+    pushed = _PUSHED if options.preset == flags.DEFAULT_PRESET else f"{_PUSHED}-{options.preset}"
     options.push_dir = (options.push_dir or options.pipeline_root / pushed).expanduser().resolve()
     options.beam_options = list(arguments[split + 1 :])
     return options
@@ -89,30 +88,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="folder or zip with the release's files (default: the cache, else they are fetched)",
     )
-    parser.add_argument(
-        "--release",
-        choices=list(releases.RELEASES),
-        metavar="NAME",
-        help=f"which data: {', '.join(releases.RELEASES)} (default: as configured, ml-100k in the presets)",
-    )
-    parser.add_argument(
-        "--preset",
-        choices=list(configuration.PRESETS),
-        default=_DEFAULT_PRESET,
-        help="configuration to start from (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--config",
-        type=pathlib.Path,
-        metavar="FILE",
-        help="JSON with values that replace the preset's (default: none)",
-    )
-    parser.add_argument(
-        "--tune",
-        action="store_true",
-        help="search hyper-parameters on a part of the train split, and train with the best (default: as "
-        "configured, not in the presets)",
-    )
+    flags.add_configuration(parser)
     parser.add_argument(
         "--runner",
         choices=_RUNNERS,
@@ -133,21 +109,6 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         help=f"folder to push to (default: {_PUSHED} in --pipeline-root, so {_DEFAULT_ROOT}/{_PUSHED}; "
         f"{_PUSHED}-PRESET with another preset)",
     )
-
-
-def configure(options: argparse.Namespace) -> configuration.Config:
-    """Compose the configuration: the preset, the file over it, the flags over both.
-
-    Raises:
-      ValueError: the file does not hold a configuration, or what is tuned does not fit its models.
-    """
-    config = configuration.PRESETS[options.preset]()
-    if options.config:
-        config = configuration.load(options.config, config)
-    if options.release:
-        data = config.data.model_copy(update={"release": options.release})
-        config = config.model_copy(update={"data": data})
-    return configuration.tuned(config) if options.tune else config
 
 
 def _run(options: argparse.Namespace, config: configuration.Config, started: float) -> int:

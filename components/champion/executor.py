@@ -1,4 +1,4 @@
-"""What runs in containers, where verdicts are files: the search for a champion, the Evaluator that records."""
+"""What runs in containers, where verdicts are files: the search for a champion, Evaluators that record."""
 
 import logging
 from typing import Any

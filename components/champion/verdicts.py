@@ -2,7 +2,7 @@
 
 Vertex AI and Kubeflow keep the metadata to themselves, and the resolver that TFX compiles for Vertex AI takes
 the latest blessed model of whichever trainer. So each Evaluator writes its verdicts to a folder of its own,
-through Beam's file systems (gs://, local, ...), and the champion is looked for there. Called by the executors.
+through Beam's file systems (gs://, local, ...), and the champion is looked for there. For the executors.
 """
 
 from __future__ import annotations

@@ -1,0 +1,54 @@
+"""Flags that every runner has: what is made, but not where it runs."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+
+from components.movielens_example_gen import releases
+from pipeline import config as configuration
+
+DEFAULT_PRESET = "default"
+
+
+def add_configuration(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that `configure` reads."""
+    parser.add_argument(
+        "--release",
+        choices=list(releases.RELEASES),
+        metavar="NAME",
+        help=f"which data: {', '.join(releases.RELEASES)} (default: as configured, ml-100k in the presets)",
+    )
+    parser.add_argument(
+        "--preset",
+        choices=list(configuration.PRESETS),
+        default=DEFAULT_PRESET,
+        help="configuration to start from (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--config",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="JSON with values that replace the preset's (default: none)",
+    )
+    parser.add_argument(
+        "--tune",
+        action="store_true",
+        help="search hyper-parameters on a part of the train split, and train with the best (default: as "
+        "configured, not in the presets)",
+    )
+
+
+def configure(options: argparse.Namespace) -> configuration.Config:
+    """Compose the configuration: the preset, the file over it, the flags over both.
+
+    Raises:
+      ValueError: the file does not hold a configuration, or what is tuned does not fit its models.
+    """
+    config = configuration.PRESETS[options.preset]()
+    if options.config:
+        config = configuration.load(options.config, config)
+    if options.release:
+        data = config.data.model_copy(update={"release": options.release})
+        config = config.model_copy(update={"data": data})
+    return configuration.tuned(config) if options.tune else config
