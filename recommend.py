@@ -1,13 +1,16 @@
-"""Recommend titles to a user from what the pipeline pushed.
+"""Recommend titles from what the pipeline pushed.
 
-    python recommend.py --user 42 [--k 10] [--model-dir runs/pushed]
+    python recommend.py --user 42 [--k 10] [--exclude TITLE] [--json]
+    python recommend.py --because "Toy Story (1995)" --because "Heat (1995)" [--age 30]
+    python recommend.py --users FILE --json
 
-Stands alone: NumPy, TensorFlow, ScaNN and rich, and nothing of the project, as a server would.
+Stands alone: NumPy, TensorFlow, ScaNN, pyarrow and rich, and nothing of the project, as a server would.
 """
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import hashlib
 import json
 import os
@@ -15,49 +18,76 @@ import pathlib
 import sys
 import time
 import warnings
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import numpy as np
+from collections.abc import Callable, Sequence
+from typing import Any
 
 DEFAULT_MODEL_DIR = "runs/pushed"
-MANIFEST = "manifest.json"
-MODEL = "recommend"
+MANIFEST, MODEL, CATALOGUE = "manifest.json", "recommend", "vectors/candidates.parquet"
+# What --because stands for in a history: a film that was liked, in stars, and a minute apart.
+LIKED, APART = 4.0, 60
+# Users asked about at once.
+BATCH = 64
+
+# The signature's outputs for one user, by name: arrays, or a value for what each user has one of.
+Answer = dict[str, Any]
 
 
 class BundleError(Exception):
-    """No bundle that can be loaded; the message says what to do."""
+    """No bundle that can be loaded, or one that cannot answer; the message says what to do."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print recommendations; return the process's exit code."""
+    """Print recommendations; return the process's exit code: 0, or 2 for a mistake or an unusable bundle."""
     options = parse(arguments)
     try:
         bundle = find_bundle(pathlib.Path(options.model_dir))
         check_bundle(bundle)
-        answer = ask(load(bundle), options)
+        if titles := options.because + options.exclude:
+            check_titles(titles, bundle)
+        answers = ask_all(load(bundle), options)
     except BundleError as error:
         print(f"recommend.py: {error}", file=sys.stderr)
         return 2
-    show(answer, options, int(bundle.name))
+    except KeyboardInterrupt:
+        print("recommend.py: stopped", file=sys.stderr)
+        return 130
+    for user, answer in zip(options.users, answers, strict=True):
+        (show_json if options.json else show)(user, answer, options, int(bundle.name))
     return 0
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the flags; a wrong one ends the process with one line and exit code 2."""
-    parser = _OneLineParser(description="Recommend titles to a user from what the pipeline pushed.")
-    parser.add_argument("--user", required=True, help="user id, as in the ratings")
-    parser.add_argument("--k", type=_positive, default=10, help="how many titles (default: %(default)s)")
+    parser = _OneLineParser(description="Recommend titles from what the pipeline pushed.")
+    parser.epilog = "Exit code 2: a mistake in the flags, or nothing that can be loaded; one line says which."
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument("--user", help="user id, as in the ratings; one unknown is served by what else is told")
+    who.add_argument("--users", metavar="FILE", type=_users, help="several users: a file with one id a line")
+    several: dict[str, Any] = {"action": "append", "default": [], "metavar": "TITLE"}
+    parser.add_argument("--because", help="watched and liked, the latest first; can be repeated", **several)
+    parser.add_argument("--exclude", help="not to be recommended; can be repeated", **several)
+    parser.add_argument("--gender", help="the user's, as in the data, such as F")
+    parser.add_argument("--age", type=_whole(1, 150), help="the user's, in years")
+    parser.add_argument("--occupation", help="the user's, as in the data, such as artist")
+    parser.add_argument("--k", type=_whole(1, 2**31 - 1), default=10, help="how many titles (default: 10)")
+    parser.add_argument("--json", action="store_true", help="print a line for each user, a JSON object")
     parser.add_argument(
         "--model-dir", default=DEFAULT_MODEL_DIR, help="where the pipeline pushed to (default: %(default)s)"
     )
     parser.add_argument(
         "--timestamp",
-        type=_seconds,
+        type=_whole(0, 2**63 - 1),
         default=int(time.time()),
         help="moment of the request, Unix seconds (default: now)",
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    of_one = [name for name in ("because", "gender", "age", "occupation") if getattr(options, name)]
+    if options.users and of_one:
+        parser.error(f"--{of_one[0]} tells of one user, --users names several; leave one of them out")
+    if not (options.users or options.user or of_one):
+        parser.error("whom for? Give --user, --users, or what the user watched with --because")
+    options.users = options.users or [options.user or ""]  # Nobody has an empty id.
+    return options
 
 
 class _OneLineParser(argparse.ArgumentParser):
@@ -67,24 +97,34 @@ class _OneLineParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
 
 
-def _positive(text: str) -> int:
-    """An int32 of at least 1."""
-    return _integer(text, 1, 2**31 - 1)
-
-
-def _seconds(text: str) -> int:
-    """An int64 of at least 0."""
-    return _integer(text, 0, 2**63 - 1)
-
-
-def _integer(text: str, least: int, most: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if not least <= value <= most:
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if least <= value <= most:
+            return value
         raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}, received {text!r}")
-    return value
+
+    return read
+
+
+def _users(path: str) -> list[str]:
+    """Read ids, one a line; empty lines at the end are none."""
+    try:
+        lines = pathlib.Path(path).read_bytes().rstrip().splitlines()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{path} cannot be read: {error.strerror}") from error
+    users = [line.decode("utf-8", "replace").strip() for line in lines]
+    for number, user in enumerate(users, 1):
+        if not user or "\N{REPLACEMENT CHARACTER}" in user or len(user.split()) > 1:
+            raise argparse.ArgumentTypeError(
+                f"{path}:{number}: a line must hold one user id, received {user!r}"
+            )
+    if not users:
+        raise argparse.ArgumentTypeError(f"{path} must hold a user id a line; it is empty")
+    return users
 
 
 def find_bundle(model_dir: pathlib.Path) -> pathlib.Path:
@@ -105,18 +145,17 @@ def find_bundle(model_dir: pathlib.Path) -> pathlib.Path:
 
 
 def check_bundle(bundle: pathlib.Path) -> None:
-    """Hold the composite's files against the manifest.
+    """Hold the composite's files and the catalogue against the manifest.
 
     Raises:
       BundleError: the manifest is unreadable, or a file is missing or changed.
     """
     try:
         files = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))["files"]
-        digests = {path: entry["sha256"] for path, entry in files.items() if path.startswith(f"{MODEL}/")}
+        read = {path: entry["sha256"] for path, entry in files.items() if path.startswith(f"{MODEL}/")}
+        digests = {**read, CATALOGUE: files[CATALOGUE]["sha256"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BundleError(
-            f"the bundle {bundle} has no readable {MANIFEST}. Run the pipeline again."
-        ) from error
+        raise BundleError(f"{bundle} has no readable {MANIFEST}. Run the pipeline again.") from error
     for path, expected in digests.items():
         try:
             digest = hashlib.sha256((bundle / path).read_bytes()).hexdigest()
@@ -124,6 +163,24 @@ def check_bundle(bundle: pathlib.Path) -> None:
             raise BundleError(f"the bundle {bundle} lacks {path}. Run the pipeline again.") from error
         if digest != expected:
             raise BundleError(f"the bundle {bundle} is damaged: {path} has changed. Run the pipeline again.")
+
+
+def check_titles(wanted: Sequence[str], bundle: pathlib.Path) -> None:
+    """Require titles as the catalogue has them.
+
+    Raises:
+      BundleError: the first that it does not have, with the nearest that it does.
+    """
+    from pyarrow import parquet
+
+    column = parquet.read_table(bundle / CATALOGUE, columns=["movie_title"])["movie_title"]
+    titles = set(column.to_pylist())
+    for title in wanted:
+        if title not in titles:
+            folded = {known.casefold(): known for known in sorted(titles)}
+            near = [folded[name] for name in difflib.get_close_matches(title.casefold(), folded)]
+            hint = f" Nearest: {'; '.join(near)}." if near else ""
+            raise BundleError(f"no title {title!r} in the catalogue; titles are written with the year.{hint}")
 
 
 def load(bundle: pathlib.Path) -> Any:
@@ -140,63 +197,103 @@ def load(bundle: pathlib.Path) -> Any:
         return tf.saved_model.load(str(bundle / MODEL)).signatures["serving_default"]
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]
-        raise BundleError(
-            f"the bundle {bundle} cannot be loaded: {reason}. Run the pipeline again."
-        ) from error
+        raise BundleError(f"{bundle} cannot be loaded: {reason}. Run the pipeline again.") from error
 
 
-def ask(serve: Any, options: argparse.Namespace) -> dict[str, np.ndarray]:
-    """Ask for one user; whatever else the signature takes is left unknown, by the type of the input.
+def ask_all(serve: Any, options: argparse.Namespace) -> list[Answer]:
+    """Ask for every user, with a bar where a person waits for several batches; an answer each."""
+    import rich.console
+    import rich.progress
 
-    The model knows the side features of the users it knows.
+    batches = [options.users[start : start + BATCH] for start in range(0, len(options.users), BATCH)]
+    console = rich.console.Console(stderr=True)
+    silent = len(batches) == 1 or not console.is_terminal
+    with rich.progress.Progress(console=console, transient=True, disable=silent) as progress:
+        tracked = progress.track(batches, description=f"{len(options.users):,} users")
+        return [answer for batch in tracked for answer in ask(serve, batch, options)]
 
-    Returns:
-      The signature's outputs for this user, by name.
+
+def ask(serve: Any, users: Sequence[str], options: argparse.Namespace) -> list[Answer]:
+    """Ask for some users; whatever else the signature takes is left unknown, by the type of the input.
+
+    The model knows the side features and latest ratings of the users it knows.
     """
     import tensorflow as tf
 
-    told = {"user_id": [options.user], "timestamp": [options.timestamp], "k": options.k}
+    size, now = len(users), options.timestamp
+    side = {"user_gender": options.gender, "user_age": options.age, "user_occupation": options.occupation}
+    told = {
+        "user_id": users,
+        "timestamp": [now] * size,
+        **{name: [value] * size for name, value in side.items() if value},
+        "history_title": [options.because] * size,
+        "history_rating": [[LIKED] * len(options.because)] * size,
+        "history_timestamp": [[now - APART * ago for ago, _ in enumerate(options.because, 1)]] * size,
+        "exclude_title": [options.exclude] * size,
+        "k": options.k,
+    }
     request = {}
     for name, spec in serve.structured_input_signature[1].items():
-        if name not in told and spec.shape.rank == 2:
-            request[name] = tf.zeros([1, 0], spec.dtype)  # A list, of which nothing is told.
-            continue
-        unknown = ["unknown" if spec.dtype == tf.string else -1]
-        request[name] = tf.constant(told.get(name, unknown), spec.dtype)
-    answer = serve(**request)
-    return {name: tensor.numpy()[0] for name, tensor in answer.items()}
+        unknown: Any = [] if spec.shape.rank == 2 else "unknown" if spec.dtype == tf.string else -1
+        request[name] = tf.constant(told.get(name, [unknown] * size), spec.dtype)
+    answer = {name: tensor.numpy() for name, tensor in serve(**request).items()}
+    return [{name: column[row] for name, column in answer.items()} for row in range(size)]
 
 
-def show(answer: dict[str, np.ndarray], options: argparse.Namespace, version: int) -> None:
+def rows_of(answer: Answer) -> list[dict[str, Any]]:
+    """Return one user's titles, best first, as JSON has them."""
+    return [
+        {
+            "rank": row + 1,
+            "movie_id": answer["movie_id"][row].decode("utf-8", "replace"),
+            "movie_title": answer["movie_title"][row].decode("utf-8", "replace"),
+            "score": float(answer["score"][row]),
+            "predicted_rating": float(answer["predicted_rating"][row]),
+        }
+        for row in range(answer["num_returned"])
+    ]
+
+
+def show_json(user: str, answer: Answer, options: argparse.Namespace, version: int) -> None:
+    """Print one line: whom for, which version, which path served, and the titles."""
+    told = {"user_id": user, "version": version, "timestamp": options.timestamp}
+    served = {"served_by": answer["served_by"].decode(), "recommendations": rows_of(answer)}
+    print(json.dumps({**told, **served}, ensure_ascii=False))
+
+
+def show(user: str, answer: Answer, options: argparse.Namespace, version: int) -> None:
     """Print a table, and say who was served how."""
     import rich.console
-    import rich.markup
     import rich.table
+    import rich.text
 
-    user = rich.markup.escape(options.user)
-    known = answer["served_by"] == b"model"
-    heading = f"Recommended to user {user}, without titles already rated (version {version}):"
-    if not known:
-        heading = f"User {user} is unknown to the model; the most popular titles instead (version {version}):"
+    known = answer["served_by"] != b"popularity"
     table = rich.table.Table()
     table.add_column("#", justify="right")
     table.add_column("Title", overflow="fold")
     table.add_column("Score" if known else "Ratings", justify="right")
     table.add_column("Predicted rating", justify="right")
-    count = int(answer["num_returned"])
-    for row in range(count):
-        score = answer["score"][row]
-        table.add_row(
-            str(row + 1),
-            rich.markup.escape(answer["movie_title"][row].decode("utf-8", "replace")),
-            f"{score:.4f}" if known else f"{score:.0f}",
-            f"{answer['predicted_rating'][row]:.2f}",
-        )
-    console = rich.console.Console(highlight=False)
-    console.print(heading, soft_wrap=True)
+    rows = rows_of(answer)
+    for row in rows:
+        score, rating = f"{row['score']:.{4 * known}f}", f"{row['predicted_rating']:.2f}"
+        table.add_row(str(row["rank"]), rich.text.Text(row["movie_title"]), score, rating)
+    console = rich.console.Console(highlight=False, markup=False)
+    console.print(f"{heading(user, known, options.because)} (version {version}):", soft_wrap=True)
     console.print(table)
-    if count < options.k:
-        console.print(f"{count} titles remain of the {options.k} asked for.")
+    if len(rows) < options.k:
+        console.print(f"{len(rows)} titles remain of the {options.k} asked for.")
+
+
+def heading(user: str, known: bool, because: Sequence[str]) -> str:
+    """Say whom the titles are for, and what they come from."""
+    if not known:
+        whom = f"User {user} is unknown to the model" if user else "Too little is told for the model"
+        return f"{whom}; the most popular titles instead"
+    watched = "; ".join(because)
+    if not user:
+        return f"Because you watched {watched}" if because else "Recommended to someone as described"
+    who = f"user {user}, who watched {watched}" if because else f"user {user}"
+    return f"Recommended to {who}, without titles already rated"
 
 
 if __name__ == "__main__":

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import math
+import os
 import pathlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import recommend
+from tests.planted_requests import exact_best
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "recommend.py"
 
@@ -69,38 +75,203 @@ def test_a_user_who_has_seen_nearly_everything_is_told_how_many_remain(
     assert done.stdout.endswith("3 titles remain of the 7 asked for.\n")
 
 
-def test_inputs_that_it_does_not_know_are_left_unknown(tmp_path: pathlib.Path) -> None:
+def told_titles(world: Any, count: int) -> list[str]:
+    return [world.titles[row] for row in (5, 100, 250)[:count]]
+
+
+def best_titles(world: Any, vector: np.ndarray, seen: Sequence[str], k: int) -> list[str]:
+    rows = exact_best(world, vector, [world.titles.index(title) for title in seen], k)
+    return [world.titles[row] for row in rows]
+
+
+def ask(pushed: Any, capsys: pytest.CaptureFixture, *flags: str) -> str:
+    """Ask in this process, which has TensorFlow loaded."""
+    assert recommend.main([*flags, "--model-dir", str(pushed.destination)]) == 0
+    out, error = capsys.readouterr()
+    assert error == ""
+    return out
+
+
+def test_recent_titles_alone_are_enough(pushed, capsys: pytest.CaptureFixture) -> None:
+    world = pushed.planted.world
+    told = told_titles(world, 2)
+    out = ask(pushed, capsys, "--because", told[0], "--because", told[1], "--k", "4")
+    assert out.startswith(f"Because you watched {told[0]}; {told[1]} (version 1):\n")
+    vector = world.embeddings[[5, 100]].mean(axis=0)  # What the planted model makes of told titles.
+    assert [row[1] for row in rows(out)] == best_titles(world, vector, told, 4)
+
+
+def test_json_is_a_line_for_each_user_of_a_file(
+    pushed, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    """More users than are asked about at once, an unknown one among them, and one with little left."""
+    world = pushed.planted.world
+    users = [*world.users, *world.users, "nobody"]
+    assert len(users) > recommend.BATCH
+    file = tmp_path / "users.txt"
+    file.write_text("".join(f"{user}\n" for user in users) + "\n")
+    done = ask(pushed, capsys, "--users", str(file), "--json", "--k", "5", "--timestamp", "880000000")
+    answers = [json.loads(line) for line in done.splitlines()]
+    assert [answer["user_id"] for answer in answers] == users
+    assert {(answer["version"], answer["timestamp"]) for answer in answers} == {(1, 880000000)}
+    assert [answer["served_by"] for answer in answers] == ["model"] * 80 + ["popularity"]
+    for user, answer in enumerate(answers[:80]):
+        listed = answer["recommendations"]
+        seen = [world.titles[row] for row in world.seen[user % 40]]
+        expected = best_titles(world, world.user_vectors[user % 40], seen, 5)
+        assert [entry["movie_title"] for entry in listed] == expected
+        assert [entry["rank"] for entry in listed] == list(range(1, len(expected) + 1))
+        positions = [world.titles.index(title) for title in expected]
+        assert [entry["movie_id"] for entry in listed] == [world.ids[row] for row in positions]
+        scores = world.embeddings[positions] @ world.user_vectors[user % 40]
+        assert [entry["score"] for entry in listed] == pytest.approx(scores.tolist(), abs=1e-5)
+        assert all(math.isfinite(entry["predicted_rating"]) for entry in listed)
+    assert len(answers[39]["recommendations"]) == 3
+
+
+@pytest.fixture
+def echo(tmp_path: pathlib.Path) -> Any:
+    """A signature that answers with what it was asked."""
     specs = {
         "user_id": tf.TensorSpec([None], tf.string),
         "timestamp": tf.TensorSpec([None], tf.int64),
         "k": tf.TensorSpec([], tf.int32),
         "user_country": tf.TensorSpec([None], tf.string),
+        "user_gender": tf.TensorSpec([None], tf.string),
         "user_age": tf.TensorSpec([None], tf.int64),
+        "user_occupation": tf.TensorSpec([None], tf.string),
         "history_title": tf.TensorSpec([None, None], tf.string),
         "history_rating": tf.TensorSpec([None, None], tf.float32),
         "history_timestamp": tf.TensorSpec([None, None], tf.int64),
+        "exclude_title": tf.TensorSpec([None, None], tf.string),
+        "titles_of_the_future": tf.TensorSpec([None, None], tf.string),
     }
 
-    def echo(*columns: tf.Tensor) -> dict[str, tf.Tensor]:
+    def answer(*columns: tf.Tensor) -> dict[str, tf.Tensor]:
         named = zip(specs, columns, strict=True)
         return {name: column[None] if name == "k" else tf.identity(column) for name, column in named}
 
-    named = [tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in specs.items()]
     model = tf.Module()
-    model.serve = tf.function(echo, input_signature=named)
+    named = [tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in specs.items()]
+    model.serve = tf.function(answer, input_signature=named)
     tf.saved_model.save(model, str(tmp_path), signatures=model.serve)
-    serve = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
-    answer = recommend.ask(serve, recommend.parse(["--user", "7", "--k", "3", "--timestamp", "9"]))
-    assert {name: np.asarray(value).tolist() for name, value in answer.items()} == {
-        "user_id": b"7",
-        "timestamp": 9,
-        "k": 3,
-        "user_country": b"unknown",
-        "user_age": -1,
-        "history_title": [],
-        "history_rating": [],
-        "history_timestamp": [],
+    loaded = tf.saved_model.load(str(tmp_path))
+    yield loaded.signatures["serving_default"]
+    del loaded
+
+
+def asked(echo: Any, *flags: str) -> dict[str, Any]:
+    options = recommend.parse([*flags, "--k", "3", "--timestamp", "1000"])
+    (answer,) = recommend.ask(echo, options.users, options)
+    return {name: np.asarray(value).tolist() for name, value in answer.items()}
+
+
+UNTOLD = {
+    "user_id": b"7",
+    "timestamp": 1000,
+    "k": 3,
+    "user_country": b"unknown",
+    "user_gender": b"unknown",
+    "user_age": -1,
+    "user_occupation": b"unknown",
+    "history_title": [],
+    "history_rating": [],
+    "history_timestamp": [],
+    "exclude_title": [],
+    "titles_of_the_future": [],
+}
+
+
+def test_what_is_not_told_is_left_unknown(echo) -> None:
+    assert asked(echo, "--user", "7") == UNTOLD
+
+
+def test_what_is_told_reaches_the_model(echo) -> None:
+    side = ("--gender", "F", "--age", "30", "--occupation", "artist")
+    watched = ("--because", "A (1990)", "--because", "B (1991)", "--exclude", "C (1992)")
+    assert asked(echo, *side, *watched) == {
+        **UNTOLD,
+        "user_id": b"",
+        "user_gender": b"F",
+        "user_age": 30,
+        "user_occupation": b"artist",
+        "history_title": [b"A (1990)", b"B (1991)"],
+        "history_rating": [4.0, 4.0],
+        "history_timestamp": [940, 880],
+        "exclude_title": [b"C (1992)"],
     }
+
+
+@pytest.mark.parametrize(
+    "user, known, because, words",
+    [
+        ("7", True, [], "Recommended to user 7, without titles already rated"),
+        ("7", True, ["A"], "Recommended to user 7, who watched A, without titles already rated"),
+        ("7", False, [], "User 7 is unknown to the model; the most popular titles instead"),
+        ("", True, ["A", "B"], "Because you watched A; B"),
+        ("", True, [], "Recommended to someone as described"),
+        ("", False, [], "Too little is told for the model; the most popular titles instead"),
+    ],
+)
+def test_the_heading_says_whom_for_and_why(user: str, known: bool, because: list, words: str) -> None:
+    assert recommend.heading(user, known, because) == words
+
+
+@pytest.mark.parametrize("flag", ["--because", "--exclude"])
+def test_an_unknown_title_is_answered_with_the_nearest(
+    pushed, capsys: pytest.CaptureFixture, flag: str
+) -> None:
+    flags = ["--user", "1", flag, 'léon, or "film" 77', "--model-dir", str(pushed.destination)]
+    assert recommend.main(flags) == 2
+    out, error = capsys.readouterr()
+    assert (out, error.count("\n")) == ("", 1)
+    assert """no title 'léon, or "film" 77' in the catalogue""" in error
+    assert 'Nearest: Léon, or "Film" 77 (1994)' in error
+
+
+def test_a_title_that_resembles_none_gets_no_hint(pushed, capsys: pytest.CaptureFixture) -> None:
+    flags = ["--because", "zzzzzz", "--model-dir", str(pushed.destination)]
+    assert recommend.main(flags) == 2
+    assert capsys.readouterr().err.endswith("titles are written with the year.\n")
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"1\n2 3\n", "users.txt:2: a line must hold one user id, received '2 3'"),
+        (b"1\n\n3\n", "users.txt:2: a line must hold one user id, received ''"),
+        (b"1\n2\n\xff\n", "users.txt:3: a line must hold one user id"),
+        (b"\n\n", "users.txt must hold a user id a line; it is empty"),
+        (None, "users.txt cannot be read: No such file or directory"),
+    ],
+)
+def test_a_file_of_users_is_refused_by_its_line(
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    content,
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        (tmp_path / "users.txt").write_bytes(content)
+    with pytest.raises(SystemExit) as ended:
+        recommend.parse(["--users", "users.txt"])
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
+
+
+def test_a_bar_is_shown_to_a_person_who_waits(
+    pushed, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # What rich takes for a terminal.
+    file = tmp_path / "users.txt"
+    file.write_text("".join(f"{user}\n" for user in range(recommend.BATCH + 1)))
+    assert recommend.main(["--users", str(file), "--json", "--model-dir", str(pushed.destination)]) == 0
+    out, error = capsys.readouterr()
+    assert "65 users" in error
+    assert len([json.loads(line) for line in out.splitlines()]) == recommend.BATCH + 1
 
 
 @pytest.mark.parametrize(
@@ -110,7 +281,9 @@ def test_inputs_that_it_does_not_know_are_left_unknown(tmp_path: pathlib.Path) -
         (("--user", "1", "--k", "0"), "--k: must be a whole number from 1 to 2147483647, received '0'"),
         (("--user", "1", "--k", "ten"), "received 'ten'"),
         (("--user", "1", "--timestamp", "-1"), "--timestamp: must be a whole number from 0"),
-        ((), "the following arguments are required: --user"),
+        ((), "whom for? Give --user, --users, or what the user watched with --because"),
+        (("--user", "1", "--age", "young"), "--age: must be a whole number from 1 to 150, received 'young'"),
+        (("--user", "1", "--users", os.devnull), f"{os.devnull} must hold a user id a line; it is empty"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: pathlib.Path, arguments: tuple, words: str) -> None:
