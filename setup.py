@@ -6,7 +6,7 @@ image that has requirements.lock, whose hashes a resolver would pass over.
 
 import setuptools
 
-PACKAGES = ("pipeline", "components", "modules", "runners")
+PACKAGES = ("pipeline", "components", "modules", "runners", "serving")
 
 setuptools.setup(
     name="marquee",

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pydantic
 
-from components.index_pusher.config import IndexConfig
+from components.index_pusher.config import IndexConfig, PublishConfig
 from components.movielens_example_gen.config import DataConfig
 from modules import hyperparameters, search_space
 from modules.hyperparameters import ModelsConfig
@@ -30,6 +30,7 @@ class Config(pydantic.BaseModel):
     # Which models the bundle is made of: retrieval and ranking, or multitask for both.
     push: Literal["separate", "multitask"] = "separate"
     index: IndexConfig = IndexConfig()
+    publish: PublishConfig = PublishConfig()
     # Search hyper-parameters before each model is trained; None trains with those of `models`.
     tuning: TuningConfig | None = None
 

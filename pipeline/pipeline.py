@@ -143,6 +143,7 @@ def create_pipeline(
         ranking_blessing=evaluators[rating_model].outputs["blessing"],
         examples=ratings,
         index_config=config.index,
+        publish_config=config.publish,
         push_destination=push_destination,
         source_digest=source_digest("components.index_pusher.executor"),
     )

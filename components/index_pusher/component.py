@@ -6,7 +6,7 @@ from tfx.orchestration import data_types
 from tfx.types import component_spec, standard_artifacts
 
 from components.index_pusher import executor
-from components.index_pusher.config import IndexConfig
+from components.index_pusher.config import IndexConfig, PublishConfig
 
 
 class IndexPusherSpec(component_spec.ComponentSpec):
@@ -15,6 +15,7 @@ class IndexPusherSpec(component_spec.ComponentSpec):
     PARAMETERS = {
         executor.PUSH_DESTINATION: component_spec.ExecutionParameter(type=str),
         executor.INDEX_CONFIG: component_spec.ExecutionParameter(type=str),
+        executor.PUBLISH_CONFIG: component_spec.ExecutionParameter(type=str),
         executor.SOURCE_DIGEST: component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -52,6 +53,7 @@ class IndexPusher(base_component.BaseComponent):
         push_destination: str | data_types.RuntimeParameter,
         source_digest: str,
         index_config: IndexConfig | None = None,
+        publish_config: PublishConfig | None = None,
     ) -> None:
         """Wire the component.
 
@@ -61,16 +63,17 @@ class IndexPusher(base_component.BaseComponent):
           ranking_model: Model with the signature `rate` and a TFLite twin; may be the same channel.
           ranking_blessing: ModelBlessing of that model's Evaluator.
           examples: Examples of the ratings; the eval split's are the queries.
-          push_destination: folder to publish to (see publish.py for its layout).
+          push_destination: folder to publish to, or what TensorFlow knows by a scheme, such as
+            gs://bucket/folder (see layout.py for what lies there).
           source_digest: digest of the project's code, part of the bundle's identity: an edit publishes anew.
           index_config: the index and its threshold; None: the defaults.
+          publish_config: how many versions stay; None: the defaults.
         Raises:
-          ValueError: the destination is no local folder, or one blessing is given for two models.
+          ValueError: the destination is empty, or one blessing is given for two models.
         """
-        if isinstance(push_destination, str) and (not push_destination or "://" in push_destination):
+        if push_destination == "":
             raise ValueError(
-                "push_destination must be a folder of a POSIX file system, where a rename is atomic; "
-                f"received {push_destination!r}. Give a local or mounted path."
+                "push_destination must be a folder or a URI; received ''. Give a path, or gs://bucket/folder."
             )
         if retrieval_blessing is ranking_blessing and retrieval_model is not ranking_model:
             raise ValueError(
@@ -86,6 +89,7 @@ class IndexPusher(base_component.BaseComponent):
                 examples=examples,
                 push_destination=push_destination,
                 index_config=(index_config or IndexConfig()).model_dump_json(),
+                publish_config=(publish_config or PublishConfig()).model_dump_json(),
                 source_digest=source_digest,
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),
             )

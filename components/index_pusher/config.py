@@ -4,6 +4,21 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from components.index_pusher.publish import KEEP_VERSIONS
+
+
+class PublishConfig(BaseModel):
+    """How much of what was published stays; no part of a bundle's identity.
+
+    >>> PublishConfig().keep_versions
+    5
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # Newest versions that stay. The one in service, and the one that a rollback turns to, do in any case.
+    keep_versions: int = Field(default=KEEP_VERSIONS, ge=2)
+
 
 class IndexConfig(BaseModel):
     """How the index is built and what it must reach.

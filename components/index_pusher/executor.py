@@ -12,7 +12,7 @@ from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact_utils
 
 from components.index_pusher.bundle import Sources
-from components.index_pusher.config import IndexConfig
+from components.index_pusher.config import IndexConfig, PublishConfig
 from components.index_pusher.gates import Blessing
 from components.index_pusher.push import Blessings, push
 from modules import features
@@ -24,6 +24,7 @@ RANKING_BLESSING = "ranking_blessing"
 EXAMPLES = "examples"
 PUSH_DESTINATION = "push_destination"
 INDEX_CONFIG = "index_config"
+PUBLISH_CONFIG = "publish_config"
 SOURCE_DIGEST = "source_digest"
 PUSHED_MODEL = "pushed_model"
 RUN = "run"
@@ -60,7 +61,7 @@ class Executor(base_executor.BaseExecutor):
         Args:
           input_dict: the models, their blessings, the `examples`.
           output_dict: `pushed_model`.
-          exec_properties: `push_destination`, `index_config` (JSON of IndexConfig), `source_digest`.
+          exec_properties: `push_destination`, `index_config` and `publish_config` (JSON), `source_digest`.
         """
         examples = artifact_utils.get_single_instance(input_dict[EXAMPLES])
         pushed = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL])
@@ -75,8 +76,11 @@ class Executor(base_executor.BaseExecutor):
             retrieval=_blessing(input_dict.get(RETRIEVAL_BLESSING, [])),
             ranking=_blessing(input_dict.get(RANKING_BLESSING, [])),
         )
-        destination = os.path.abspath(exec_properties[PUSH_DESTINATION])
-        for name, value in push(sources, blessings, destination, pushed.uri).items():
+        destination = exec_properties[PUSH_DESTINATION]
+        if "://" not in destination:
+            destination = os.path.abspath(destination)
+        keep = PublishConfig.model_validate_json(exec_properties[PUBLISH_CONFIG]).keep_versions
+        for name, value in push(sources, blessings, destination, pushed.uri, keep).items():
             _record(pushed, name, value)
 
 

@@ -13,30 +13,55 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from components.index_pusher.layout import SAVED_MODEL
+
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 _LIBRARIES = ("tensorflow", "scann", "tensorflow-recommenders", "ai-edge-litert", "numpy")
-_CHUNK = 1 << 20
+# Begins the names of ScaNN's operations, which stock TF Serving does not know.
+_SCANN_OPERATION = b"Scann>"
+CHUNK = 1 << 20
+
+# Size in bytes, and SHA-256 where it was taken, of files by relative path.
+Files = dict[str, dict[str, "int | str"]]
 
 
-def describe_files(folder: str) -> dict[str, dict[str, int | str]]:
-    """Size in bytes and SHA-256 of every file under a folder but the manifest, by relative path."""
-    described: dict[str, dict[str, int | str]] = {}
+def describe_files(folder: str, digests: bool = True) -> Files:
+    """Size in bytes and SHA-256 of every file under a folder but the manifest, by relative path.
+
+    Args:
+      folder: where; one that is absent has no files.
+      digests: False leaves the SHA-256 out, which is quick.
+    """
+    described: Files = {}
     for parent, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(parent, name)
             relative = os.path.relpath(path, folder).replace(os.sep, "/")
             if relative != MANIFEST:
-                described[relative] = {"bytes": os.path.getsize(path), "sha256": _sha256(path)}
+                described[relative] = {"bytes": os.path.getsize(path)}
+                if digests:
+                    described[relative]["sha256"] = _sha256(path)
     return dict(sorted(described.items()))
 
 
 def _sha256(path: str) -> str:
     digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
+        while chunk := file.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def describe_models(folder: str) -> dict[str, dict[str, bool]]:
+    """Of every SavedModel at the top of a bundle: whether it loads only where ScaNN's operations are."""
+    described = {}
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name, SAVED_MODEL)
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                described[name] = {"scann": _SCANN_OPERATION in file.read()}
+    return described
 
 
 def content_digest(folder: str) -> str:
@@ -68,6 +93,7 @@ def write(folder: str, sources: Mapping[str, str], metrics: Mapping[str, Any]) -
         "sources": dict(sources),
         "metrics": dict(metrics),
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
+        "models": describe_models(folder),
         "files": describe_files(folder),
     }
     with open(os.path.join(folder, MANIFEST), "w", encoding="utf-8") as file:
@@ -81,33 +107,72 @@ def read(folder: str) -> dict[str, Any]:
     Raises:
       ValueError: it is absent or unreadable.
     """
-    path = os.path.join(folder, MANIFEST)
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"A bundle must hold a readable {MANIFEST}; {path}: {error}. Push again.") from error
+        with open(os.path.join(folder, MANIFEST), encoding="utf-8", errors="replace") as file:
+            return parse(file.read(), folder)
+    except FileNotFoundError:
+        return parse(None, folder)
+
+
+def parse(text: str | None, bundle: str) -> dict[str, Any]:
+    """Parse a manifest.
+
+    Args:
+      text: its JSON; None where there is none.
+      bundle: what it belongs to, for the error.
+    Raises:
+      ValueError: it is absent or unreadable.
+    """
+    try:
+        content = json.loads(text) if text is not None else None
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"{bundle} must hold a readable {MANIFEST}; it holds {error}. Push again."
+        ) from error
+    if content is None:
+        raise ValueError(f"{bundle} must hold a readable {MANIFEST}; there is none. Push again.")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"{path} must have format {FORMAT}; it was written by another release. Push again.")
+        raise ValueError(
+            f"{bundle}/{MANIFEST} must have format {FORMAT}; it was written by another release. Push again."
+        )
+    return content
+
+
+def differences(found: Files, content: Mapping[str, Any]) -> list[str]:
+    """Files that are not as the manifest lists them, with what is wrong.
+
+    >>> listed = {"files": {"a": {"bytes": 1, "sha256": "x"}, "b": {"bytes": 2, "sha256": "y"}}}
+    >>> differences({"a": {"bytes": 1}, "c": {"bytes": 2}}, listed)
+    ['b is missing', 'c is not listed']
+    """
+    wrong = []
+    for path in sorted(set(found) | set(content["files"])):
+        if path not in found:
+            wrong.append(f"{path} is missing")
+        elif path not in content["files"]:
+            wrong.append(f"{path} is not listed")
+        elif not found[path].items() <= content["files"][path].items():
+            wrong.append(f"{path} is changed")
+    return wrong
+
+
+def check(found: Files, content: dict[str, Any], bundle: str) -> dict[str, Any]:
+    """Hold what was found against the manifest, and return that.
+
+    Raises:
+      ValueError: a file is missing, added or changed; the first is named.
+    """
+    wrong = differences(found, content)
+    if wrong:
+        raise ValueError(f"The bundle {bundle} must be as its manifest lists it; {wrong[0]}. Push again.")
     return content
 
 
 def verify(folder: str) -> dict[str, Any]:
-    """Hold every file against the manifest.
+    """Hold every file of a folder against its manifest, and return that.
 
-    Returns:
-      The manifest.
     Raises:
-      ValueError: a file is missing, added or changed; the first is named.
+      ValueError: the manifest is unreadable, or a file is missing, added or changed; the first is named.
     """
     content = read(folder)
-    found = describe_files(folder)
-    for path in sorted(set(found) | set(content["files"])):
-        if found.get(path) != content["files"].get(path):
-            state = (
-                "missing" if path not in found else "changed" if path in content["files"] else "not listed"
-            )
-            raise ValueError(
-                f"The bundle {folder} must be as its manifest lists it; {path} is {state}. Push again."
-            )
-    return content
+    return check(describe_files(folder), content, folder)

@@ -28,7 +28,13 @@ class Blessings:
     ranking: Blessing
 
 
-def push(sources: Sources, blessings: Blessings, destination: str, archive: str) -> Figures:
+def push(
+    sources: Sources,
+    blessings: Blessings,
+    destination: str,
+    archive: str,
+    keep: int = publish.KEEP_VERSIONS,
+) -> Figures:
     """Check, build and publish; a refusal is an answer, not an error.
 
     Args:
@@ -36,6 +42,7 @@ def push(sources: Sources, blessings: Blessings, destination: str, archive: str)
       blessings: whether it may be pushed.
       destination: where to publish (see publish.py).
       archive: folder that receives the published bundle as well; emptied where nothing is pushed.
+      keep: how many versions stay at the destination.
     Returns:
       `pushed` 0 or 1, then `reason`, or `pushed_version`, `pushed_destination`, `published_anew`; and
       what was measured.
@@ -43,7 +50,7 @@ def push(sources: Sources, blessings: Blessings, destination: str, archive: str)
     try:
         gates.check_blessing("retrieval", sources.retrieval_dir, blessings.retrieval)
         gates.check_blessing("ranking", sources.ranking_dir, blessings.ranking)
-        published = _published(sources, destination, archive)
+        published = _published(sources, destination, archive, keep)
     except Refusal as refusal:
         shutil.rmtree(archive, ignore_errors=True)
         os.makedirs(archive)
@@ -52,7 +59,7 @@ def push(sources: Sources, blessings: Blessings, destination: str, archive: str)
     state = "Pushed" if published.new else "Already published:"
     _progress.info("%s version %d: %s", state, published.version, published.path)
     return {
-        **manifest.read(published.path)["metrics"],
+        **manifest.read(archive)["metrics"],
         PUSHED: 1,
         PUSHED_VERSION: published.version,
         PUSHED_DESTINATION: published.path,
@@ -60,11 +67,21 @@ def push(sources: Sources, blessings: Blessings, destination: str, archive: str)
     }
 
 
-def _published(sources: Sources, destination: str, archive: str) -> publish.Published:
-    """Find the same models published already, which saves building them, or build and publish."""
-    found = publish.find(destination, manifest.digest_of(sources.digests()))
-    if found:
-        shutil.copytree(found.path, archive, dirs_exist_ok=True)
-        return found
-    bundle.build(sources, archive)
-    return publish.publish(archive, destination)
+def _published(sources: Sources, destination: str, archive: str, keep: int) -> publish.Published:
+    """Find the same models published already, which saves building them, or build and publish.
+
+    Raises:
+      Refusal: a gate refused, or an operator has taken these models out of service.
+    """
+    published = publish.find(destination, manifest.digest_of(sources.digests()))
+    if published and published.in_service:
+        publish.fetch(destination, published.version, archive)
+    elif not published:
+        bundle.build(sources, archive)
+        published = publish.publish(archive, destination, keep)
+    if not published.in_service:
+        raise Refusal(
+            f"version {published.version} is of the same models and was taken out of service; to serve it "
+            f"again: python -m serving promote {destination} {published.version}"
+        )
+    return published

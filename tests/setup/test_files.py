@@ -11,7 +11,7 @@ import tarfile
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
-PACKAGES = ("pipeline", "components", "modules", "runners")
+PACKAGES = ("pipeline", "components", "modules", "runners", "serving")
 LOCKS = sorted(path.name for path in ROOT.glob("requirements*.lock"))
 
 

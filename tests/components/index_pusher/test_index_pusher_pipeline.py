@@ -16,7 +16,7 @@ from tfx.types import standard_artifacts
 
 from components.index_pusher import manifest
 from components.index_pusher.component import IndexPusher
-from components.index_pusher.config import IndexConfig
+from components.index_pusher.config import IndexConfig, PublishConfig
 from components.index_pusher.executor import Executor
 from modules import features
 
@@ -178,6 +178,7 @@ def test_an_absent_blessing_is_refused(planted, tmp_path: pathlib.Path, blessing
         {
             "push_destination": str(tmp_path / "destination"),
             "index_config": IndexConfig().model_dump_json(),
+            "publish_config": PublishConfig().model_dump_json(),
             "source_digest": "",
         },
     )
@@ -196,10 +197,17 @@ class TestWiring:
             "examples": types.Channel(type=standard_artifacts.Examples),
         }
 
-    @pytest.mark.parametrize("destination", ["", "gs://bucket/pushed"])
-    def test_a_destination_without_rename_is_refused(self, destination: str) -> None:
-        with pytest.raises(ValueError, match="push_destination must be a folder of a POSIX file system"):
-            IndexPusher(**self.channels(), push_destination=destination, source_digest="0")
+    def test_an_empty_destination_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="push_destination must be a folder or a URI"):
+            IndexPusher(**self.channels(), push_destination="", source_digest="0")
+
+    def test_an_object_store_is_a_destination(self) -> None:
+        config = PublishConfig(keep_versions=3)
+        node = IndexPusher(
+            **self.channels(), push_destination="gs://bucket/pushed", source_digest="0", publish_config=config
+        )
+        assert node.exec_properties["push_destination"] == "gs://bucket/pushed"
+        assert json.loads(node.exec_properties["publish_config"]) == {"keep_versions": 3}
 
     def test_one_blessing_for_two_models_is_refused(self) -> None:
         channels = self.channels()

@@ -13,32 +13,7 @@ import threading
 import pytest
 
 from components.index_pusher import manifest, publish
-
-
-def make_bundle(folder: pathlib.Path, content: str) -> str:
-    for name in (
-        "recommend/saved_model.pb",
-        "recommend/variables/data",
-        "ranking/saved_model.pb",
-        "tflite/r.tflite",
-    ):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{name} {content}" * 1_000)
-    manifest.write(str(folder), {"model": content}, {"index_recall": 1.0})
-    return str(folder)
-
-
-def assert_whole(destination: pathlib.Path) -> int:
-    """What a reader sees: `current` and every serving link lead to a bundle that is as its manifest says."""
-    current = (destination / "current").resolve()
-    manifest.verify(str(current))
-    for link in (destination / "serving").glob("*/*"):
-        if link.name.isdecimal():
-            assert not os.path.isabs(os.readlink(link))
-            assert (link / "saved_model.pb").is_file()
-            manifest.verify(str(link.resolve().parent))
-    return int(current.name)
+from tests.planted_bundles import assert_whole, linked, make_bundle, versions_in
 
 
 def test_the_layout_is_tf_serving_s_with_a_pointer(tmp_path: pathlib.Path) -> None:
@@ -48,7 +23,9 @@ def test_the_layout_is_tf_serving_s_with_a_pointer(tmp_path: pathlib.Path) -> No
     assert published == publish.Published(1, str(destination / "bundles" / "1"), new=True)
     assert os.readlink(destination / "current") == "bundles/1"
     assert os.readlink(destination / "serving" / "ranking" / "1") == "../../bundles/1/ranking"
-    assert sorted(path.name for path in (destination / "serving").iterdir()) == ["ranking", "recommend"]
+    assert sorted(path.name for path in (destination / "serving").iterdir()) == [
+        "models-scann.config", "models.config", "ranking", "recommend",
+    ]  # fmt: skip
     assert (destination / "current" / "tflite" / "r.tflite").read_text().startswith("tflite/r.tflite a")
     moved = destination.rename(tmp_path / "moved")
     assert assert_whole(moved) == 1, "links are relative, so a destination can be moved or mounted"
@@ -62,6 +39,7 @@ def test_the_manifest_lists_every_file_with_size_and_digest(tmp_path: pathlib.Pa
     assert content["files"]["tflite/r.tflite"]["bytes"] == 16_000 + 1_000
     assert content["libraries"]["tensorflow"].startswith("2.16")
     assert content["metrics"] == {"index_recall": 1.0}
+    assert content["models"] == {"ranking": {"scann": False}, "recommend": {"scann": False}}
 
 
 def test_the_same_identity_is_published_once(tmp_path: pathlib.Path) -> None:
@@ -102,7 +80,7 @@ def test_a_damaged_bundle_is_not_published_and_a_damaged_version_is_replaced(tmp
     (tmp_path / "bundle" / "tflite" / "r.tflite").write_text("changed")
     with pytest.raises(ValueError, match=r"tflite/r\.tflite is changed"):
         publish.publish(bundle, str(destination))
-    assert publish.newest_version(str(destination)) == 2
+    assert versions_in(destination) == [1, 2]
 
 
 def test_a_version_is_never_given_twice(tmp_path: pathlib.Path) -> None:
@@ -113,6 +91,17 @@ def test_a_version_is_never_given_twice(tmp_path: pathlib.Path) -> None:
         tmp_path / "gone"
     )  # somebody deletes it; servers may have loaded it
     assert publish.publish(make_bundle(tmp_path / "c", "c"), str(destination)).version == 3
+
+
+def test_the_last_versions_stay(tmp_path: pathlib.Path) -> None:
+    destination = tmp_path / "destination"
+    for turn in range(1, 5):
+        publish.publish(make_bundle(tmp_path / str(turn), str(turn)), str(destination), keep=3)
+    assert versions_in(destination) == [2, 3, 4]
+    assert linked(destination) == [2, 3, 4]
+    assert assert_whole(destination) == 4
+    assert publish.publish(make_bundle(tmp_path / "5", "5"), str(destination)).version == 5
+    assert versions_in(destination) == [2, 3, 4, 5], "by default the last five"
 
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -135,7 +124,7 @@ def deadly(*args, **kwargs):
     return result
 
 setattr(owner, name, deadly)
-publish.publish(bundle, destination)
+publish.publish(bundle, destination, keep=2)
 """
 STEPS = [
     ("shutil", "copytree", "before", 1),
@@ -150,6 +139,8 @@ STEPS = [
     ("os", "symlink", "after", 3),
     ("os", "replace", "before", 3),
     ("os", "replace", "after", 3),
+    ("os", "replace", "before", 4),
+    ("os", "replace", "after", 5),
 ]
 
 
@@ -166,16 +157,34 @@ def test_killed_at_any_step_it_leaves_a_whole_version_and_the_next_run_completes
     second = make_bundle(tmp_path / "b", "b")
     process = run(KILLED, second, str(destination), module, name, when, str(nth))
     assert process.wait(60) == -signal.SIGKILL, "the step must be one that happens"
-    pointer_moved = (name, when, nth) == ("replace", "after", 3)
+    pointer_moved = name == "replace" and (nth > 3 or (nth, when) == (3, "after"))
     assert assert_whole(destination) == (2 if pointer_moved else 1)
 
     # Whoever publishes next, the same models or others, clears up and ends with everything linked.
     third = publish.publish(make_bundle(tmp_path / "c", "c"), str(destination))
     assert assert_whole(destination) == third.version
-    versions = sorted(path.name for path in (destination / "bundles").iterdir())
-    assert versions == [str(version) for version in range(1, third.version + 1)], "no staging folder is left"
-    for model in ("ranking", "recommend"):
-        assert sorted(path.name for path in (destination / "serving" / model).iterdir()) == versions
+    versions = versions_in(destination)
+    assert versions == list(range(1, third.version + 1)), "no staging folder is left"
+    assert linked(destination, "ranking") == linked(destination, "recommend") == versions
+    assert not list((destination / "serving").glob(".*")), "nor a half-written configuration"
+
+
+@pytest.mark.parametrize(
+    "module, name, when, nth",
+    [("os", "rename", "before", 2), ("os", "rename", "after", 2), ("os", "rmdir", "before", 1)],
+)
+def test_killed_while_it_removes_it_leaves_whole_versions(
+    tmp_path: pathlib.Path, module: str, name: str, when: str, nth: int
+) -> None:
+    destination = tmp_path / "destination"
+    for content in "ab":
+        publish.publish(make_bundle(tmp_path / content, content), str(destination))
+    process = run(KILLED, make_bundle(tmp_path / "c", "c"), str(destination), module, name, when, str(nth))
+    assert process.wait(60) == -signal.SIGKILL
+    assert assert_whole(destination) == 3
+    assert not (destination / "serving" / "ranking" / "1").exists(), "no server may load it any more"
+    publish.publish(make_bundle(tmp_path / "d", "d"), str(destination), keep=2)
+    assert versions_in(destination) == [3, 4]
 
 
 def test_the_same_models_published_after_a_kill_are_repaired_not_repeated(tmp_path: pathlib.Path) -> None:
@@ -194,7 +203,7 @@ PUBLISHER = """
 import sys
 from components.index_pusher import publish
 for bundle in sys.argv[2:]:
-    publish.publish(bundle, sys.argv[1])
+    publish.publish(bundle, sys.argv[1], keep=30)
 """
 
 
@@ -236,9 +245,9 @@ def test_two_publishers_of_the_same_models_make_one_version(tmp_path: pathlib.Pa
 def test_a_manifest_that_cannot_be_read_says_so(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ValueError, match=r"must hold a readable manifest\.json"):
         manifest.read(str(tmp_path))
-    (tmp_path / "manifest.json").write_text('{"format": 1')
+    (tmp_path / "manifest.json").write_text('{"format": 2')
     with pytest.raises(ValueError, match=r"must hold a readable manifest\.json"):
         manifest.read(str(tmp_path))
     (tmp_path / "manifest.json").write_text(json.dumps({"format": 99}))
-    with pytest.raises(ValueError, match="must have format 1"):
+    with pytest.raises(ValueError, match="must have format 2"):
         manifest.read(str(tmp_path))

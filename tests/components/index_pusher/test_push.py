@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
 
-from components.index_pusher import manifest
+from components.index_pusher import manifest, publish
 from components.index_pusher.bundle import Sources
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Blessing
@@ -55,6 +56,29 @@ def test_the_same_models_pushed_again_publish_nothing_anew(pushed, tmp_path: pat
     assert (again["pushed"], again["pushed_version"], again["published_anew"]) == (1, 1, 0)
     assert again["index_recall"] == pushed.figures["index_recall"]
     assert manifest.verify(str(tmp_path / "archive")) == manifest.read(pushed.figures["pushed_destination"])
+
+
+def test_models_that_an_operator_took_out_of_service_stay_out(pushed, tmp_path: pathlib.Path) -> None:
+    planted, destination = pushed.planted, str(tmp_path / "destination")
+    before = tmp_path / "before"
+    shutil.copytree(pushed.figures["pushed_destination"], before)
+    manifest.write(str(before), {"retrieval_model": "an earlier one"}, {})
+    publish.publish(str(before), destination)
+    publish.publish(pushed.figures["pushed_destination"], destination)
+    publish.rollback(destination)
+
+    archive = tmp_path / "archive"
+    again = push(planted.sources, planted.blessings, destination, str(archive))
+    assert again["pushed"] == 0 and list(archive.iterdir()) == []
+    assert again["reason"] == (
+        "version 2 is of the same models and was taken out of service; to serve it again: "
+        f"python -m serving promote {destination} 2"
+    )
+    assert (tmp_path / "destination" / "current").resolve().name == "1"
+
+    publish.promote(destination, 2)
+    again = push(planted.sources, planted.blessings, destination, str(archive))
+    assert (again["pushed"], again["pushed_version"], again["published_anew"]) == (1, 2, 0)
 
 
 def test_one_multitask_model_serves_as_both(planted, tmp_path: pathlib.Path) -> None:

@@ -1,0 +1,111 @@
+"""A lock for object stores, which have none: an object that says who holds the destination, and until when.
+
+What it guarantees: of publishers whose clocks agree to within `settle` seconds and none of which stands still
+for longer than `settle` between reading the lease and writing it, one at a time holds it; one that dies
+frees it by its expiry. Not more: TensorFlow's file systems have no conditional write, so a publisher that
+was frozen at the wrong moment can meet another. It then notices at its next `renew`, and gives up. What a
+reader is promised does not rest on the lease: it takes a version for whole by its manifest's digests.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+_progress = logging.getLogger("marquee.progress")
+
+
+class LeaseLost(OSError):
+    """Another holds the lease: this publisher stood still for longer than it was granted."""
+
+
+class SmallFile(Protocol):
+    """The object that the lease is."""
+
+    def read(self) -> str | None:
+        """Its text; None where it is absent."""
+
+    def write(self, text: str) -> None:
+        """Replace it."""
+
+    def remove(self) -> None:
+        """Delete it."""
+
+
+class Lease:
+    """A claim on a destination, for one `with` at a time."""
+
+    def __init__(self, file: SmallFile, seconds: float = 600.0, settle: float = 2.0) -> None:
+        """Prepare.
+
+        Args:
+          file: the lease object.
+          seconds: how long the claim holds without being renewed.
+          settle: wait between writing the claim and reading it back, so that of two who write one is seen to
+            be the last.
+        """
+        self._file = file
+        self._seconds = seconds
+        self._settle = settle
+        self._holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
+        self._renewed = 0.0
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Wait for the lease, hold it, and give it back."""
+        self._acquire()
+        try:
+            yield
+        finally:
+            if self._current_holder() == self._holder:
+                self._file.remove()
+
+    def renew(self) -> None:
+        """Say that the holder lives.
+
+        Raises:
+          LeaseLost: another took it.
+        """
+        holder = self._current_holder()
+        if holder != self._holder:
+            raise LeaseLost(
+                f"A publisher must hold its destination to the end; {holder or 'nobody'} holds it now, since "
+                f"this one stood still for more than {self._seconds:.0f} s. Publish again."
+            )
+        if time.monotonic() - self._renewed > self._seconds / 4:
+            self._claim()
+
+    def _acquire(self) -> None:
+        told = False
+        while True:
+            holder = self._current_holder()
+            if holder is None:
+                self._claim()
+                time.sleep(self._settle)
+                if self._current_holder() == self._holder:
+                    return
+            elif not told:
+                _progress.info("Waiting for %s, which holds the destination", holder)
+                told = True
+            time.sleep(self._settle)
+
+    def _claim(self) -> None:
+        self._file.write(json.dumps({"holder": self._holder, "expires": time.time() + self._seconds}))
+        self._renewed = time.monotonic()
+
+    def _current_holder(self) -> str | None:
+        """Who holds it; None where it is free or has expired."""
+        text = self._file.read()
+        if not text:
+            return None
+        content = json.loads(text)
+        return content["holder"] if content["expires"] > time.time() else None

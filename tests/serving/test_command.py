@@ -1,0 +1,117 @@
+"""`python -m serving` as an operator runs it: on a machine that has Python and nothing else."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from components.index_pusher import publish
+from tests.planted_bundles import assert_whole, make_bundle
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def run(*arguments: str | pathlib.Path) -> subprocess.CompletedProcess:
+    """Run it with no installed package in reach (-S)."""
+    command = [sys.executable, "-S", "-m", "serving", *map(str, arguments)]
+    environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def destination(tmp_path: pathlib.Path) -> pathlib.Path:
+    """Versions 1, 2 and 3."""
+    for content in "abc":
+        publish.publish(make_bundle(tmp_path / content, content), str(tmp_path / "destination"))
+    return tmp_path / "destination"
+
+
+def test_versions_are_listed_with_their_state(destination: pathlib.Path) -> None:
+    publish.rollback(str(destination))
+    (destination / "bundles" / "1" / "tflite" / "r.tflite").unlink()
+    before = sorted(str(path) for path in destination.rglob("*"))
+    done = run("versions", destination)
+    assert (done.returncode, done.stderr) == (0, "")
+    heading, *rows = done.stdout.splitlines()
+    assert heading.split("  ")[0] == "version"
+    one, two, three = ([cell.strip() for cell in row.split("  ") if cell.strip()] for row in rows)
+    assert (one[0], one[2:]) == ("1", ["0.1 MB", "tflite/r.tflite is missing", "1.0000"])
+    assert (two[0], two[2:]) == ("2", ["in service", "0.1 MB", "4, complete", "1.0000"])
+    assert (three[0], three[2:]) == ("3", ["withdrawn", "0.1 MB", "4, complete", "1.0000"])
+    assert two[1].startswith("20") and two[1].endswith("+00:00")
+    assert sorted(str(path) for path in destination.rglob("*")) == before, "looking leaves no trace"
+
+
+def test_damage_is_named_and_the_exit_code_is_1(destination: pathlib.Path) -> None:
+    done = run("verify", destination)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1] == "version 2: 4 files are as the manifest lists them"
+    damaged = destination / "bundles" / "2" / "ranking" / "saved_model.pb"
+    damaged.write_text(damaged.read_text().replace("b", "B"))
+    (destination / "bundles" / "2" / "added").write_text("")
+    assert "2, complete" not in run("versions", destination).stdout
+    done = run("verify", destination)
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 2, "1 and 3 are whole"
+    first, second, remedy = done.stderr.splitlines()
+    assert first == "version 2: added is not listed"
+    assert second == "version 2: ranking/saved_model.pb is changed"
+    assert "serve another version" in remedy
+    assert run("verify", destination, "--version", "3").returncode == 0
+    assert run("verify", destination, "--version", "2").returncode == 1
+
+
+def test_it_turns_back_and_forth(destination: pathlib.Path) -> None:
+    done = run("rollback", destination)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "In service: version 2, verified; it was 3\n"
+    assert assert_whole(destination) == 2
+    assert run("promote", destination, "3").stdout == "In service: version 3, verified; it was 2\n"
+    assert run("promote", destination, "3").stdout == "In service: version 3, verified, as before\n"
+    assert assert_whole(destination) == 3
+
+
+@pytest.mark.parametrize(
+    "arguments, code, words",
+    [
+        (
+            ("versions", "nowhere"),
+            1,
+            "nowhere must hold a published version; it holds none. Push to it first",
+        ),
+        (
+            ("rollback", "nowhere"),
+            1,
+            "nowhere must hold a published version; it holds none. Push to it first",
+        ),
+        (("promote", "DIR", "9"), 1, "must hold version 9; it holds 1, 2, 3. Choose one of these."),
+        (("verify", "DIR", "--version", "9"), 1, "must hold version 9; it holds 1, 2, 3."),
+        (("promote", "DIR", "0"), 2, "must be a version, a whole number from 1, received '0'"),
+        (("promote", "DIR"), 2, "the following arguments are required: VERSION"),
+        ((), 2, "the following arguments are required: COMMAND"),
+        (("serve", "DIR"), 2, "invalid choice: 'serve'"),
+        (
+            ("versions", "gs://bucket/pushed"),
+            1,
+            "A destination with a scheme needs TensorFlow; received gs://bucket/pushed",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line(
+    destination: pathlib.Path, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    done = run(*(destination if each == "DIR" else each for each in arguments))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1)
+    assert words in done.stderr
+
+
+def test_a_damaged_target_is_told_with_the_remedy(destination: pathlib.Path) -> None:
+    (destination / "bundles" / "2" / "tflite" / "r.tflite").write_text("")
+    done = run("rollback", destination)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "tflite/r.tflite is changed" in done.stderr and "`promote` another version" in done.stderr
+    assert (destination / "current").resolve().name == "3"
