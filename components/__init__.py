@@ -5,7 +5,10 @@ from typing import Any
 
 # Artifact types of our own. Kubeflow's compiler wants a type's name to be `<package>.<Class>`, and the
 # container imports the class by it; so the package has to know the class, without importing TFX for it.
-_ARTIFACT_TYPES = {"Quarantine": "components.movielens_example_gen.component"}
+_ARTIFACT_TYPES = {
+    "Quarantine": "components.movielens_example_gen.component",
+    "Recommendations": "components.batch_recommender.component",
+}
 
 
 def __getattr__(name: str) -> Any:

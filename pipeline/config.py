@@ -9,6 +9,7 @@ from typing import Literal
 
 import pydantic
 
+from components.batch_recommender.config import BatchConfig
 from components.index_pusher.config import IndexConfig, PublishConfig
 from components.movielens_example_gen.config import DataConfig
 from modules import hyperparameters, search_space
@@ -33,6 +34,8 @@ class Config(pydantic.BaseModel):
     publish: PublishConfig = PublishConfig()
     # Search hyper-parameters before each model is trained; None trains with those of `models`.
     tuning: TuningConfig | None = None
+    # Recommend to every user of the train split, as Parquet, what is pushed; None does not.
+    batch: BatchConfig | None = None
 
     @pydantic.model_validator(mode="after")
     def _what_is_tuned_fits_the_models(self) -> Config:
@@ -86,6 +89,15 @@ def tuned(config: Config) -> Config:
         return Config.model_validate({**config.model_dump(), "tuning": TuningConfig()})
     except pydantic.ValidationError as error:
         raise ValueError(_in_words(error)) from error
+
+
+def with_batch(config: Config) -> Config:
+    """Turn batch recommendations on, as they are by default where the configuration does not say how.
+
+    >>> with_batch(default()).batch
+    BatchConfig(k=10, timestamp=None)
+    """
+    return config if config.batch else config.model_copy(update={"batch": BatchConfig()})
 
 
 PRESETS = {"default": default, "tutorial": tutorial}

@@ -17,6 +17,7 @@ from tfx.proto import transform_pb2
 from tfx.types.channel import BaseChannel
 
 from components.anomaly_gate.component import AnomalyGate
+from components.batch_recommender.component import BatchRecommender
 from components.candidate_trainer.component import CandidateTrainer
 from components.candidate_tuner.component import CandidateTuner
 from components.champion.component import RecordedChampion, RecordingEvaluator, champion_resolver
@@ -147,6 +148,16 @@ def create_pipeline(
         push_destination=push_destination,
         source_digest=source_digest("components.index_pusher.executor"),
     )
+    consumers: list[BaseNode] = []
+    if config.batch:
+        consumers.append(
+            BatchRecommender(
+                pushed_model=index_pusher.outputs["pushed_model"],
+                examples=ratings,
+                batch_config=config.batch,
+                source_digest=source_digest("components.batch_recommender.executor"),
+            )
+        )
 
     return pipeline.Pipeline(
         pipeline_name=config.pipeline_name,
@@ -159,6 +170,7 @@ def create_pipeline(
             transform,
             *nodes,
             index_pusher,
+            *consumers,
         ],
         enable_cache=True,
         metadata_connection_config=metadata_connection_config,

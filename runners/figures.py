@@ -49,6 +49,14 @@ def _push(step: Step) -> str:
     return f"version {pushed.properties.get('pushed_version')}"
 
 
+def _recommended(step: Step) -> str:
+    written = step.output("recommendations")
+    told = written.properties if written else {}
+    if not written or not told.get("recommended"):
+        return str(told.get("reason", ""))
+    return f"{told['rows']:,} titles for {told['users']:,} users: {written.uri}"
+
+
 FIGURES: dict[str, Callable[[Step], str]] = {
     "MovieLensExampleGen": _data,
     "AnomalyGate": lambda _: "no anomalies",
@@ -56,4 +64,5 @@ FIGURES: dict[str, Callable[[Step], str]] = {
     "CandidateTuner": _tuned,
     "Evaluator": _verdict,
     "IndexPusher": _push,
+    "BatchRecommender": _recommended,
 }

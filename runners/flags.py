@@ -37,6 +37,12 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
         help="search hyper-parameters on a part of the train split, and train with the best (default: as "
         "configured, not in the presets)",
     )
+    parser.add_argument(
+        "--batch-recommendations",
+        action="store_true",
+        help="recommend to every user of the train split, as Parquet, what is pushed (default: as "
+        "configured, not in the presets)",
+    )
 
 
 def configure(options: argparse.Namespace) -> configuration.Config:
@@ -51,4 +57,6 @@ def configure(options: argparse.Namespace) -> configuration.Config:
     if options.release:
         data = config.data.model_copy(update={"release": options.release})
         config = config.model_copy(update={"data": data})
+    if options.batch_recommendations:
+        config = configuration.with_batch(config)
     return configuration.tuned(config) if options.tune else config

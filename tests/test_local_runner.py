@@ -19,6 +19,7 @@ import local_runner
 ROOT = pathlib.Path(local_runner.__file__).parent
 FLAGS = (
     *("--data", "--release", "--preset", "--config", "--tune"),
+    "--batch-recommendations",
     *("--runner", "--pipeline-root", "--push-dir"),
 )
 
@@ -54,6 +55,19 @@ def test_bundles_go_below_the_pipeline_root_unless_told_otherwise(tmp_path: path
     assert options.push_dir == pathlib.Path("runs/pushed-tutorial").resolve()
     options = local_runner.parse(["--push-dir", str(tmp_path / "live")])
     assert (options.pipeline_root, options.push_dir) == (pathlib.Path("runs").resolve(), tmp_path / "live")
+
+
+def test_batch_recommendations_are_made_where_the_flag_or_the_file_says_so(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"batch": {"k": 20}}))
+    for flags, k in (
+        ([], None),
+        (["--batch-recommendations"], 10),
+        (["--config", str(path)], 20),
+        (["--config", str(path), "--batch-recommendations"], 20),
+    ):
+        batch = local_runner.configure(local_runner.parse(flags)).batch
+        assert (batch.k if batch else None) == k
 
 
 def test_what_follows_two_dashes_is_beams() -> None:

@@ -42,6 +42,16 @@ def test_tuning_puts_a_tuner_before_each_trainer_and_changes_nothing_else(
     ]
 
 
+def test_batch_recommendations_are_the_last_node_and_change_nothing_else(golden: list[str]) -> None:
+    received = dag.describe(dag.create(config.with_batch(config.default()))).splitlines()
+    assert received == [
+        *golden,
+        "BatchRecommender",
+        "  pushed_model <- IndexPusher.pushed_model",
+        "  examples <- MovieLensExampleGen.examples",
+    ]
+
+
 def test_pushing_multitask_takes_model_and_blessing_from_it_alone(golden: list[str]) -> None:
     joint = config.default().model_copy(update={"push": "multitask"})
     received = dag.describe(dag.create(joint)).splitlines()

@@ -1,0 +1,1 @@
+"""BatchRecommender: recommendations for every user of the train split, as Parquet."""

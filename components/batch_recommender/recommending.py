@@ -1,0 +1,102 @@
+"""From Examples to Parquet in Beam: who is in train, and what the pushed model recommends to each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+import apache_beam as beam
+import pyarrow as pa
+import tensorflow as tf
+from apache_beam.utils import shared
+from pyarrow import parquet
+
+from components.batch_recommender import answers
+from components.batch_recommender.config import BatchConfig
+from modules import features
+
+# Users asked about in one call: enough to keep a core busy, few enough for a million titles' scores.
+BATCH = 128
+PREFIX, SUFFIX = "recommendations", ".parquet"
+
+
+class Model:
+    """A loaded composite; a class of our own, for Beam's shared handle takes weak references."""
+
+    def __init__(self, path: str) -> None:
+        """Load the SavedModel, with ScaNN's operations registered."""
+        import scann  # noqa: F401, in the workers alone
+
+        self._loaded = tf.saved_model.load(path)  # Held, or its tables would go.
+        self.serve = self._loaded.signatures[features.SERVING_SIGNATURE]
+
+
+class Recommend(beam.DoFn):
+    """Answers batches of users; every worker process loads the model once, however many threads it has."""
+
+    def __init__(self, path: str, config: BatchConfig, timestamp: int, version: int) -> None:
+        """Take what is asked and of whom; nothing is loaded where the pipeline is built."""
+        self._path, self._config = path, config
+        self._timestamp, self._version = timestamp, version
+        self._handle = shared.Shared()
+
+    def setup(self) -> None:
+        """Load the model, or take the one that this process has."""
+        self._model = self._handle.acquire(lambda: Model(self._path), tag=self._path)
+
+    def process(self, element: Sequence[bytes]) -> Iterator[pa.Table]:
+        """Yield one table for a batch of users."""
+        serve = self._model.serve
+        specs = serve.structured_input_signature[1]
+        asked = answers.request(specs, element, self._config.k, self._timestamp)
+        answer = {name: tensor.numpy() for name, tensor in serve(**asked).items()}
+        yield answers.rows(element, answer, self._version)
+
+
+def user_of(record: bytes) -> bytes:
+    """Read the user of a serialized rating."""
+    return tf.train.Example.FromString(record).features.feature[features.USER_ID].bytes_list.value[0]
+
+
+def build_pipeline(
+    pipeline: beam.Pipeline,
+    train_pattern: str,
+    model: str,
+    folder: str,
+    config: BatchConfig,
+    timestamp: int,
+    version: int,
+) -> None:
+    """Recommend to every user of the train split.
+
+    Args:
+      pipeline: to add the steps to.
+      train_pattern: glob pattern of the split's TFRecords.
+      model: the composite's folder.
+      folder: where the Parquet files go.
+      config: what is asked.
+      timestamp: moment of the requests, Unix seconds.
+      version: of the bundle, a column of every row.
+    """
+    _ = (
+        pipeline
+        | "Ratings" >> beam.io.ReadFromTFRecord(train_pattern)
+        | "User" >> beam.Map(user_of)
+        | "Users" >> beam.Distinct()
+        | "Batches" >> beam.BatchElements(min_batch_size=BATCH, max_batch_size=BATCH)
+        | "Recommend" >> beam.ParDo(Recommend(model, config, timestamp, version))
+        | "Parquet"
+        >> beam.io.WriteToParquetBatched(
+            os.path.join(folder, PREFIX), answers.SCHEMA, file_name_suffix=SUFFIX
+        )
+    )
+
+
+def counts(folder: str) -> dict[str, int]:
+    """Count what was written: `users` with at least one title, and `rows`."""
+    ranks = [
+        parquet.read_table(os.path.join(folder, name), columns=[answers.RANK])[answers.RANK].to_numpy()
+        for name in sorted(os.listdir(folder))
+        if name.startswith(PREFIX)
+    ]
+    return {"users": sum(int((of == 1).sum()) for of in ranks), "rows": sum(len(of) for of in ranks)}
