@@ -1,0 +1,71 @@
+"""A real reader, while who publishes and turns back is killed at random moments; and it does see harm."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+
+import pytest
+
+from benchmarks import torture_workers
+from benchmarks.publish_torture import Torture
+from components.index_pusher import manifest, publish
+
+
+def test_no_reader_ever_sees_a_broken_or_mixed_version(tmp_path: pathlib.Path) -> None:
+    # Ends after as many versions; the limit, in seconds, is for a machine that hardly moves.
+    counts = Torture(tmp_path, seed=1).run(publishes=100, limit=120)
+    assert counts.broken == []
+    assert counts.publishes >= 100
+    assert counts.kills >= 15 and counts.interrupted >= 3
+    assert counts.rollbacks >= 3 and counts.promotes >= 1
+    assert counts.reads >= 200 and counts.versions >= 20
+
+
+@pytest.fixture
+def destination(tmp_path: pathlib.Path) -> pathlib.Path:
+    for token in ("a", "b"):
+        bundle = torture_workers.make_bundle(tmp_path / token, token)
+        publish.publish(bundle, str(tmp_path / "destination"))
+    assert torture_workers.look(str(tmp_path / "destination")) == 2
+    torture_workers.look_as_tf_serving(str(tmp_path / "destination"))
+    return tmp_path / "destination"
+
+
+def _damage(bundle: pathlib.Path) -> None:
+    (bundle / "tflite" / "ranking.tflite").write_text("")
+
+
+def _lose(bundle: pathlib.Path) -> None:
+    (bundle / "recommend" / "saved_model.pb").unlink()
+
+
+def _mix(bundle: pathlib.Path) -> None:
+    """With a manifest to match, as a bundle put together from two publications would have."""
+    shutil.copytree(bundle.parent / "1" / "ranking", bundle / "ranking", dirs_exist_ok=True)
+    content = manifest.read(str(bundle))
+    content["files"] = manifest.describe_files(str(bundle))
+    (bundle / "manifest.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    "harm, words",
+    [
+        (_damage, "tflite/ranking.tflite is changed"),
+        (_lose, "recommend/saved_model.pb is missing"),
+        (_mix, "version 2, ranking/saved_model.pb is not of b"),
+        (shutil.rmtree, "there is none"),
+    ],
+)
+def test_the_reader_sees_harm(destination: pathlib.Path, harm, words: str) -> None:
+    harm(destination / "bundles" / "2")
+    with pytest.raises(torture_workers.BrokenError, match=words):
+        torture_workers.look(str(destination))
+
+
+@pytest.mark.parametrize("harm, words", [(_lose, "2, which is absent"), (_mix, "ranking/saved_model.pb a")])
+def test_the_reader_sees_what_tf_serving_would(destination: pathlib.Path, harm, words: str) -> None:
+    harm(destination / "bundles" / "2")
+    with pytest.raises(torture_workers.BrokenError, match=words):
+        torture_workers.look_as_tf_serving(str(destination))
