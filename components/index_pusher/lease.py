@@ -1,10 +1,13 @@
 """A lock for object stores, which have none: an object that says who holds the destination, and until when.
 
-What it guarantees: of publishers whose clocks agree to within `settle` seconds and none of which stands still
-for longer than `settle` between reading the lease and writing it, one at a time holds it; one that dies
-frees it by its expiry. Not more: TensorFlow's file systems have no conditional write, so a publisher that
-was frozen at the wrong moment can meet another. It then notices at its next `renew`, and gives up. What a
-reader is promised does not rest on the lease: it takes a version for whole by its manifest's digests.
+What it guarantees: one publisher at a time holds it, and one that dies frees it by its expiry, as long as
+
+- the publishers' clocks differ by much less than `seconds`, and no single file takes that long to write;
+- none stands still for longer than `settle` between reading the lease and writing it.
+
+Not more: TensorFlow's file systems have no conditional write, so a publisher that was frozen at the wrong
+moment can meet another. It then notices at its next `renew`, and gives up. What a reader is promised does
+not rest on the lease: it takes a version for whole by its manifest's digests.
 
 Standard library only.
 """
