@@ -143,6 +143,8 @@ def create_pipeline(
         ranking_model=models[rating_model].outputs["model"],
         ranking_blessing=evaluators[rating_model].outputs["blessing"],
         examples=ratings,
+        retrieval_evaluation=evaluators[query_model].outputs["evaluation"],
+        ranking_evaluation=evaluators[rating_model].outputs["evaluation"],
         index_config=config.index,
         publish_config=config.publish,
         push_destination=push_destination,

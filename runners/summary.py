@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from runners.gating import Evaluation, read_evaluation
+from components.index_pusher.gating import Evaluation, read_evaluation
 from runners.record import Artifact, Step
 
 

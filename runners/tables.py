@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runners.gating import Gated, number, span
+from components.index_pusher.gating import Gated, number, span
 from runners.record import Step
 from runners.summary import Data, Model, Summary, Tuned
 

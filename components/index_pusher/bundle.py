@@ -19,6 +19,7 @@ import numpy as np
 from components.index_pusher import (
     index_gate,
     manifest,
+    model_card,
     recommend_check,
     recommender,
     signatures,
@@ -52,6 +53,8 @@ class Sources:
       queries_dir: folder of the ratings' eval split.
       config: of the index.
       source_digest: digest of the code that builds the bundle.
+      data: what the ratings' artifact tells of itself, for the model card.
+      evaluation_dirs: the Evaluators' results by what the model does in the bundle, for the model card.
     """
 
     retrieval_dir: str
@@ -59,6 +62,8 @@ class Sources:
     queries_dir: str
     config: IndexConfig
     source_digest: str
+    data: model_card.Data = dataclasses.field(default_factory=model_card.Data)
+    evaluation_dirs: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def digests(self) -> dict[str, str]:
         """A digest per source that shapes the bundle; together they are its identity."""
@@ -98,6 +103,7 @@ def _build(sources: Sources, folder: str, figures: Figures) -> None:
     figures.update(add_ranking(sources.ranking_dir, ranking, few, folder))
     figures.update(add_recommend(retrieval, ranking, queries, few, config, folder))
     warmup.add_all(folder, records)
+    model_card.write(folder, sources.data, sources.evaluation_dirs, sources.digests(), figures)
     manifest.write(folder, sources.digests(), figures)
 
 

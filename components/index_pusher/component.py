@@ -24,6 +24,12 @@ class IndexPusherSpec(component_spec.ComponentSpec):
         executor.RANKING_MODEL: component_spec.ChannelParameter(type=standard_artifacts.Model),
         executor.RANKING_BLESSING: component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
         executor.EXAMPLES: component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        executor.RETRIEVAL_EVALUATION: component_spec.ChannelParameter(
+            type=standard_artifacts.ModelEvaluation, optional=True
+        ),
+        executor.RANKING_EVALUATION: component_spec.ChannelParameter(
+            type=standard_artifacts.ModelEvaluation, optional=True
+        ),
     }
     OUTPUTS = {executor.PUSHED_MODEL: component_spec.ChannelParameter(type=standard_artifacts.PushedModel)}
 
@@ -54,6 +60,8 @@ class IndexPusher(base_component.BaseComponent):
         source_digest: str,
         index_config: IndexConfig | None = None,
         publish_config: PublishConfig | None = None,
+        retrieval_evaluation: types.BaseChannel | None = None,
+        ranking_evaluation: types.BaseChannel | None = None,
     ) -> None:
         """Wire the component.
 
@@ -68,6 +76,9 @@ class IndexPusher(base_component.BaseComponent):
           source_digest: digest of the project's code, part of the bundle's identity: an edit publishes anew.
           index_config: the index and its threshold; None: the defaults.
           publish_config: how many versions stay; None: the defaults.
+          retrieval_evaluation: ModelEvaluation of the retrieval model's Evaluator, for the model card; None:
+            the card has no figures of it.
+          ranking_evaluation: the ranking model's, likewise.
         Raises:
           ValueError: the destination is empty, or one blessing is given for two models.
         """
@@ -87,6 +98,8 @@ class IndexPusher(base_component.BaseComponent):
                 ranking_model=ranking_model,
                 ranking_blessing=ranking_blessing,
                 examples=examples,
+                retrieval_evaluation=retrieval_evaluation,
+                ranking_evaluation=ranking_evaluation,
                 push_destination=push_destination,
                 index_config=(index_config or IndexConfig()).model_dump_json(),
                 publish_config=(publish_config or PublishConfig()).model_dump_json(),

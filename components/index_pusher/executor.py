@@ -14,7 +14,10 @@ from tfx.types import artifact_utils
 from components.index_pusher.bundle import Sources
 from components.index_pusher.config import IndexConfig, PublishConfig
 from components.index_pusher.gates import Blessing
+from components.index_pusher.model_card import Data
 from components.index_pusher.push import Blessings, push
+from components.movielens_example_gen.config import DataConfig
+from components.movielens_example_gen.outcome import COUNTS, DATA_CONFIG
 from modules import features
 
 RETRIEVAL_MODEL = "retrieval_model"
@@ -22,6 +25,8 @@ RETRIEVAL_BLESSING = "retrieval_blessing"
 RANKING_MODEL = "ranking_model"
 RANKING_BLESSING = "ranking_blessing"
 EXAMPLES = "examples"
+RETRIEVAL_EVALUATION = "retrieval_evaluation"
+RANKING_EVALUATION = "ranking_evaluation"
 PUSH_DESTINATION = "push_destination"
 INDEX_CONFIG = "index_config"
 PUBLISH_CONFIG = "publish_config"
@@ -59,7 +64,7 @@ class Executor(base_executor.BaseExecutor):
         """Push the models, or record why not.
 
         Args:
-          input_dict: the models, their blessings, the `examples`.
+          input_dict: the models, their blessings, the `examples`; their evaluations, if any.
           output_dict: `pushed_model`.
           exec_properties: `push_destination`, `index_config` and `publish_config` (JSON), `source_digest`.
         """
@@ -71,6 +76,12 @@ class Executor(base_executor.BaseExecutor):
             queries_dir=artifact_utils.get_split_uri([examples], features.EVAL_SPLIT),
             config=IndexConfig.model_validate_json(exec_properties[INDEX_CONFIG]),
             source_digest=exec_properties[SOURCE_DIGEST],
+            data=_data(examples),
+            evaluation_dirs={
+                name: artifact_utils.get_single_uri(input_dict[key])
+                for name, key in (("retrieval", RETRIEVAL_EVALUATION), ("ranking", RANKING_EVALUATION))
+                if input_dict.get(key)
+            },
         )
         blessings = Blessings(
             retrieval=_blessing(input_dict.get(RETRIEVAL_BLESSING, [])),
@@ -82,6 +93,13 @@ class Executor(base_executor.BaseExecutor):
         keep = PublishConfig.model_validate_json(exec_properties[PUBLISH_CONFIG]).keep_versions
         for name, value in push(sources, blessings, destination, pushed.uri, keep).items():
             _record(pushed, name, value)
+
+
+def _data(examples: types.Artifact) -> Data:
+    """Read what MovieLensExampleGen told of the ratings; those of another source tell nothing."""
+    told = examples.get_string_custom_property(DATA_CONFIG)
+    counts = {name: examples.get_int_custom_property(name) for name in COUNTS if told}
+    return Data(DataConfig.model_validate_json(told) if told else None, counts)
 
 
 def _blessing(artifacts: list[types.Artifact]) -> Blessing:

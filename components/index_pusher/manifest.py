@@ -17,7 +17,7 @@ from components.index_pusher.layout import SAVED_MODEL
 
 MANIFEST = "manifest.json"
 FORMAT = 2
-_LIBRARIES = ("tensorflow", "scann", "tensorflow-recommenders", "ai-edge-litert", "numpy")
+LIBRARIES = ("tensorflow", "scann", "tensorflow-recommenders", "ai-edge-litert", "numpy")
 # Begins the names of ScaNN's operations, which stock TF Serving does not know.
 _SCANN_OPERATION = b"Scann>"
 CHUNK = 1 << 20
@@ -92,7 +92,7 @@ def write(folder: str, sources: Mapping[str, str], metrics: Mapping[str, Any]) -
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "sources": dict(sources),
         "metrics": dict(metrics),
-        "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
+        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
         "models": describe_models(folder),
         "files": describe_files(folder),
     }

@@ -65,6 +65,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         for artifact in artifacts.values():
             for name, count in counts.items():
                 artifact.set_int_custom_property(name, count)
+        examples.set_string_custom_property(outcome.DATA_CONFIG, config.model_dump_json())
         if inputs.window:
             examples.set_int_custom_property("newest_span", inputs.window.spans[-1].number)
             _PROGRESS.info(spans.described(inputs.window))

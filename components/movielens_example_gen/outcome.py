@@ -19,6 +19,8 @@ COUNTS = (
     *("movies_read", "bad_movies", "candidates", "titles_merged", "titles_renamed"),
     *("users_read", "bad_users"),
 )
+# Beside them on the ratings, the JSON of the DataConfig that they were made by.
+DATA_CONFIG = "data_config"
 _QUOTED = 3
 
 

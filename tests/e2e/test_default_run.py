@@ -53,6 +53,9 @@ def test_a_fresh_run_blesses_every_model_and_pushes(first_run: tuple[pathlib.Pat
     for path in (root / "pushed" / "serving").iterdir():
         assert (path / "1" / "saved_model.pb").is_file()
     assert "Recommended to user 42" in output
+    card = (root / "pushed" / "current" / "MODEL_CARD.md").read_text()
+    for told in ("Release `ml-100k`", "| train rows | 79,803 |", "## Model: retrieval", "## Model: ranking"):
+        assert told in card
 
 
 def test_every_row_is_accounted_for(first_run: tuple[pathlib.Path, str]) -> None:

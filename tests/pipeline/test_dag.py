@@ -61,5 +61,7 @@ def test_pushing_multitask_takes_model_and_blessing_from_it_alone(golden: list[s
         "  retrieval_blessing <- Evaluator.multitask.blessing",
         "  ranking_model <- Trainer.multitask.model",
         "  ranking_blessing <- Evaluator.multitask.blessing",
+        "  retrieval_evaluation <- Evaluator.multitask.evaluation",
+        "  ranking_evaluation <- Evaluator.multitask.evaluation",
     ]
     assert len(received) == len(golden)

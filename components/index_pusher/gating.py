@@ -1,4 +1,7 @@
-"""What an Evaluator gated, as plain data read from its evaluation. Nothing is computed anew."""
+"""What an Evaluator measured and gated, as plain data read from its evaluation. Nothing is computed anew.
+
+Called by the runner's summary, and by the executor for the model card.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ _Threshold: TypeAlias = "tfma.GenericValueThreshold | tfma.GenericChangeThreshol
 
 _BASELINE = "baseline"  # TFMA's name for the second of two models.
 # Beside a metric, the ends of its 95% interval (see modules.evaluation).
-_LOWER, _UPPER = "_lower", "_upper"
+LOWER, UPPER = "_lower", "_upper"
+# Among the figures of a slice, how many rows it has.
+ROWS = "example_count"
 _GAIN = features.gain_metric("")
 _GAIN_RULE = "gain > 0"
 
@@ -78,12 +83,14 @@ class Evaluation:
       others: metrics over all rows that have no threshold, by name.
       rows: how many the model was evaluated on.
       reliability: rows, mean prediction and mean rating of each bucket of predicted ratings that has rows.
+      values: every figure of the model by its name, with the ends of intervals, by slice; `""` for all rows.
     """
 
     gated: tuple[Gated, ...]
     others: dict[str, float]
     rows: int
     reliability: tuple[tuple[int, float, float], ...] = ()
+    values: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
 
     @property
     def failures(self) -> list[Gated]:
@@ -145,8 +152,8 @@ class _Metrics:
 
     def interval(self, place: str, name: str) -> tuple[float, float] | None:
         """Return a metric's interval, where it has one."""
-        lower = self.challenger.get((place, name + _LOWER, False))
-        upper = self.challenger.get((place, name + _UPPER, False))
+        lower = self.challenger.get((place, name + LOWER, False))
+        upper = self.challenger.get((place, name + UPPER, False))
         return None if lower is None or upper is None else (lower, upper)
 
 
@@ -176,13 +183,18 @@ def read_evaluation(uri: str) -> Evaluation:
     )
     gated_names = {item.metric for item in gated}
     overall = {name: v for (place, name, change), v in metrics.challenger.items() if not place and not change}
-    rows = int(overall.pop("example_count", 0))
+    values: dict[str, dict[str, float]] = {}
+    for (place, name, change), value in metrics.challenger.items():
+        if not change:
+            values.setdefault(place, {})[name] = value
+    rows = int(overall.pop(ROWS, 0))
     # Said beside their metrics.
     gated_names |= {
         part(name) for name in gated_names for part in (features.baseline_metric, features.gain_metric)
     }
-    named = {name for name in overall if not name.endswith((_LOWER, _UPPER))}
-    return Evaluation(gated, {n: overall[n] for n in named - gated_names}, rows, metrics.reliability)
+    named = {name for name in overall if not name.endswith((LOWER, UPPER))}
+    others = {name: overall[name] for name in named - gated_names}
+    return Evaluation(gated, others, rows, metrics.reliability, values)
 
 
 def _thresholds(config: tfma.EvalConfig) -> Iterator[tuple[tfma.metrics.MetricKey, str, str, _Threshold]]:
@@ -205,8 +217,8 @@ def _gated(
     threshold: _Threshold,
 ) -> Gated:
     # The lower end of a gain's interval is what TFMA holds against its bound.
-    on_gain = key.name.endswith(_GAIN + _LOWER)
-    measured = key.name.removesuffix(_LOWER) if on_gain else key.name
+    on_gain = key.name.endswith(_GAIN + LOWER)
+    measured = key.name.removesuffix(LOWER) if on_gain else key.name
     metric = measured.removesuffix(_GAIN) if on_gain else key.name
     value = metrics.challenger.get((place, measured, key.is_diff), math.nan)
     baseline = metrics.challenger.get((place, features.baseline_metric(metric), False))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from components.index_pusher import gating
 from pipeline.evaluation import eval_config
 from pipeline.gates import Gate, SliceGate
-from runners import gating
 
 
 def test_a_threshold_is_told_with_the_slices_that_it_holds_on() -> None:
