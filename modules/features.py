@@ -215,6 +215,10 @@ SEEN = "seen"
 USER_KNOWN = "user_known"
 SCORE = "score"
 PREDICTED_RATING = "predicted_rating"
+# What a request for recommendations carries beside QUERY_FEATURES, `[batch, any]`: titles it may not get.
+EXCLUDE_TITLE = "exclude_title"
+# How many columns of an answer hold a title.
+NUM_RETURNED = "num_returned"
 
 # Depths at which retrieval is measured.
 TOP_KS = (1, 5, 10, 50, 100)
@@ -281,4 +285,20 @@ def gain_metric(metric: str) -> str:
 # --- Layout of a Trainer's model artifact. --------------------------------------------------------
 SERVING_DIR = "Format-Serving"
 TFLITE_DIR = "Format-TFLite"
+# For devices: QUERY_FEATURES as above, those of the history `[batch, HISTORY_LENGTH]`, integers as int32.
+# Ranking: the signature `rate`, as above.
 RANKING_TFLITE = "ranking.tflite"
+# Retrieval: the signature `retrieve`; also EXCLUDE_TITLE `[batch, DEVICE_EXCLUDED]` in; MOVIE_TITLE, MOVIE_ID
+# and SCORE `[batch, most of TOP_KS, or the catalogue]` and NUM_RETURNED `[batch]` out.
+RETRIEVAL_TFLITE = "retrieval.tflite"
+RETRIEVE_SIGNATURE = "retrieve"
+DEVICE_EXCLUDED = 100
+
+
+def quantized(file: str) -> str:
+    """Name the smaller, less exact variant of a TFLite file.
+
+    >>> quantized(RANKING_TFLITE)
+    'ranking_quantized.tflite'
+    """
+    return file.replace(".tflite", "_quantized.tflite")

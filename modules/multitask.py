@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from modules import metrics, ondevice, serving, training
+from modules import metrics, serving, tflite, training
 from modules.features import MOVIE_TITLE
 from modules.hyperparameters import MultitaskConfig
 from modules.ranking import RankingModel
@@ -59,7 +59,7 @@ def fit(
 
 
 def run_fn(fn_args: Any) -> None:
-    """Train and export the model, with its twin for devices.
+    """Train and export the model, with its twins for devices.
 
     Args:
       fn_args: `tfx.components.FnArgs`; `custom_config["hyperparameters"]` is a MultitaskConfig as a dict, and
@@ -77,7 +77,9 @@ def run_fn(fn_args: Any) -> None:
         },
     )
     served = serving.ServedModel(data)
-    served.add_retrieval(model.retrieval_query, model.candidate_tower)
-    served.add_rating(model.query_tower, model.candidate_tower, model.head)
+    retrieval = (model.retrieval_query, model.candidate_tower)
+    rating = (model.query_tower, model.candidate_tower, model.head)
+    served.add_retrieval(*retrieval)
+    served.add_rating(*rating)
     served.save(fn_args.serving_model_dir)
-    ondevice.export(model.query_tower, model.candidate_tower, model.head, data, fn_args.serving_model_dir)
+    tflite.export(data, fn_args.serving_model_dir, retrieval=retrieval, rating=rating)

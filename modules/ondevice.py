@@ -1,14 +1,12 @@
-"""The rating model's twin for devices, in TensorFlow Lite's builtin operations only. Runs in the Trainers.
+"""The query side on a device, in TensorFlow Lite's builtin operations only. Runs in the Trainers.
 
 Transform's graph cannot go there: its vocabularies are files, its time buckets divide 64-bit integers. So
-the twin looks users up in tables in memory, compares 32-bit moments with boundaries that were read off
-Transform's own graph, and finds a candidate's embedding in a table. The IndexPusher checks that both agree.
+ids and titles are looked up, as the strings that they are, in tables in memory, and 32-bit moments are
+compared with boundaries that were read off Transform's own graph. See tflite.py for the files.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -16,7 +14,6 @@ import tensorflow as tf
 
 from modules import features
 from modules.features import Encoding, TransformedFeature
-from modules.serving import Tower, rating_candidate_table
 from modules.training import TrainingData
 
 _TITLES = next(row for row in features.TRANSFORMED_FEATURES if row.name == features.MOVIE_TITLE)
@@ -160,58 +157,3 @@ def _normalized(feature: TransformedFeature, data: TrainingData) -> Callable[[tf
     slope = tf.constant((end - start) / np.float32(_SPAN), tf.float32)
     base = tf.constant(np.minimum(origin, _LAST_MOMENT)[0], tf.int32)
     return lambda values: tf.cast(values - base, tf.float32) * slope + start
-
-
-def export(
-    query_tower: Tower,
-    candidate_tower: Tower,
-    head: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
-    data: TrainingData,
-    serving_model_dir: str,
-) -> None:
-    """Convert the twin and write it beside the SavedModel.
-
-    Its signature takes features.QUERY_FEATURES and the title, `[batch]`, those of the history
-    `[batch, HISTORY_LENGTH]`, integers as int32, and returns features.PREDICTED_RATING, `[batch]`.
-
-    Args:
-      query_tower: from transformed features to `[batch, dim]`.
-      candidate_tower: from transformed features to `[n, dim]`.
-      head: from both embeddings to `[batch, 1]` ratings.
-      data: what the model was trained on.
-      serving_model_dir: where the SavedModel was written.
-    """
-    module = tf.Module()
-    module.queries, module.query_tower, module.head = OnDeviceQueries(data), query_tower, head
-    module.vectors = tf.Variable(rating_candidate_table(data, candidate_tower), trainable=False)
-    titles = data.catalogue.titles
-    module.positions = tf.lookup.StaticHashTable(
-        tf.lookup.KeyValueTensorInitializer(tf.constant(titles), tf.range(len(titles), dtype=tf.int64)),
-        len(titles),
-    )
-    lowest, highest = data.interactions.rating_range
-    dtypes = {features.Dtype.BYTES: tf.string, features.Dtype.INT: tf.int32, features.Dtype.FLOAT: tf.float32}
-    rows = (*features.QUERY_FEATURES, features.RawFeature(features.MOVIE_TITLE, features.Dtype.BYTES, ""))
-    spec = {
-        row.name: tf.TensorSpec(
-            [None, features.HISTORY_LENGTH] if row.repeated else [None], dtypes[row.dtype], name=row.name
-        )
-        for row in rows
-    }
-
-    @tf.function(autograph=False, input_signature=[spec])
-    def rate(raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        vectors = tf.gather(module.vectors, module.positions.lookup(raw[features.MOVIE_TITLE]))
-        ratings = tf.squeeze(module.head(module.query_tower(module.queries(raw)), vectors), 1)
-        return {features.PREDICTED_RATING: tf.minimum(tf.maximum(ratings, lowest), highest)}
-
-    with tempfile.TemporaryDirectory() as folder:
-        # Through a SavedModel, because only that way do the inputs keep their names in a signature.
-        tf.saved_model.save(module, folder, {features.RATING_SIGNATURE: rate.get_concrete_function()})
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, [features.RATING_SIGNATURE])
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        model = converter.convert()
-    path = os.path.join(os.path.dirname(serving_model_dir), features.TFLITE_DIR)
-    tf.io.gfile.makedirs(path)
-    with tf.io.gfile.GFile(os.path.join(path, features.RANKING_TFLITE), "wb") as file:
-        file.write(model)

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from modules import metrics, ondevice, ranking_posterior, serving, training
+from modules import metrics, ranking_posterior, serving, tflite, training
 from modules.features import RATING
 from modules.hyperparameters import RankingConfig
 from modules.ranking_posterior import SampledModel
@@ -69,6 +69,7 @@ def run_fn(fn_args: Any) -> None:
     sample = metrics.EvalSample.load(data)
     model = fit(config, data, lambda model: sample.rmse(model.rate))
     served = serving.ServedModel(data)
-    served.add_rating(model.query_tower, model.candidate_tower, model.head)
+    rating = (model.query_tower, model.candidate_tower, model.head)
+    served.add_rating(*rating)
     served.save(fn_args.serving_model_dir)
-    ondevice.export(model.query_tower, model.candidate_tower, model.head, data, fn_args.serving_model_dir)
+    tflite.export(data, fn_args.serving_model_dir, rating=rating)

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from modules import features, metrics, serving, training
+from modules import features, metrics, serving, tflite, training
 from modules.hyperparameters import RetrievalConfig
 from modules.softmax import CandidateSoftmax
 from modules.towers import Tower
@@ -56,7 +56,7 @@ def fit(
 
 
 def run_fn(fn_args: Any) -> None:
-    """Train and export the model.
+    """Train and export the model, with its twin for devices.
 
     Args:
       fn_args: `tfx.components.FnArgs`; `custom_config["hyperparameters"]` is a RetrievalConfig as a dict, and
@@ -67,5 +67,7 @@ def run_fn(fn_args: Any) -> None:
     sample = metrics.EvalSample.load(data)
     model = fit(config, data, lambda model: sample.top_100(model.query_tower, model.candidate_tower))
     served = serving.ServedModel(data)
-    served.add_retrieval(model.query_tower, model.candidate_tower)
+    retrieval = (model.query_tower, model.candidate_tower)
+    served.add_retrieval(*retrieval)
     served.save(fn_args.serving_model_dir)
+    tflite.export(data, fn_args.serving_model_dir, retrieval=retrieval)

@@ -17,6 +17,8 @@ from modules.training import TrainingData
 _TOP_K = max(features.TOP_KS)
 # Stands with an empty title after the last of a row that has fewer. Finite, so that it survives JSON.
 _PADDING_SCORE = tf.float32.min
+# Without a moment a model would answer as of 1970; without a title there is nothing to rate.
+_REQUIRED = (features.TIMESTAMP, features.MOVIE_TITLE)
 
 Tower = Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
 
@@ -113,7 +115,6 @@ class ServedModel(tf.Module):
             tf.lookup.KeyValueTensorInitializer(catalogue.titles, np.arange(len(catalogue), dtype=np.int32)),
             -1,
         )
-        self._example_spec = dataset.raw_feature_spec(features.RATING_ROW)
         self._signatures: dict[str, tf.types.experimental.GenericFunction] = {}
         self._predictions: list[Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]] = []
         self._eval_columns: list[Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]] = []
@@ -258,19 +259,32 @@ class ServedModel(tf.Module):
         """Write the SavedModel with every signature that was added."""
         signatures = {
             **self._signatures,
-            features.SERVING_SIGNATURE: self._over_examples(self._predictions),
-            features.EVAL_SIGNATURE: self._over_examples(self._eval_columns),
+            features.SERVING_SIGNATURE: self._over_examples(self._predictions, self._request_spec()),
+            features.EVAL_SIGNATURE: self._over_examples(
+                self._eval_columns, dataset.raw_feature_spec(features.RATING_ROW)
+            ),
         }
         tf.saved_model.save(self, path, {name: f.get_concrete_function() for name, f in signatures.items()})
 
+    def _request_spec(self) -> dict:
+        """Parse what a request knows: no label, no slice; what is not told takes its default."""
+        rows = [*features.QUERY_FEATURES]
+        if features.RATING_SIGNATURE in self._signatures:
+            rows += [row for row in features.CANDIDATE_FEATURES if row.name == features.MOVIE_TITLE]
+        spec = dataset.raw_feature_spec(rows)
+        for row in rows:
+            if row.name not in _REQUIRED and not row.repeated:
+                spec[row.name] = spec[row.name]._replace(default_value=[row.default])
+        return spec
+
     def _over_examples(
-        self, parts: list[Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]]
+        self, parts: list[Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]], spec: dict
     ) -> tf.types.experimental.GenericFunction:
         @tf.function(
             autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES_INPUT)]
         )
         def signature(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-            raw = _dense(tf.io.parse_example(examples, self._example_spec))
+            raw = _dense(tf.io.parse_example(examples, spec))
             return {name: column for part in parts for name, column in part(raw).items()}
 
         return signature

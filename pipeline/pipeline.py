@@ -142,6 +142,8 @@ def create_pipeline(
         retrieval_blessing=evaluators[query_model].outputs["blessing"],
         ranking_model=models[rating_model].outputs["model"],
         ranking_blessing=evaluators[rating_model].outputs["blessing"],
+        multitask_model=models["multitask"].outputs["model"],
+        multitask_blessing=evaluators["multitask"].outputs["blessing"],
         examples=ratings,
         retrieval_evaluation=evaluators[query_model].outputs["evaluation"],
         ranking_evaluation=evaluators[rating_model].outputs["evaluation"],

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from modules import features
+from tests import planted_twins
 
 NUM_CANDIDATES = 300
 DIM = 8
@@ -85,8 +86,8 @@ class _Planted(tf.Module):
             ),
             len(world.users),
         )
-        self._rating_users = _table(world.users)
-        self._positions = _table(world.titles)
+        self._rating_users = planted_twins.table(world.users)
+        self._positions = planted_twins.table(world.titles)
         nothing = np.zeros((1, world.user_vectors.shape[1]), np.float32)
         self._vectors = tf.Variable(np.concatenate([world.user_vectors, nothing]))
         self._candidate_vectors = tf.Variable(np.concatenate([world.embeddings, nothing]))
@@ -166,14 +167,6 @@ class _Planted(tf.Module):
         return tf.function(self._rate, input_signature=[*spec, title])
 
 
-def _table(words: list[str]) -> tf.lookup.StaticHashTable:
-    words = list(dict.fromkeys(words))
-    rows = tf.range(len(words), dtype=tf.int64)
-    return tf.lookup.StaticHashTable(
-        tf.lookup.KeyValueTensorInitializer(tf.constant(words), rows), len(words)
-    )
-
-
 RETRIEVAL = (features.QUERY_SIGNATURE, features.CANDIDATES_SIGNATURE, features.SEEN_SIGNATURE)
 RANKING = (features.RATING_SIGNATURE,)
 
@@ -206,26 +199,20 @@ def write_model(
             features.SEEN_SIGNATURE: model.seen,
             features.RATING_SIGNATURE: model.rate(),
         }
+        chosen = {name: functions[name] for name in signatures}
         tf.saved_model.save(
             model,
             str(model_dir / features.SERVING_DIR),
-            signatures={name: functions[name] for name in signatures},
+            signatures={**chosen, features.SERVING_SIGNATURE: planted_twins.over_examples(chosen)},
         )
+        folder = model_dir / features.TFLITE_DIR
+        folder.mkdir(parents=True)
         if features.RATING_SIGNATURE in signatures:
             twin = _Planted(world, str(vocabulary), tflite_shift, told_weight)
-            folder = model_dir / features.TFLITE_DIR
-            folder.mkdir(parents=True)
-            (folder / features.RANKING_TFLITE).write_bytes(_to_tflite(twin, scratch))
+            planted_twins.write_rating(twin.rate(tf.int32), twin, folder)
+        if features.QUERY_SIGNATURE in signatures:
+            planted_twins.write_retrieval(world, folder)
     return str(model_dir)
-
-
-def _to_tflite(twin: _Planted, scratch: str) -> bytes:
-    """Convert with int32 integers, builtin operations only."""
-    path = str(pathlib.Path(scratch, "twin"))
-    tf.saved_model.save(twin, path, signatures={features.RATING_SIGNATURE: twin.rate(tf.int32)})
-    converter = tf.lite.TFLiteConverter.from_saved_model(path, signature_keys=[features.RATING_SIGNATURE])
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    return converter.convert()
 
 
 def write_queries(world: World, split_dir: pathlib.Path, per_user: int = 5) -> str:
@@ -255,6 +242,7 @@ def rating(user: str, title: str, timestamp: int, told: Told = ()) -> tf.train.E
         features.USER_AGE: [20 + int(user)],
         features.USER_OCCUPATION: ["artist"],
         features.MOVIE_TITLE: [title],
+        features.RATING: [1.0 + timestamp % 5],
         features.HISTORY_TITLE: [title for title, _, _ in told],
         features.HISTORY_RATING: [stars for _, stars, _ in told],
         features.HISTORY_TIMESTAMP: [seconds for _, _, seconds in told],

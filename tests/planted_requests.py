@@ -38,9 +38,19 @@ def request(users: list[str], told: Sequence[Told] | None = None) -> dict[str, t
     }
 
 
-def ask(serve: Any, users: list[str], k: int, told: Sequence[Told] | None = None) -> dict[str, np.ndarray]:
-    """Call a loaded composite."""
-    answer = serve(**request(users, told), k=tf.constant(k))
+def ask(
+    serve: Any,
+    users: list[str],
+    k: int,
+    told: Sequence[Told] | None = None,
+    exclude: Sequence[Sequence[str]] | None = None,
+) -> dict[str, np.ndarray]:
+    """Call a loaded composite; `exclude` holds the titles that each user may not be recommended."""
+    rows = exclude or [()] * len(users)
+    width = max([len(row) for row in rows], default=0)
+    padded = [[*row, *[""] * (width - len(row))] for row in rows]
+    excluded = tf.constant(padded, tf.string, shape=[len(users), width])
+    answer = serve(**request(users, told), k=tf.constant(k), exclude_title=excluded)
     return {name: tensor.numpy() for name, tensor in answer.items()}
 
 

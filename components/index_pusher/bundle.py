@@ -1,4 +1,4 @@
-"""Build a bundle: index, composite, single models, TFLite, manifest; every gate on the way.
+"""Build a bundle: single models, TFLite, index, both composites, manifest; every gate on the way.
 
 Runs in the executor's process. A new part of the bundle is one function here: it writes a folder, holds
 it against its gate, and returns figures. Folders with a SavedModel get TF Serving links by themselves
@@ -20,27 +20,31 @@ from components.index_pusher import (
     index_gate,
     manifest,
     model_card,
+    parity,
+    parity_table,
     recommend_check,
     recommender,
     signatures,
     tflite_check,
+    tflite_files,
     vectors,
     warmup,
 )
 from components.index_pusher.config import IndexConfig
-from components.index_pusher.gates import Refusal
+from components.index_pusher.gates import Blessing, Refusal, check_blessing
+from components.index_pusher.parity import Models
 from components.index_pusher.queries import parse, read_records
 from modules import features
 
-RECOMMEND = "recommend"
-RANKING = "ranking"
-TFLITE = "tflite"
-# Queries for the parity of the TFLite file and for the composite; index_gate.py halves all of them, one half
-# to choose the search and the other to judge it.
+RECOMMEND, RECOMMEND_EXACT = parity.RECOMMEND, parity.RECOMMEND_EXACT
+RANKING = parity.RANKING
+TFLITE = tflite_files.TFLITE
+# Queries for the parity; index_gate.py halves all of them, one half to choose the search and the other to
+# judge it.
 PARITY_QUERIES = 400
 
 _progress = logging.getLogger("marquee.progress")
-Figures = dict[str, "int | float | str"]
+Figures = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,11 +52,14 @@ class Sources:
     """What a bundle is made of.
 
     Attributes:
-      retrieval_dir: a Trainer's model artifact with the signatures `query`, `candidates`, `seen`.
+      retrieval_dir: a Trainer's model artifact with the signatures `query`, `candidates`, `seen`, and a
+        TFLite twin.
       ranking_dir: one with `rate` and a TFLite twin; may be the same.
       queries_dir: folder of the ratings' eval split.
       config: of the index.
       source_digest: digest of the code that builds the bundle.
+      multitask_dir: one with all of these, to be in the bundle as it is; empty for none.
+      multitask_left_out: why there is none, where one was to be.
       data: what the ratings' artifact tells of itself, for the model card.
       evaluation_dirs: the Evaluators' results by what the model does in the bundle, for the model card.
     """
@@ -62,17 +69,31 @@ class Sources:
     queries_dir: str
     config: IndexConfig
     source_digest: str
+    multitask_dir: str = ""
+    multitask_left_out: str = ""
     data: model_card.Data = dataclasses.field(default_factory=model_card.Data)
     evaluation_dirs: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def digests(self) -> dict[str, str]:
         """A digest per source that shapes the bundle; together they are its identity."""
-        return {
+        digests = {
             "retrieval_model": manifest.content_digest(self.retrieval_dir),
             "ranking_model": manifest.content_digest(self.ranking_dir),
             "index_config": manifest.digest_of(self.config.model_dump()),
             "code": self.source_digest,
         }
+        if self.multitask_dir:
+            digests["multitask_model"] = manifest.content_digest(self.multitask_dir)
+        return digests
+
+
+def with_multitask(sources: Sources, model_dir: str, blessing: Blessing) -> Sources:
+    """Add the multitask model where it is blessed; where it is not, note why the bundle goes without it."""
+    try:
+        check_blessing(parity.MULTITASK, model_dir, blessing)
+    except Refusal as refusal:
+        return dataclasses.replace(sources, multitask_left_out=str(refusal))
+    return dataclasses.replace(sources, multitask_dir=model_dir)
 
 
 def build(sources: Sources, folder: str) -> Figures:
@@ -82,7 +103,7 @@ def build(sources: Sources, folder: str) -> Figures:
       sources: what to make it of.
       folder: where; made where absent.
     Returns:
-      What was measured.
+      What was measured; `parity` is a list of rows (see parity_table.py), the others are scalars.
     Raises:
       Refusal: a gate refused; its figures carry everything measured until then.
     """
@@ -90,79 +111,96 @@ def build(sources: Sources, folder: str) -> Figures:
     try:
         _build(sources, folder, figures)
     except Refusal as refusal:
-        raise Refusal(str(refusal), {**figures, **refusal.figures}) from refusal
+        rows = [*figures.get("parity", []), *refusal.figures.get("parity", [])]
+        raise Refusal(str(refusal), {**figures, **refusal.figures, "parity": rows}) from refusal
     return figures
 
 
 def _build(sources: Sources, folder: str, figures: Figures) -> None:
     config = sources.config
     records = read_records(sources.queries_dir, config.num_queries, config.seed)
-    queries = parse(records)
-    few = {name: column[:PARITY_QUERIES] for name, column in queries.items()}
-    retrieval, ranking = _load(sources)
-    figures.update(add_ranking(sources.ranking_dir, ranking, few, folder))
-    figures.update(add_recommend(retrieval, ranking, queries, few, config, folder))
+    queries, few = parse(records), records[:PARITY_QUERIES]
+    models = _load(sources)
+    asked = tflite_check.with_strangers({name: column[: len(few)] for name, column in queries.items()})
+    measured, rows = tflite_files.add(
+        sources.retrieval_dir, sources.ranking_dir, models, few, asked, config.quantized, folder
+    )
+    figures.update(measured, parity=parity_table.figures(rows))
+    figures.update(add_recommend(models, queries, config, folder))
+    figures.update(add_single(sources, folder))
     warmup.add_all(folder, records)
+    depth = min(config.recall_k, len(models.candidates))
+    oracle = recommend_check.oracle(
+        models.retrieval, models.ranking, models.candidates, asked, depth, config.blend
+    )
+    questions = parity.Questions(asked, few, oracle)
+    figures["recommend_recall"], of_models = parity.prove(folder, models, questions, config.min_recall)
+    rows += of_models
+    _progress.info("Parity: %d comparisons hold, in fresh processes", len(rows))
+    figures["parity"] = parity_table.figures(rows)
     model_card.write(folder, sources.data, sources.evaluation_dirs, sources.digests(), figures)
     manifest.write(folder, sources.digests(), figures)
 
 
-def _load(sources: Sources) -> tuple[Any, Any]:
-    """The two models; the same object where one artifact serves both."""
+def _load(sources: Sources) -> Models:
+    """Load the Trainers' models; the same object where one artifact serves several."""
     querying = (features.QUERY_SIGNATURE, features.CANDIDATES_SIGNATURE, features.SEEN_SIGNATURE)
     rating = (features.RATING_SIGNATURE,)
+    loaded: dict[str, Any] = {}
+
+    def load(model_dir: str, name: str, needed: tuple[str, ...]) -> Any:
+        if model_dir not in loaded:
+            loaded[model_dir] = signatures.load(model_dir, name, (*needed, features.SERVING_SIGNATURE))
+        return loaded[model_dir]
+
     if sources.retrieval_dir == sources.ranking_dir:
-        both = signatures.load(sources.retrieval_dir, "multitask", querying + rating)
-        return both, both
-    return (
-        signatures.load(sources.retrieval_dir, "retrieval", querying),
-        signatures.load(sources.ranking_dir, "ranking", rating),
+        load(sources.retrieval_dir, parity.MULTITASK, querying + rating)
+    retrieval = load(sources.retrieval_dir, parity.RETRIEVAL, querying)
+    return Models(
+        retrieval=retrieval,
+        ranking=load(sources.ranking_dir, RANKING, rating),
+        candidates=signatures.read_candidates(retrieval),
+        multitask=load(sources.multitask_dir, parity.MULTITASK, querying + rating)
+        if sources.multitask_dir
+        else None,
     )
 
 
-def add_ranking(ranking_dir: str, ranking: Any, queries: Mapping[str, np.ndarray], folder: str) -> Figures:
-    """Copy the ranking SavedModel and its TFLite twin, and hold the second against the first."""
-    source = os.path.join(ranking_dir, features.TFLITE_DIR, features.RANKING_TFLITE)
-    difference = tflite_check.check_tflite(ranking, source, queries)
-    _progress.info("TFLite equals its SavedModel to %.1e stars, without TensorFlow", difference)
-    shutil.copytree(signatures.serving_path(ranking_dir), os.path.join(folder, RANKING))
-    os.makedirs(os.path.join(folder, TFLITE))
-    shutil.copyfile(source, os.path.join(folder, TFLITE, features.RANKING_TFLITE))
-    return {"tflite_max_difference": difference}
+def add_single(sources: Sources, folder: str) -> Figures:
+    """Copy the SavedModels as the Trainers wrote them."""
+    dirs = {parity.RETRIEVAL: sources.retrieval_dir, RANKING: sources.ranking_dir}
+    if sources.multitask_dir:
+        dirs[parity.MULTITASK] = sources.multitask_dir
+    for name, model_dir in dirs.items():
+        shutil.copytree(signatures.serving_path(model_dir), os.path.join(folder, name))
+    if sources.multitask_left_out:
+        _progress.info("The bundle holds no multitask model: %s", sources.multitask_left_out)
+        return {"multitask_left_out": sources.multitask_left_out}
+    return {}
 
 
 def add_recommend(
-    retrieval: Any,
-    ranking: Any,
-    queries: Mapping[str, np.ndarray],
-    few: Mapping[str, np.ndarray],
-    config: IndexConfig,
-    folder: str,
+    models: Models, queries: Mapping[str, np.ndarray], config: IndexConfig, folder: str
 ) -> Figures:
-    """Build the index and the composite, save it, reload it, and hold it against exact search."""
-    candidates = signatures.read_candidates(retrieval)
-    vectors.write(candidates, folder)
-    embedded = signatures.embed(retrieval, queries)
-    index, measurement = index_gate.build(candidates.embeddings, embedded, config)
-    figures = index_gate.figures(index, measurement, len(candidates))
-    depth = min(config.recall_k, len(candidates))
+    """Build the index, and both composites: on it, and on brute force in TensorFlow's own operations."""
+    vectors.write(models.candidates, folder)
+    embedded = signatures.embed(models.retrieval, queries)
+    index, measurement = index_gate.build(models.candidates.embeddings, embedded, config)
+    figures: Figures = dict(index_gate.figures(index, measurement, len(models.candidates)))
+    figures["index_build"] = RECOMMEND if measurement.pays >= 1 else RECOMMEND_EXACT
     _progress.info(
-        "Index over %s titles (%s): recall@%d %.4f, %.2f ms a query, brute force %.2f ms",
-        f"{len(candidates):,}",
+        "Index over %s titles (%s): recall@%d %.4f, %.2f ms a query, brute force %.2f ms: serve %s",
+        f"{len(models.candidates):,}",
         index.plan.kind,
-        depth,
+        min(config.recall_k, len(models.candidates)),
         measurement.recall,
         measurement.latency_ms,
         measurement.brute_force_latency_ms,
+        figures["index_build"],
     )
-    path = os.path.join(folder, RECOMMEND)
-    recommender.save(recommender.Recommender(retrieval, ranking, index, candidates), path)
-    reached = recommend_check.check_recommend(path, retrieval, candidates, few, depth)
-    figures["recommend_recall"] = reached
-    if not reached >= config.min_recall:
-        raise Refusal(
-            f"the recommendations hold {reached:.4f} of the exact top {depth} without seen titles, under the "
-            f"threshold of {config.min_recall}; search more leaves or reorder more candidates",
-            figures,
+    for name, searched in ((RECOMMEND, index), (RECOMMEND_EXACT, index.exact)):
+        composite = recommender.Recommender(
+            models.retrieval, models.ranking, searched, models.candidates, config.blend
         )
+        recommender.save(composite, os.path.join(folder, name))
     return figures

@@ -23,6 +23,12 @@ class IndexPusherSpec(component_spec.ComponentSpec):
         executor.RETRIEVAL_BLESSING: component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
         executor.RANKING_MODEL: component_spec.ChannelParameter(type=standard_artifacts.Model),
         executor.RANKING_BLESSING: component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
+        executor.MULTITASK_MODEL: component_spec.ChannelParameter(
+            type=standard_artifacts.Model, optional=True
+        ),
+        executor.MULTITASK_BLESSING: component_spec.ChannelParameter(
+            type=standard_artifacts.ModelBlessing, optional=True
+        ),
         executor.EXAMPLES: component_spec.ChannelParameter(type=standard_artifacts.Examples),
         executor.RETRIEVAL_EVALUATION: component_spec.ChannelParameter(
             type=standard_artifacts.ModelEvaluation, optional=True
@@ -37,12 +43,15 @@ class IndexPusherSpec(component_spec.ComponentSpec):
 class IndexPusher(base_component.BaseComponent):
     """Builds the ScaNN index, gates what would be served, and publishes it as one version.
 
-    Pushes nothing unless both models are blessed, the index reaches its recall on real queries, the
-    recommendations match exact search, and the TFLite file equals its SavedModel. A refusal does not fail
+    Pushes nothing unless both models are blessed, the index reaches its recall on real queries, and in fresh
+    processes every SavedModel of the bundle and every TFLite file answers as the Trainers' models do. A
+    multitask model that is not blessed is left out of the bundle. A refusal does not fail
     the pipeline: `pushed_model` then carries `pushed` = 0 and the `reason`. Its other custom properties:
     `pushed_version`, `pushed_destination`, `published_anew`, `index_kind`, `index_recall`,
-    `index_latency_ms`, `brute_force_latency_ms`, `recommend_recall`, `tflite_max_difference`,
-    `num_candidates`.
+    `index_latency_ms`, `brute_force_latency_ms`, `index_pays` (the second by the first), `index_build` (which
+    of the two composites is quicker at this size), `recommend_recall`, `tflite_max_difference`,
+    `num_candidates`, `parity` (JSON, see parity_table.py), and why something was left out:
+    `multitask_left_out`, `ranking_quantized_left_out`, `retrieval_quantized_left_out`.
     """
 
     SPEC_CLASS = IndexPusherSpec
@@ -60,6 +69,8 @@ class IndexPusher(base_component.BaseComponent):
         source_digest: str,
         index_config: IndexConfig | None = None,
         publish_config: PublishConfig | None = None,
+        multitask_model: types.BaseChannel | None = None,
+        multitask_blessing: types.BaseChannel | None = None,
         retrieval_evaluation: types.BaseChannel | None = None,
         ranking_evaluation: types.BaseChannel | None = None,
     ) -> None:
@@ -76,11 +87,14 @@ class IndexPusher(base_component.BaseComponent):
           source_digest: digest of the project's code, part of the bundle's identity: an edit publishes anew.
           index_config: the index and its threshold; None: the defaults.
           publish_config: how many versions stay; None: the defaults.
+          multitask_model: Model with the signatures of both, for the bundle to hold as it is; None for none.
+          multitask_blessing: ModelBlessing of that model's Evaluator.
           retrieval_evaluation: ModelEvaluation of the retrieval model's Evaluator, for the model card; None:
             the card has no figures of it.
           ranking_evaluation: the ranking model's, likewise.
         Raises:
-          ValueError: the destination is empty, or one blessing is given for two models.
+          ValueError: the destination is empty, one blessing is given for two models, or a multitask model
+            without its blessing.
         """
         if push_destination == "":
             raise ValueError(
@@ -91,12 +105,18 @@ class IndexPusher(base_component.BaseComponent):
                 "Each model needs the blessing of its own Evaluator; received one blessing for both. "
                 "Pass the ranking model's Evaluator's blessing as ranking_blessing."
             )
+        if (multitask_model is None) != (multitask_blessing is None):
+            raise ValueError(
+                "multitask_model and multitask_blessing go together; received one of them. Pass both or none."
+            )
         super().__init__(
             spec=IndexPusherSpec(
                 retrieval_model=retrieval_model,
                 retrieval_blessing=retrieval_blessing,
                 ranking_model=ranking_model,
                 ranking_blessing=ranking_blessing,
+                multitask_model=multitask_model,
+                multitask_blessing=multitask_blessing,
                 examples=examples,
                 retrieval_evaluation=retrieval_evaluation,
                 ranking_evaluation=ranking_evaluation,

@@ -20,6 +20,39 @@ class PublishConfig(BaseModel):
     keep_versions: int = Field(default=KEEP_VERSIONS, ge=2)
 
 
+class BlendConfig(BaseModel):
+    """In which order titles are recommended: by the retrieval score, the predicted rating, or between both.
+
+    Of a user's `pool` best by retrieval score, both are standardised (mean 0, standard deviation 1), and the
+    order is that of `(1 - rating_weight) * score + rating_weight * rating`.
+
+    >>> BlendConfig(rating_weight=0.3).pool
+    200
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # What the predicted rating counts for, from 0 (the order is the retrieval score's) to 1 (the rating's).
+    rating_weight: float = Field(default=0.0, ge=0.0, le=1.0)
+    # Candidates that are put in order, where more than that many are not asked for. Of no effect at weight 0.
+    pool: int = Field(default=200, ge=1)
+
+
+class QuantizedConfig(BaseModel):
+    """What a quantised TFLite file may lose against the exact one; one that loses more is left out.
+
+    >>> QuantizedConfig().max_top_100_loss
+    0.005
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # By how many stars the RMSE of predicted ratings may rise.
+    max_rmse_increase: float = Field(default=0.005, ge=0.0)
+    # By which share of rated titles fewer may be among the hundred best.
+    max_top_100_loss: float = Field(default=0.005, ge=0.0, le=1.0)
+
+
 class IndexConfig(BaseModel):
     """How the index is built and what it must reach.
 
@@ -47,6 +80,10 @@ class IndexConfig(BaseModel):
     num_reordering_candidates: int | None = Field(default=None, ge=1)
     # Seed of the draw of queries.
     seed: int = 0
+    # The order of what is recommended.
+    blend: BlendConfig = BlendConfig()
+    # What the quantised TFLite files may lose.
+    quantized: QuantizedConfig = QuantizedConfig()
 
     @model_validator(mode="after")
     def _leaves_agree(self) -> IndexConfig:

@@ -1,5 +1,6 @@
 """Executor of the IndexPusher: artifacts in, plain calls, properties out; and the driver before it."""
 
+import json
 import os
 from typing import Any
 
@@ -11,7 +12,7 @@ from tfx.orchestration.portable import data_types
 from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact_utils
 
-from components.index_pusher.bundle import Sources
+from components.index_pusher.bundle import Sources, with_multitask
 from components.index_pusher.config import IndexConfig, PublishConfig
 from components.index_pusher.gates import Blessing
 from components.index_pusher.model_card import Data
@@ -24,6 +25,8 @@ RETRIEVAL_MODEL = "retrieval_model"
 RETRIEVAL_BLESSING = "retrieval_blessing"
 RANKING_MODEL = "ranking_model"
 RANKING_BLESSING = "ranking_blessing"
+MULTITASK_MODEL = "multitask_model"
+MULTITASK_BLESSING = "multitask_blessing"
 EXAMPLES = "examples"
 RETRIEVAL_EVALUATION = "retrieval_evaluation"
 RANKING_EVALUATION = "ranking_evaluation"
@@ -83,6 +86,9 @@ class Executor(base_executor.BaseExecutor):
                 if input_dict.get(key)
             },
         )
+        if input_dict.get(MULTITASK_MODEL):
+            model_dir = artifact_utils.get_single_uri(input_dict[MULTITASK_MODEL])
+            sources = with_multitask(sources, model_dir, _blessing(input_dict.get(MULTITASK_BLESSING, [])))
         blessings = Blessings(
             retrieval=_blessing(input_dict.get(RETRIEVAL_BLESSING, [])),
             ranking=_blessing(input_dict.get(RANKING_BLESSING, [])),
@@ -114,8 +120,10 @@ def _blessing(artifacts: list[types.Artifact]) -> Blessing:
     )
 
 
-def _record(artifact: types.Artifact, name: str, value: "int | float | str") -> None:
-    if isinstance(value, str):
+def _record(artifact: types.Artifact, name: str, value: Any) -> None:
+    if isinstance(value, list):
+        artifact.set_string_custom_property(name, json.dumps(value))
+    elif isinstance(value, str):
         artifact.set_string_custom_property(name, value)
     elif isinstance(value, int):
         artifact.set_int_custom_property(name, value)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
-Figures = Mapping[str, "int | float | str"]
+# Scalars by name, and `parity`, a list of rows.
+Figures = Mapping[str, Any]
 
 
 class Refusal(Exception):

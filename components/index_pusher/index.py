@@ -1,6 +1,6 @@
-"""The ScaNN index: its parameters from the catalogue's size, and its search.
+"""The indexes: ScaNN's, with its parameters from the catalogue's size, and brute force.
 
-Runs in the executor's process; `Index.search` also inside the composite's graph (see recommender.py).
+Runs in the executor's process; `search` also inside the composite's graph (see recommender.py).
 ScaNN fails silently (fewer columns, repeats, NaN scores, approximate scores), so nothing is taken from it
 unchecked: index_gate.py refuses when the index is built, and `Index.search` falls back to exact search.
 
@@ -88,8 +88,34 @@ def widen(current: Plan, config: IndexConfig, num_candidates: int) -> Plan | Non
     return None if wider == current else wider
 
 
+class BruteForce(tf.Module):
+    """Exact search in TensorFlow's own operations, which every server of SavedModels has."""
+
+    # Of the operations that it is made of, beside TensorFlow's own.
+    namespaces: tuple[str, ...] = ()
+
+    def __init__(self, embeddings: np.ndarray) -> None:
+        """Take the candidates, `[n, d]` float32."""
+        super().__init__(name="brute_force")
+        self.embeddings = tf.Variable(embeddings, trainable=False, name="candidate_embeddings")
+
+    def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Score every candidate.
+
+        Args:
+          queries: `[b, d]` float32.
+          k: scalar int32, at most the number of candidates.
+        Returns:
+          `[b, k]` int32 positions and float32 scores, best first; ties in the order of the catalogue.
+        """
+        scores, positions = tf.math.top_k(tf.matmul(queries, self.embeddings, transpose_b=True), k)
+        return positions, scores
+
+
 class Index(tf.Module):
     """A searcher over candidate embeddings that can be saved inside a SavedModel."""
+
+    namespaces = ("Scann",)
 
     def __init__(self, embeddings: np.ndarray, chosen: Plan, recall_k: int) -> None:
         """Build the index.
@@ -109,7 +135,8 @@ class Index(tf.Module):
         else:
             builder = builder.score_ah(dimensions_per_block=2).reorder(chosen.reordering)
         self._state = builder.build().serialize_to_module()
-        self.embeddings = tf.Variable(embeddings, trainable=False, name="candidate_embeddings")
+        self.exact = BruteForce(embeddings)
+        self.embeddings = self.exact.embeddings
         self.plan = chosen
         self._recall_k = recall_k
 
@@ -136,11 +163,6 @@ class Index(tf.Module):
     def _scaled(value: int, scale: tf.Tensor, most: int) -> tf.Tensor:
         return tf.minimum(tf.cast(tf.math.ceil(value * scale), tf.int32), most)
 
-    def exact(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Score every candidate; arguments and result as `approximate`, with k columns."""
-        scores, positions = tf.math.top_k(tf.matmul(queries, self.embeddings, transpose_b=True), k)
-        return positions, scores
-
     def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return exactly k distinct candidates with finite scores, from ScaNN or, where it fails, exactly.
 
@@ -154,4 +176,4 @@ class Index(tf.Module):
             & tf.reduce_all(tf.math.is_finite(scores))
             & tf.reduce_all(ordered[:, 1:] > ordered[:, :-1])
         )
-        return tf.cond(sound, lambda: (positions, scores), lambda: self.exact(queries, k))
+        return tf.cond(sound, lambda: (positions, scores), lambda: self.exact.search(queries, k))

@@ -32,6 +32,11 @@ class Measurement:
     latency_ms: float
     brute_force_latency_ms: float
 
+    @property
+    def pays(self) -> float:
+        """How many times as long brute force takes: above 1, the index is worth having at this size."""
+        return self.brute_force_latency_ms / self.latency_ms
+
 
 def brute_force(queries: np.ndarray, embeddings: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Score every candidate with NumPy: the oracle that the index is held against.
@@ -124,7 +129,7 @@ def measure_recall(index: Index, queries: np.ndarray, k: int) -> float:
 
 def measure_latency(index: Index, queries: np.ndarray, k: int) -> tuple[float, float]:
     """Median time of one query in milliseconds: by the index, and by brute force in TensorFlow."""
-    approximate, exact = _traced(index.approximate, index), _traced(index.exact, index)
+    approximate, exact = _traced(index.approximate, index), _traced(index.exact.search, index)
     singles = [tf.constant(query[None]) for query in queries[:TIMED_QUERIES]]
     for function in (approximate, exact):
         function(singles[0], k)  # the first call traces
@@ -195,5 +200,6 @@ def figures(index: Index, measurement: Measurement, num_candidates: int) -> dict
         "index_recall": measurement.recall,
         "index_latency_ms": measurement.latency_ms,
         "brute_force_latency_ms": measurement.brute_force_latency_ms,
+        "index_pays": measurement.pays,
         "num_candidates": num_candidates,
     }

@@ -123,6 +123,41 @@ def read_candidates(retrieval: Any) -> Candidates:
     return candidates
 
 
+def batched(function: Any, queries: Mapping[str, np.ndarray], batch: int = 512) -> dict[str, np.ndarray]:
+    """Call a signature batch by batch.
+
+    Args:
+      function: a loaded signature.
+      queries: `[q]` arrays by feature name, of the history `[q, any]`.
+      batch: queries per call.
+    Returns:
+      The outputs by name, `[q, ...]`; what is as wide as the batch needs is padded with -1.
+    """
+    size = len(queries[features.USER_ID])
+    parts: dict[str, list[np.ndarray]] = {}
+    for start in range(0, size, batch):
+        chunk = {name: tf.constant(column[start : start + batch]) for name, column in queries.items()}
+        for name, tensor in call(function, chunk).items():
+            parts.setdefault(name, []).append(tensor.numpy())
+    return {name: _concatenated(columns) for name, columns in parts.items()}
+
+
+def _concatenated(parts: list[np.ndarray]) -> np.ndarray:
+    if parts[0].ndim < 2:
+        return np.concatenate(parts)
+    width = max(part.shape[1] for part in parts)
+    padded = [np.pad(p, [(0, 0), (0, width - p.shape[1])], constant_values=-1) for p in parts]
+    return np.concatenate(padded)
+
+
+def rate_pairs(ranking: Any, queries: Mapping[str, np.ndarray], titles: np.ndarray) -> np.ndarray:
+    """Rate `[q, p]` titles, p of each query, with the `rate` signature; `[q, p]` float32."""
+    pairs = {name: np.repeat(column, titles.shape[1], axis=0) for name, column in queries.items()}
+    pairs[features.MOVIE_TITLE] = titles.reshape(-1).astype(object)
+    rated = batched(ranking.signatures[features.RATING_SIGNATURE], pairs, batch=8_192)
+    return rated[features.PREDICTED_RATING].reshape(titles.shape)
+
+
 def embed(retrieval: Any, queries: Mapping[str, np.ndarray], batch: int = 512) -> np.ndarray:
     """Embed queries with the retrieval model.
 
@@ -135,13 +170,9 @@ def embed(retrieval: Any, queries: Mapping[str, np.ndarray], batch: int = 512) -
     Raises:
       Refusal: a value is not finite.
     """
-    function = retrieval.signatures[features.QUERY_SIGNATURE]
-    size = len(queries[features.USER_ID])
-    parts = []
-    for start in range(0, size, batch):
-        chunk = {name: tf.constant(column[start : start + batch]) for name, column in queries.items()}
-        parts.append(call(function, chunk)[features.QUERY_EMBEDDING].numpy())
-    embeddings = np.concatenate(parts).astype(np.float32)
+    outputs = batched(retrieval.signatures[features.QUERY_SIGNATURE], queries, batch)
+    embeddings = outputs[features.QUERY_EMBEDDING].astype(np.float32)
+    size = len(embeddings)
     broken = int((~np.isfinite(embeddings).all(axis=1)).sum())
     if broken:
         raise Refusal(f"{broken} of {size} query embeddings hold NaN or infinity")

@@ -1,61 +1,28 @@
-"""Gate of the ranking TFLite file: equal to its SavedModel, in a process without TensorFlow."""
+"""Gates of the TFLite files: the exact ones equal their SavedModels, the quantised ones are as accurate.
+
+Called by the builder of the bundle, in the executor's process; the files run in one without TensorFlow.
+"""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from components.index_pusher import litert_process, signatures
+from components.index_pusher import signatures
 from components.index_pusher.gates import Refusal
+from components.index_pusher.parity_table import Row, greatest_difference
+from components.index_pusher.processes import Columns, Job, ask_tflite
 from components.index_pusher.queries import absent
+from components.index_pusher.signatures import Candidates
 from modules import features
 
-# Largest difference of a predicted rating, in stars.
+# Largest difference: of a predicted rating in stars, of a score in units of the request's largest.
 TOLERANCE = 1e-5
-TIMEOUT_SECONDS = 300
-
-
-def check_tflite(ranking: Any, tflite_path: str, queries: Mapping[str, np.ndarray]) -> float:
-    """Compare the file with the model's `rate` signature.
-
-    Args:
-      ranking: loaded SavedModel.
-      tflite_path: the file.
-      queries: query features and movie_title by name, as of queries.read_queries.
-    Returns:
-      The largest difference, in stars.
-    Raises:
-      Refusal: the file is absent, does not run without TensorFlow, or differs by more than TOLERANCE.
-    """
-    if not os.path.isfile(tflite_path):
-        raise Refusal(f"the ranking model holds no TFLite file at {tflite_path}")
-    asked = with_strangers(queries)
-    expected = signatures.call(
-        ranking.signatures[features.RATING_SIGNATURE],
-        {name: tf.constant(column) for name, column in asked.items()},
-    )[features.PREDICTED_RATING]
-    expected = expected.numpy().reshape(-1)
-    received = run_without_tensorflow(tflite_path, asked)
-    if received.shape != expected.shape:
-        raise Refusal(f"the TFLite file returned {len(received)} ratings for {len(expected)} queries")
-    difference = np.abs(received - expected)
-    # NaN compares false, so the comparison is the one that must hold.
-    wrong = int((~(difference <= TOLERANCE)).sum())
-    if wrong:
-        worst = np.argmax(np.where(np.isnan(difference), np.inf, difference))
-        raise Refusal(
-            f"the TFLite file differs from its SavedModel on {wrong} of {len(expected)} queries by more than "
-            f"{TOLERANCE:g} stars: {received[worst]:.6f} where {expected[worst]:.6f} was expected",
-            {"tflite_max_difference": float(difference[worst])},
-        )
-    return float(difference.max())
+# Titles that every other request excludes: the best that it would get, so that it matters.
+_EXCLUDED = 5
 
 
 def with_strangers(queries: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -82,30 +49,144 @@ def with_strangers(queries: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return result
 
 
-def run_without_tensorflow(tflite_path: str, queries: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Run the file in a fresh process.
+def path_of(model_dir: str, file: str, name: str) -> str:
+    """Find a file that a Trainer must have written.
 
-    Returns:
-      `[q]` predicted ratings.
+    Raises:
+      Refusal: it is absent.
+    """
+    path = os.path.join(model_dir, features.TFLITE_DIR, file)
+    if not os.path.isfile(path):
+        raise Refusal(f"the {name} model holds no TFLite file at {path}")
+    return path
+
+
+def run_without_tensorflow(tflite_path: str, queries: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Rate queries with a ranking file in a fresh process; `[q]` stars.
+
     Raises:
       Refusal: the process failed; its last line is quoted.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        asked, answered = os.path.join(folder, "queries.npz"), os.path.join(folder, "result.npz")
-        # Fixed-width bytes: arrays of objects could only be stored as pickles.
-        np.savez(asked, **{name: _fixed_width(column) for name, column in queries.items()})
-        command = [sys.executable, "-I", litert_process.__file__]
-        command += [tflite_path, features.PREDICTED_RATING, asked, answered]
-        try:
-            process = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired as error:
-            raise Refusal(f"the TFLite file gave no answer within {TIMEOUT_SECONDS} s") from error
-        if process.returncode:
-            said = process.stderr.strip().splitlines() or [f"it ended with code {process.returncode}"]
-            raise Refusal(f"the TFLite file does not run without TensorFlow: {said[-1]}")
-        with np.load(answered, allow_pickle=False) as stored:
-            return stored["values"]
+    (answer,) = ask_tflite([Job(tflite_path, features.RATING_SIGNATURE, queries)])
+    return answer[features.PREDICTED_RATING].reshape(-1)
 
 
-def _fixed_width(column: np.ndarray) -> np.ndarray:
-    return column.astype(np.bytes_) if column.dtype.kind == "O" else column
+def check_rating(ranking: Any, received: np.ndarray, asked: Mapping[str, np.ndarray]) -> Row:
+    """Hold the ranking file's answers against the model's `rate` signature.
+
+    Args:
+      ranking: loaded SavedModel.
+      received: `[q]` stars.
+      asked: query features and movie_title by name, strangers among them.
+    Raises:
+      Refusal: they differ by more than TOLERANCE.
+    """
+    rated = signatures.batched(ranking.signatures[features.RATING_SIGNATURE], asked)
+    expected = rated[features.PREDICTED_RATING].reshape(-1)
+    if received.shape != expected.shape:
+        raise Refusal(f"the TFLite file returned {len(received)} ratings for {len(expected)} queries")
+    difference = np.abs(received - expected)
+    # NaN compares false, so the comparison is the one that must hold.
+    wrong = int((~(difference <= TOLERANCE)).sum())
+    if wrong:
+        worst = np.argmax(np.where(np.isnan(difference), np.inf, difference))
+        raise Refusal(
+            f"the TFLite file differs from its SavedModel on {wrong} of {len(expected)} queries by more than "
+            f"{TOLERANCE:g} stars: {received[worst]:.6f} where {expected[worst]:.6f} was expected",
+            {"tflite_max_difference": float(difference[worst])},
+        )
+    return Row(
+        f"tflite/{features.RANKING_TFLITE}",
+        "rating, stars",
+        "rate of the Trainer's model",
+        len(expected),
+        float(difference.max()),
+        TOLERANCE,
+    )
+
+
+def device_request(
+    retrieval: Any, candidates: Candidates, asked: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Make requests to the retrieval file, and search exactly for what they ask.
+
+    Args:
+      retrieval: loaded SavedModel, tells the embeddings.
+      candidates: its catalogue.
+      asked: query features by name.
+    Returns:
+      The inputs by name; `[q, n]` scores, minus infinity for what a request tells of or excludes.
+    """
+    exact = signatures.embed(retrieval, asked) @ candidates.embeddings.T
+    rows = {title: position for position, title in enumerate(candidates.titles)}
+    for row, told in zip(exact, asked[features.HISTORY_TITLE], strict=True):
+        row[[rows[title] for title in told if title in rows]] = -np.inf
+    best = np.argsort(-exact, axis=1, kind="stable")[:, :_EXCLUDED]
+    exclude = np.full((len(exact), features.DEVICE_EXCLUDED), b"", object)
+    for place in range(0, len(exact), 2):
+        exclude[place, : best.shape[1]] = candidates.titles[best[place]]
+        exact[place, best[place]] = -np.inf
+    return {**asked, features.EXCLUDE_TITLE: exclude}, exact
+
+
+def check_retrieval(answer: Columns, exact: np.ndarray, candidates: Candidates) -> Row:
+    """Hold the retrieval file's answers against exact search.
+
+    Args:
+      answer: the outputs by name.
+      exact: `[q, n]`, of `device_request`.
+      candidates: the catalogue.
+    Raises:
+      Refusal: a wrong number of titles, or one that is told of or excluded, or twice.
+    """
+    where = f"the TFLite file {features.RETRIEVAL_TFLITE}"
+    rows = {title: position for position, title in enumerate(candidates.titles)}
+    titles, scores = answer[features.MOVIE_TITLE], answer[features.SCORE]
+    worst = 0.0
+    for place, of_query in enumerate(exact):
+        best = np.sort(of_query[np.isfinite(of_query)])[::-1][: titles.shape[1]]
+        count = int(answer[features.NUM_RETURNED][place])
+        if count != len(best):
+            raise Refusal(f"{where} returned {count} titles where {len(best)} remain")
+        found = [rows[title] for title in titles[place, :count]]
+        if len(set(found)) < count or not np.isfinite(of_query[found]).all():
+            raise Refusal(f"{where} returned a title twice, or one that the request tells of or excludes")
+        if [candidates.ids[row] for row in found] != answer[features.MOVIE_ID][place, :count].tolist():
+            raise Refusal(f"{where} returned ids that are not its titles'")
+        largest = max(1.0, float(np.abs(best).max(initial=0.0)))
+        given = scores[place, :count]
+        # Its own title's score, and that of the title that exact search has in this place.
+        for expected in (of_query[found], best):
+            worst = max(worst, greatest_difference(given, expected, largest))
+    return Row(
+        f"tflite/{features.RETRIEVAL_TFLITE}",
+        "score, of the request's largest; titles",
+        "exact search by the Trainer's model",
+        len(exact),
+        worst,
+        TOLERANCE,
+    )
+
+
+def rmse_increase(received: np.ndarray, exact: np.ndarray, labels: np.ndarray) -> float:
+    """By how many stars a quantised file's error is above the exact one's; infinite where it is no number.
+
+    >>> rmse_increase(np.array([4.0, 4.0]), np.array([3.0, 3.0]), np.array([3.0, 3.0]))
+    1.0
+    """
+    of_received, of_exact = (np.sqrt(np.mean(np.square(each - labels))) for each in (received, exact))
+    return float(of_received - of_exact) if np.isfinite(of_received) else float("inf")
+
+
+def top_100_loss(received: Columns, exact: Columns, rated: np.ndarray) -> float:
+    """Share of rated titles among what the exact file returned, less the share among a quantised one's.
+
+    Args:
+      received: outputs of the quantised file.
+      exact: outputs of the exact one.
+      rated: `[q]` titles.
+    """
+    if not np.isfinite(received[features.SCORE]).all():
+        return float("inf")
+    found = [(each[features.MOVIE_TITLE] == rated[:, None]).any(axis=1).mean() for each in (exact, received)]
+    return float(found[0] - found[1])

@@ -16,7 +16,7 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
-from modules import dataset, features, ondevice, serving
+from modules import dataset, features, serving, tflite
 from modules.hyperparameters import TrainingConfig
 from tests import planted_ratings
 from tests.contracts import fresh_process
@@ -108,7 +108,7 @@ class PlantedRun:
             rating = stack.enter_context(_watched("add_rating", export))
             if not export:
                 stack.enter_context(mock.patch.object(serving.ServedModel, "save"))
-                stack.enter_context(mock.patch.object(ondevice, "export"))
+                stack.enter_context(mock.patch.object(tflite, "export"))
             module.run_fn(self.fn_args(serving_dir, json.loads(custom_config)))
         return Trained(serving_dir, _handed(retrieval), _handed(rating), self._process)
 

@@ -20,6 +20,8 @@ from components.index_pusher.config import IndexConfig, PublishConfig
 from components.index_pusher.executor import Executor
 from modules import features
 
+pytestmark = pytest.mark.usefixtures("in_process")
+
 MODEL, BLESSING = standard_artifacts.Model, standard_artifacts.ModelBlessing
 
 

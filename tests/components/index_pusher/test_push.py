@@ -9,12 +9,14 @@ import shutil
 import numpy as np
 import pytest
 
-from components.index_pusher import manifest, publish
-from components.index_pusher.bundle import Sources
+from components.index_pusher import bundle, manifest, publish
+from components.index_pusher.bundle import Sources, with_multitask
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Blessing
 from components.index_pusher.push import Blessings, push
 from tests import planted_models
+
+pytestmark = pytest.mark.usefixtures("in_process")
 
 
 class Refused:
@@ -46,6 +48,9 @@ def test_blessed_models_are_pushed_with_their_figures(pushed) -> None:
     assert figures["num_candidates"] == 300
     assert 0 <= figures["tflite_max_difference"] <= 1e-5
     assert figures["index_latency_ms"] > 0 and figures["brute_force_latency_ms"] > 0
+    assert figures["index_pays"] == figures["brute_force_latency_ms"] / figures["index_latency_ms"]
+    build = "recommend" if figures["index_pays"] >= 1 else "recommend_exact"
+    assert figures["index_build"] == build
     content = manifest.verify(figures["pushed_destination"])
     assert content["sources"] == pushed.planted.sources.digests()
 
@@ -89,6 +94,53 @@ def test_one_multitask_model_serves_as_both(planted, tmp_path: pathlib.Path) -> 
     blessing = Blessing(1, both)
     figures = push(sources, Blessings(blessing, blessing), str(tmp_path / "d"), str(tmp_path / "archive"))
     assert figures["pushed"] == 1 and figures["recommend_recall"] == 1.0
+
+
+def test_a_blessed_multitask_model_is_in_the_bundle_as_it_is(pushed_with_multitask) -> None:
+    figures = pushed_with_multitask
+    content = manifest.verify(figures["pushed_destination"])
+    assert content["models"] == {
+        "multitask": {"scann": False},
+        "ranking": {"scann": False},
+        "recommend": {"scann": True},
+        "recommend_exact": {"scann": False},
+        "retrieval": {"scann": False},
+    }
+    assert "multitask_model" in content["sources"] and "multitask_left_out" not in figures
+    parts = {row["part"] for row in content["metrics"]["parity"]}
+    assert {"multitask, query", "multitask, rate", "multitask, serving_default"} < parts
+
+
+@pytest.fixture(scope="module")
+def multitask_dir(planted, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("multitask") / "model"
+    return planted_models.write_model(
+        planted.world, folder, planted_models.RETRIEVAL + planted_models.RANKING
+    )
+
+
+@pytest.fixture
+def pushed_with_multitask(planted, multitask_dir: str, tmp_path: pathlib.Path) -> dict:
+    sources = with_multitask(planted.sources, multitask_dir, Blessing(1, multitask_dir))
+    return push(sources, planted.blessings, str(tmp_path / "destination"), str(tmp_path / "archive"))
+
+
+@pytest.mark.parametrize(
+    "blessing, reason",
+    [
+        (Blessing(0), "the multitask model was not blessed"),
+        (Blessing(None), "the multitask model carries no blessing"),
+        (Blessing(1, "models/other"), "the multitask model's blessing is about another model"),
+    ],
+)
+def test_an_unblessed_multitask_model_is_left_out_and_the_rest_is_pushed(
+    planted, multitask_dir: str, tmp_path: pathlib.Path, blessing: Blessing, reason: str
+) -> None:
+    sources = with_multitask(planted.sources, multitask_dir, blessing)
+    assert sources.multitask_dir == "" and sources.digests() == planted.sources.digests()
+    figures = bundle.add_single(sources, str(tmp_path))
+    assert figures["multitask_left_out"].startswith(reason)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ranking", "retrieval"]
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.index_pusher import recommend_check, recommender, signatures
+from components.index_pusher import recommend_check, recommender, savedmodel_process, signatures
+from components.index_pusher.config import BlendConfig
 from components.index_pusher.gates import Refusal
-from components.index_pusher.index import Index, Plan
+from components.index_pusher.index import BruteForce, Index, Plan
 from components.index_pusher.queries import read_queries
+from components.index_pusher.recommend_check import Oracle, Reached
+from components.index_pusher.tflite_check import with_strangers
 from modules import features
 from tests import planted_models
+
+BLEND = BlendConfig(rating_weight=0.5, pool=80)
 
 
 @pytest.fixture(scope="module")
@@ -23,41 +29,93 @@ def parts(planted) -> dict[str, Any]:
         "retrieval": retrieval,
         "ranking": signatures.load(planted.sources.ranking_dir, "ranking", planted_models.RANKING),
         "candidates": signatures.read_candidates(retrieval),
-        "queries": read_queries(planted.sources.queries_dir, 1_000),
     }
 
 
-def check(parts: dict[str, Any], broken: recommender.Recommender, path: str) -> float:
-    recommender.save(broken, path)
-    return recommend_check.check_recommend(
-        path, parts["retrieval"], parts["candidates"], parts["queries"], 50
-    )
+@pytest.fixture(scope="module")
+def queries(planted) -> dict[str, np.ndarray]:
+    return with_strangers(read_queries(planted.sources.queries_dir, 1_000))
 
 
-def composite(parts: dict[str, Any], plan: Plan = Plan("exact")) -> recommender.Recommender:  # noqa: B008
-    index = Index(parts["candidates"].embeddings, plan, 50)
-    return recommender.Recommender(parts["retrieval"], parts["ranking"], index, parts["candidates"])
+@pytest.fixture(scope="module")
+def oracle(parts, queries) -> Oracle:
+    return recommend_check.oracle(**parts, queries=queries, k=50)
 
 
-def test_a_sound_composite_passes(parts, tmp_path) -> None:
-    assert check(parts, composite(parts), str(tmp_path)) == 1.0
+def answers(built: recommender.Recommender, path: str, expected: Oracle) -> dict[str, np.ndarray]:
+    recommender.save(built, path)
+    return savedmodel_process.ask(path, features.SERVING_SIGNATURE, dict(expected.request))
 
 
-def test_a_coarse_index_shows_in_the_recommendations(parts, tmp_path) -> None:
+def check(oracle: Oracle, built: recommender.Recommender, path: str) -> Reached:
+    return recommend_check.check(answers(built, path, oracle), oracle)
+
+
+def composite(
+    parts: dict[str, Any],
+    plan: Plan | None = Plan("exact"),  # noqa: B008
+    blend: BlendConfig | None = None,
+) -> recommender.Recommender:
+    embeddings = parts["candidates"].embeddings
+    index = Index(embeddings, plan, 50) if plan else BruteForce(embeddings)
+    return recommender.Recommender(parts["retrieval"], parts["ranking"], index, parts["candidates"], blend)
+
+
+@pytest.mark.parametrize("plan", [Plan("exact"), None], ids=["ScaNN", "brute force"])
+def test_a_sound_composite_passes(parts, oracle, tmp_path, plan: Plan | None) -> None:
+    reached = check(oracle, composite(parts, plan), str(tmp_path))
+    assert (reached.recall, reached.misplaced) == (1.0, 0)
+    assert 0 <= reached.score_difference < 1e-5
+
+
+def test_a_blend_is_held_against_its_own_order(parts, oracle, queries, tmp_path) -> None:
+    blended = recommend_check.oracle(**parts, queries=queries, k=50, blend=BLEND)
+    received = answers(composite(parts, None, BLEND), str(tmp_path), blended)
+    reached = recommend_check.check(received, blended)
+    assert (reached.recall, reached.misplaced) == (1.0, 0)
+    plain = recommend_check.check(_without_strangers(received), _without_strangers_expected(oracle))
+    assert plain.recall < 0.95 and plain.misplaced > 1_000, "the blend changes the order"
+
+
+def _without_strangers(received: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Whoever is served by popularity must get the most popular."""
+    return {name: column[:-5] for name, column in received.items()}
+
+
+def _without_strangers_expected(oracle: Oracle) -> Oracle:
+    users = {features.USER_ID: oracle.request[features.USER_ID][:-5]}
+    return dataclasses.replace(oracle, request={**oracle.request, **users})
+
+
+def test_a_coarse_index_shows_in_the_recommendations(parts, oracle, tmp_path) -> None:
     narrow = Plan("partitioned", leaves=6, leaves_to_search=2, reordering=300)
-    assert 0.2 < check(parts, composite(parts, narrow), str(tmp_path)) < 0.99
+    reached = check(oracle, composite(parts, narrow), str(tmp_path))
+    assert 0.2 < reached.recall < 0.99 and reached.misplaced > 1_000
 
 
-def test_recommending_seen_titles_is_refused(parts, tmp_path, monkeypatch) -> None:
+def test_recommending_excluded_titles_is_refused(parts, oracle, tmp_path, monkeypatch) -> None:
+    """By a composite that overlooks what the request excludes: of the first user the best five."""
+    viewers = recommender.Recommender._viewers
+
+    def overlooking(self, query, exclude_title):
+        return viewers(self, query, exclude_title[:, :0])
+
+    assert (oracle.request["exclude_title"] != b"").sum(axis=1).tolist()[:4] == [5, 0, 5, 0]
+    monkeypatch.setattr(recommender.Recommender, "_viewers", overlooking)
+    with pytest.raises(Refusal, match="for user 1 hold a title .* or that the request excludes"):
+        check(oracle, composite(parts), str(tmp_path))
+
+
+def test_recommending_seen_titles_is_refused(parts, oracle, tmp_path, monkeypatch) -> None:
     def keep_all(positions, scores, seen, k):
         return positions[:, :k], scores[:, :k], tf.fill([tf.shape(positions)[0]], k)
 
     monkeypatch.setattr(recommender, "best_unseen", keep_all)
     with pytest.raises(Refusal, match="the recommendations for user .* (already rated|remain)"):
-        check(parts, composite(parts), str(tmp_path))
+        check(oracle, composite(parts), str(tmp_path))
 
 
-def test_recommending_told_titles_is_refused(parts, tmp_path, monkeypatch) -> None:
+def test_recommending_told_titles_is_refused(parts, oracle, tmp_path, monkeypatch) -> None:
     """By a composite that overlooks what is told; user 1, who comes first, has nothing in train."""
     best_unseen = recommender.best_unseen
     in_train = max(planted_models.SEEN_COUNTS)
@@ -65,49 +123,35 @@ def test_recommending_told_titles_is_refused(parts, tmp_path, monkeypatch) -> No
     def only_train(positions, scores, seen, k):
         return best_unseen(positions, scores, seen[:, :in_train], k)
 
-    assert (parts["queries"]["history_title"][0] != b"").sum() == 7
+    assert (oracle.request["history_title"][0] != b"").sum() == 7
     monkeypatch.setattr(recommender, "best_unseen", only_train)
     with pytest.raises(Refusal, match="for user 1 hold a title that the user has already rated"):
-        check(parts, composite(parts), str(tmp_path))
+        check(oracle, composite(parts), str(tmp_path))
 
 
-def test_the_stranger_tells_of_nothing_whoever_comes_first(parts) -> None:
-    """Told titles would have the stranger served by the model, and popularity never asked."""
-    queries = parts["queries"]
-    asked = recommend_check.with_stranger(queries)
-    assert set(asked) == {row.name for row in features.QUERY_FEATURES}
-    assert queries["history_title"][0, 0] and queries["user_id"][0] == b"1"
-    assert asked["user_id"][-1] == recommend_check.STRANGER
-    for name, absent in (("history_title", b""), ("history_rating", 0), ("history_timestamp", 0)):
-        assert asked[name][-1].tolist() == [absent] * features.HISTORY_LENGTH
-        np.testing.assert_array_equal(asked[name][:-1], queries[name])
-
-
-def test_a_stranger_served_by_the_model_is_refused(parts, tmp_path, monkeypatch) -> None:
+def test_a_stranger_served_by_the_model_is_refused(parts, oracle, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(recommender, "BY_POPULARITY", recommender.BY_MODEL)
     broken = composite(parts)
-    recommender.save(broken, str(tmp_path))
+    received = answers(broken, str(tmp_path), oracle)
     monkeypatch.undo()
     with pytest.raises(Refusal, match="user no such user came by model, not by popularity"):
-        recommend_check.check_recommend(
-            str(tmp_path), parts["retrieval"], parts["candidates"], parts["queries"], 50
-        )
+        recommend_check.check(received, oracle)
 
 
-def test_too_few_after_the_exclusion_is_refused(parts, tmp_path, monkeypatch) -> None:
+def test_too_few_after_the_exclusion_is_refused(parts, oracle, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(recommender.Recommender, "_ranked", _without_overfetch)
     with pytest.raises(Refusal, match=r"for user \d+ number \d+ where 50 of the 50 asked for remain"):
-        check(parts, composite(parts), str(tmp_path))
+        check(oracle, composite(parts), str(tmp_path))
 
 
-def test_another_order_of_popularity_is_refused(parts, tmp_path) -> None:
+def test_another_order_of_popularity_is_refused(parts, oracle, tmp_path) -> None:
     broken = composite(parts)
     broken._by_popularity.assign(tf.reverse(broken._by_popularity, [0]))
     with pytest.raises(Refusal, match="user no such user are not the most popular titles"):
-        check(parts, broken, str(tmp_path))
+        check(oracle, broken, str(tmp_path))
 
 
-def test_scores_that_are_not_the_models_are_refused(parts, tmp_path, monkeypatch) -> None:
+def test_scores_that_are_not_the_models_are_refused(parts, oracle, tmp_path, monkeypatch) -> None:
     search = Index.search
 
     def shifted(self, queries, k):
@@ -116,10 +160,10 @@ def test_scores_that_are_not_the_models_are_refused(parts, tmp_path, monkeypatch
 
     monkeypatch.setattr(Index, "search", shifted)
     with pytest.raises(Refusal, match="user 1 carry scores that are not the model's"):
-        check(parts, composite(parts), str(tmp_path))
+        check(oracle, composite(parts), str(tmp_path))
 
 
-def test_ratings_that_are_nan_are_refused(parts, tmp_path, monkeypatch) -> None:
+def test_ratings_that_are_nan_are_refused(parts, oracle, tmp_path, monkeypatch) -> None:
     ratings = recommender.Recommender._ratings
     monkeypatch.setattr(
         recommender.Recommender,
@@ -127,12 +171,12 @@ def test_ratings_that_are_nan_are_refused(parts, tmp_path, monkeypatch) -> None:
         lambda self, query, titles: ratings(self, query, titles) * np.nan,
     )
     with pytest.raises(Refusal, match="predicted ratings that are NaN or infinite"):
-        check(parts, composite(parts), str(tmp_path))
+        check(oracle, composite(parts), str(tmp_path))
 
 
 def _without_overfetch(self, query, seen, known, k):
     embeddings = signatures.call(self._retrieval.signatures["query"], query)["query_embedding"]
-    positions, scores = self._index.exact(embeddings, k)
+    positions, scores = self.index.exact.search(embeddings, k)
     popular = self._by_popularity[:k]
     return tf.where(known[:, None], positions, popular[None]), tf.where(
         known[:, None], scores, tf.gather(self._popularity, popular)[None]

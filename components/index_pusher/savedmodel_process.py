@@ -1,0 +1,104 @@
+"""Ask SavedModels, in a process of its own that has nothing of the project, as a server does.
+
+Started by processes.py, by path and isolated (`python -I`). Unless it is told to, it does not import ScaNN:
+what answers then needs TensorFlow's own operations alone.
+
+Usage: savedmodel_process.py JOBS.json, see processes.py
+"""
+
+import json
+import sys
+from typing import Any
+
+import numpy as np
+
+# Requests in a call.
+BATCH = 64
+
+
+def ask(
+    model: str, signature: str, columns: dict[str, np.ndarray], loaded: dict[str, Any] | None = None
+) -> dict[str, np.ndarray]:
+    """Call a signature, batch by batch.
+
+    Args:
+      model: folder of the SavedModel.
+      signature: its name.
+      columns: `[q, ...]` arrays by input name, and scalars; what the signature does not take is left out.
+      loaded: SavedModels by folder, kept from one call to the next.
+    Returns:
+      `[q, ...]` arrays by output name, strings as bytes objects.
+    """
+    # Here, since processes.py's callers import this file, to find it.
+    import tensorflow as tf
+
+    loaded = {} if loaded is None else loaded
+    if model not in loaded:
+        loaded[model] = tf.saved_model.load(model)
+    function = loaded[model].signatures[signature]
+    specs = function.structured_input_signature[1]
+    missing = sorted(set(specs) - set(columns))
+    if missing:
+        raise ValueError(
+            f"the signature {signature} of {model} takes {', '.join(missing)}, which no request has"
+        )
+    size = max(len(column) for column in columns.values() if column.ndim)
+    parts: dict[str, list[np.ndarray]] = {}
+    for start in range(0, size, BATCH):
+        request = {}
+        for name, spec in specs.items():
+            column = columns[name] if not columns[name].ndim else columns[name][start : start + BATCH]
+            request[name] = tf.constant(
+                column.astype(object) if spec.dtype == tf.string else column, spec.dtype
+            )
+        for name, tensor in function(**request).items():
+            parts.setdefault(name, []).append(tensor.numpy())
+    return {name: np.concatenate(columns) for name, columns in parts.items()}
+
+
+def read(path: str) -> dict[str, np.ndarray]:
+    """Read arrays; of bytes, the last one was added by whoever wrote them, and is taken off."""
+    with np.load(path, allow_pickle=False) as stored:
+        columns = {name: stored[name] for name in stored.files}
+    return {
+        name: np.array([value[:-1] for value in column.ravel()], object).reshape(column.shape)
+        if column.dtype.kind == "S"
+        else column
+        for name, column in columns.items()
+    }
+
+
+def write(path: str, columns: dict[str, np.ndarray]) -> None:
+    """Write arrays; bytes as fixed-width ones, since objects could only be stored as pickles.
+
+    Those drop zeros at the end, so every value gets one more byte.
+    """
+    plain = {
+        name: np.array([value + b"." for value in column.ravel()], np.bytes_).reshape(column.shape)
+        if column.dtype.kind == "O"
+        else column
+        for name, column in columns.items()
+    }
+    np.savez(path, **plain)
+
+
+def main(jobs: str) -> None:
+    """Answer every job of the file."""
+    with open(jobs, encoding="utf-8") as file:
+        content = json.load(file)
+    if content["scann"]:
+        import scann  # noqa: F401, registers the operations of the index
+    loaded: dict[str, Any] = {}
+    for job in content["jobs"]:
+        answer = ask(job["model"], job["signature"], read(job["inputs"]), loaded)
+        write(job["outputs"], answer)
+    if not content["scann"] and "scann" in sys.modules:
+        raise ValueError("ScaNN was loaded, so the result says nothing of a server without it")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1])
+    # What TensorFlow raises for a model that it cannot read, or an operation that it does not know.
+    except (ValueError, KeyError, OSError, RuntimeError) as error:
+        sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")

@@ -1,0 +1,105 @@
+"""What planted models answer to serialised Examples and on devices."""
+
+from __future__ import annotations
+
+import pathlib
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from modules import dataset, features, metrics, tflite
+
+_DEPTH = 100
+
+
+def over_examples(functions: Mapping[str, Any]) -> Any:
+    """The signature `serving_default` of a model with these signatures."""
+    rows = [*features.QUERY_FEATURES, *features.CANDIDATE_FEATURES[1:2]]
+    spec = dataset.raw_feature_spec(rows)
+    if features.RATING_SIGNATURE not in functions:
+        spec.pop(features.MOVIE_TITLE)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.EXAMPLES_INPUT)])
+    def serve(examples):
+        parsed = tf.io.parse_example(examples, spec)
+        raw = {
+            row.name: tf.RaggedTensor.from_sparse(parsed[row.name]).to_tensor(row.default)
+            if row.repeated
+            else parsed[row.name][:, 0]
+            for row in rows
+            if row.name in parsed
+        }
+        answer = {}
+        if features.RATING_SIGNATURE in functions:
+            answer.update(functions[features.RATING_SIGNATURE](*raw.values()))
+        if features.QUERY_SIGNATURE in functions:
+            query = [raw[row.name] for row in features.QUERY_FEATURES]
+            answer.update(_best(functions, query, raw))
+        return answer
+
+    return serve
+
+
+def _best(functions: Mapping[str, Any], query: list, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    candidates = functions[features.CANDIDATES_SIGNATURE]()
+    embedded = functions[features.QUERY_SIGNATURE](*query)[features.QUERY_EMBEDDING]
+    seen = functions[features.SEEN_SIGNATURE](raw[features.USER_ID], raw[features.HISTORY_TITLE])
+    scores = tf.matmul(embedded, candidates[features.CANDIDATE_EMBEDDING], transpose_b=True)
+    best, positions = tf.math.top_k(metrics.exclude(scores, seen[features.SEEN]), _DEPTH)
+    unseen = tf.math.is_finite(best)
+    return {
+        features.MOVIE_TITLE: tf.where(unseen, tf.gather(candidates[features.MOVIE_TITLE], positions), ""),
+        features.SCORE: tf.where(unseen, best, tf.float32.min),
+    }
+
+
+def write_rating(function: Any, model: tf.Module, folder: pathlib.Path) -> None:
+    """Write `ranking.tflite` and its quantised variant: a rating function that takes int32."""
+    with tempfile.TemporaryDirectory() as scratch:
+        tf.saved_model.save(model, scratch, signatures={features.RATING_SIGNATURE: function})
+        for file, quantize in (
+            (features.RANKING_TFLITE, False),
+            (features.quantized(features.RANKING_TFLITE), True),
+        ):
+            (folder / file).write_bytes(tflite.convert(scratch, features.RATING_SIGNATURE, quantize))
+
+
+class _Embed(tf.Module):
+    """As the planted `query` signature, with tables in memory."""
+
+    def __init__(self, world: Any) -> None:
+        super().__init__()
+        self._users, self._titles = table(world.users), table(world.titles)
+        nothing = np.zeros((1, world.user_vectors.shape[1]), np.float32)
+        self._vectors = tf.Variable(np.concatenate([world.user_vectors, nothing]))
+        self._candidates = tf.Variable(np.concatenate([world.embeddings, nothing]))
+        self._sizes = len(world.users), len(world.titles)
+
+    def __call__(self, raw: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        users = self._users.lookup(raw[features.USER_ID])
+        told = self._titles.lookup(raw[features.HISTORY_TITLE])
+        known, is_candidate = users < self._sizes[0], told < self._sizes[1]
+        count = tf.reduce_sum(tf.cast(is_candidate, tf.float32), axis=1, keepdims=True)
+        stranger = tf.reduce_sum(tf.gather(self._candidates, told), axis=1) / tf.maximum(count, 1.0)
+        return tf.where(known[:, None], tf.gather(self._vectors, users), stranger)
+
+
+def table(words: list[str]) -> tf.lookup.StaticHashTable:
+    """Places of words in a list; its length for others."""
+    words = list(dict.fromkeys(words))
+    rows = tf.range(len(words), dtype=tf.int64)
+    return tf.lookup.StaticHashTable(
+        tf.lookup.KeyValueTensorInitializer(tf.constant(words), rows), len(words)
+    )
+
+
+def write_retrieval(
+    world: Any, folder: pathlib.Path, changed: Callable[[np.ndarray], np.ndarray] = lambda vectors: vectors
+) -> None:
+    """Write `retrieval.tflite` and its quantised variant; `changed` plants a difference of the vectors."""
+    titles, ids = (np.array([text.encode() for text in words], object) for words in (world.titles, world.ids))
+    twin = tflite.Retrieval(_Embed(world), titles, ids, tf.constant(changed(world.embeddings)))
+    tflite.write(twin, str(folder), features.RETRIEVAL_TFLITE)
