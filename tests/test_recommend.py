@@ -101,6 +101,13 @@ def test_recent_titles_alone_are_enough(pushed, capsys: pytest.CaptureFixture) -
     assert [row[1] for row in rows(out)] == best_titles(world, vector, told, 4)
 
 
+def test_a_title_that_is_excluded_is_not_recommended(pushed, capsys: pytest.CaptureFixture) -> None:
+    world = pushed.planted.world
+    expected = best_titles(world, world.user_vectors[0], (), 5)  # User 1 has seen nothing.
+    out = ask(pushed, capsys, "--user", "1", "--exclude", expected[0], "--exclude", expected[3], "--k", "3")
+    assert [row[1] for row in rows(out)] == [expected[1], expected[2], expected[4]]
+
+
 def test_json_is_a_line_for_each_user_of_a_file(
     pushed, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:
