@@ -147,6 +147,7 @@ def create_pipeline(
         examples=ratings,
         retrieval_evaluation=evaluators[query_model].outputs["evaluation"],
         ranking_evaluation=evaluators[rating_model].outputs["evaluation"],
+        multitask_evaluation=evaluators["multitask"].outputs["evaluation"],
         index_config=config.index,
         publish_config=config.publish,
         push_destination=push_destination,

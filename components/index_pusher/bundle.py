@@ -138,8 +138,16 @@ def _build(sources: Sources, folder: str, figures: Figures) -> None:
     rows += of_models
     _progress.info("Parity: %d comparisons hold, in fresh processes", len(rows))
     figures["parity"] = parity_table.figures(rows)
-    model_card.write(folder, sources.data, sources.evaluation_dirs, sources.digests(), figures)
+    write_card(sources, folder, figures)
     manifest.write(folder, sources.digests(), figures)
+
+
+def write_card(sources: Sources, folder: str, figures: Figures) -> None:
+    """Write the model card, of the models that the bundle holds."""
+    evaluations = dict(sources.evaluation_dirs)
+    if not sources.multitask_dir:
+        evaluations.pop(parity.MULTITASK, None)
+    model_card.write(folder, sources.data, evaluations, sources.digests(), figures)
 
 
 def _load(sources: Sources) -> Models:

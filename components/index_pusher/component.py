@@ -36,6 +36,9 @@ class IndexPusherSpec(component_spec.ComponentSpec):
         executor.RANKING_EVALUATION: component_spec.ChannelParameter(
             type=standard_artifacts.ModelEvaluation, optional=True
         ),
+        executor.MULTITASK_EVALUATION: component_spec.ChannelParameter(
+            type=standard_artifacts.ModelEvaluation, optional=True
+        ),
     }
     OUTPUTS = {executor.PUSHED_MODEL: component_spec.ChannelParameter(type=standard_artifacts.PushedModel)}
 
@@ -73,6 +76,7 @@ class IndexPusher(base_component.BaseComponent):
         multitask_blessing: types.BaseChannel | None = None,
         retrieval_evaluation: types.BaseChannel | None = None,
         ranking_evaluation: types.BaseChannel | None = None,
+        multitask_evaluation: types.BaseChannel | None = None,
     ) -> None:
         """Wire the component.
 
@@ -92,6 +96,7 @@ class IndexPusher(base_component.BaseComponent):
           retrieval_evaluation: ModelEvaluation of the retrieval model's Evaluator, for the model card; None:
             the card has no figures of it.
           ranking_evaluation: the ranking model's, likewise.
+          multitask_evaluation: the multitask model's, likewise.
         Raises:
           ValueError: the destination is empty, one blessing is given for two models, or a multitask model
             without its blessing.
@@ -120,6 +125,7 @@ class IndexPusher(base_component.BaseComponent):
                 examples=examples,
                 retrieval_evaluation=retrieval_evaluation,
                 ranking_evaluation=ranking_evaluation,
+                multitask_evaluation=multitask_evaluation,
                 push_destination=push_destination,
                 index_config=(index_config or IndexConfig()).model_dump_json(),
                 publish_config=(publish_config or PublishConfig()).model_dump_json(),

@@ -30,6 +30,7 @@ MULTITASK_BLESSING = "multitask_blessing"
 EXAMPLES = "examples"
 RETRIEVAL_EVALUATION = "retrieval_evaluation"
 RANKING_EVALUATION = "ranking_evaluation"
+MULTITASK_EVALUATION = "multitask_evaluation"
 PUSH_DESTINATION = "push_destination"
 INDEX_CONFIG = "index_config"
 PUBLISH_CONFIG = "publish_config"
@@ -80,11 +81,7 @@ class Executor(base_executor.BaseExecutor):
             config=IndexConfig.model_validate_json(exec_properties[INDEX_CONFIG]),
             source_digest=exec_properties[SOURCE_DIGEST],
             data=_data(examples),
-            evaluation_dirs={
-                name: artifact_utils.get_single_uri(input_dict[key])
-                for name, key in (("retrieval", RETRIEVAL_EVALUATION), ("ranking", RANKING_EVALUATION))
-                if input_dict.get(key)
-            },
+            evaluation_dirs=_evaluations(input_dict),
         )
         if input_dict.get(MULTITASK_MODEL):
             model_dir = artifact_utils.get_single_uri(input_dict[MULTITASK_MODEL])
@@ -106,6 +103,20 @@ def _data(examples: types.Artifact) -> Data:
     told = examples.get_string_custom_property(DATA_CONFIG)
     counts = {name: examples.get_int_custom_property(name) for name in COUNTS if told}
     return Data(DataConfig.model_validate_json(told) if told else None, counts)
+
+
+def _evaluations(input_dict: dict[str, list[types.Artifact]]) -> dict[str, str]:
+    """Name the folders of the evaluations that were given, by what the model does in the bundle."""
+    keys = {
+        "retrieval": RETRIEVAL_EVALUATION,
+        "ranking": RANKING_EVALUATION,
+        "multitask": MULTITASK_EVALUATION,
+    }
+    return {
+        name: artifact_utils.get_single_uri(input_dict[key])
+        for name, key in keys.items()
+        if input_dict.get(key)
+    }
 
 
 def _blessing(artifacts: list[types.Artifact]) -> Blessing:

@@ -11,7 +11,7 @@ import pytest
 from tfx import types
 from tfx.types import standard_artifacts
 
-from components.index_pusher import executor, model_card
+from components.index_pusher import bundle, executor, model_card
 from components.index_pusher.gating import Evaluation, Gated
 from components.index_pusher.model_card import Data, Facts
 from components.movielens_example_gen.config import DataConfig, SplitConfig
@@ -172,6 +172,22 @@ def test_a_bundle_without_evaluations_has_a_card_of_the_rest(pushed) -> None:
     assert "MODEL_CARD.md" in listed
 
 
+@pytest.mark.parametrize("held", [True, False])
+def test_a_multitask_model_is_told_of_where_the_bundle_holds_it(
+    planted, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, held: bool
+) -> None:
+    written: dict[str, dict] = {}
+    monkeypatch.setattr(
+        model_card, "write", lambda folder, data, evaluations, *_: written.update(evaluations)
+    )
+    both = {"retrieval": "a", "multitask": "b"}
+    sources = dataclasses.replace(
+        planted.sources, evaluation_dirs=both, multitask_dir=planted.sources.retrieval_dir * held
+    )
+    bundle.write_card(sources, str(tmp_path), {})
+    assert written == (both if held else {"retrieval": "a"})
+
+
 class _Stop(Exception):
     pass
 
@@ -201,7 +217,10 @@ def test_the_executor_hands_on_what_the_artifacts_tell(
     inputs = {
         "examples": [examples],
         **{f"{name}_model": [artifact(standard_artifacts.Model, name)] for name in ("retrieval", "ranking")},
-        "ranking_evaluation": [artifact(standard_artifacts.ModelEvaluation, "evaluated")],
+        **{
+            f"{name}_evaluation": [artifact(standard_artifacts.ModelEvaluation, f"evaluated_{name}")]
+            for name in ("ranking", "multitask")
+        },
     }
     with pytest.raises(_Stop):
         executor.Executor().Do(
@@ -210,4 +229,6 @@ def test_the_executor_hands_on_what_the_artifacts_tell(
             {"push_destination": "d", "index_config": "{}", "publish_config": "{}", "source_digest": "0"},
         )
     assert handed["sources"].data == Data(config, {name: place for place, name in enumerate(COUNTS)})
-    assert handed["sources"].evaluation_dirs == {"ranking": str(tmp_path / "evaluated")}
+    assert handed["sources"].evaluation_dirs == {
+        name: str(tmp_path / f"evaluated_{name}") for name in ("ranking", "multitask")
+    }
