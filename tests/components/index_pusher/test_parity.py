@@ -118,11 +118,14 @@ def test_the_build_on_scann_does_not_run_where_scann_is_not_loaded(pushed, quest
         processes.ask_saved_models([job], scann=False)
 
 
-def prove(bundle: pathlib.Path, models: Models, questions: Questions) -> Refusal | float:
-    try:
-        return parity.prove(str(bundle), models, questions, 0.99)[0]
-    except Refusal as refusal:
-        return refusal
+def prove(bundle: pathlib.Path, models: Models, questions: Questions) -> float:
+    return parity.prove(str(bundle), models, questions, 0.99)[0]
+
+
+def refused(bundle: pathlib.Path, models: Models, questions: Questions) -> Refusal:
+    with pytest.raises(Refusal) as error:
+        prove(bundle, models, questions)
+    return error.value
 
 
 @pytest.mark.usefixtures("in_process")
@@ -135,7 +138,7 @@ class TestDamage:
             planted.world, tmp_path / "other", planted_models.RANKING, told_weight=0.0101
         )
         _replace(bundle / "ranking", signatures.serving_path(other))
-        refusal = prove(bundle, models, questions)
+        refusal = refused(bundle, models, questions)
         assert str(refusal).startswith(
             "ranking, rate differs from the Trainer's model: rating, stars by 0.00"
         )
@@ -150,7 +153,7 @@ class TestDamage:
         world = dataclasses.replace(planted.world, user_vectors=vectors)
         other = planted_models.write_model(world, tmp_path / "other", planted_models.RETRIEVAL)
         _replace(bundle / "retrieval", signatures.serving_path(other))
-        refusal = prove(bundle, models, questions)
+        refusal = refused(bundle, models, questions)
         assert str(refusal).startswith("retrieval, query differs from the Trainer's model: embedding")
 
     def test_a_composite_that_rates_otherwise_is_refused(
@@ -162,21 +165,21 @@ class TestDamage:
         ranking = signatures.load(other, "ranking", planted_models.RANKING)
         index = Index(models.candidates.embeddings, Plan("exact"), 100).exact
         _save(recommender.Recommender(models.retrieval, ranking, index, models.candidates), bundle)
-        refusal = prove(bundle, models, questions)
+        refusal = refused(bundle, models, questions)
         assert str(refusal).startswith("recommend_exact differs from rate of the Trainer's model: rating")
 
     def test_an_exact_build_that_is_not_exact_is_refused(self, bundle, models, questions) -> None:
         """A recall of 0.99 and more is good enough for ScaNN's build, but not for this one."""
         index = _Swapped(models.candidates.embeddings)
         _save(recommender.Recommender(models.retrieval, models.ranking, index, models.candidates), bundle)
-        refusal = prove(bundle, models, questions)
+        refusal = refused(bundle, models, questions)
         assert "recommend_exact differs from exact search: titles in other places by" in str(refusal)
 
     def test_a_coarse_index_is_refused_by_its_recall(self, bundle, models, questions) -> None:
         index = Index(models.candidates.embeddings, Plan("partitioned", 6, 2, 300), 50)
         composite = recommender.Recommender(models.retrieval, models.ranking, index, models.candidates)
         _save(composite, bundle, "recommend")
-        refusal = prove(bundle, models, questions)
+        refusal = refused(bundle, models, questions)
         assert "of the exact top 50 without seen titles, under the threshold of 0.99" in str(refusal)
         assert 0.2 < refusal.figures["recommend_recall"] < 0.99
 
@@ -218,6 +221,6 @@ def test_the_multitask_model_is_held_against_its_own_trainer(
     assert prove(bundle, with_it, questions) == 1.0
     other = planted_models.write_model(planted.world, tmp_path / "other", both, told_weight=0.0101)
     _replace(bundle / "multitask", signatures.serving_path(other))
-    refusal = prove(bundle, with_it, questions)
+    refusal = refused(bundle, with_it, questions)
     assert str(refusal).startswith("multitask, rate differs from the Trainer's model")
     assert features.PREDICTED_RATING in with_it.multitask.signatures["rate"].structured_outputs
