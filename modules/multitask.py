@@ -76,6 +76,7 @@ def run_fn(fn_args: Any) -> None:
             **sample.rmse(model.rate),
         },
     )
+    training.leave_for_warm_start(model, data, fn_args)
     served = serving.ServedModel(data)
     retrieval = (model.retrieval_query, model.candidate_tower)
     rating = (model.query_tower, model.candidate_tower, model.head)

@@ -68,6 +68,8 @@ def run_fn(fn_args: Any) -> None:
     data = training.load(fn_args)
     sample = metrics.EvalSample.load(data)
     model = fit(config, data, lambda model: sample.rmse(model.rate))
+    if isinstance(model, RankingModel):  # A posterior is sampled anew: the mean of its draws is no draw.
+        training.leave_for_warm_start(model, data, fn_args)
     served = serving.ServedModel(data)
     rating = (model.query_tower, model.candidate_tower, model.head)
     served.add_rating(*rating)

@@ -66,6 +66,7 @@ def run_fn(fn_args: Any) -> None:
     data = training.load(fn_args)
     sample = metrics.EvalSample.load(data)
     model = fit(config, data, lambda model: sample.top_100(model.query_tower, model.candidate_tower))
+    training.leave_for_warm_start(model, data, fn_args)
     served = serving.ServedModel(data)
     retrieval = (model.query_tower, model.candidate_tower)
     served.add_retrieval(*retrieval)

@@ -41,6 +41,11 @@ class FeatureEmbedding(tf.keras.layers.Layer):
         initializer = tf.keras.initializers.RandomUniform(-limit, limit)
         self._table = self.add_weight(name="table", shape=(rows, dim), initializer=initializer)
 
+    @property
+    def indexed_tables(self) -> list[tuple[tf.Variable, str]]:
+        """The table, and the feature whose indices are its rows; for warm_start."""
+        return [(self._table, self._feature.name)]
+
     def call(self, values: tf.Tensor) -> tf.Tensor:
         """Return `[batch, dim]` float32 for `[batch, width]` values."""
         if self._feature.encoding is Encoding.NORMALIZED:
@@ -77,6 +82,11 @@ class HistoryEncoder(tf.keras.layers.Layer):
         self._titles = self.add_weight(name="titles", shape=(num_titles + 1, dim), initializer=uniform)
         self._logits = self.add_weight(name="logits", shape=(buckets,), initializer="zeros")
         self._scales = self.add_weight(name="scales", shape=(buckets, dim), initializer=constant)
+
+    @property
+    def indexed_tables(self) -> list[tuple[tf.Variable, str]]:
+        """The titles' table, and the feature whose indices are its rows; for warm_start."""
+        return [(self._titles, features.HISTORY_TITLE)]
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Embed a batch of histories.

@@ -13,7 +13,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tensorflow_transform as tft
 
-from modules import dataset, features, hyperparameters
+from modules import dataset, features, hyperparameters, warm_start
 from modules.features import Encoding
 from modules.hyperparameters import TrainingConfig
 
@@ -57,6 +57,7 @@ class TrainingData:
       sizes: number of indices of every embedded feature.
       train_files: glob patterns of the transformed train split.
       eval_files: glob patterns of the transformed eval split.
+      base: where the training begins; None where it begins anew.
     """
 
     transform: tft.TFTransformOutput
@@ -66,13 +67,20 @@ class TrainingData:
     sizes: Mapping[str, int]
     train_files: list[str]
     eval_files: list[str]
+    base: warm_start.Base | None = None
+
+    @property
+    def meaning(self) -> warm_start.Meaning:
+        """What the rows of a model's tables stand for."""
+        return warm_start.meaning(self.transform, self.interactions.timestamps)
 
 
 def load(fn_args: Any) -> TrainingData:
     """Read what TFX hands to a run_fn.
 
     Args:
-      fn_args: `tfx.components.FnArgs`, with `candidate_files` as CandidateTrainer adds it.
+      fn_args: `tfx.components.FnArgs`, with `candidate_files` as CandidateTrainer adds it; where
+        `custom_config["warm_start"]` is set, `base_model` is the SavedModel to begin at, or None.
     """
     transform = tft.TFTransformOutput(fn_args.transform_output)
     layer = transform.transform_features_layer()
@@ -82,8 +90,21 @@ def load(fn_args: Any) -> TrainingData:
     train = dataset.ratings(fn_args.train_files, transform)
     interactions = dataset.load_interactions(train, catalogue, num_users)
     return TrainingData(
-        transform, layer, catalogue, interactions, sizes, list(fn_args.train_files), list(fn_args.eval_files)
+        transform=transform,
+        transform_layer=layer,
+        catalogue=catalogue,
+        interactions=interactions,
+        sizes=sizes,
+        train_files=list(fn_args.train_files),
+        eval_files=list(fn_args.eval_files),
+        base=warm_start.load(fn_args.base_model) if fn_args.custom_config.get("warm_start") else None,
     )
+
+
+def leave_for_warm_start(model: tf.keras.Model, data: TrainingData, fn_args: Any) -> None:
+    """Write the model's parameters for the next training, where `custom_config["warm_start"]` is set."""
+    if fn_args.custom_config.get("warm_start"):
+        warm_start.save(model, data.meaning, fn_args.serving_model_dir)
 
 
 def feature_sizes(transform: tft.TFTransformOutput) -> dict[str, int]:
@@ -157,6 +178,9 @@ def fit(
         rate = tf.keras.optimizers.schedules.CosineDecay(rate, steps)
     model.compile(optimizer=optimizers[config.optimizer](rate))
     batches = dataset.ratings(data.train_files, data.transform, config.batch_size, shuffle_seed=config.seed)
+    if data.base:
+        model.compute_loss(next(iter(batches)))  # Some layers have no variables before they are called.
+        warm_start.carry(data.base, model, data.meaning, name)
     callbacks = [tf.keras.callbacks.TerminateOnNaN()]
     if measure:
         callbacks.insert(0, _Progress(name, config.epochs, lambda: measure(model)))

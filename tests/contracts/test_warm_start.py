@@ -1,0 +1,47 @@
+"""A second training that begins where a first one ended, as the Trainer calls it."""
+
+from __future__ import annotations
+
+import pathlib
+import types
+from unittest import mock
+
+import pytest
+
+from modules import features, hyperparameters, ranking, retrieval, serving, tflite, training
+from tests.contracts.planted_run import PlantedRun
+from tests.contracts.suite import small
+
+DEFAULT = hyperparameters.default()
+
+
+def fit(
+    module: types.ModuleType, planted_run: PlantedRun, folder: pathlib.Path, base: str | None, epochs: int
+) -> tuple[str, list[float], list[str]]:
+    """Call run_fn without its export; returns where its model is, every epoch's loss, and what was told."""
+    config = getattr(DEFAULT, module.__name__.split(".")[-1])
+    changes = {"head": "factorization"} if module is ranking else {"learning_rate": 0.03, "l2": 0.0}
+    config = small(config, epochs=epochs, learning_rate_decay="none", **changes)
+    args = planted_run.fn_args(
+        str(folder / features.SERVING_DIR),
+        {"hyperparameters": config.model_dump(mode="json"), "warm_start": True},
+    )
+    args.base_model = base
+    with (
+        mock.patch.object(serving, "ServedModel"),
+        mock.patch.object(tflite, "export"),
+        mock.patch.object(training.progress, "info") as told,
+    ):
+        module.run_fn(args)
+    lines = [call.args[0] % call.args[1:] for call in told.call_args_list]
+    losses = [float(line.split("loss ")[1].split(",")[0]) for line in lines if " loss " in line]
+    return args.serving_model_dir, losses, lines
+
+
+@pytest.mark.parametrize("module", [retrieval, ranking])
+def test_training_goes_on_from_the_base(module, planted_run: PlantedRun, tmp_path: pathlib.Path) -> None:
+    base, first, _ = fit(module, planted_run, tmp_path / "first", None, epochs=5)
+    _, [goes_on], lines = fit(module, planted_run, tmp_path / "second", base, epochs=1)
+    assert any("new to it are 0 of 48 users, 0 of 48 titles" in line for line in lines)
+    # One epoch from nothing ends at first[0].
+    assert first[0] - goes_on > 0.8 * (first[0] - first[-1]) > 0
