@@ -1,0 +1,250 @@
+"""Compile the pipeline for Vertex AI or Kubeflow Pipelines, run it there, and schedule it.
+
+    python kubeflow_v2_runner.py [compile|submit|schedule|status|pause|resume|delete] [flags] [-- Beam flags]
+
+Without a command it compiles, as TFX's own command line expects of the file that it is given: then everything
+comes from the environment. docs/kubeflow.md shows each command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import os
+import pathlib
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import pydantic
+
+from pipeline.config import Config
+from runners import flags
+from runners.kubeflow import environment
+from runners.kubeflow.plan import Run, Schedule, ServiceError, parameter_values
+from runners.kubeflow.settings import Settings, parse_labels, parse_resources
+
+_COMPILES = ("compile", "submit", "schedule")
+_OUTPUT = "pipeline.json"
+_FAILED, _MISTAKE, _STOPPED = 1, 2, 130
+
+
+class Service(Protocol):
+    """What a platform does for runs and schedules; returns lines for a person."""
+
+    def submit(self, run: Run) -> str:
+        """Begin a run."""
+
+    def schedule(self, run: Run, schedule: Schedule) -> str:
+        """Begin runs by the clock."""
+
+    def status(self, name: str, pipeline_name: str, limit: int) -> list[str]:
+        """Describe runs and schedule."""
+
+    def pause(self, name: str) -> str:
+        """Begin no more runs."""
+
+    def resume(self, name: str, catch_up: bool) -> str:
+        """Go on."""
+
+    def delete(self, name: str) -> str:
+        """Delete the schedule."""
+
+
+def main(
+    arguments: Sequence[str],
+    environ: Mapping[str, str] = os.environ,
+    connect: Callable[[argparse.Namespace, str], Service] | None = None,
+) -> int:
+    """Do what the command says; return the process's exit code.
+
+    Args:
+      arguments: the command and its flags.
+      environ: holds what flags leave out.
+      connect: makes the service of the flags' platform, given the pipeline's name.
+    """
+    options = parse(arguments, environ)
+    try:
+        config = flags.configure(options)
+        if options.command in _COMPILES:
+            return _compile_and(options, config, connect or _connect)
+        return _ask(options, config, connect or _connect)
+    except (ValueError, OSError) as error:
+        print(f"kubeflow_v2_runner.py: {_words(error)}", file=sys.stderr)
+        return _MISTAKE
+    except ServiceError as error:
+        print(f"kubeflow_v2_runner.py: {error}", file=sys.stderr)
+        return _FAILED
+    except KeyboardInterrupt:
+        print("kubeflow_v2_runner.py: stopped", file=sys.stderr)
+        return _STOPPED
+
+
+def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace:
+    """Read command and flags; wrong ones end the process with exit code 2."""
+    split = arguments.index("--") if "--" in arguments else len(arguments)
+    own = list(arguments[:split]) or ["compile"]
+    parser = argparse.ArgumentParser(
+        prog="kubeflow_v2_runner.py",
+        description="Compile the pipeline for Vertex AI or Kubeflow, run it there, and schedule it.",
+        epilog="What follows `--` goes to Beam, in every step that runs on it.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, words in (
+        ("compile", "write the specification of the pipeline"),
+        ("submit", "compile, and begin one run"),
+        ("schedule", "compile, and begin runs by the clock"),
+        ("status", "show the newest runs, and the schedule"),
+        ("pause", "let the schedule begin no more runs"),
+        ("resume", "let a paused schedule go on"),
+        ("delete", "delete the schedule"),
+    ):
+        command = commands.add_parser(name, help=words, description=words.capitalize() + ".")
+        environment.add_where(command, environ)
+        flags.add_configuration(command)
+        if name in _COMPILES:
+            environment.add_how(command, environ)
+        _add_own(command, name)
+    options = parser.parse_args(own)
+    options.beam_options = list(arguments[split + 1 :])
+    return options
+
+
+def _add_own(parser: argparse.ArgumentParser, command: str) -> None:
+    if command in ("submit", "schedule"):
+        parser.add_argument(
+            "--param",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="a run-time parameter: data_root, push_destination, MODEL_epochs (default: as compiled)",
+        )
+        parser.add_argument(
+            "--service-account", default="", metavar="EMAIL", help="whom the steps run as (default: theirs)"
+        )
+    if command == "submit":
+        parser.add_argument(
+            "--run-id", metavar="ID", help="name of the run (default: the pipeline's and the time)"
+        )
+    elif command != "compile":
+        parser.add_argument("--name", help="name of the schedule (default: the pipeline's)")
+    if command == "schedule":
+        parser.add_argument("--cron", required=True, metavar="'M H D M W'", help="when, such as '0 3 * * 1'")
+        parser.add_argument("--time-zone", default="UTC", metavar="ZONE", help="of --cron (default: UTC)")
+        parser.add_argument(
+            "--start", metavar="TIME", help="first moment, ISO 8601 with offset (default: now)"
+        )
+        parser.add_argument("--end", metavar="TIME", help="last moment (default: none)")
+        parser.add_argument(
+            "--max-concurrent", type=int, default=1, metavar="N", help="runs at one time (default: 1)"
+        )
+    if command == "status":
+        parser.add_argument("--limit", type=int, default=10, metavar="N", help="how many runs (default: 10)")
+    if command == "resume":
+        parser.add_argument("--catch-up", action="store_true", help="begin the runs that were missed, too")
+
+
+def _compile_and(
+    options: argparse.Namespace, config: Config, connect: Callable[[argparse.Namespace, str], Service]
+) -> int:
+    settings = _settings(options, config)
+    schedule = _schedule(options, config) if options.command == "schedule" else None
+    service = connect(options, config.pipeline_name) if options.command != "compile" else None
+    output = options.output
+    with tempfile.TemporaryDirectory() as folder:
+        if service and not output:
+            output = pathlib.Path(folder) / _OUTPUT
+        job, path = _compile(config, settings, output or pathlib.Path(_OUTPUT))
+    if service is None:
+        print(f"Compiled {config.pipeline_name}: {path}")
+        return 0
+    now = datetime.datetime.now(datetime.timezone.utc)
+    run_id = getattr(options, "run_id", None) or f"{config.pipeline_name}-{now:%Y%m%d%H%M%S}"
+    run = Run(run_id, job, parameter_values(job, options.param), options.service_account)
+    print(service.schedule(run, schedule) if schedule else service.submit(run))
+    return 0
+
+
+def _ask(
+    options: argparse.Namespace, config: Config, connect: Callable[[argparse.Namespace, str], Service]
+) -> int:
+    service = connect(options, config.pipeline_name)
+    name = options.name or config.pipeline_name
+    if options.command == "status":
+        lines = service.status(name, config.pipeline_name, options.limit)
+        print("\n".join(lines) or f"{config.pipeline_name} has no runs and no schedule here")
+    elif options.command == "resume":
+        print(service.resume(name, options.catch_up))
+    else:
+        print(service.pause(name) if options.command == "pause" else service.delete(name))
+    return 0
+
+
+def _settings(options: argparse.Namespace, config: Config) -> Settings:
+    environment.require(options, "image", "pipeline_root")
+    root = options.pipeline_root.rstrip("/")
+    pushed = "pushed" if options.preset == flags.DEFAULT_PRESET else f"pushed-{options.preset}"
+    return Settings(
+        platform=options.platform,
+        image=options.image,
+        pipeline_root=root,
+        data_root=options.data or f"{root}/data/{config.data.release}",
+        push_destination=options.push_dir or f"{root}/{pushed}",
+        caching=not options.no_cache,
+        retries=options.retries,
+        resources=tuple(parse_resources(text) for text in options.resources),
+        notify=tuple(options.notify),
+        labels=parse_labels(options.label),
+        beam_pipeline_args=tuple(environment.beam_arguments(options)),
+    )
+
+
+def _schedule(options: argparse.Namespace, config: Config) -> Schedule:
+    return Schedule(
+        name=options.name or config.pipeline_name,
+        cron=options.cron,
+        time_zone=options.time_zone,
+        start=options.start,
+        end=options.end,
+        max_concurrent=options.max_concurrent,
+    )
+
+
+def _compile(config: Config, settings: Settings, output: pathlib.Path) -> tuple[dict[str, Any], pathlib.Path]:
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tensorflow-recommenders needs Keras 2.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with environment.quiet():
+        from runners.kubeflow import compiling
+
+        return compiling.compile_job(config, settings, output)
+
+
+def _connect(options: argparse.Namespace, pipeline_name: str) -> Service:
+    with environment.quiet():
+        if options.platform == "kubeflow":
+            from runners.kubeflow import kubeflow
+
+            environment.require(options, "host")
+            clients = kubeflow.connect(options.host, os.environ.get(environment.TOKEN, ""))
+            return kubeflow.Kubeflow(clients, options.host, options.namespace, pipeline_name)
+        from runners.kubeflow import vertex
+
+        environment.require(options, "project", "region")
+        return vertex.Vertex(vertex.connect(options.region), options.project, options.region)
+
+
+def _words(error: Exception) -> str:
+    if not isinstance(error, pydantic.ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    flag = "--" + str(first["loc"][0] if first["loc"] else error.title.lower()).replace("_", "-")
+    own = first["type"] == "value_error"
+    said = first["ctx"]["error"] if own else f"{first['msg']}; received {first['input']!r}"
+    return str(said) if own and not first["loc"] else f"{flag}: {said}"
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):
+        sys.exit(main(sys.argv[1:]))

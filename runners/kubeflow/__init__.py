@@ -1,0 +1,1 @@
+"""The pipeline on Vertex AI and on Kubeflow Pipelines: compiled, submitted, scheduled."""

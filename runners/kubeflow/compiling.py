@@ -1,0 +1,104 @@
+"""A pipeline compiled into a job for Vertex AI or Kubeflow. Imports TFX, which takes a while."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+import yaml
+from tfx.orchestration import pipeline as tfx_pipeline
+from tfx.orchestration.data_types import RuntimeParameter
+from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
+    KubeflowV2DagRunner,
+    KubeflowV2DagRunnerConfig,
+)
+
+from modules.hyperparameters import ModelsConfig
+from pipeline.config import Config
+from pipeline.pipeline import create_pipeline
+from runners.kubeflow import finishing
+from runners.kubeflow.settings import Settings
+
+DATA_ROOT, PUSH_DESTINATION = "data_root", "push_destination"
+
+
+class Runner(KubeflowV2DagRunner):
+    """TFX's compiler, with the job finished before it is written.
+
+    A subclass, because TFX's own command line catches this class's `run` to learn the pipeline's name and to
+    say where the file goes.
+    """
+
+    def __init__(self, settings: Settings, defaults: dict[str, str | int], output: pathlib.Path) -> None:
+        """Compile by `settings` into `output`: `.json` holds a job, `.yaml` its specification alone."""
+        config = KubeflowV2DagRunnerConfig(default_image=settings.image, use_pipeline_spec_2_1=True)
+        super().__init__(config, output_dir=str(output.parent), output_filename=output.name)
+        self._settings = settings
+        self._defaults = defaults
+
+    def run(
+        self,
+        pipeline: tfx_pipeline.Pipeline,
+        parameter_values: dict[str, Any] | None = None,
+        write_out: bool | None = True,
+    ) -> dict[str, Any]:
+        """Compile, finish, and write the file; return the job."""
+        job = super().run(pipeline, parameter_values, write_out=False)
+        job = finishing.finish(job, self._settings, self._defaults)
+        if write_out:
+            write(job, self.path)
+        return job
+
+    @property
+    def path(self) -> pathlib.Path:
+        """Where the file goes."""
+        return pathlib.Path(self._output_dir, self._output_filename)
+
+
+def write(job: dict[str, Any], path: pathlib.Path) -> None:
+    """Write a job, or where the name ends with .yaml its specification, which Kubeflow's pages upload."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix in (".yaml", ".yml"):
+        path.write_text(yaml.safe_dump(job["pipelineSpec"], sort_keys=True), encoding="utf-8")
+    else:
+        path.write_text(json.dumps(job, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def compile_job(
+    config: Config, settings: Settings, output: pathlib.Path
+) -> tuple[dict[str, Any], pathlib.Path]:
+    """Compile the pipeline of a configuration and write it.
+
+    Run-time parameters, for runs and schedules to set: `data_root`, `push_destination`, and, where nothing is
+    tuned, `<model>_epochs`, of which 0 means as configured.
+
+    Returns:
+      The job, and the file, which is not `output` where TFX's command line wants it elsewhere.
+    Raises:
+      ValueError: a setting names a step that is not there.
+      OSError: the file cannot be written.
+    """
+    defaults: dict[str, str | int] = {
+        DATA_ROOT: settings.data_root,
+        PUSH_DESTINATION: settings.push_destination,
+    }
+    epochs = {}
+    # A tuner's choice of epochs is part of what it found.
+    if not config.tuning:
+        for model in ModelsConfig.model_fields:
+            epochs[model] = RuntimeParameter(name=f"{model}_epochs", ptype=int)
+            defaults[f"{model}_epochs"] = 0
+    pipeline = create_pipeline(
+        config=config,
+        data_root=RuntimeParameter(name=DATA_ROOT, ptype=str),
+        pipeline_root=settings.pipeline_root,
+        push_destination=RuntimeParameter(name=PUSH_DESTINATION, ptype=str),
+        # The platform records runs. An sqlite file in a bucket would be opened here, over the network.
+        metadata_connection_config=None,
+        beam_pipeline_args=list(settings.beam_pipeline_args),
+        verdicts=f"{settings.pipeline_root.rstrip('/')}/verdicts",
+        epochs=epochs,
+    )
+    runner = Runner(settings, defaults, output)
+    return runner.run(pipeline), runner.path

@@ -1,0 +1,244 @@
+"""Kubeflow Pipelines: requests sent, and its answers in words."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import kfp_server_api as api
+import urllib3.exceptions
+
+from runners.kubeflow.plan import Run, Schedule, ServiceError, one_line
+
+# Seconds until connected, and until answered. A single number the client would heed only as an int.
+_TIMEOUT = (10.0, 60.0)
+
+_REMEDIES = {
+    400: "Correct what it names.",
+    401: "Put a token that holds into KF_PIPELINES_TOKEN.",
+    403: "Ask for the role kubeflow-edit in the --namespace.",
+    404: "Check --host and --namespace.",
+    409: "Choose another name.",
+    429: "Wait, or ask for a higher quota.",
+    503: "Try again later.",
+    504: "Whether it was done is not known: look with `status` before you ask again.",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Clients:
+    """The service's own clients."""
+
+    runs: api.RunServiceApi
+    recurring: api.RecurringRunServiceApi
+    experiments: api.ExperimentServiceApi
+
+
+def connect(host: str, token: str = "") -> Clients:
+    """Make clients of an endpoint; nothing is sent yet."""
+    configuration = api.Configuration(host=host.rstrip("/"))
+    configuration.retries = False
+    if token:
+        configuration.api_key = {"authorization": token}
+        configuration.api_key_prefix = {"authorization": "Bearer"}
+    client = api.ApiClient(configuration)
+    return Clients(
+        api.RunServiceApi(client), api.RecurringRunServiceApi(client), api.ExperimentServiceApi(client)
+    )
+
+
+def run_request(run: Run, experiment_id: str) -> api.V2beta1Run:
+    """Describe a run."""
+    return api.V2beta1Run(
+        experiment_id=experiment_id,
+        display_name=run.run_id,
+        pipeline_spec=run.job["pipelineSpec"],
+        runtime_config=_runtime(run),
+        service_account=run.service_account or None,
+    )
+
+
+def recurring_request(run: Run, schedule: Schedule, experiment_id: str) -> api.V2beta1RecurringRun:
+    """Describe a recurring run.
+
+    Raises:
+      ValueError: the schedule has a time zone, which recurring runs do not.
+    """
+    if schedule.time_zone != "UTC":
+        raise ValueError(
+            "Kubeflow's recurring runs follow their controller's clock (CRON_SCHEDULE_TIMEZONE, UTC unless "
+            f"set); leave --time-zone out, and write the hours for that clock. Received {schedule.time_zone}"
+        )
+    return api.V2beta1RecurringRun(
+        experiment_id=experiment_id,
+        display_name=schedule.name,
+        pipeline_spec=run.job["pipelineSpec"],
+        runtime_config=_runtime(run),
+        service_account=run.service_account or None,
+        trigger=api.V2beta1Trigger(
+            cron_schedule=api.V2beta1CronSchedule(
+                start_time=schedule.start,
+                end_time=schedule.end,
+                cron=f"0 {schedule.cron}",  # Seconds come first.
+            )
+        ),
+        max_concurrency=str(schedule.max_concurrent),
+        mode=api.RecurringRunMode.ENABLE,
+        # After a pause, one run on the newest data, not one for each moment that was missed.
+        no_catchup=True,
+    )
+
+
+class Kubeflow:
+    """Runs and recurring runs of a namespace."""
+
+    def __init__(self, clients: Clients, host: str, namespace: str, experiment: str) -> None:
+        """Ask with `clients`; all runs go into one experiment."""
+        self._clients = clients
+        self._host = host.rstrip("/")
+        self._namespace = namespace
+        self._experiment = experiment
+
+    def submit(self, run: Run) -> str:
+        """Begin a run; return where it can be watched."""
+        with _in_words(f"begin the run {run.run_id}"):
+            self._require_new("run", self._runs(run.run_id), run.run_id, "--run-id")
+            made = self._clients.runs.create_run(
+                run_request(run, self._experiment_id()), _request_timeout=_TIMEOUT
+            )
+        return f"{made.run_id}\n{self._host}/#/runs/details/{made.run_id}"
+
+    def schedule(self, run: Run, schedule: Schedule) -> str:
+        """Make a recurring run; return where it can be watched.
+
+        Raises:
+          ValueError: as recurring_request.
+        """
+        recurring_request(run, schedule, "")
+        with _in_words(f"make the schedule {schedule.name}"):
+            self._require_new("schedule", self._recurring(schedule.name), schedule.name, "--name")
+            made = self._clients.recurring.create_recurring_run(
+                recurring_request(run, schedule, self._experiment_id()), _request_timeout=_TIMEOUT
+            )
+        return f"{made.recurring_run_id}\n{self._host}/#/recurringrun/details/{made.recurring_run_id}"
+
+    def status(self, name: str, pipeline_name: str, limit: int) -> list[str]:
+        """Describe the newest runs of a pipeline, and its schedule, a line each."""
+        with _in_words(f"look at {pipeline_name}"):
+            listed = self._clients.runs.list_runs(
+                namespace=self._namespace,
+                experiment_id=self._experiment_id(),
+                sort_by="created_at desc",
+                page_size=limit,
+                _request_timeout=_TIMEOUT,
+            )
+            recurring = self._recurring(name)
+        return [_run_line(run) for run in listed.runs or []] + [_recurring_line(each) for each in recurring]
+
+    def pause(self, name: str) -> str:
+        """Let a recurring run begin no more runs; what runs goes on."""
+        with _in_words(f"pause the schedule {name}"):
+            self._clients.recurring.disable_recurring_run(self._only(name), _request_timeout=_TIMEOUT)
+        return f"paused {name}; `resume` lets it go on"
+
+    def resume(self, name: str, catch_up: bool) -> str:
+        """Let a paused recurring run go on.
+
+        Raises:
+          ValueError: what was missed is to be begun too, which is settled where a recurring run is made.
+        """
+        if catch_up:
+            raise ValueError("Kubeflow begins no runs that were missed; leave --catch-up out")
+        with _in_words(f"resume the schedule {name}"):
+            self._clients.recurring.enable_recurring_run(self._only(name), _request_timeout=_TIMEOUT)
+        return f"resumed {name}"
+
+    def delete(self, name: str) -> str:
+        """Delete a recurring run; its runs stay."""
+        with _in_words(f"delete the schedule {name}"):
+            self._clients.recurring.delete_recurring_run(self._only(name), _request_timeout=_TIMEOUT)
+        return f"deleted {name}"
+
+    def _experiment_id(self) -> str:
+        listed = self._clients.experiments.list_experiments(
+            namespace=self._namespace, filter=_named(self._experiment), _request_timeout=_TIMEOUT
+        )
+        if listed.experiments:
+            return listed.experiments[0].experiment_id
+        body = api.V2beta1Experiment(display_name=self._experiment, namespace=self._namespace)
+        return self._clients.experiments.create_experiment(body, _request_timeout=_TIMEOUT).experiment_id
+
+    def _runs(self, name: str) -> list[Any]:
+        listed = self._clients.runs.list_runs(
+            namespace=self._namespace, filter=_named(name), _request_timeout=_TIMEOUT
+        )
+        return listed.runs or []
+
+    def _recurring(self, name: str) -> list[Any]:
+        listed = self._clients.recurring.list_recurring_runs(
+            namespace=self._namespace, filter=_named(name), _request_timeout=_TIMEOUT
+        )
+        return listed.recurring_runs or []
+
+    def _only(self, name: str) -> str:
+        found = self._recurring(name)
+        if len(found) != 1:
+            raise ServiceError(
+                f"One schedule in the namespace {self._namespace} must be named {name}; {len(found)} are. "
+                "See `status`, and choose with --name."
+            )
+        return found[0].recurring_run_id
+
+    def _require_new(self, kind: str, found: list[Any], name: str, flag: str) -> None:
+        if found:
+            raise ServiceError(
+                f"A {kind}'s name must be new; {name} exists in the namespace {self._namespace}. Choose "
+                f"another {flag}."
+            )
+
+
+def _runtime(run: Run) -> api.V2beta1RuntimeConfig:
+    return api.V2beta1RuntimeConfig(
+        parameters=dict(run.parameters), pipeline_root=run.job["runtimeConfig"]["gcsOutputDirectory"]
+    )
+
+
+def _named(name: str) -> str:
+    return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
+
+
+@contextlib.contextmanager
+def _in_words(purpose: str) -> Iterator[None]:
+    """Turn what the service, or the library on the way to it, says into one line with a remedy."""
+    try:
+        yield
+    except api.ApiException as error:
+        remedy = _REMEDIES.get(error.status, "")
+        said = f"{error.status} {_message(error)}"
+        raise ServiceError(f"Kubeflow must {purpose}; {said}. {remedy}".rstrip()) from error
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise ServiceError(f"Kubeflow must {purpose}; it did not answer in time. {_REMEDIES[504]}") from error
+    except urllib3.exceptions.HTTPError as error:
+        said = one_line(error)
+        raise ServiceError(f"Kubeflow must {purpose}; {said}. Check --host and the network.") from error
+
+
+def _message(error: api.ApiException) -> str:
+    try:
+        return one_line(json.loads(error.body)["error"])
+    except (ValueError, TypeError, KeyError):
+        return one_line(error.reason)
+
+
+def _run_line(run: Any) -> str:
+    began = f"{run.created_at:%Y-%m-%d %H:%M}Z" if run.created_at else ""
+    failed = f"  {one_line(run.error.message)}" if run.error and run.error.message else ""
+    return f"run {run.display_name}  {(run.state or '').lower()}  {began}{failed}".rstrip()
+
+
+def _recurring_line(recurring: Any) -> str:
+    cron = recurring.trigger.cron_schedule.cron if recurring.trigger else ""
+    return f"schedule {recurring.display_name}  {(recurring.status or '').lower()}  {cron}".rstrip()

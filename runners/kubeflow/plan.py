@@ -1,0 +1,120 @@
+"""A run and a schedule, as any platform is asked for them. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import re
+import zoneinfo
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pydantic
+
+# Vertex AI's rule for ids of runs; Kubeflow takes them too.
+_RUN_ID = re.compile(r"[a-z][a-z0-9-]{0,127}")
+_CRON_FIELD = re.compile(r"[0-9A-Za-z*,/?-]+")
+_CRON_FIELDS = 5
+
+Value = str | int | float
+
+
+class ServiceError(Exception):
+    """The platform did not do what it was asked to; the message says why, and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run of a compiled pipeline.
+
+    Attributes:
+      run_id: its name.
+      job: what compiling.compile_job returned.
+      parameters: run-time parameters that differ from the job's defaults.
+      service_account: whom its steps run as; empty for the platform's default.
+    """
+
+    run_id: str
+    job: Mapping[str, Any]
+    parameters: Mapping[str, Value]
+    service_account: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where no platform would take the name."""
+        if not _RUN_ID.fullmatch(self.run_id):
+            raise ValueError(
+                "A run's id must be up to 128 lower-case letters, digits and hyphens, beginning with a "
+                f"letter; received {self.run_id!r}"
+            )
+
+
+class Schedule(pydantic.BaseModel):
+    """When runs begin."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    # Name, unique among the pipeline's schedules.
+    name: str = pydantic.Field(min_length=1, max_length=128)
+    # Minute, hour, day of month, month, day of week.
+    cron: str
+    # Of the IANA's database, such as Europe/Berlin.
+    time_zone: str = "UTC"
+    # First and last moment; None for at once and for ever.
+    start: datetime.datetime | None = None
+    end: datetime.datetime | None = None
+    # Runs at one time, 1 or more. Two at once would meet the same champion, and both be pushed.
+    max_concurrent: int = pydantic.Field(1, ge=1)
+
+    @pydantic.field_validator("cron")
+    @classmethod
+    def _has_five_fields(cls, cron: str) -> str:
+        fields = cron.split()
+        if len(fields) != _CRON_FIELDS or not all(_CRON_FIELD.fullmatch(field) for field in fields):
+            raise ValueError(
+                "it must be minute, hour, day of month, month and day of week, such as '0 3 * * 1'; received "
+                f"{cron!r}"
+            )
+        return " ".join(fields)
+
+    @pydantic.field_validator("time_zone")
+    @classmethod
+    def _exists(cls, time_zone: str) -> str:
+        try:
+            zoneinfo.ZoneInfo(time_zone)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"it must be such as Europe/Berlin; received {time_zone!r}") from error
+        return time_zone
+
+    @pydantic.field_validator("start", "end")
+    @classmethod
+    def _says_where(cls, moment: datetime.datetime | None) -> datetime.datetime | None:
+        if moment is not None and moment.tzinfo is None:
+            raise ValueError(f"it must have an offset, such as 2030-01-31T06:00:00Z; received {moment}")
+        return moment
+
+
+def parameter_values(job: Mapping[str, Any], given: Iterable[str]) -> dict[str, Value]:
+    """Read run-time parameters as flags write them, NAME=VALUE.
+
+    Raises:
+      ValueError: the pipeline has no such parameter, or one of another type.
+    """
+    known = job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
+    values: dict[str, Value] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name not in known:
+            raise ValueError(
+                f"--param must be NAME=VALUE of one of {', '.join(sorted(known))}; received {text!r}"
+            )
+        values[name] = value
+        if known[name]["parameterType"] == "NUMBER_INTEGER":
+            if not re.fullmatch("[0-9]+", value):
+                raise ValueError(f"--param {name} must be a whole number, 0 or more; received {value!r}")
+            values[name] = int(value)
+    return values
+
+
+def one_line(text: object) -> str:
+    """Put a service's message on one line, without its full stop."""
+    return " ".join(str(text).split()).rstrip(".")

@@ -1,0 +1,43 @@
+"""A compiled job as text. `python -m tests.kubeflow.skeleton` writes the golden file anew."""
+
+from __future__ import annotations
+
+import pathlib
+import tempfile
+from typing import Any
+
+GOLDEN = pathlib.Path(__file__).parents[1] / "goldens" / "pipeline_spec.txt"
+COMMAND = "python -m tests.kubeflow.skeleton"
+
+
+def describe(job: dict[str, Any]) -> str:
+    """List parameters, and the tasks with what they run, wait for, are told, and whether they may be cached.
+
+    Not which artifacts they read: the golden file of the DAG says that.
+    """
+    spec = job["pipelineSpec"]
+    lines = [f"schema {spec['schemaVersion']}", f"root {job['runtimeConfig']['gcsOutputDirectory']}"]
+    for name, parameter in sorted(spec["root"]["inputDefinitions"]["parameters"].items()):
+        lines.append(f"parameter {name}: {parameter['parameterType']} = {parameter['defaultValue']}")
+    for name, task in sorted(spec["root"]["dag"]["tasks"].items()):
+        component = spec["components"][task["componentRef"]["name"]]
+        container = spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
+        arguments = container["args"]
+        lines.append(name + (" (cached)" if task["cachingOptions"].get("enableCache") else ""))
+        lines.append(f"  runs {arguments[arguments.index('--executor_class_path') + 1]}")
+        if check := container.get("lifecycle"):
+            lines.append(f"  checks {check['preCacheCheck']['command'][-1]}")
+        lines.append(f"  after {', '.join(task.get('dependentTasks', ['nothing']))}")
+        for key, source in sorted(task["inputs"].get("parameters", {}).items()):
+            if output := source.get("taskOutputParameter"):
+                lines.append(f"  {key} <- {output['producerTask']}.{output['outputParameterKey']}")
+            elif "componentInputParameter" in source:
+                lines.append(f"  {key} <- parameter {source['componentInputParameter']}")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    from tests.kubeflow.conftest import compile_with
+
+    with tempfile.TemporaryDirectory() as folder:
+        GOLDEN.write_text(describe(compile_with(pathlib.Path(folder) / "job.json")))

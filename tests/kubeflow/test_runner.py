@@ -1,0 +1,167 @@
+"""The command line: what it takes from where, and mistakes in words."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from click import testing
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import aiplatform
+from tfx.tools.cli import cli_main
+
+import kubeflow_v2_runner
+from pipeline import config
+from tests.kubeflow.conftest import ENVIRON, Command
+from tests.kubeflow.fake_vertex import FakeVertex
+
+ROOT = pathlib.Path(kubeflow_v2_runner.__file__).parent
+CRON = ("--cron", "0 3 * * 1")
+NAME = config.default().pipeline_name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("submit", "--run-id", "First Run"), "A run's id must be up to 128 lower-case letters"),
+        (
+            ("submit", "--param", "epochs=3"),
+            "--param must be NAME=VALUE of one of data_root, multitask_epochs",
+        ),
+        (("submit", "--param", "ranking_epochs=many"), "--param ranking_epochs must be a whole number"),
+        (("submit", "--resources", "Trainer"), "--resources must be written like STEP=cpu:8"),
+        (("submit", "--resources", "Trainer.*=cpu:none"), "--resources must be written like STEP=cpu:8"),
+        (("submit", "--resources", "Trainer.*=disk:9"), "--resources must be written like STEP=cpu:8"),
+        (("submit", "--notify", "somebody"), "must be an address such as a@b.org; received 'somebody'"),
+        (("submit", "--label", "Team=x"), "--label must be KEY=VALUE of lower-case letters"),
+        (("submit", "--retries", "-1"), "--retries: Input should be greater than or equal to 0; received -1"),
+        (("submit", "--pipeline-root", "/tmp/x"), "--pipeline-root: String should match pattern"),
+        (("submit", "--config", "absent.json"), "absent.json must be a readable JSON file"),
+        (("schedule", "--cron", "0 3 * *"), "--cron: it must be minute, hour, day of month, month and day"),
+        (("schedule", "--cron", "@daily"), "--cron: it must be minute, hour, day of month, month and day"),
+        (("schedule", *CRON, "--time-zone", "Berlin"), "--time-zone: it must be such as Europe/Berlin"),
+        (("schedule", *CRON, "--start", "2030-01-31T06:00"), "--start: it must have an offset"),
+        (("schedule", *CRON, "--max-concurrent", "0"), "--max-concurrent: Input should be greater"),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_asked(
+    command: Command, vertex: FakeVertex, arguments: tuple[str, ...], words: str
+) -> None:
+    said = command(vertex, *arguments)
+    assert (said.code, said.out) == (2, "")
+    (line,) = said.err.splitlines()
+    assert line.startswith("kubeflow_v2_runner.py: ") and words in line
+    assert not vertex.calls
+
+
+@pytest.mark.parametrize("missing", ["MARQUEE_IMAGE", "MARQUEE_PIPELINE_ROOT"])
+def test_what_is_neither_flag_nor_variable_is_asked_for(
+    missing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environ = {name: value for name, value in ENVIRON.items() if name != missing}
+    assert kubeflow_v2_runner.main(["compile"], environ) == 2
+    assert capsys.readouterr().err.endswith(f": give it, or set {missing}\n")
+
+
+@pytest.mark.parametrize(
+    ("flags", "missing"),
+    [((), "GOOGLE_CLOUD_PROJECT"), (("--project", "p"), "GOOGLE_CLOUD_REGION")],
+)
+def test_a_service_is_not_guessed_at(
+    flags: tuple[str, ...], missing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert kubeflow_v2_runner.main(["status", *flags], {}) == 2
+    assert capsys.readouterr().err.endswith(f": give it, or set {missing}\n")
+    assert kubeflow_v2_runner.main(["status", "--platform", "kubeflow"], {}) == 2
+    assert capsys.readouterr().err.endswith(": give it, or set KF_PIPELINES_ENDPOINT\n")
+
+
+def test_a_step_that_is_not_there_is_named(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--output", str(tmp_path / "job.json"), "--resources", "Trainers=cpu:8"]
+    assert kubeflow_v2_runner.main(["compile", *flags], ENVIRON) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--resources must name a step of the pipeline; received 'Trainers'. Its steps are: Anomaly" in line
+
+
+def test_a_file_that_cannot_be_written_is_named(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert kubeflow_v2_runner.main(["compile", "--output", str(tmp_path / "file" / "job.json")], ENVIRON) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path / "file") in line
+
+
+def test_without_credentials_it_says_how_to_get_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "absent.json"))
+    assert kubeflow_v2_runner.main(["status"], ENVIRON) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "DefaultCredentialsError" in line and "gcloud auth application-default login" in line
+
+
+def test_runs_are_named_after_the_pipeline_and_the_time(command: Command, vertex: FakeVertex) -> None:
+    assert command(vertex, "submit").code == 0
+    (name,) = vertex.jobs
+    assert name.rpartition("/")[2].startswith(f"{NAME}-20")
+
+
+def test_help_takes_a_moment_and_knows_every_command() -> None:
+    script = (
+        "import sys, kubeflow_v2_runner\n"
+        "try: kubeflow_v2_runner.main(['--help'])\n"
+        "finally: print(sorted({'tfx', 'tensorflow', 'google.auth', 'kfp'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.stdout.endswith("[]\n")
+    for name in ("compile", "submit", "schedule", "status", "pause", "resume", "delete"):
+        assert f"    {name} " in done.stdout
+
+
+def test_tfxs_own_command_line_takes_this_runner(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in ENVIRON.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("VERTEX_HOME", str(tmp_path / "home"))
+    # It asks `pip` what is installed.
+    monkeypatch.setenv("PATH", os.path.dirname(sys.executable), prepend=os.pathsep)
+    flags = ["--engine=vertex", f"--pipeline_path={ROOT / 'kubeflow_v2_runner.py'}"]
+    compiled = testing.CliRunner().invoke(cli_main.cli_group, ["pipeline", "compile", *flags])
+    assert f"Pipeline {NAME} compiled successfully." in compiled.output
+    assert (tmp_path / "pipeline.json").exists()
+    created = testing.CliRunner().invoke(cli_main.cli_group, ["pipeline", "create", *flags])
+    assert f'Pipeline "{NAME}" created successfully.' in created.output
+    # What `tfx run create` would submit, read as it reads it.
+    job = aiplatform.PipelineJob(
+        display_name=NAME,
+        template_path=str(tmp_path / "home" / NAME / "pipeline.json"),
+        project="a-project",
+        location="europe-west4",
+        credentials=AnonymousCredentials(),
+        parameter_values={"data_root": "gs://b/new"},
+    )
+    assert "champion-ranking" in job._gca_resource.pipeline_spec["root"]["dag"]["tasks"]
+    assert job._gca_resource.runtime_config.parameter_values["data_root"] == "gs://b/new"
+
+
+@pytest.mark.e2e
+def test_tfxs_own_command_line_takes_the_local_runner(tmp_path: pathlib.Path) -> None:
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    environ = {**os.environ, "PATH": path, "LOCAL_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-m", "tfx.tools.cli.cli_main", "pipeline", "create", "--engine=local"]
+    command.append(f"--pipeline_path={ROOT / 'local_runner.py'}")
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env=environ, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f'Pipeline "{NAME}" created successfully.' in done.stdout
