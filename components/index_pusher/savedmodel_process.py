@@ -7,6 +7,7 @@ Usage: savedmodel_process.py JOBS.json, see processes.py
 """
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -14,6 +15,8 @@ import numpy as np
 
 # Requests in a call.
 BATCH = 64
+# Where TensorFlow Serving looks for what it asks a model once, before it serves it.
+WARMUP = os.path.join("assets.extra", "tf_serving_warmup_requests")
 
 
 def ask(
@@ -56,6 +59,34 @@ def ask(
     return {name: np.concatenate(columns) for name, columns in parts.items()}
 
 
+def replay(model: str, loaded: Any) -> int:
+    """Ask a model its warm-up requests, as TensorFlow Serving does.
+
+    Args:
+      model: folder of the SavedModel.
+      loaded: the model.
+    Returns:
+      How many there are; 0 where the model has none.
+    Raises:
+      ValueError: it fails on one.
+    """
+    import tensorflow as tf
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    path = os.path.join(model, WARMUP)
+    records = list(tf.data.TFRecordDataset(path).as_numpy_iterator()) if os.path.isfile(path) else []
+    for record in records:
+        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        signature = request.model_spec.signature_name
+        columns = {name: tf.constant(tf.make_ndarray(proto)) for name, proto in request.inputs.items()}
+        try:
+            loaded.signatures[signature](**columns)
+        except tf.errors.OpError as error:
+            name, reason = os.path.basename(model), " ".join(str(error).split())
+            raise ValueError(f"{name} fails on a warm-up request to {signature}: {reason}") from error
+    return len(records)
+
+
 def read(path: str) -> dict[str, np.ndarray]:
     """Read arrays; of bytes, the last one was added by whoever wrote them, and is taken off."""
     with np.load(path, allow_pickle=False) as stored:
@@ -83,7 +114,7 @@ def write(path: str, columns: dict[str, np.ndarray]) -> None:
 
 
 def main(jobs: str) -> None:
-    """Answer every job of the file."""
+    """Answer every job of the file, and replay the warm-up requests of every model that was asked."""
     with open(jobs, encoding="utf-8") as file:
         content = json.load(file)
     if content["scann"]:
@@ -92,6 +123,8 @@ def main(jobs: str) -> None:
     for job in content["jobs"]:
         answer = ask(job["model"], job["signature"], read(job["inputs"]), loaded)
         write(job["outputs"], answer)
+    for model, served in loaded.items():
+        replay(model, served)
     if not content["scann"] and "scann" in sys.modules:
         raise ValueError("ScaNN was loaded, so the result says nothing of a server without it")
 

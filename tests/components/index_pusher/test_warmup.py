@@ -10,8 +10,9 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from components.index_pusher import warmup
+from components.index_pusher import savedmodel_process, warmup
 from components.index_pusher.gates import Refusal
+from components.index_pusher.processes import Job, ask_saved_models
 from components.index_pusher.queries import read_records
 from modules import features
 
@@ -104,17 +105,20 @@ def test_few_queries_make_few_requests(planted, tmp_path: pathlib.Path) -> None:
     assert warmup.add(path, read_records(planted.sources.queries_dir, 5)) == 2
 
 
-@pytest.mark.parametrize(
-    "signature, words",
-    [
-        ("few", "model fails on a warm-up request to few: .*too many"),
-        ("odd", "model takes weight in odd, which no query carries"),
-    ],
-)
-def test_a_model_that_its_warm_up_would_break_is_refused(
-    planted, tmp_path: pathlib.Path, signature: str, words: str
-) -> None:
-    path = write(tmp_path / "model", signature)
-    with pytest.raises(Refusal, match=words):
+def test_a_model_that_takes_what_no_query_carries_is_refused(planted, tmp_path: pathlib.Path) -> None:
+    path = write(tmp_path / "model", "odd")
+    with pytest.raises(Refusal, match="model takes weight in odd, which no query carries"):
         warmup.add(path, read_records(planted.sources.queries_dir, warmup.QUERIES))
     assert not (tmp_path / "model" / "assets.extra").exists()
+
+
+def test_a_model_that_its_warm_up_would_break_is_refused(planted, tmp_path: pathlib.Path) -> None:
+    """By the fresh process that asks it for the parity proof."""
+    path = write(tmp_path / "model", "serving_default", "few")
+    records = read_records(planted.sources.queries_dir, warmup.QUERIES)
+    assert warmup.add(path, records) == 6
+    job = Job(path, "serving_default", {"examples": np.array(records[:2], object)})
+    with pytest.raises(Refusal, match="model fails on a warm-up request to few: .*too many"):
+        ask_saved_models([job], scann=False)
+    bare = write(tmp_path / "bare", "few")
+    assert savedmodel_process.replay(bare, tf.saved_model.load(bare)) == 0
