@@ -58,6 +58,17 @@ def fit(
     return training.fit(lambda: MultitaskModel(config, data), config, data, "multitask", measure)
 
 
+class _RetrievalQuery(tf.Module):
+    """`MultitaskModel.retrieval_query` with its tables, which an exported method would be without."""
+
+    def __init__(self, model: MultitaskModel):
+        super().__init__()
+        self._tower, self._query = model.query_tower, model.retrieval_query
+
+    def __call__(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        return self._query(inputs)
+
+
 def run_fn(fn_args: Any) -> None:
     """Train and export the model, with its twins for devices.
 
@@ -78,7 +89,7 @@ def run_fn(fn_args: Any) -> None:
     )
     training.leave_for_warm_start(model, data, fn_args)
     served = serving.ServedModel(data)
-    retrieval = (model.retrieval_query, model.candidate_tower)
+    retrieval = (_RetrievalQuery(model), model.candidate_tower)
     rating = (model.query_tower, model.candidate_tower, model.head)
     served.add_retrieval(*retrieval)
     served.add_rating(*rating)
