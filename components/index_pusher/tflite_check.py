@@ -106,18 +106,18 @@ def check_rating(ranking: Any, received: np.ndarray, asked: Mapping[str, np.ndar
 
 
 def device_request(
-    retrieval: Any, candidates: Candidates, asked: Mapping[str, np.ndarray]
+    embeddings: np.ndarray, candidates: Candidates, asked: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Make requests to the retrieval file, and search exactly for what they ask.
 
     Args:
-      retrieval: loaded SavedModel, tells the embeddings.
+      embeddings: `[q, d]` of the queries, by the SavedModel.
       candidates: its catalogue.
       asked: query features by name.
     Returns:
       The inputs by name; `[q, n]` scores, minus infinity for what a request tells of or excludes.
     """
-    exact = signatures.embed(retrieval, asked) @ candidates.embeddings.T
+    exact = embeddings @ candidates.embeddings.T
     rows = {title: position for position, title in enumerate(candidates.titles)}
     for row, told in zip(exact, asked[features.HISTORY_TITLE], strict=True):
         row[[rows[title] for title in told if title in rows]] = -np.inf

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from components.index_pusher import parity_table, tflite_check
+from components.index_pusher import parity_table, signatures, tflite_check
 from components.index_pusher.config import QuantizedConfig
 from components.index_pusher.gates import Refusal
 from components.index_pusher.parity import RANKING, RETRIEVAL, Models
@@ -79,7 +79,8 @@ def add(
     Raises:
       Refusal: an exact file is absent, does not run without TensorFlow, or differs from its model.
     """
-    request, exact = tflite_check.device_request(models.retrieval, models.candidates, asked)
+    embeddings = signatures.embed(models.retrieval, asked)
+    request, exact = tflite_check.device_request(embeddings, models.candidates, asked)
     ranking = Twin(
         features.RANKING_TFLITE,
         tflite_check.path_of(ranking_dir, features.RANKING_TFLITE, RANKING),

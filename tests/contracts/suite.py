@@ -7,6 +7,7 @@ trained, with the planted data, or with NumPy.
 from __future__ import annotations
 
 import collections
+import os
 import types
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -16,7 +17,9 @@ import numpy as np
 import pydantic
 import pytest
 
-from components.index_pusher.tflite_check import run_without_tensorflow
+from components.index_pusher.processes import Job, ask_tflite
+from components.index_pusher.signatures import Candidates
+from components.index_pusher.tflite_check import check_retrieval, device_request, run_without_tensorflow
 from modules import features
 from modules.hyperparameters import TrainingConfig
 from tests import planted_ratings
@@ -82,6 +85,20 @@ class ModelContract:
         wild = self.hyperparameters.model_copy(update={"learning_rate": 1e30})
         with pytest.raises(ValueError, match="must stay finite; .* Lower its learning_rate, 1e\\+30"):
             planted_run.train(self.module, wild, export=False)
+
+    def test_an_example_need_tell_no_more_than_a_request_knows(
+        self, trained: Trained, planted_run: PlantedRun
+    ) -> None:
+        """No rating, no slice, nothing of the film but its title; what is not told of the user is unknown."""
+        rows = [*planted_run.world.eval, *strangers()]
+        side = (features.USER_GENDER, features.USER_AGE, features.USER_OCCUPATION)
+        kept = {*QUERY_INPUTS, features.MOVIE_TITLE}.difference(side)
+        bare = [{name: value for name, value in row.items() if name in kept} for row in rows]
+        absent = {row.name: row.default for row in features.QUERY_FEATURES if row.name in side}
+        answer = trained.ask_rows(features.SERVING_SIGNATURE, bare)
+        expected = trained.ask_rows(features.SERVING_SIGNATURE, [{**row, **absent} for row in rows])
+        for name, column in expected.items():
+            np.testing.assert_array_equal(answer[name], column)
 
     def test_strangers_get_finite_figures(self, trained: Trained, planted_run: PlantedRun) -> None:
         candidates = {row[features.MOVIE_TITLE] for row in planted_run.world.catalogue}
@@ -225,6 +242,26 @@ class RetrievalContract(RetrievalBaseline, ModelContract):
             assert [i.decode() for i in movie_ids] == [ids[title] for title in recommended] + padding
         assert np.isfinite(answer[features.SCORE]).all()
         assert (np.diff(answer[features.SCORE], axis=1) <= 0).all()
+
+    def test_its_device_twin_finds_what_it_finds_without_tensorflow(
+        self, trained: Trained, planted_run: PlantedRun
+    ) -> None:
+        rows = [*planted_run.world.eval, *untold(planted_run.world.eval), *strangers()]
+        asked = columns(rows)
+        embeddings = trained.ask(features.QUERY_SIGNATURE, asked)[features.QUERY_EMBEDDING]
+        received = trained.ask(features.CANDIDATES_SIGNATURE, {})
+        candidates = Candidates(
+            received[features.MOVIE_TITLE],
+            received[features.MOVIE_ID],
+            received[features.CANDIDATE_POPULARITY],
+            received[features.CANDIDATE_EMBEDDING],
+        )
+        request, exact = device_request(embeddings, candidates, asked)
+        path = os.path.join(os.path.dirname(trained.tflite_path), features.RETRIEVAL_TFLITE)
+        (answer,) = ask_tflite([Job(path, features.RETRIEVE_SIGNATURE, request)])
+        row = check_retrieval(answer, exact, candidates)
+        assert row.passes, row
+        assert os.path.getsize(features.quantized(path)) < os.path.getsize(path)
 
     def test_it_finds_the_planted_preference(self, trained: Trained, planted_run: PlantedRun) -> None:
         liked = [r for r in planted_run.world.eval if r[features.RATING] == planted_ratings.LIKED_RATING]

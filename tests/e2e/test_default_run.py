@@ -83,7 +83,7 @@ def test_what_was_pushed_recommends_unseen_titles_in_a_fresh_process(
 ) -> None:
     root, _ = first_run
     code = (
-        "import json, sys, scann, tensorflow as tf\n"
+        "import json, sys, tensorflow as tf\n"
         "model = tf.saved_model.load(sys.argv[1])\n"
         "ask = model.signatures['serving_default']\n"
         "names = ('user_id', 'user_gender', 'user_occupation')\n"
@@ -92,20 +92,36 @@ def test_what_was_pushed_recommends_unseen_titles_in_a_fresh_process(
         "inputs |= {n: tf.constant([v], tf.int64) for n, v in (('timestamp', 890000000), ('user_age', -1))}\n"
         "untold = {'title': tf.string, 'rating': tf.float32, 'timestamp': tf.int64}\n"
         "inputs |= {f'history_{n}': tf.zeros([1, 0], t) for n, t in untold.items()}\n"
+        "inputs['exclude_title'] = tf.constant([sys.argv[2:]])\n"
         "answer = ask(k=tf.constant(20), **inputs)\n"
         "print(json.dumps([t.decode() for t in answer['movie_title'].numpy()[0]]))\n"
     )
-    path = root / "pushed" / "current" / "recommend"
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(path)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    titles = json.loads(done.stdout.splitlines()[-1])
+    # The build that stock servers load: without ScaNN.
+    path = root / "pushed" / "current" / "recommend_exact"
+
+    def ask(*excluded: str) -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(path), *(excluded or [""])],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+        return json.loads(done.stdout.splitlines()[-1])
+
+    titles = ask()
     assert len(set(titles)) == 20
     assert not set(titles) & ratings_of(root, "train", "42")
+    assert ask(*titles[:5])[:15] == titles[5:]
+
+
+def test_all_parts_of_the_bundle_were_held_against_each_other(first_run: tuple[pathlib.Path, str]) -> None:
+    root, _ = first_run
+    rows = manifest(root)["metrics"]["parity"]
+    parts = {row["part"] for row in rows}
+    assert {"recommend", "recommend_exact", "tflite/ranking.tflite", "tflite/retrieval.tflite"} <= parts
+    assert {"retrieval, query", "ranking, rate", "multitask, query", "multitask, rate"} <= parts
+    assert all(row["difference"] <= row["bound"] and row["queries"] >= 400 for row in rows)
 
 
 def test_a_changed_model_alone_is_trained_again_and_meets_the_champion(

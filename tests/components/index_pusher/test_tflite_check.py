@@ -125,7 +125,9 @@ class TestRetrieval:
     def parts(self, planted, queries) -> tuple:
         retrieval = signatures.load(planted.sources.retrieval_dir, "retrieval", planted_models.RETRIEVAL)
         candidates = signatures.read_candidates(retrieval)
-        request, exact = tflite_check.device_request(retrieval, candidates, with_strangers(queries))
+        asked = with_strangers(queries)
+        embeddings = signatures.embed(retrieval, asked)
+        request, exact = tflite_check.device_request(embeddings, candidates, asked)
         return candidates, request, exact
 
     @pytest.fixture(scope="class")
