@@ -1,6 +1,7 @@
 """Runs a tuner_fn's search with the candidates' files among its arguments. Runs in the worker."""
 
 import os
+import tempfile
 from typing import Any
 
 from tfx import types
@@ -31,7 +32,18 @@ class Executor(base_executor.BaseExecutor):
           output_dict: `best_hyperparameters` and `tuner_results`.
           exec_properties: `tuner_fn`, a dotted path, and `custom_config`, JSON.
         """
-        fn_args = fn_args_utils.get_common_fn_args(input_dict, exec_properties, self._get_tmp_dir())
+        # TFX's own folder for this may be in a bucket, and the search writes files as the machine has them.
+        with tempfile.TemporaryDirectory() as scratch:
+            self._search(input_dict, output_dict, exec_properties, scratch)
+
+    def _search(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+        scratch: str,
+    ) -> None:
+        fn_args = fn_args_utils.get_common_fn_args(input_dict, exec_properties, scratch)
         candidates = artifact_utils.get_single_instance(input_dict[CANDIDATES_KEY])
         folder = artifact_utils.get_split_uri([candidates], features.CATALOGUE_SPLIT)
         fn_args.candidate_files = [os.path.join(folder, "*")]

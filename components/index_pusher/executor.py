@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from tfx import types
@@ -12,6 +13,7 @@ from tfx.orchestration.portable import data_types
 from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact_utils
 
+from components import remote
 from components.index_pusher.bundle import Sources, with_multitask
 from components.index_pusher.config import IndexConfig, PublishConfig
 from components.index_pusher.gates import Blessing
@@ -37,6 +39,12 @@ PUBLISH_CONFIG = "publish_config"
 SOURCE_DIGEST = "source_digest"
 PUSHED_MODEL = "pushed_model"
 RUN = "run"
+
+# The examples are read by TensorFlow, wherever they are; of the blessings only properties are.
+_READ_AS_FILES = (
+    *(RETRIEVAL_MODEL, RANKING_MODEL, MULTITASK_MODEL),
+    *(RETRIEVAL_EVALUATION, RANKING_EVALUATION, MULTITASK_EVALUATION),
+)
 
 
 # The first of the two is what BaseComponent accepts, the second what the launcher calls.
@@ -72,6 +80,18 @@ class Executor(base_executor.BaseExecutor):
           output_dict: `pushed_model`.
           exec_properties: `push_destination`, `index_config` and `publish_config` (JSON), `source_digest`.
         """
+        folders = {key: input_dict[key] for key in _READ_AS_FILES if key in input_dict}
+        with remote.as_local_folders(folders, output_dict) as places:
+            self._push(input_dict, output_dict, exec_properties, places)
+
+    def _push(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+        places: Mapping[str, str],
+    ) -> None:
+        """Push from local folders; `places` are those of remote models, by the URI that was blessed."""
         examples = artifact_utils.get_single_instance(input_dict[EXAMPLES])
         pushed = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL])
         sources = Sources(
@@ -85,10 +105,11 @@ class Executor(base_executor.BaseExecutor):
         )
         if input_dict.get(MULTITASK_MODEL):
             model_dir = artifact_utils.get_single_uri(input_dict[MULTITASK_MODEL])
-            sources = with_multitask(sources, model_dir, _blessing(input_dict.get(MULTITASK_BLESSING, [])))
+            blessing = _blessing(input_dict.get(MULTITASK_BLESSING, []), places)
+            sources = with_multitask(sources, model_dir, blessing)
         blessings = Blessings(
-            retrieval=_blessing(input_dict.get(RETRIEVAL_BLESSING, [])),
-            ranking=_blessing(input_dict.get(RANKING_BLESSING, [])),
+            retrieval=_blessing(input_dict.get(RETRIEVAL_BLESSING, []), places),
+            ranking=_blessing(input_dict.get(RANKING_BLESSING, []), places),
         )
         destination = exec_properties[PUSH_DESTINATION]
         if "://" not in destination:
@@ -119,15 +140,16 @@ def _evaluations(input_dict: dict[str, list[types.Artifact]]) -> dict[str, str]:
     }
 
 
-def _blessing(artifacts: list[types.Artifact]) -> Blessing:
+def _blessing(artifacts: list[types.Artifact], places: Mapping[str, str]) -> Blessing:
     """Read an Evaluator's verdict; without thresholds it emits an artifact that has none."""
     if not artifacts:
         return Blessing()
     artifact = artifact_utils.get_single_instance(artifacts)
     given = artifact.has_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY)
+    model_uri = artifact.get_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY)
     return Blessing(
         blessed=artifact.get_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY) if given else None,
-        model_uri=artifact.get_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY),
+        model_uri=places.get(model_uri, model_uri),
     )
 
 
