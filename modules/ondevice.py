@@ -86,7 +86,9 @@ class OnDeviceQueries(tf.Module):
             source = self._raw[name]
             default = next(f.default for f in features.QUERY_FEATURES if f.name == source)
             fill = tf.logical_and(users < self._num_users, tf.equal(raw[source], default))
-            transformed[name] = tf.where(fill, tf.gather(values, users), transformed[name])
+            # Not tf.where: of vectors of one element, of one request that is, LiteRT's makes a scalar.
+            change = tf.gather(values, users) - transformed[name]
+            transformed[name] += tf.cast(fill, tf.int32) * change
         columns = {name: values[:, tf.newaxis] for name, values in transformed.items()}
         return {**columns, **self._history_columns(raw, users)}
 

@@ -7,6 +7,7 @@ the check must have none either.
 Usage: litert_process.py JOBS.json, see processes.py
 """
 
+import itertools
 import json
 import sys
 
@@ -17,7 +18,7 @@ BATCH = 64
 
 
 def ask(model: str, signature: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Call a signature, batch by batch.
+    """Call a signature, first with one row, then batch by batch.
 
     Args:
       model: path of the TFLite file.
@@ -40,8 +41,10 @@ def ask(model: str, signature: str, columns: dict[str, np.ndarray]) -> dict[str,
         inputs[name] = converted(name, columns[name], detail["dtype"])
     size = max(len(column) for column in inputs.values())
     parts: dict[str, list[np.ndarray]] = {}
-    for start in range(0, size, BATCH):
-        outputs = runner(**{name: column[start : start + BATCH] for name, column in inputs.items()})
+    # One alone first, as a device asks: kernels were seen to fail on it that a larger batch had not prepared.
+    starts = [0, *range(1, size, BATCH), size]
+    for start, end in itertools.pairwise(starts):
+        outputs = runner(**{name: column[start:end] for name, column in inputs.items()})
         for name, values in outputs.items():
             # A copy: what the interpreter returns is its own, and the next call overwrites it.
             parts.setdefault(name, []).append(np.array(values))
