@@ -80,6 +80,12 @@ HISTORY_FEATURES = (
 # Ratings in a history, at most.
 HISTORY_LENGTH = 20
 
+# Titles that may not be recommended, `[batch, any]`: what a request adds to those that the model knows to be
+# rated. In an example those that the user rated before the row and after train: none but where a split by
+# time is rolling.
+EXCLUDE_TITLE = "exclude_title"
+EXCLUDE_FEATURE = RawFeature(EXCLUDE_TITLE, Dtype.BYTES, "", repeated=True)
+
 QUERY_FEATURES = (
     RawFeature(USER_ID, Dtype.BYTES, ""),
     RawFeature(TIMESTAMP, Dtype.INT, 0),
@@ -97,7 +103,7 @@ SLICE_FEATURES = (
 )
 
 CATALOGUE_ROW = CANDIDATE_FEATURES
-RATING_ROW = QUERY_FEATURES + CANDIDATE_FEATURES + LABEL_FEATURES + SLICE_FEATURES
+RATING_ROW = (*QUERY_FEATURES, EXCLUDE_FEATURE, *CANDIDATE_FEATURES, *LABEL_FEATURES, *SLICE_FEATURES)
 
 # --- Transformed features: what Transform writes and the towers read. ------------------------------
 
@@ -119,9 +125,8 @@ class Encoding(enum.Enum):
     TERM_SET = "term_set"  # As VOCABULARY, shifted by one, `width` columns padded with 0.
     TOKEN_SET = "token_set"  # The words of a text, then as TERM_SET.
     BOUNDARIES = "boundaries"  # Buckets between fixed boundaries.
-    TIME_BUCKETS = (
-        "time_buckets"  # `width` buckets of equal length between the first and last second of train.
-    )
+    # `width` buckets of equal length between the first and last second of train; one more index for later.
+    TIME_BUCKETS = "time_buckets"
     NORMALIZED = "normalized"  # Standard score over the train split.
 
 
@@ -225,7 +230,8 @@ TOP_KS = (1, 5, 10, 50, 100)
 
 
 # Columns of the eval signature for retrieval: the rated title's rank among all candidates, from 0, ties
-# counted against it; the same with the titles taken out that the user rated in train or has in the history.
+# counted against it; the same with the titles taken out that the user rated in train, or that stand in the
+# history or in EXCLUDE_TITLE.
 RANK = "rank"
 RANK_UNSEEN = "rank_unseen"
 # Both for what needs no model: the titles in the order of their rows in train, for everybody.

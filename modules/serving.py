@@ -121,7 +121,8 @@ class ServedModel(tf.Module):
         positions = self._positions.lookup(tf.squeeze(raw[features.MOVIE_TITLE], 1))
         scores = self._scores(query)
         popularity = tf.broadcast_to(self._popularity_scores, tf.shape(scores))
-        seen = self._rated(raw, query[features.USER_ID])
+        excluded = self._positions.lookup(raw[features.EXCLUDE_TITLE])
+        seen = tf.concat([self._rated(raw, query[features.USER_ID]), excluded], axis=1)
         unseen = metrics.exclude(scores, seen)
         return {
             features.RANK: metrics.ranks(scores, positions),
@@ -232,10 +233,11 @@ def _fit_biases(data: TrainingData) -> baselines.Biases:
 
 
 def _dense(raw: Mapping[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.Tensor | tf.SparseTensor]:
-    """Give a parsed history the form of the raw signatures, `[batch, any]`."""
+    """Give parsed lists the form of the raw signatures, `[batch, any]`; not genres, which Transform reads."""
     dense = {
         row.name: tf.RaggedTensor.from_sparse(raw[row.name]).to_tensor(row.default)
-        for row in features.HISTORY_FEATURES
+        for row in (*features.HISTORY_FEATURES, features.EXCLUDE_FEATURE)
+        if row.name in raw
     }
     return {**raw, **dense}
 

@@ -164,6 +164,16 @@ def history_entries(titles: bytes, ratings: bytes, timestamps: bytes) -> bytes:
     )
 
 
+def exclude_entries(titles: bytes) -> bytes:
+    """Serialise titles that may not be recommended, results of `text_value`; none are written as none.
+
+    >>> row = exclude_entries(text_value("Emma"))
+    >>> tf.train.Features.FromString(row).feature["exclude_title"].bytes_list.value
+    [b'Emma']
+    """
+    return _entry(features.EXCLUDE_TITLE, _KINDS[features.Dtype.BYTES], titles)
+
+
 # Tags of the fields of Feature: bytes_list, float_list, int64_list.
 _KINDS = {features.Dtype.BYTES: b"\x0a", features.Dtype.FLOAT: b"\x12", features.Dtype.INT: b"\x1a"}
 

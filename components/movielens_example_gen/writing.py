@@ -31,9 +31,9 @@ _FLUSH_ENTRIES = 20_000
 # Rows that are unpacked at once, with their histories.
 _BLOCK = 2_000
 
-# One user's rows for one shard: (User fields, slice of the user's activity, HASHED bytes, and the rows that
-# stand in their histories as KNOWN bytes).
-Entry = tuple[tuple, str, bytes, bytes]
+# One user's rows for one shard: (User fields, slice of the user's activity, HASHED bytes, the rows that they
+# know as KNOWN bytes, and the number of the first of these that is not of train).
+Entry = tuple[tuple, str, bytes, bytes, int]
 
 
 class ScatterUser(beam.DoFn):
@@ -55,13 +55,19 @@ class ScatterUser(beam.DoFn):
         user, train, held_out, known = element
         past = np.frombuffer(known, history.KNOWN)
         activity = splits.level(len(train) // HASHED.itemsize, splits.USER_ACTIVITY_LEVELS)
+        # Rows of eval are known where a split by time is rolling, and then those of train come first.
+        rolling = len(past) > len(train) // HASHED.itemsize
+        first_eval = np.frombuffer(held_out, HASHED)["timestamp"].min(initial=np.iinfo(np.int64).max)
         for split, packed in ((features.TRAIN_SPLIT, train), (features.EVAL_SPLIT, held_out)):
             rows = np.frombuffer(packed, HASHED)
+            excluded = (past["timestamp"] >= first_eval) & (rolling and split == features.EVAL_SPLIT)
             shard_of = rows["place"] % np.uint64(self._shards[split])
             for shard in np.unique(shard_of).tolist():
                 chosen = rows[shard_of == shard]
                 needed = history.needed(past["timestamp"], chosen["timestamp"], self._history_length)
-                entry = (user, activity, chosen.tobytes(), past[needed].tobytes())
+                needed |= excluded & (past["timestamp"] < chosen["timestamp"].max())
+                of_train = int((needed & ~excluded).sum())
+                entry = (user, activity, chosen.tobytes(), past[needed].tobytes(), of_train)
                 self._batches[split, shard].append(entry)
                 self._entries += 1
         if self._entries > _FLUSH_ENTRIES:
@@ -105,8 +111,8 @@ def write_shard(
     (split, shard), batches = element
     entries = [entry for batch in batches for entry in batch]
     users = [examples.user_entries(User(*user), activity) for user, activity, *_ in entries]
-    rows = np.frombuffer(b"".join(packed for _, _, packed, _ in entries), HASHED)
-    sizes = [len(packed) // HASHED.itemsize for _, _, packed, _ in entries]
+    rows = np.frombuffer(b"".join(packed for _, _, packed, *_ in entries), HASHED)
+    sizes = [len(packed) // HASHED.itemsize for _, _, packed, *_ in entries]
     user_of = np.repeat(np.arange(len(users)), sizes)
     # Equal places are next to impossible; the time and the film then decide.
     order = np.lexsort((rows["movie"], rows["timestamp"], rows["place"]))
@@ -138,14 +144,15 @@ def _movie_parts(catalogue: Catalogue, title_counts: Mapping[int, int]) -> Calla
 def _history_parts(
     catalogue: Catalogue, entries: Sequence[Entry], length: int
 ) -> Callable[[np.ndarray], Iterator[bytes]]:
-    # From places among the entries' rows to what Examples say of their histories.
-    known = np.frombuffer(b"".join(past for *_, past in entries), history.KNOWN)
+    # From places among the entries' rows to what Examples say of their histories, and of titles to exclude.
+    known = np.frombuffer(b"".join(past for *_, past, _ in entries), history.KNOWN)
     runs, base = [], 0
-    for _, _, packed, past in entries:
+    for _, _, packed, past, of_train in entries:
         moments, earlier = np.frombuffer(packed, HASHED), np.frombuffer(past, history.KNOWN)
-        runs.append(base + np.array(history.spans(earlier["timestamp"], moments["timestamp"], length)))
+        first, last = history.spans(earlier["timestamp"], moments["timestamp"], length)
+        runs.append(base + np.array((first, last, np.minimum(of_train, last))))
         base += len(earlier)
-    starts, stops = np.concatenate(runs, axis=1)
+    starts, stops, excluded_starts = np.concatenate(runs, axis=1)
     titles = [
         examples.text_value(catalogue.candidates[candidate].title) for candidate in catalogue.candidate_of
     ]
@@ -156,12 +163,13 @@ def _history_parts(
         films = [titles[movie] for movie in past["movie"].tolist()]
         ratings = past["rating"].tobytes()
         digits, digit_bounds = examples.varints(past["timestamp"])
-        for start, stop in itertools.pairwise(bounds.tolist()):
+        excluded = zip(excluded_starts[block].tolist(), stops[block].tolist(), strict=True)
+        for (start, stop), (first, last) in zip(itertools.pairwise(bounds.tolist()), excluded, strict=True):
             yield examples.history_entries(
                 b"".join(films[start:stop]),
                 ratings[4 * start : 4 * stop],
                 digits[digit_bounds[start] : digit_bounds[stop]],
-            )
+            ) + examples.exclude_entries(b"".join(titles[movie] for movie in known["movie"][first:last]))
 
     return history_parts
 

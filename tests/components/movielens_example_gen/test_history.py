@@ -170,6 +170,14 @@ def test_histories_by_definition(run_executor, tmp_path, monkeypatch, name):
         earlier = [row for row in known if row[0] == user and row[3] < second]
         earlier.sort(key=lambda row: (row[3], row[1].encode()), reverse=True)
         assert found == [row[1:] for row in earlier[:4]], (user, title, rating, second)
+    for row in outcome.rows["train"]:
+        assert row["exclude_title"] == []
+    for row in outcome.rows["eval"]:
+        user, second = int(row["user_id"][0]), row["timestamp"][0]
+        # Those of train are in the model's own table.
+        earlier = [other for other in held_out if other[0] == user and other[3] < second]
+        expected = [title for _, title, *_ in earlier] if name == "time, rolling" else []
+        assert sorted(row["exclude_title"]) == sorted(expected)
 
 
 def read_bytes(outcome) -> dict[tuple, tuple]:
