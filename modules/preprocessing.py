@@ -68,13 +68,14 @@ def time_buckets(timestamps: tf.Tensor, first: tf.Tensor, last: tf.Tensor, width
       last: the last second of the last bucket.
       width: number of buckets.
     Returns:
-      `[...]` int64 from 0 to width - 1; earlier and later moments fall into the outermost buckets.
+      `[...]` int64 from 0 to width - 1, earlier moments in the first bucket; width for later ones, of which
+      train says nothing.
 
     >>> time_buckets(tf.constant([0, 49, 50, 99, 500], tf.int64), 0, 99, 2).numpy().tolist()
-    [0, 0, 1, 1, 1]
+    [0, 0, 1, 1, 2]
     """
     first, last = tf.cast(first, tf.int64), tf.cast(last, tf.int64)
-    return tf.clip_by_value((timestamps - first) * width // (last - first + 1), 0, width - 1)
+    return tf.clip_by_value((timestamps - first) * width // (last - first + 1), 0, width)
 
 
 def _indices(values: tf.Tensor, vocabulary: tf.Tensor) -> tf.Tensor:

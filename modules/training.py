@@ -114,7 +114,7 @@ def feature_sizes(transform: tft.TFTransformOutput) -> dict[str, int]:
         if feature.encoding is Encoding.BOUNDARIES:
             sizes[feature.name] = len(feature.boundaries) + 1
         elif feature.encoding is Encoding.TIME_BUCKETS:
-            sizes[feature.name] = feature.width
+            sizes[feature.name] = feature.width + 1
         elif feature.encoding is not Encoding.NORMALIZED:
             # One index for terms out of the vocabulary; in a set, one more for the padding.
             sizes[feature.name] = transform.vocabulary_size_by_name(feature.name) + 1 + feature.is_set

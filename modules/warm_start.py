@@ -160,13 +160,15 @@ def rows_by_time(old: Sequence[int], new: Sequence[int], buckets: int) -> np.nda
       old, new: first and last second of the buckets, which are of equal length.
       buckets: how many.
     Returns:
-      For each new bucket the old one that its middle falls into; later and earlier ones have the outermost.
+      For each new bucket the old one that its middle falls into; earlier ones have the first, later ones what
+      stood for later moments, and so has the row after the last bucket.
 
     >>> rows_by_time([0, 99], [50, 149], buckets=4).tolist()
-    [2, 3, 3, 3]
+    [2, 3, 4, 4, 4]
     """
     middle = new[0] + (np.arange(buckets) + 0.5) * (new[1] - new[0] + 1) / buckets
-    return np.clip((middle - old[0]) * buckets // (old[1] - old[0] + 1), 0, buckets - 1).astype(int)
+    rows = np.clip((middle - old[0]) * buckets // (old[1] - old[0] + 1), 0, buckets).astype(int)
+    return np.append(rows, buckets)
 
 
 def _rows(indexed_by: str, old: Meaning, new: Meaning) -> np.ndarray | None:

@@ -105,8 +105,8 @@ def padded(*members: list, width: int) -> list[list]:
         # Of 1, 1930, 1940, 1950, 1960, 1970, 1975, 1980, 1985, 1990, 1992, 1994, 1996, ..., 2030:
         # 1995 reaches twelve, 1980 eight, 1931 two, 0 none, 2031 all 30, 1929 one.
         (features.MOVIE_YEAR, [12, 8, 2, 0, 30, 1]),
-        # 2,000 seconds in 1,000 buckets are two seconds each; outside are the outermost buckets.
-        (features.TIMESTAMP_BUCKET, [0, 0, 1, 999, 0, 999]),
+        # 2,000 seconds in 1,000 buckets are two seconds each; earlier ones are in the first, later in none.
+        (features.TIMESTAMP_BUCKET, [0, 0, 1, 999, 0, 1000]),
     ],
 )
 def test_one_index(transformed: dict[str, np.ndarray], name: str, expected: list[int]) -> None:
@@ -182,10 +182,10 @@ def test_the_sizes_of_tables_leave_room_for_every_index(transformed, folder: pat
         features.USER_GENDER: 4,
         features.USER_OCCUPATION: 4,
         features.MOVIE_TITLE: 4,
-        # Seven boundaries, thirty boundaries; a thousand buckets.
+        # Seven boundaries, thirty boundaries; a thousand buckets and what is later.
         features.USER_AGE: 8,
         features.MOVIE_YEAR: 31,
-        features.TIMESTAMP_BUCKET: 1000,
+        features.TIMESTAMP_BUCKET: 1001,
         # Four terms, all others, and the padding.
         features.MOVIE_GENRES: 6,
         features.TITLE_TOKENS: 6,
