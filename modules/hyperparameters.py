@@ -37,6 +37,9 @@ class TrainingConfig(pydantic.BaseModel):
     candidate_features: tuple[str, ...]
     # How the query tower reads the user's history; None not to.
     history: HistoryConfig | None = None
+    # Share of rows in training whose user is taken as unknown, and of those whose moment is, so that what
+    # stands for users and moments outside train is learned too; 0 or more and below 1.
+    unknown_share: float = pydantic.Field(0.0, ge=0, lt=1)
     # Length of an embedding, 1 or more.
     embedding_dim: int = pydantic.Field(ge=1)
     # Weight of the squared norm of the embeddings of a row, 0 or more.
@@ -228,13 +231,14 @@ def default() -> ModelsConfig:
             query_features=rating_query,
             candidate_features=candidate,
             history=HistoryConfig(dropout=0.4),
-            query_hidden_units=512,
-            embedding_dim=256,
-            # The loss is a sum over the batch, as TFRS has it; so this is 0.02 a row.
-            l2=10.0,
-            learning_rate=0.002,
+            unknown_share=0.2,
+            query_hidden_units=256,
+            embedding_dim=128,
+            # The loss is a sum over the batch, as TFRS has it; so this is 0.01 a row.
+            l2=2.5,
+            learning_rate=0.003,
             learning_rate_decay="cosine",
-            batch_size=512,
+            batch_size=256,
             epochs=6,
         ),
         ranking=RankingConfig(
@@ -253,6 +257,7 @@ def default() -> ModelsConfig:
             query_features=rating_query,
             candidate_features=candidate,
             history=HistoryConfig(dropout=0.4),
+            unknown_share=0.2,
             embedding_dim=64,
             rating_dim=32,
             l2=0.1,

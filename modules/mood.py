@@ -18,6 +18,7 @@ SIZE = 2
 _TITLE_PRIOR = 10.0
 _LONG_PRIOR = 2.0
 _LATE_PRIOR = 1.0
+_TASTE_PRIOR = 5.0
 # By bucket of features.GAP_BOUNDARIES, of the logarithm of a rating's weight.
 _FADING = 0.1
 
@@ -61,7 +62,11 @@ def mood(inputs: Mapping[str, tf.Tensor], means: tf.Tensor) -> tf.Tensor:
 
 
 class MoodTower(Tower):
-    """A tower that adds a vector for each of the mood's numbers, times the number."""
+    """A tower that adds what a history tells of its user.
+
+    For users of train a vector for each of the mood's numbers, times the number: the rest is in their own
+    embeddings. For others `told` times a matrix, which stands in for such an embedding.
+    """
 
     def __init__(self, names: Sequence[str], sizes: Mapping[str, int], dim: int, means: np.ndarray):
         """Declare the tables.
@@ -69,19 +74,62 @@ class MoodTower(Tower):
         Args:
           names: of the transformed features that are read.
           sizes: number of values that each feature can take.
-          dim: length of an embedding.
+          dim: length of an embedding, with the linear term.
           means: of `title_means`; they are not trained.
         """
         super().__init__(names, sizes, dim)
+        self._stranger = sizes[features.USER_ID] - 1
         fixed = tf.keras.initializers.Constant(means)
         self._means = self.add_weight(name="means", shape=means.shape, initializer=fixed, trainable=False)
         self._table = self.add_weight(name=NAME, shape=(SIZE, dim), initializer="zeros")
+        self._vectors = self.add_weight(
+            name="vectors", shape=(len(means), dim - 1), initializer="zeros", trainable=False
+        )
+        self._matrix = self.add_weight(name="matrix", shape=(SIZE + dim, dim), initializer="zeros")
+
+    @property
+    def num_titles(self) -> int:
+        """Titles of train."""
+        return self._vectors.shape[0] - 2
+
+    @property
+    def told_size(self) -> int:
+        """Numbers that `told` makes of a history."""
+        return self._matrix.shape[0]
 
     def assign(self, tables: Mapping[str, np.ndarray]) -> None:
         """Put tables in the place of its own, see `Tower.assign`; that of the mood is called NAME."""
         super().assign(tables)
         self._table.assign(tables[NAME])
 
+    def assign_strangers(self, vectors: np.ndarray, matrix: np.ndarray) -> None:
+        """Tell what strangers' embeddings are made of.
+
+        Args:
+          vectors: `[titles + 1, dim - 1]` of the candidates, indexed as features.HISTORY_TITLE.
+          matrix: `[SIZE + dim, dim]`, by which `told` is multiplied.
+        """
+        self._vectors.assign(vectors)
+        self._matrix.assign(matrix)
+
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """Embed a batch, see `Tower.call`; the columns of the history are read too."""
-        return super().call(inputs, training) + tf.matmul(mood(inputs, self._means), self._table)
+        """Embed a batch, see `Tower.call`; the user and the columns of the history are read too."""
+        known = tf.matmul(mood(inputs, self._means), self._table)
+        unknown = tf.matmul(self.told(inputs), self._matrix)
+        users = inputs[features.USER_ID]
+        stranger = tf.equal(users, tf.constant(self._stranger, users.dtype))
+        return super().call(inputs, training) + tf.where(stranger, unknown, known)
+
+    def told(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Sum up what a history tells of a user, `[batch, SIZE + dim]`.
+
+        1; the mood; and the mean of the titles' vectors, each times by how many stars its rating is above the
+        title's mean and the user's mood.
+        """
+        titles = inputs[features.HISTORY_TITLE]
+        present = tf.cast(titles > 0, tf.float32)
+        moods = mood(inputs, self._means)
+        above = (inputs[features.HISTORY_RATING] - tf.gather(self._means, titles) - moods[:, :1]) * present
+        liked = tf.reduce_sum(above[:, :, tf.newaxis] * tf.gather(self._vectors, titles), axis=1)
+        liked /= tf.reduce_sum(present, axis=1, keepdims=True) + _TASTE_PRIOR
+        return tf.concat([tf.ones_like(liked[:, :1]), moods, liked], axis=1)

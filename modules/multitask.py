@@ -34,7 +34,12 @@ class MultitaskModel(RankingModel):
             self.head = RatingHead(None, data.interactions.mean_rating, scaled_dims=config.embedding_dim)
         self._weights_of_losses = (config.retrieval_weight, config.rating_weight)
         self.retrieval_task = CandidateSoftmax(
-            config.softmax, data.catalogue, data.interactions, self.candidate_tower, data.sizes[MOVIE_TITLE]
+            config.softmax,
+            data.catalogue,
+            data.interactions,
+            self.candidate_tower,
+            data.sizes[MOVIE_TITLE],
+            exclude_history=config.history is not None,
         )
 
     def retrieval_query(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:

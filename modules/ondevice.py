@@ -93,7 +93,7 @@ class OnDeviceQueries(tf.Module):
         return {**columns, **self._history_columns(raw, users)}
 
     def _history_columns(self, raw: Mapping[str, tf.Tensor], users: tf.Tensor) -> dict[str, tf.Tensor]:
-        # As modules.history.latest, but for the order, which no tower reads.
+        # As modules.history.latest.
         told = tf.not_equal(raw[features.HISTORY_TITLE], "")
         own = {
             features.HISTORY_TITLE: tf.where(told, self._title_index(raw[features.HISTORY_TITLE]) + 1, 0),
@@ -107,11 +107,14 @@ class OnDeviceQueries(tf.Module):
         gaps = raw[features.TIMESTAMP][:, tf.newaxis] - moments
         known = tf.logical_and(gaps > 0, titles > 0)
         reached = gaps[:, :, tf.newaxis] >= tf.constant(features.GAP_BOUNDARIES, tf.int32)
-        return {
+        columns = {
             features.HISTORY_TITLE: tf.where(known, titles, 0),
             features.HISTORY_RATING: tf.where(known, ratings, 0.0),
             features.HISTORY_GAP: tf.where(known, tf.reduce_sum(tf.cast(reached, tf.int32), axis=2), 0),
         }
+        # Of equal elements top_k takes the earlier first, as the stable sort does.
+        order = tf.math.top_k(tf.where(known, -gaps, tf.int32.min), features.HISTORY_LENGTH).indices
+        return {name: tf.gather(values, order, batch_dims=1) for name, values in columns.items()}
 
 
 class _Lookup(tf.Module):
@@ -149,7 +152,8 @@ def _transformed(feature: TransformedFeature, data: TrainingData, values: np.nda
 
 
 def _time_buckets(feature: TransformedFeature, data: TrainingData) -> Callable[[tf.Tensor], tf.Tensor]:
-    return _count_above(step_boundaries(lambda moments: _transformed(feature, data, moments), feature.width))
+    steps = feature.width + 1
+    return _count_above(step_boundaries(lambda moments: _transformed(feature, data, moments), steps))
 
 
 def _normalized(feature: TransformedFeature, data: TrainingData) -> Callable[[tf.Tensor], tf.Tensor]:

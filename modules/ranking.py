@@ -29,7 +29,14 @@ class RankingModel(training.Model):
         machine = config.head == "factorization"
         # A machine's last column holds the linear terms.
         dim, l2 = config.embedding_dim + more_dims + machine, config.l2
-        self.query_tower = Tower(config.query_features, data.sizes, dim, l2, history=config.history)
+        self.query_tower = Tower(
+            config.query_features,
+            data.sizes,
+            dim,
+            l2,
+            history=config.history,
+            unknown_share=config.unknown_share,
+        )
         self.candidate_tower = Tower(config.candidate_features, data.sizes, dim, l2)
         self.head = RatingHead(None if machine else config.hidden_units, data.interactions.mean_rating)
         self.task = tfrs.tasks.Ranking(loss=tf.keras.losses.MeanSquaredError())

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 
-from modules import bayesian, dataset, features, mood
+from modules import bayesian, dataset, features, mood, strangers
 from modules.features import Encoding, TransformedFeature
 from modules.hyperparameters import RankingConfig, described
 from modules.machine import Field, Machine, mean_machine
@@ -95,6 +95,12 @@ def fit(
             f"the draws of ranking must stay finite; in sweep {sweep + 1}, {error}. See that the ratings of "
             "the train split are stars, or set head to factorization"
         ) from error
+    if isinstance(model.query_tower, MoodTower):
+        train = dataset.ratings(data.train_files, data.transform)
+        strangers.fit(
+            *(model.query_tower, model.candidate_tower, model.head),
+            *(data.catalogue, train, data.interactions.num_users),
+        )
     return model
 
 

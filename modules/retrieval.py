@@ -31,6 +31,7 @@ class RetrievalModel(training.Model):
             l2,
             history=config.history,
             hidden_units=config.query_hidden_units,
+            unknown_share=config.unknown_share,
         )
         self.candidate_tower = Tower(config.candidate_features, data.sizes, dim, l2)
         self.task = CandidateSoftmax(
@@ -39,6 +40,7 @@ class RetrievalModel(training.Model):
             data.interactions,
             self.candidate_tower,
             data.sizes[features.MOVIE_TITLE],
+            exclude_history=config.history is not None,
         )
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:

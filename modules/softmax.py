@@ -12,6 +12,9 @@ from modules import features
 from modules.dataset import Catalogue, Interactions
 from modules.hyperparameters import SoftmaxConfig
 
+# Taken from the logit of a candidate that is none.
+_EXCLUDED = 1e9
+
 
 class CandidateSoftmax(tf.keras.layers.Layer):
     """Cross-entropy of the rated title among other candidates, summed over the batch.
@@ -27,6 +30,7 @@ class CandidateSoftmax(tf.keras.layers.Layer):
         interactions: Interactions,
         candidate_tower: Callable[..., tf.Tensor],
         num_title_indices: int,
+        exclude_history: bool = False,
     ):
         """Declare the task.
 
@@ -36,10 +40,14 @@ class CandidateSoftmax(tf.keras.layers.Layer):
           interactions: the train split, whose shares of rows are the sampling probabilities.
           candidate_tower: from transformed candidate features to `[n, dim]`.
           num_title_indices: size of the titles' vocabulary, with its out-of-vocabulary index.
+          exclude_history: do not tell the own candidate apart from titles of the row's history, as they will
+            be no candidates in service either. In the full softmax only.
         """
         super().__init__()
         self._config = config
-        self._full = len(catalogue) <= config.full_up_to
+        self._size = len(catalogue)
+        self._full = self._size <= config.full_up_to
+        self._exclude_history = exclude_history
         self._tower = candidate_tower
         title_indices = catalogue.transformed[features.MOVIE_TITLE][:, 0]
         counts = interactions.popularity(len(catalogue))
@@ -73,10 +81,11 @@ class CandidateSoftmax(tf.keras.layers.Layer):
         titles = tf.squeeze(inputs[features.MOVIE_TITLE], 1)
         if self._full:
             logits = tf.matmul(query, self._tower(self._catalogue, training=training), transpose_b=True)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-                tf.gather(self._position, titles), logits / self._config.temperature
-            )
-            return tf.reduce_sum(losses)
+            logits /= self._config.temperature
+            own = tf.gather(self._position, titles)
+            if self._exclude_history:
+                logits -= _EXCLUDED * self._in_history(inputs[features.HISTORY_TITLE], own)
+            return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(own, logits))
         probability = tf.gather(self._probability, titles) if self._config.sampling_correction else None
         return self._batch_loss(
             query,
@@ -85,3 +94,13 @@ class CandidateSoftmax(tf.keras.layers.Layer):
             candidate_ids=titles if self._config.remove_accidental_hits else None,
             compute_metrics=False,
         )
+
+    def _in_history(self, history: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
+        """Mark the candidates of a history, but for the row's own, which may be rated again: `[batch, n]`."""
+        rows, size = tf.shape(history, tf.int64)[0], tf.constant(self._size, tf.int64)
+        # 0 is padding; it goes to a column past the last candidate, as does the own candidate.
+        columns = tf.gather(self._position, tf.maximum(history - 1, 0))
+        columns = tf.where((history > 0) & (columns != own[:, tf.newaxis]), columns, size)
+        cells = tf.stack([tf.repeat(tf.range(rows), tf.shape(history)[1]), tf.reshape(columns, [-1])], axis=1)
+        counts = tf.scatter_nd(cells, tf.ones_like(cells[:, 0], tf.float32), tf.stack([rows, size + 1]))
+        return tf.minimum(counts[:, :-1], 1.0)

@@ -16,6 +16,11 @@ _INITIAL_SCALE = 0.2
 
 # A weighted mean of many embeddings is small beside a single one.
 _INITIAL_HISTORY_SCALE = 4.0
+# Length of the vectors by which the titles of a history meet the latest of them.
+_ATTENTION_DIM = 32
+
+# Features that queries after train have new values of.
+_LEFT_OUT = (features.USER_ID, features.TIMESTAMP_BUCKET)
 
 _BY_NAME = {feature.name: feature for feature in features.TRANSFORMED_FEATURES}
 
@@ -58,11 +63,16 @@ class FeatureEmbedding(tf.keras.layers.Layer):
 
 
 class HistoryEncoder(tf.keras.layers.Layer):
-    """Mean of the embeddings of the titles that a user rated before, weighted by how long before.
+    """Mean of the embeddings of the titles that a user rated before, weighted by how long before and by what.
 
-    `sum_j w_j s(gap_j) * e(title_j)`: the weights w are a softmax over the ratings of the history, of a
-    learned logit for each bucket of gaps, and over one logit of 0, so that what is long ago may count little
-    although nothing else is there; s is a learned vector for each bucket, e a table of the history's own.
+    `sum_j w_j s(gap_j) * e(title_j)`: the weights w are a softmax over the ratings of the history and over a
+    logit of 0, so that what is long ago may count little although nothing else is there. A rating's logit is
+    the sum of a learned one for the bucket of its gap, one for its place in the order, and the product of
+    projections of its title and of the latest title. s is a learned vector for each bucket, e a table of the
+    history's own.
+
+    References: Liu et al., STAMP: Short-Term Attention/Memory Priority Model for Session-based Recommendation
+    (KDD 2018), for attention from the latest title.
     """
 
     def __init__(self, num_titles: int, dim: int, limit: float, dropout: float):
@@ -81,6 +91,9 @@ class HistoryEncoder(tf.keras.layers.Layer):
         constant = tf.keras.initializers.Constant(_INITIAL_HISTORY_SCALE)
         self._titles = self.add_weight(name="titles", shape=(num_titles + 1, dim), initializer=uniform)
         self._logits = self.add_weight(name="logits", shape=(buckets,), initializer="zeros")
+        self._places = self.add_weight(name="places", shape=(features.HISTORY_LENGTH,), initializer="zeros")
+        self._keys = self.add_weight(name="keys", shape=(dim, _ATTENTION_DIM))
+        self._queries = self.add_weight(name="queries", shape=(dim, _ATTENTION_DIM))
         self._scales = self.add_weight(name="scales", shape=(buckets, dim), initializer=constant)
 
     @property
@@ -100,10 +113,13 @@ class HistoryEncoder(tf.keras.layers.Layer):
         present = tf.cast(titles > 0, tf.float32)
         if training and self._dropout:
             present *= tf.cast(tf.random.uniform(tf.shape(present)) >= self._dropout, tf.float32)
-        # In the exponential, not masked logits: the zero logit of the sum below is always there.
-        weights = tf.exp(tf.gather(self._logits, gaps)) * present
-        weights /= 1.0 + tf.reduce_sum(weights, axis=1, keepdims=True)
         embedded = tf.gather(self._titles, titles)
+        logits = tf.gather(self._logits, gaps) + self._places[: titles.shape[1]]
+        asked = tf.matmul(embedded[:, 0], self._queries)[:, tf.newaxis]
+        logits += tf.reduce_sum(asked * tf.matmul(embedded, self._keys), axis=2) / _ATTENTION_DIM**0.5
+        # In the exponential, not masked logits: the zero logit of the sum below is always there.
+        weights = tf.exp(logits) * present
+        weights /= 1.0 + tf.reduce_sum(weights, axis=1, keepdims=True)
         norms = tf.reduce_sum(tf.square(embedded), axis=2) * present
         norm = tf.reduce_mean(tf.reduce_sum(norms, 1) / (1.0 + tf.reduce_sum(present, 1)))
         scaled = embedded * tf.gather(self._scales, gaps)
@@ -125,6 +141,7 @@ class Tower(tf.keras.Model):
         limit: float = 0.05,
         history: HistoryConfig | None = None,
         hidden_units: int = 0,
+        unknown_share: float = 0.0,
     ):
         """Declare one table per feature.
 
@@ -136,10 +153,14 @@ class Tower(tf.keras.Model):
           limit: greatest size of the initial values, which are uniform.
           history: how to read the history; None not to.
           hidden_units: of the residual block; 0 for none.
+          unknown_share: of rows in training whose user and moment are taken as unknown.
         """
         super().__init__()
         self._names = tuple(names)
         self._l2 = l2
+        self._unknown_share = unknown_share
+        # The last index is what no train row has.
+        self._unknown = {name: sizes[name] - 1 for name in _LEFT_OUT if name in self._names}
         self._embeddings = {
             name: FeatureEmbedding(_BY_NAME[name], sizes.get(name, 1), embedding_dim, limit)
             for name in self._names
@@ -167,6 +188,8 @@ class Tower(tf.keras.Model):
         Args:
           inputs: at least the features named at construction, `[batch, width]` each.
         """
+        if training and self._unknown_share:
+            inputs = self._with_unknown(inputs)
         parts = tf.stack([self._embeddings[name](inputs[name]) for name in self._names], axis=1)
         norm = tf.reduce_mean(tf.reduce_sum(tf.square(parts), [1, 2]))
         if self._history:
@@ -178,6 +201,15 @@ class Tower(tf.keras.Model):
         if self._residual:
             total += self._residual(total)
         return total
+
+    def _with_unknown(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        # Train knows all its users and moments; without this those indices would keep their initial values.
+        inputs = dict(inputs)
+        for name, index in self._unknown.items():
+            values = inputs[name]
+            unknown = tf.random.uniform(tf.shape(values)) < self._unknown_share
+            inputs[name] = tf.where(unknown, tf.constant(index, values.dtype), values)
+        return inputs
 
 
 class RatingHead(tf.keras.Model):

@@ -9,7 +9,6 @@ import pytest
 import tensorflow as tf
 
 from modules import features, mood
-from modules.towers import Tower
 
 MEANS = np.array([3.5, 3.0, 4.0, 2.0], np.float32)
 HISTORY = {
@@ -35,19 +34,41 @@ def test_the_mean_of_a_title_of_few_ratings_is_near_that_of_all() -> None:
     assert received.tolist() == pytest.approx([2.5, 2.5 + 4.0 / 12, 2.5, 2.5 - 4.0 / 14, 2.5])
 
 
-def test_a_tower_adds_the_mood_and_does_not_train_the_means() -> None:
-    sizes = {features.USER_ID: 5}
-    tower = mood.MoodTower((features.USER_ID,), sizes, 3, MEANS)
-    plain = Tower((features.USER_ID,), sizes, 3)
+USERS = {features.USER_ID: tf.constant([[3], [0], [2]])}
+STRANGERS = {features.USER_ID: tf.constant([[4], [4], [4]])}
+
+
+@pytest.fixture
+def tables() -> dict[str, np.ndarray]:
     draw = np.random.default_rng(1)
-    tables = {
-        name: draw.normal(size=(rows, 3)).astype(np.float32)
-        for name, rows in ((features.USER_ID, 5), (mood.NAME, 2))
-    }
-    inputs = {**HISTORY, features.USER_ID: tf.constant([[4], [0], [2]])}
-    for each in (tower, plain):
-        each.assign(tables)
-    expected = plain(inputs) + mood.mood(HISTORY, tf.constant(MEANS)).numpy() @ tables[mood.NAME]
-    np.testing.assert_allclose(tower(inputs), expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(plain(inputs), tables[features.USER_ID][[4, 0, 2]])
-    assert len(tower.non_trainable_weights) == 1
+    sizes = {features.USER_ID: (5, 3), mood.NAME: (2, 3), "vectors": (4, 2), "matrix": (5, 3)}
+    return {name: draw.normal(size=size).astype(np.float32) for name, size in sizes.items()}
+
+
+@pytest.fixture
+def tower(tables) -> mood.MoodTower:
+    tower = mood.MoodTower((features.USER_ID,), {features.USER_ID: 5}, 3, MEANS)
+    tower.assign(tables)
+    tower.assign_strangers(tables["vectors"], tables["matrix"])
+    return tower
+
+
+def test_a_tower_adds_the_mood_of_users_of_train_and_does_not_train_the_means(tower, tables) -> None:
+    moods = mood.mood(HISTORY, tf.constant(MEANS)).numpy()
+    expected = tables[features.USER_ID][[3, 0, 2]] + moods @ tables[mood.NAME]
+    np.testing.assert_allclose(tower({**HISTORY, **USERS}), expected, rtol=1e-5, atol=1e-6)
+    assert {weight.name for weight in tower.non_trainable_weights} == {"means:0", "vectors:0"}
+
+
+def test_a_stranger_is_made_of_what_is_told(tower, tables) -> None:
+    moods = mood.mood(HISTORY, tf.constant(MEANS)).numpy()
+    # By how much each rating is above the title's mean and the mood, over the number of ratings and 5.
+    liked = [
+        sum((above - moods[0, 0]) * tables["vectors"][title] for above, title in ((1, 2), (-1, 3), (0.5, 1)))
+        / 8,
+        (1 - moods[1, 0]) * tables["vectors"][1] / 6,
+        np.zeros(2),
+    ]
+    told = np.concatenate([np.ones((3, 1)), moods, liked], axis=1)
+    expected = tables[features.USER_ID][4] + told @ tables["matrix"]
+    np.testing.assert_allclose(tower({**HISTORY, **STRANGERS}), expected, rtol=1e-5, atol=1e-5)

@@ -53,15 +53,18 @@ def loss(vectors: np.ndarray, queries: np.ndarray):
         num_users=1,
     )
 
-    def loss(**options) -> float:
+    def loss(history: np.ndarray | None = None, **options) -> float:
         task = CandidateSoftmax(
             SoftmaxConfig(**options),
             catalogue,
             interactions,
             lambda inputs, training: tf.gather(vectors, tf.squeeze(inputs[features.MOVIE_TITLE], 1)),
             num_title_indices=5,
+            exclude_history=history is not None,
         )
         inputs = {features.MOVIE_TITLE: tf.constant(TITLE_INDICES[BATCH][:, np.newaxis])}
+        if history is not None:
+            inputs[features.HISTORY_TITLE] = tf.constant(history)
         return float(task(tf.constant(queries), inputs))
 
     return loss
@@ -83,6 +86,19 @@ def batch_logits(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
 def test_the_full_softmax_is_over_every_candidate(loss, vectors, queries, temperature: float) -> None:
     logits = queries @ vectors[TITLE_INDICES].T / temperature
     received = loss(full_up_to=5, temperature=temperature)
+    assert received == pytest.approx(cross_entropy(logits, BATCH), rel=1e-5)
+
+
+def test_what_a_row_knows_to_be_rated_is_no_negative(loss, vectors, queries) -> None:
+    logits = queries @ vectors[TITLE_INDICES].T
+    # By position; the second row's own candidate is rated again, and so stays.
+    known = [[1, 2], [BATCH[1], 4], [], [1, 1]]
+    history = np.zeros((4, 2), np.int64)
+    for row, positions in enumerate(known):
+        history[row, : len(positions)] = TITLE_INDICES[positions] + 1
+        logits[row, [position for position in positions if position != BATCH[row]]] = -np.inf
+    logits[3, BATCH[3]] = (queries @ vectors[TITLE_INDICES].T)[3, BATCH[3]]
+    received = loss(history, full_up_to=5)
     assert received == pytest.approx(cross_entropy(logits, BATCH), rel=1e-5)
 
 
