@@ -22,7 +22,7 @@ class Quarantine(types.Artifact):
 
 
 class MovieLensExampleGenSpec(types.ComponentSpec):
-    """TFX's file-based ExampleGen with two more outputs and two more parameters."""
+    """TFX's file-based ExampleGen with two more outputs and three more parameters."""
 
     INPUTS = standard_component_specs.FileBasedExampleGenSpec.INPUTS
     OUTPUTS = {
@@ -33,6 +33,7 @@ class MovieLensExampleGenSpec(types.ComponentSpec):
     PARAMETERS = {
         **standard_component_specs.FileBasedExampleGenSpec.PARAMETERS,
         "data_config": component_spec.ExecutionParameter(type=str),
+        executor.WINDOW: component_spec.ExecutionParameter(type=int, optional=True),
         "source_digest": component_spec.ExecutionParameter(type=str),
     }
 
@@ -57,6 +58,7 @@ class MovieLensExampleGen(FileBasedExampleGen):
         input_base: str | data_types.RuntimeParameter,
         data_config: DataConfig,
         source_digest: str,
+        window: data_types.RuntimeParameter | None = None,
     ):
         """Construct the component.
 
@@ -65,6 +67,7 @@ class MovieLensExampleGen(FileBasedExampleGen):
             spans (see spans).
           data_config: which release it is, and how to split it.
           source_digest: changes when the executor's code does, so that TFX's cache then misses.
+          window: how many spans a run reads, in the place of `data_config.spans.window`; 0 keeps that.
         """
         # One input split per file, so that the fingerprint covers exactly the files that are read; of spans
         # also those outside the window. Where the executor accepts any of several names, each gets a split: a
@@ -81,6 +84,7 @@ class MovieLensExampleGen(FileBasedExampleGen):
             output_data_format=example_gen_pb2.FORMAT_TF_EXAMPLE,
             output_file_format=example_gen_pb2.FORMAT_TFRECORDS_GZIP,
             data_config=data_config.model_dump_json(),
+            window=window,
             source_digest=source_digest,
             examples=types.Channel(type=standard_artifacts.Examples),
             catalogue=types.Channel(type=standard_artifacts.Examples),

@@ -80,6 +80,21 @@ class DataConfig(pydantic.BaseModel):
             raise ValueError("spans go with the split methods hash, time and span; received given")
         return self
 
+    def with_window(self, window: int) -> DataConfig:
+        """Return the same with another number of spans.
+
+        Raises:
+          ValueError: the input is not read as spans, or the number is below 2.
+
+        >>> DataConfig(spans=SpansConfig()).with_window(8).spans.window
+        8
+        """
+        if self.spans is None:
+            raise ValueError(f"a window is of data that arrives as spans; received {window}, and no spans")
+        return DataConfig.model_validate(
+            {**self.model_dump(), "spans": {**self.spans.model_dump(), "window": window}}
+        )
+
     @property
     def spec(self) -> releases.Release:
         """The release's row in the table."""

@@ -17,6 +17,8 @@ from components.movielens_example_gen import outcome, preparation, sources, span
 from components.movielens_example_gen.config import DataConfig
 from modules import features
 
+WINDOW = "window"
+
 _PROGRESS = logging.getLogger("marquee.progress")
 
 
@@ -36,6 +38,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         config = DataConfig.model_validate_json(exec_properties["data_config"])
+        if window := exec_properties.get(WINDOW):
+            config = config.with_window(window)
         inputs = sources.find_inputs(exec_properties["input_base"], config)
         artifacts = {
             key: artifact_utils.get_single_instance(output_dict[key])

@@ -88,7 +88,13 @@ def write_ml_100k(tmp_path: pathlib.Path) -> Callable[..., pathlib.Path]:
 def run_executor(tmp_path: pathlib.Path) -> Callable[..., Outcome]:
     """Run the executor, as TFX does, and read back what it wrote."""
 
-    def run(base: pathlib.Path, config: DataConfig, name: str = "out", beam_args: list[str] | None = None):
+    def run(
+        base: pathlib.Path,
+        config: DataConfig,
+        name: str = "out",
+        beam_args: list[str] | None = None,
+        **parameters: int,
+    ):
         from tfx.types import standard_artifacts
 
         from components.movielens_example_gen import component, executor
@@ -108,7 +114,9 @@ def run_executor(tmp_path: pathlib.Path) -> Callable[..., Outcome]:
             tmp_dir=str(root / "tmp"), unique_id="1", beam_pipeline_args=beam_args
         )
         executor.Executor(context).Do(
-            {}, output_dict, {"input_base": str(base), "data_config": config.model_dump_json()}
+            {},
+            output_dict,
+            {"input_base": str(base), "data_config": config.model_dump_json(), **parameters},
         )
         artifacts = {key: value[0] for key, value in output_dict.items()}
         counts = {

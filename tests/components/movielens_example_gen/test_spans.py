@@ -62,6 +62,15 @@ def test_the_newest_span_is_eval_and_the_window_before_it_train(root, run_execut
     assert [r["history_title"] for r in outcome.rows["eval"]] == [["Film 3 (1990)", "Film 2 (1990)"]] * 3
 
 
+def test_a_run_may_be_told_another_window(root, run_executor):
+    outcome = run_executor(root, config(window=4), "two", window=2)
+    assert titles(outcome, "train") == ["Film 3 (1990)"] * 3
+    outcome = run_executor(root, config(window=2), "as-configured", window=0)
+    assert titles(outcome, "train") == ["Film 3 (1990)"] * 3
+    with pytest.raises(ValueError, match="a window is of data that arrives as spans; received 2"):
+        DataConfig().with_window(2)
+
+
 def test_a_run_over_the_past_sees_nothing_that_came_later(root, run_executor):
     write(root, {"span-4/u.item": film(11) + film(2, "Renamed (1990)")})
     outcome = run_executor(root, config(newest=3))
