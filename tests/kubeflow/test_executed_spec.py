@@ -1,0 +1,130 @@
+"""The compiled job executed: every container, drivers included, by the command and arguments that it says."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+
+import pytest
+
+from components.index_pusher import manifest
+from pipeline.config import Config
+from runners.kubeflow import compiling
+from runners.kubeflow.settings import Settings
+from tests.kubeflow import dockerfile, planted_release
+from tests.kubeflow.spec_executor import Service, Step
+from tests.kubeflow.warm_launch import launch
+
+pytestmark = pytest.mark.e2e
+
+# Small and short, and gates that such models pass: for the machinery, not for quality.
+_SMALL = {
+    "embedding_dim": 4,
+    "query_features": ["user_id"],
+    "candidate_features": ["movie_title"],
+    "history": None,
+}
+_GATES = {
+    "must_beat_baselines": False,
+    "retrieval": [{"metric": "top_100_categorical_accuracy", "bound": 0.01, "max_worsening": 1}],
+    "ranking": [{"metric": "rmse", "bound": 9, "max_worsening": 9}],
+    "multitask": [{"metric": "rmse", "bound": 9, "max_worsening": 9}],
+}
+CHANGES = {
+    "models": {
+        "retrieval": _SMALL,
+        "ranking": {**_SMALL, "head": "factorization"},
+        "multitask": _SMALL,
+    },
+    "gates": _GATES,
+}
+EPOCHS = {f"{name}_epochs": 1 for name in ("retrieval", "ranking", "multitask")}
+
+
+@dataclasses.dataclass
+class Executed:
+    """Two runs of one job.
+
+    Attributes:
+      root: folder of artifacts and bundles; first, second: their steps by name.
+    """
+
+    root: pathlib.Path
+    job: dict
+    first: dict[str, Step]
+    second: dict[str, Step]
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory: pytest.TempPathFactory) -> Executed:
+    root = tmp_path_factory.mktemp("executed")
+    config = Config.model_validate(_merged())
+    settings = Settings.model_construct(
+        **{
+            **Settings(
+                image="i", pipeline_root="gs://b", data_root="absent", push_destination=str(root / "pushed")
+            ).model_dump(),
+            "pipeline_root": str(root / "root"),
+        }
+    )
+    job, _ = compiling.compile_job(config, settings, root / "job.json")
+    image = dockerfile.stages((dockerfile.ROOT / "Dockerfile").read_text())["steps"].environment()
+    environment = {"TF_USE_LEGACY_KERAS": image["TF_USE_LEGACY_KERAS"], "PYTHONPATH": str(dockerfile.ROOT)}
+    service = Service(environment, workers=2, launch=launch)
+    data = planted_release.write(root / "data")
+    runs = [
+        {step.name: step for step in service.run(job, name, {"data_root": str(data), **EPOCHS})}
+        for name in ("first", "second")
+    ]
+    return Executed(root, job, *runs)
+
+
+def _merged() -> dict:
+    from pipeline import config as configuration
+
+    base = configuration.default().model_dump()
+    return configuration._merged(base, CHANGES)
+
+
+def failures(steps: dict[str, Step]) -> str:
+    return "\n".join(
+        f"{step.name} {step.state} {step.exit_codes}: {step.log.read_text()[-3000:]}"
+        for step in steps.values()
+        if step.state == "failed" and step.log
+    )
+
+
+def test_every_container_of_the_job_ends_well_and_a_bundle_is_pushed(executed: Executed) -> None:
+    assert not failures(executed.first)
+    tasks = executed.job["pipelineSpec"]["root"]["dag"]["tasks"]
+    assert set(executed.first) == set(tasks)
+    assert {step.state for step in executed.first.values()} == {"run"}
+    assert executed.first["movie-lens-example-gen"].exit_codes == (0, 0), "the driver, then the executor"
+    bundle = executed.root / "pushed" / "current"
+    assert bundle.resolve().name == "1"
+    manifest.verify(str(bundle))
+
+
+def test_the_run_trained_for_as_long_as_its_parameters_said(executed: Executed) -> None:
+    log = executed.first["trainer-retrieval"].log
+    assert log and "'epochs': 1" in log.read_text()
+
+
+def test_the_same_run_again_computes_only_what_depends_on_more_than_its_inputs(executed: Executed) -> None:
+    assert not failures(executed.second)
+    ran = {name for name, step in executed.second.items() if step.state == "run"}
+    assert ran == {"champion-retrieval", "champion-ranking", "champion-multitask", "index-pusher"}
+    assert executed.second["movie-lens-example-gen"].exit_codes == (0,), (
+        "the driver, whose fingerprint is the same"
+    )
+    versions = [path.name for path in (executed.root / "pushed" / "bundles").iterdir() if path.name.isdigit()]
+    assert versions == ["1"]
+
+
+def test_each_model_has_a_verdict_of_its_own(executed: Executed) -> None:
+    folders = executed.root / "root" / "verdicts"
+    for model in ("retrieval", "ranking", "multitask"):
+        (verdict,) = folders.glob(f"*/{model}/*.json")
+        fields = json.loads(verdict.read_text())
+        assert fields["blessed"] and f"/trainer-{model}_" in fields["model_uri"]
