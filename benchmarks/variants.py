@@ -22,7 +22,9 @@ class Variant(NamedTuple):
 
 
 _SIDES = (features.USER_GENDER, features.USER_AGE, features.USER_OCCUPATION)
-_IDS_AND_SIDES = {"query_features": (features.USER_ID, *_SIDES), "history": None}
+# Chosen on a part of train for the tower without histories: more passes, a stronger penalty, no block.
+_NO_HISTORY = {"history": None, "query_hidden_units": 0, "l2": 10.0, "epochs": 10}
+_IDS_AND_SIDES = {"query_features": (features.USER_ID, *_SIDES), **_NO_HISTORY}
 _IDS = {
     "query_features": (features.USER_ID,),
     "candidate_features": (features.MOVIE_TITLE,),
@@ -34,7 +36,7 @@ _BATCH = {"softmax.full_up_to": 0}
 OURS = {
     "retrieval": Variant("retrieval"),
     "retrieval, ids and sides": Variant("retrieval", _IDS_AND_SIDES),
-    "retrieval, ids, sides and time": Variant("retrieval", {"history": None}),
+    "retrieval, ids, sides and time": Variant("retrieval", _NO_HISTORY),
     "ranking": Variant("ranking"),
     "multitask": Variant("multitask"),
 }
@@ -43,6 +45,7 @@ OURS = {
 ABLATIONS = {
     "retrieval, history but no user id": Variant("retrieval", {"query_features": _SIDES}),
     "retrieval, ids alone": Variant("retrieval", _IDS),
+    "retrieval, all users known in training": Variant("retrieval", {"unknown_share": 0.0}),
     "retrieval, no query block": Variant("retrieval", {"query_hidden_units": 0}),
     "retrieval, whole histories in training": Variant("retrieval", {"history": {"dropout": 0.0}}),
     "retrieval, no L2": Variant("retrieval", {"l2": 0.0}),
