@@ -41,6 +41,7 @@ def create_pipeline(
     beam_pipeline_args: list[str],
     verdicts: str | None = None,
     epochs: Mapping[str, RuntimeParameter] | None = None,
+    window: RuntimeParameter | None = None,
 ) -> pipeline.Pipeline:
     """Wire the components.
 
@@ -54,11 +55,13 @@ def create_pipeline(
       verdicts: folder of the verdicts on earlier runs' models, where a step cannot ask the platform for them;
         None where the runner resolves champions from the metadata.
       epochs: by model, a number that a run may be started with; 0 means as configured.
+      window: how many spans a run reads, likewise.
     """
     example_gen = MovieLensExampleGen(
         input_base=data_root,
         data_config=config.data,
         source_digest=source_digest("components.movielens_example_gen.executor"),
+        window=window,
     )
     ratings, catalogue = example_gen.outputs["examples"], example_gen.outputs["catalogue"]
 

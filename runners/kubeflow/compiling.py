@@ -70,8 +70,8 @@ def compile_job(
 ) -> tuple[dict[str, Any], pathlib.Path]:
     """Compile the pipeline of a configuration and write it.
 
-    Run-time parameters, for runs and schedules to set: `data_root`, `push_destination`, and, where nothing is
-    tuned, `<model>_epochs`, of which 0 means as configured.
+    Run-time parameters, for runs and schedules to set: `data_root`, `push_destination`; where nothing is
+    tuned, `<model>_epochs`, and where data arrives as spans, `window`, of which 0 means as configured.
 
     Returns:
       The job, and the file, which is not `output` where TFX's command line wants it elsewhere.
@@ -89,6 +89,9 @@ def compile_job(
         for model in ModelsConfig.model_fields:
             epochs[model] = RuntimeParameter(name=f"{model}_epochs", ptype=int)
             defaults[f"{model}_epochs"] = 0
+    window: RuntimeParameter | None = None
+    if config.data.spans:
+        window, defaults["window"] = RuntimeParameter(name="window", ptype=int), 0
     pipeline = create_pipeline(
         config=config,
         data_root=RuntimeParameter(name=DATA_ROOT, ptype=str),
@@ -99,6 +102,7 @@ def compile_job(
         beam_pipeline_args=list(settings.beam_pipeline_args),
         verdicts=f"{settings.pipeline_root.rstrip('/')}/verdicts",
         epochs=epochs,
+        window=window,
     )
     runner = Runner(settings, defaults, output)
     return runner.run(pipeline), runner.path

@@ -144,6 +144,15 @@ def test_tuned_runs_have_no_epochs_to_set(tmp_path: pathlib.Path) -> None:
     proto(job)
 
 
+def test_where_data_arrives_as_spans_a_run_may_be_told_the_window(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "spans.json").write_text('{"data": {"spans": {"window": 12}, "split": {"method": "span"}}}')
+    job = compile_with(tmp_path / "job.json", "--config", str(tmp_path / "spans.json"))
+    assert job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]["window"]["defaultValue"] == 0
+    first = job["pipelineSpec"]["root"]["dag"]["tasks"]["movie-lens-example-gen"]
+    assert first["inputs"]["parameters"]["window"] == {"componentInputParameter": "window"}
+    proto(job)
+
+
 def test_dataflow_runs_beams_steps_in_the_steps_own_image(tmp_path: pathlib.Path) -> None:
     job = compile_with(tmp_path / "job.json", "--dataflow", "--", "--max_num_workers=4")
     for name in ("movie-lens-example-gen", "statistics-gen-ratings", "transform", "evaluator-ranking"):
