@@ -210,7 +210,8 @@ def write_model(
         if features.RATING_SIGNATURE in signatures:
             twin = _Planted(world, str(vocabulary), tflite_shift, told_weight)
             planted_twins.write_rating(twin.rate(tf.int32), twin, folder)
-        if features.QUERY_SIGNATURE in signatures:
+        # Of a catalogue that holds a title twice no Trainer could write one.
+        if features.QUERY_SIGNATURE in signatures and len(set(world.titles)) == len(world.titles):
             planted_twins.write_retrieval(world, folder)
     return str(model_dir)
 

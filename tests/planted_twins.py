@@ -48,7 +48,8 @@ def _best(functions: Mapping[str, Any], query: list, raw: Mapping[str, tf.Tensor
     embedded = functions[features.QUERY_SIGNATURE](*query)[features.QUERY_EMBEDDING]
     seen = functions[features.SEEN_SIGNATURE](raw[features.USER_ID], raw[features.HISTORY_TITLE])
     scores = tf.matmul(embedded, candidates[features.CANDIDATE_EMBEDDING], transpose_b=True)
-    best, positions = tf.math.top_k(metrics.exclude(scores, seen[features.SEEN]), _DEPTH)
+    depth = tf.minimum(_DEPTH, tf.shape(scores)[1])
+    best, positions = tf.math.top_k(metrics.exclude(scores, seen[features.SEEN]), depth)
     unseen = tf.math.is_finite(best)
     return {
         features.MOVIE_TITLE: tf.where(unseen, tf.gather(candidates[features.MOVIE_TITLE], positions), ""),
