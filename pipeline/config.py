@@ -11,11 +11,12 @@ import pydantic
 
 from components.batch_recommender.config import BatchConfig
 from components.index_pusher.config import IndexConfig, PublishConfig
-from components.movielens_example_gen.config import DataConfig
+from components.movielens_example_gen.config import SPAN, DataConfig, SpansConfig, SplitConfig
 from modules import hyperparameters, search_space
 from modules.hyperparameters import ModelsConfig
 from modules.search_space import TuningConfig
 from pipeline import gates
+from pipeline.drift import DriftConfig
 
 
 class Config(pydantic.BaseModel):
@@ -34,8 +35,22 @@ class Config(pydantic.BaseModel):
     publish: PublishConfig = PublishConfig()
     # Search hyper-parameters before each model is trained; None trains with those of `models`.
     tuning: TuningConfig | None = None
+    # Begin each training at the parameters of the latest blessed model, where it is fitted by gradients and
+    # the runner resolves models from its metadata; otherwise it begins anew.
+    warm_start: bool = False
+    # How far the newest span may be from the window before it; None does not compare them.
+    drift: DriftConfig | None = None
     # Recommend to every user of the train split, as Parquet, what is pushed; None does not.
     batch: BatchConfig | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _drift_has_something_to_compare(self) -> Config:
+        if self.drift and self.data.split.method != SPAN:
+            raise ValueError(
+                f"drift compares the newest span with those before it, which needs data.split.method {SPAN}; "
+                f"received {self.data.split.method}"
+            )
+        return self
 
     @pydantic.model_validator(mode="after")
     def _what_is_tuned_fits_the_models(self) -> Config:
@@ -74,6 +89,22 @@ def tutorial() -> Config:
     return Config(name="marquee-tutorial", models=hyperparameters.tutorial(), gates=gates.tutorial())
 
 
+def retraining() -> Config:
+    """Return the default models for data that arrives as spans, see `python -m retraining`.
+
+    The newest span is what champion and challenger are compared on.
+    """
+    data = DataConfig(spans=SpansConfig(window=12), split=SplitConfig(method=SPAN))
+    return Config(
+        name="marquee-retraining",
+        data=data,
+        models=hyperparameters.default(),
+        gates=gates.retraining(),
+        warm_start=True,
+        drift=DriftConfig(),
+    )
+
+
 def tuned(config: Config) -> Config:
     """Turn tuning on, as it is by default where the configuration does not say how.
 
@@ -100,7 +131,7 @@ def with_batch(config: Config) -> Config:
     return config if config.batch else config.model_copy(update={"batch": BatchConfig()})
 
 
-PRESETS = {"default": default, "tutorial": tutorial}
+PRESETS = {"default": default, "tutorial": tutorial, "retraining": retraining}
 
 
 def load(path: pathlib.Path, preset: Config) -> Config:

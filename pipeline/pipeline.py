@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Mapping
 
 from ml_metadata.proto import metadata_store_pb2
+from tfx.components.distribution_validator.component import DistributionValidator
 from tfx.components.evaluator.component import Evaluator
 from tfx.components.example_validator.component import ExampleValidator
 from tfx.components.statistics_gen.component import StatisticsGen
@@ -13,19 +14,25 @@ from tfx.components.transform.component import Transform
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration import pipeline
 from tfx.orchestration.data_types import RuntimeParameter
-from tfx.proto import transform_pb2
+from tfx.proto import distribution_validator_pb2, transform_pb2
 from tfx.types.channel import BaseChannel
 
 from components.anomaly_gate.component import AnomalyGate
 from components.batch_recommender.component import BatchRecommender
 from components.candidate_trainer.component import CandidateTrainer
 from components.candidate_tuner.component import CandidateTuner
-from components.champion.component import RecordedChampion, RecordingEvaluator, champion_resolver
+from components.champion.component import (
+    RecordedChampion,
+    RecordingEvaluator,
+    base_model_resolver,
+    champion_resolver,
+)
 from components.curated_schema.component import CuratedSchema
 from components.index_pusher.component import IndexPusher
 from components.movielens_example_gen.component import MovieLensExampleGen
 from modules import features
 from pipeline.config import Config
+from pipeline.drift import DriftConfig
 from pipeline.evaluation import eval_config
 from pipeline.source_digest import source_digest
 
@@ -67,10 +74,13 @@ def create_pipeline(
 
     ratings_checks = _validate("ratings", ratings)
     catalogue_checks = _validate("catalogue", catalogue)
+    drift_checks = [_compare_spans(config.drift, ratings_checks[0])] if config.drift else []
     anomaly_gate = AnomalyGate(
         ratings_anomalies=ratings_checks[-1].outputs["anomalies"],
         catalogue_anomalies=catalogue_checks[-1].outputs["anomalies"],
         source_digest=source_digest("components.anomaly_gate.executor"),
+        drift_anomalies=drift_checks[0].outputs["anomalies"] if drift_checks else None,
+        on_drift=config.drift.action if config.drift else None,
     )
 
     transform = Transform(
@@ -113,6 +123,16 @@ def create_pipeline(
             ).with_id(f"Tuner.{name}")
             tuned = tuner.outputs["best_hyperparameters"]
             nodes.append(tuner)
+        base_model: BaseNode | None = None
+        # A posterior is sampled anew. Without the runner's metadata there is nothing to resolve a model from.
+        if config.warm_start and verdicts is None and hyperparameters.get("head") != "bayesian":
+            base_model = base_model_resolver(
+                transform.outputs["transformed_examples"],
+                f"Trainer.{name}",
+                f"Evaluator.{name}",
+                f"Base.{name}",
+            )
+            nodes.append(base_model)
         trainer = CandidateTrainer(
             run_fn=f"modules.{name}.run_fn",
             examples=transform.outputs["transformed_examples"],
@@ -122,9 +142,11 @@ def create_pipeline(
                 "hyperparameters": hyperparameters,
                 "source_digest": source_digest(f"modules.{name}"),
                 "executor_digest": source_digest("components.candidate_trainer.executor"),
+                **({"warm_start": True} if base_model else {}),
             },
             hyperparameters=tuned,
             epochs=(epochs or {}).get(name),
+            base_model=base_model.outputs["model"] if base_model else None,
         ).with_id(f"Trainer.{name}")
         champion, evaluator = _judge(
             name,
@@ -174,6 +196,7 @@ def create_pipeline(
             example_gen,
             *ratings_checks,
             *catalogue_checks,
+            *drift_checks,
             anomaly_gate,
             transform,
             *nodes,
@@ -194,6 +217,23 @@ def _validate(name: str, examples) -> list[BaseNode]:
         statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
     ).with_id(f"ExampleValidator.{name}")
     return [statistics, schema, validator]
+
+
+def _compare_spans(drift: DriftConfig, statistics: BaseNode) -> DistributionValidator:
+    """Compare the newest span, which is eval, with the window before it, which is train."""
+    config = distribution_validator_pb2.DistributionValidatorConfig()
+    for name, bound in sorted(drift.bounds.items()):
+        feature = config.default_slice_config.feature.add()
+        feature.path.step.append(name)
+        measure = "infinity_norm" if drift.is_text(name) else "jensen_shannon_divergence"
+        getattr(feature.distribution_comparator, measure).threshold = bound
+    channel = statistics.outputs["statistics"]
+    return DistributionValidator(
+        statistics=channel,
+        baseline_statistics=channel,
+        config=config,
+        include_split_pairs=[(features.EVAL_SPLIT, features.TRAIN_SPLIT)],
+    )
 
 
 def _judge(name: str, verdicts: str | None, **arguments) -> tuple[BaseNode, Evaluator]:

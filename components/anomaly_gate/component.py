@@ -1,5 +1,7 @@
 """AnomalyGate: the step behind which all data agrees with its schema."""
 
+from typing import Literal
+
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
@@ -8,12 +10,18 @@ from components.anomaly_gate import executor
 
 
 class AnomalyGateSpec(component_spec.ComponentSpec):
-    """Two sets of anomalies in, nothing out."""
+    """Sets of anomalies in, nothing out."""
 
-    PARAMETERS = {"source_digest": component_spec.ExecutionParameter(type=str)}
+    PARAMETERS = {
+        "source_digest": component_spec.ExecutionParameter(type=str),
+        executor.ON_DRIFT: component_spec.ExecutionParameter(type=str, optional=True),
+    }
     INPUTS = {
         executor.RATINGS_KEY: component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
         executor.CATALOGUE_KEY: component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
+        executor.DRIFT_KEY: component_spec.ChannelParameter(
+            type=standard_artifacts.ExampleAnomalies, optional=True
+        ),
     }
     OUTPUTS: dict = {}
 
@@ -30,7 +38,12 @@ class AnomalyGate(base_component.BaseComponent):
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
     def __init__(
-        self, ratings_anomalies: types.BaseChannel, catalogue_anomalies: types.BaseChannel, source_digest: str
+        self,
+        ratings_anomalies: types.BaseChannel,
+        catalogue_anomalies: types.BaseChannel,
+        source_digest: str,
+        drift_anomalies: types.BaseChannel | None = None,
+        on_drift: Literal["stop", "warn"] | None = None,
     ) -> None:
         """Construct the component.
 
@@ -38,11 +51,15 @@ class AnomalyGate(base_component.BaseComponent):
           ratings_anomalies: output `anomalies` of the ratings' ExampleValidator.
           catalogue_anomalies: the same of the catalogue's.
           source_digest: changes when the executor's code does, so that TFX's cache then misses.
+          drift_anomalies: output `anomalies` of a DistributionValidator of the ratings.
+          on_drift: what these do: stop the pipeline as the others, or warn.
         """
         super().__init__(
             spec=AnomalyGateSpec(
                 ratings_anomalies=ratings_anomalies,
                 catalogue_anomalies=catalogue_anomalies,
                 source_digest=source_digest,
+                drift_anomalies=drift_anomalies,
+                on_drift=on_drift,
             )
         )

@@ -1,23 +1,31 @@
-"""Executor of AnomalyGate: reads anomalies, stops the run in words."""
+"""Executor of AnomalyGate: reads anomalies, stops the run in words, or warns."""
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx import types
+from tfx.components.distribution_validator import executor as distribution_validator
 from tfx.components.example_validator.executor import DEFAULT_FILE_NAME
 from tfx.dsl.components.base import base_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
-from components.anomaly_gate.report import AnomalyError, describe
+from components.anomaly_gate.report import AnomalyError, describe, describe_drift
 
 # The inputs, and the word for each dataset in an error.
 RATINGS_KEY = "ratings_anomalies"
 CATALOGUE_KEY = "catalogue_anomalies"
 _DATASETS = {RATINGS_KEY: "ratings", CATALOGUE_KEY: "catalogue"}
+# An input that may be left out, and what its findings do: one of the two words.
+DRIFT_KEY = "drift_anomalies"
+ON_DRIFT = "on_drift"
+STOP, WARN = "stop", "warn"
+
+_PROGRESS = logging.getLogger("marquee.progress")
 
 
 class Executor(base_executor.BaseExecutor):
@@ -29,7 +37,7 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Raise AnomalyError, with every finding of every split, unless there is none."""
+        """Raise AnomalyError, with every finding of every split, unless there is none; of drift, or warn."""
         anomalies: dict[tuple[str, str], anomalies_pb2.Anomalies] = {}
         for key, dataset in _DATASETS.items():
             artifact = artifact_utils.get_single_instance(input_dict[key])
@@ -46,3 +54,16 @@ class Executor(base_executor.BaseExecutor):
         text = describe(anomalies)
         if text:
             raise AnomalyError(text)
+        if input_dict.get(DRIFT_KEY):
+            drifted = describe_drift(_read_drift(artifact_utils.get_single_instance(input_dict[DRIFT_KEY])))
+            if drifted and exec_properties[ON_DRIFT] == STOP:
+                raise AnomalyError(drifted)
+            if drifted:
+                _PROGRESS.warning(" ".join(drifted.split()))
+
+
+def _read_drift(artifact: types.Artifact) -> anomalies_pb2.Anomalies:
+    (pair,) = artifact_utils.decode_split_names(artifact.split_names)
+    path = os.path.join(artifact.uri, f"SplitPair-{pair}", distribution_validator.DEFAULT_FILE_NAME)
+    with fileio.open(path, "rb") as file:
+        return anomalies_pb2.Anomalies.FromString(file.read())

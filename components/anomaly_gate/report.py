@@ -70,6 +70,26 @@ def describe(anomalies: Mapping[tuple[str, str], anomalies_pb2.Anomalies]) -> st
     )
 
 
+def describe_drift(anomalies: anomalies_pb2.Anomalies) -> str:
+    """Put every feature that is too far from where it was on a line of its own, with what to do at the end.
+
+    Args:
+      anomalies: what DistributionValidator found between the newest span and the window before it.
+    Returns:
+      The text, or an empty string where none is.
+    """
+    listed = findings(anomalies)
+    if not listed:
+        return ""
+    return "\n".join(
+        [
+            "The newest span is not like the window before it:",
+            *(f"  {finding.feature}: {finding.found}." for finding in listed),
+            "See whether its rows are right; if they are, raise drift.bounds, or set drift.action to warn.",
+        ]
+    )
+
+
 def findings(anomalies: anomalies_pb2.Anomalies) -> list[Finding]:
     """List what an Anomalies proto holds against a split, by feature name.
 

@@ -47,6 +47,7 @@ class CandidateTrainer(Trainer):
         custom_config: dict[str, Any],
         hyperparameters: types.BaseChannel | None = None,
         epochs: data_types.RuntimeParameter | None = None,
+        base_model: types.BaseChannel | None = None,
     ):
         """Construct the component.
 
@@ -59,6 +60,7 @@ class CandidateTrainer(Trainer):
           custom_config: handed to run_fn; JSON.
           hyperparameters: of a CandidateTuner, to take the place of some of the configured ones.
           epochs: a number that a run may be started with, in the place of the configured one; 0 keeps that.
+          base_model: a model of an earlier run to begin at, where `custom_config["warm_start"]` is set.
         """
         spec = CandidateTrainerSpec(
             run_fn=run_fn,
@@ -70,6 +72,7 @@ class CandidateTrainer(Trainer):
             custom_config=json_utils.dumps(custom_config),
             hyperparameters=hyperparameters,
             epochs=epochs,
+            base_model=base_model,
             model=types.Channel(type=standard_artifacts.Model),
             model_run=types.Channel(type=standard_artifacts.ModelRun),
         )

@@ -16,7 +16,7 @@ from tfx.types import component_spec, standard_artifacts, standard_component_spe
 from tfx.utils import json_utils
 
 from components.champion import executor
-from components.champion.strategy import ChampionStrategy
+from components.champion.strategy import BaseModelStrategy, ChampionStrategy
 
 
 def champion_resolver(challenger: types.OutputChannel, evaluator_id: str, node_id: str) -> resolver.Resolver:
@@ -43,6 +43,30 @@ def champion_resolver(challenger: types.OutputChannel, evaluator_id: str, node_i
             type=standard_artifacts.ModelBlessing, producer_component_id=evaluator_id, output_key="blessing"
         ),
         challenger=challenger,
+    )
+    return node.with_id(node_id)
+
+
+def base_model_resolver(
+    examples: types.OutputChannel, trainer_id: str, evaluator_id: str, node_id: str
+) -> resolver.Resolver:
+    """Build the Resolver whose output `model` is the one at whose parameters a Trainer begins.
+
+    Args:
+      examples: what this run is about to train on.
+      trainer_id: id of the Trainer, whose models of earlier runs are looked up.
+      evaluator_id: id of the Evaluator that judges them.
+      node_id: id of the node.
+    Returns:
+      A Resolver; `outputs["model"]` holds one model or none.
+    """
+    node = resolver.Resolver(
+        strategy_class=BaseModelStrategy,
+        model=types.Channel(type=standard_artifacts.Model, producer_component_id=trainer_id),
+        model_blessing=types.Channel(
+            type=standard_artifacts.ModelBlessing, producer_component_id=evaluator_id, output_key="blessing"
+        ),
+        examples=examples,
     )
     return node.with_id(node_id)
 

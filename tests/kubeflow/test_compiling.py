@@ -34,7 +34,13 @@ def test_the_job_is_that_of_the_golden_file(compiled_job: dict) -> None:
     assert received == skeleton.GOLDEN.read_text(), f"where it is meant, run: {skeleton.COMMAND}"
 
 
-@pytest.mark.parametrize("preset", sorted(set(config.PRESETS) - {"default"}))
+def test_retraining_compiles_with_what_it_has_more(compiled_job: dict, tmp_path: pathlib.Path) -> None:
+    job = compile_with(tmp_path / "job.json", "--preset", "retraining")
+    assert containers(job).keys() - containers(compiled_job).keys() == {"distribution-validator"}
+    proto(job)
+
+
+@pytest.mark.parametrize("preset", sorted(set(config.PRESETS) - {"default", "retraining"}))
 def test_every_preset_compiles_to_the_same_graph(
     preset: str, compiled_job: dict, tmp_path: pathlib.Path
 ) -> None:

@@ -35,7 +35,7 @@ def test_a_preset_written_out_and_read_is_the_same(name: str, write) -> None:
 def test_the_presets_are_pipelines_of_their_own() -> None:
     # By its name alone does a pipeline find its champions.
     names = [preset().name for preset in config.PRESETS.values()]
-    assert len(set(names)) == len(names) == 2
+    assert len(set(names)) == len(names) == 3
 
 
 def test_an_object_replaces_only_what_it_names_at_any_depth(write) -> None:
@@ -120,7 +120,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: pathlib.Path) -> None:
 
 
 def test_tuning_is_off_in_the_presets_and_a_file_says_how_it_is_done(write) -> None:
-    assert [preset().tuning for preset in config.PRESETS.values()] == [None, None]
+    assert [preset().tuning for preset in config.PRESETS.values()] == [None] * 3
     space = {"softmax.temperature": {"low": 0.1, "high": 1}, "optimizer": ["adam", "adagrad"]}
     loaded = config.load(write({"tuning": {"seed": 3, "retrieval": space}}), config.default())
     assert loaded.tuning is not None
