@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from components.movielens_example_gen.archive import disk_errors
 from components.movielens_example_gen.errors import DataError
 from pipeline import config as configuration
 from runners import failure, flags, redirect, terminal, workspace
@@ -109,6 +110,12 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         help=f"folder to push to (default: {_PUSHED} in --pipeline-root, so {_DEFAULT_ROOT}/{_PUSHED}; "
         f"{_PUSHED}-PRESET with another preset)",
     )
+    parser.add_argument(
+        "--report",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="also write what the run came to as JSON, and recommend to nobody (default: none)",
+    )
 
 
 def _run(options: argparse.Namespace, config: configuration.Config, started: float) -> int:
@@ -127,10 +134,12 @@ def _run(options: argparse.Namespace, config: configuration.Config, started: flo
             with _stopping(screen, log):
                 summary = _run_pipeline(options, config, data_root, screen)
             _show_summary(screen, summary, time.monotonic() - started, log)
+            if options.report:
+                _write_report(summary, options.report)
     except failure.RunError as error:
         print(f"\n{error}\nLog: {log}", file=sys.stderr)
         return _FAILED
-    return _recommend(options.push_dir)
+    return 0 if options.report else _recommend(options.push_dir)
 
 
 def _limit_memory() -> None:
@@ -209,6 +218,13 @@ def _show_summary(screen: terminal.Terminal, summary: Summary, seconds: float, l
     from runners import tables
 
     tables.show(screen.console, summary, seconds, log)
+
+
+def _write_report(summary: Summary, path: pathlib.Path) -> None:
+    from runners import report
+
+    with disk_errors(path):
+        report.write(summary, path)
 
 
 def _recommend(push_dir: pathlib.Path) -> int:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+import logging
+import time
+from collections.abc import Callable, Iterator
 
 from tfx.orchestration.portable import launcher
 from tfx.orchestration.portable.data_types import ExecutionInfo
 
-from runners import figures, record
-from runners.failure import cause_in_text
+from runners import figures, record, retry
+from runners.failure import cause_in_text, cause_of
+from runners.redirect import PROGRESS
 from runners.terminal import Terminal
+
+_PROGRESS = logging.getLogger(PROGRESS)
 
 
 class StepError(Exception):
@@ -47,8 +52,7 @@ def shown(terminal: Terminal) -> Iterator[Watch]:
         node_id = self._pipeline_node.node_info.id
         with terminal.step(node_id) as outcome:
             try:
-                info = launch(self)
-                step = _step(self, info)
+                info, step = _launched(launch, self, node_id)
             except Exception as error:
                 watch.failed, watch.error = node_id, error
                 raise
@@ -60,6 +64,27 @@ def shown(terminal: Terminal) -> Iterator[Watch]:
         yield watch
     finally:
         launcher.Launcher.launch = launch
+
+
+def _launched(
+    launch: Callable[[launcher.Launcher], ExecutionInfo | None], self: launcher.Launcher, node_id: str
+) -> tuple[ExecutionInfo | None, record.Step]:
+    """Launch a step, again after a while where it failed for what passes by itself.
+
+    Each try is an execution of its own; TFX removes the outputs of one that failed.
+    """
+    for delay in retry.DELAYS:
+        try:
+            info = launch(self)
+            return info, _step(self, info)
+        except Exception as error:
+            cause = cause_of(error)
+            if not retry.is_transient(cause):
+                raise
+            _PROGRESS.warning("%s: %s; trying again in %g s", node_id, cause, delay)
+        time.sleep(delay)
+    info = launch(self)
+    return info, _step(self, info)
 
 
 def _step(self: launcher.Launcher, info: ExecutionInfo | None) -> record.Step:

@@ -1,0 +1,167 @@
+"""Cut a release into spans, run what is new, and go on doing so.
+
+python -m retraining cut|run|watch|timer --help
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import pathlib
+import shlex
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+
+from components.movielens_example_gen.config import DataConfig
+from components.movielens_example_gen.errors import DataError
+from pipeline.config import Config
+from retraining import runs, schedule
+from retraining.lease import LeaseError
+from retraining.runs import LeaseLostError, Workspace
+from runners import flags, workspace
+
+_FAILED, _MISTAKE, _STOPPED = 1, 2, 130
+_PRESET = "retraining"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the command says; return the process's exit code."""
+    options = parse(arguments)
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S", stream=sys.stdout)
+    logging.getLogger("marquee.progress").setLevel(logging.INFO)
+    warnings.simplefilter("ignore")  # Of other people's libraries, for their own readers.
+    # As systemd stops a service: leave the lease, and the child, in order.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_STOPPED))
+    try:
+        return options.do(options)
+    except ValueError as error:
+        print(f"retraining: {error}", file=sys.stderr)
+        return _MISTAKE
+    except (DataError, LeaseError, LeaseLostError, workspace.BusyError) as error:
+        print(f"retraining: {error}", file=sys.stderr)
+        return _FAILED
+    except KeyboardInterrupt:
+        print("retraining: stopped", file=sys.stderr)
+        return _STOPPED
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the flags; a wrong one ends the process with exit code 2."""
+    parser = argparse.ArgumentParser(prog="python -m retraining", description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    cut = commands.add_parser("cut", help="cut a release's ratings into spans of equal length")
+    cut.add_argument("into", type=pathlib.Path, help="folder for the spans, which does not exist yet")
+    cut.add_argument("--release", default="ml-100k", metavar="NAME", help="which data (default: %(default)s)")
+    cut.add_argument(
+        "--data",
+        type=pathlib.Path,
+        metavar="PATH",
+        help="folder or zip with the release's files (default: the cache, else they are fetched)",
+    )
+    cut.add_argument("--days", type=int, default=7, help="length of a span (default: %(default)s)")
+    cut.set_defaults(do=_cut)
+
+    run = commands.add_parser("run", help="run what came since the last run, and end")
+    run.add_argument(
+        "--since", type=int, metavar="SPAN", help="backfill: run every span from this one on, oldest first"
+    )
+    run.set_defaults(do=_run)
+    watch = commands.add_parser("watch", help="stay, and run what came at every moment of the schedule")
+    watch.set_defaults(do=_watch)
+    timer = commands.add_parser("timer", help="write what lets the system run what came")
+    timer.add_argument("kind", choices=("systemd", "crontab"), help="what for")
+    timer.add_argument("--into", type=pathlib.Path, default=".", help="folder for systemd's files")
+    timer.set_defaults(do=_timer)
+    for command in (run, watch, timer):
+        _add_flags(command)
+    return parser.parse_args(arguments)
+
+
+def _add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=pathlib.Path, required=True, metavar="DIR", help="folder of the spans")
+    parser.add_argument(
+        "--schedule",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="JSON with fields of retraining.schedule.Schedule (default: Mondays at 3, UTC, 12 spans)",
+    )
+    flags.add_configuration(parser)
+    parser.set_defaults(preset=_PRESET)
+    parser.add_argument(
+        "--pipeline-root",
+        type=pathlib.Path,
+        default="runs",
+        metavar="DIR",
+        help="folder for artifacts, metadata and logs (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--push-dir",
+        type=pathlib.Path,
+        metavar="DIR",
+        help="folder to push to (default: pushed-PRESET in --pipeline-root)",
+    )
+
+
+def _cut(options: argparse.Namespace) -> int:
+    from components.movielens_example_gen import fetch
+    from retraining.cut import cut
+
+    if options.days < 1:
+        raise ValueError(f"--days must be 1 or more; received {options.days}")
+    config = DataConfig(release=options.release)
+    release = fetch.resolve_data(config, options.data, fetch.default_cache_dir(os.environ))
+    written = cut(release, config, options.into, options.days)
+    timeless = f", {written.timeless:,} of them without a time, in span 1" if written.timeless else ""
+    print(f"{options.into}: {written.spans} spans of {options.days} days, {written.rows:,} rows{timeless}")
+    return 0
+
+
+def _prepare(options: argparse.Namespace) -> tuple[Workspace, Config, schedule.Schedule]:
+    config = flags.configure(options)
+    runs.require_spans(config)
+    root = options.pipeline_root.expanduser().resolve()
+    push_dir = (options.push_dir or root / f"pushed-{options.preset}").expanduser().resolve()
+    data = options.data.expanduser().resolve()
+    if not data.is_dir():
+        raise ValueError(f"--data must name a folder with spans; there is none at {data}")
+    return Workspace(data, root, push_dir, config.pipeline_name), config, schedule.load(options.schedule)
+
+
+def _run(options: argparse.Namespace) -> int:
+    place, config, when = _prepare(options)
+    made = runs.run_due(place, config, when, runs.launch, options.since)
+    return _FAILED if any(entry.outcome == "failed" for entry in made) else 0
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from retraining.watch import watch
+
+    place, config, when = _prepare(options)
+    watch(when, lambda: runs.run_due(place, config, when, runs.launch))
+    return 0
+
+
+def _timer(options: argparse.Namespace) -> int:
+    place, _, when = _prepare(options)
+    folder = pathlib.Path(__file__).resolve().parents[1]
+    words = [sys.executable, "-m", "retraining", "run", "--data", place.data, "--preset", options.preset]
+    words += ["--pipeline-root", place.root, "--push-dir", place.push_dir]
+    for flag, path in (("--config", options.config), ("--schedule", options.schedule)):
+        words += [flag, path.resolve()] if path else []
+    words += ["--release", options.release] if options.release else []
+    command = shlex.join(map(str, words))
+    if options.kind == "crontab":
+        print(when.crontab(f"cd {shlex.quote(str(folder))} && {command}"), end="")
+        return 0
+    for name, text in when.systemd(command, str(folder)).items():
+        (options.into / name).write_text(text, encoding="utf-8")
+        print(options.into / name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

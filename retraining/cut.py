@@ -1,0 +1,109 @@
+"""Cut a release into spans of equal length, so that anybody can play a year of retraining."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from components.movielens_example_gen import parse, sources
+from components.movielens_example_gen.archive import disk_errors
+from components.movielens_example_gen.config import DataConfig
+from components.movielens_example_gen.errors import DataError
+
+DAY = 86_400
+# Lines that are held back to be written together: an open file for each span would be too many.
+_HELD_LINES = 500_000
+
+
+class Cut(NamedTuple):
+    """What was written: spans (numbered from 1), rows, and rows whose time cannot be read, which are in span
+    1.
+    """
+
+    spans: int
+    rows: int
+    timeless: int
+
+
+def cut(release: pathlib.Path, config: DataConfig, target: pathlib.Path, days: int) -> Cut:
+    """Write a release's ratings as spans, and its movies and users beside them.
+
+    Every span that lies between the first and the last rating gets its folder, also where nothing happened.
+    The release does not say when a film or a user was added, so all are known from the start.
+
+    Args:
+      release: folder with the release's files.
+      config: which release it is.
+      target: a folder that does not exist yet; appears whole, by a rename.
+      days: length of a span.
+    Raises:
+      DataError: the files cannot be read, the target exists, or the disk refuses.
+    """
+    with disk_errors(target):
+        if target.exists():
+            raise DataError(f"{target} must not exist yet, for the spans to be written there. Name another.")
+        inputs = sources.find_inputs(str(release), config)
+        (ratings,) = inputs.ratings
+        if ratings.groups:
+            raise DataError(f"{ratings.path} must be a text file to be cut into spans. Write it as CSV.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = pathlib.Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        try:
+            written = _write(ratings, fresh, days * DAY)
+            for source in (*inputs.movies, *inputs.users):
+                shutil.copyfile(source.path, fresh / source.name)
+            fresh.chmod(0o755)
+            fresh.rename(target)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return written
+
+
+def _write(ratings: sources.Source, folder: pathlib.Path, seconds: int) -> Cut:
+    moments = [moment for _, moment in _lines(ratings) if moment is not None]
+    if not moments:
+        raise DataError(f"{ratings.path} must hold ratings with a time; it has none. Name another release.")
+    first, count = min(moments), (max(moments) - min(moments)) // seconds + 1
+    with open(ratings.path, "rb") as file:
+        header = file.readline().rstrip(b"\r\n") + b"\n" if ratings.header else b""
+    for number in range(1, count + 1):
+        _path(folder, number, ratings).parent.mkdir()
+        _path(folder, number, ratings).write_bytes(header)
+    held: defaultdict[int, list[bytes]] = defaultdict(list)
+    rows = 0
+    for rows, (line, moment) in enumerate(_lines(ratings), 1):
+        held[1 if moment is None else (moment - first) // seconds + 1].append(line)
+        if rows % _HELD_LINES == 0:
+            _append(held, folder, ratings)
+    _append(held, folder, ratings)
+    return Cut(count, rows, rows - len(moments))
+
+
+def _lines(ratings: sources.Source) -> Iterator[tuple[bytes, int | None]]:
+    """Yield each row as it stands, and its second; None where that is no number."""
+    layout = ratings.layout
+    position = layout.positions[-1]
+    with open(ratings.path, "rb") as file:
+        if ratings.header:
+            file.readline()
+        for line in file:
+            fields = parse.split_line(line.rstrip(b"\r\n"), layout.separator, layout.encoding)
+            text = (
+                "" if isinstance(fields, parse.Fault) or len(fields) <= position else fields[position].strip()
+            )
+            yield line.rstrip(b"\r\n") + b"\n", int(text) if text.isascii() and text.isdigit() else None
+
+
+def _append(held: defaultdict[int, list[bytes]], folder: pathlib.Path, ratings: sources.Source) -> None:
+    for number, lines in held.items():
+        with open(_path(folder, number, ratings), "ab") as file:
+            file.writelines(lines)
+    held.clear()
+
+
+def _path(folder: pathlib.Path, number: int, ratings: sources.Source) -> pathlib.Path:
+    return folder / f"span-{number}" / ratings.name

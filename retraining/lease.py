@@ -1,0 +1,135 @@
+"""A lease on a pipeline's folder: who runs it, and until when that holds without a sign of life.
+
+For a folder that several machines share as well; their clocks must then agree to within a few seconds.
+Changes of the lease are made under a lock of the file system, so that of two who want it one gets it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import pathlib
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+_PROGRESS = logging.getLogger("marquee.progress")
+
+
+class LeaseError(Exception):
+    """Another holds the lease."""
+
+
+class Lease:
+    """A lease that is held; `held` makes one."""
+
+    def __init__(self, path: pathlib.Path, seconds: float) -> None:
+        self._path = path
+        self._seconds = seconds
+        self._token = secrets.token_hex(8)
+        self._over = threading.Event()
+        self.lost = threading.Event()
+
+    def _acquire(self) -> None:
+        with _locked(self._path):
+            other = _read(self._path)
+            if other and other["expires"] > time.time() and not _is_dead(other):
+                until = time.strftime("%H:%M:%S", time.localtime(other["expires"]))
+                raise LeaseError(
+                    f"One run of a pipeline at a time: {other['holder']} holds {self._path}, until {until} "
+                    "unless it renews that. Wait until it has ended; if it has crashed, the lease runs out "
+                    "by itself."
+                )
+            if other:
+                _PROGRESS.info("%s left its lease behind; taking it over", other["holder"])
+            self._write()
+
+    def _keep(self) -> None:
+        # In a thread: renew until the run is over.
+        while not self._over.wait(self._seconds / 3):
+            with _locked(self._path):
+                other = _read(self._path)
+                if other and other["token"] != self._token:
+                    self.lost.set()
+                    return
+                self._write()
+
+    def _write(self) -> None:
+        state = {
+            "holder": f"process {os.getpid()} on {socket.gethostname()}",
+            "place": _place(),
+            "process": os.getpid(),
+            "token": self._token,
+            "expires": time.time() + self._seconds,
+        }
+        fresh = self._path.with_suffix(".new")
+        fresh.write_text(json.dumps(state))
+        fresh.replace(self._path)
+
+    def _release(self) -> None:
+        with _locked(self._path):
+            other = _read(self._path)
+            if other and other["token"] == self._token:
+                self._path.unlink()
+
+
+@contextlib.contextmanager
+def held(path: pathlib.Path, seconds: float) -> Iterator[Lease]:
+    """Hold a lease, renewed all the while.
+
+    Args:
+      path: its file.
+      seconds: for which it holds after the last sign of life.
+    Yields:
+      The lease; `lost` is set where another took it, after this process stood still for longer than that.
+    Raises:
+      LeaseError: another holds it, in words.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lease = Lease(path, seconds)
+    lease._acquire()
+    keeper = threading.Thread(target=lease._keep, daemon=True)
+    keeper.start()
+    try:
+        yield lease
+    finally:
+        lease._over.set()
+        keeper.join()
+        lease._release()
+
+
+def _read(path: pathlib.Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+
+
+def _is_dead(state: dict[str, Any]) -> bool:
+    # Only of a process that this one would see: of the same machine, and the same container on it.
+    if state["place"] != _place():
+        return False
+    try:
+        os.kill(state["process"], 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False
+
+
+def _place() -> str:
+    return f"{socket.gethostname()} {os.stat('/proc/self/ns/pid').st_ino}"
+
+
+@contextlib.contextmanager
+def _locked(path: pathlib.Path) -> Iterator[None]:
+    with open(path.with_suffix(".lock"), "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

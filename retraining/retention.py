@@ -1,0 +1,107 @@
+"""Remove what old runs left: their artifacts' files. The record of the runs stays."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+import shutil
+from collections import defaultdict
+
+import ml_metadata as mlmd
+
+from components.champion.selection import Verdict, champion_id
+from runners import workspace
+
+_PROGRESS = logging.getLogger("marquee.progress")
+_LIVE, _DELETED = mlmd.proto.Artifact.LIVE, mlmd.proto.Artifact.DELETED
+
+
+def tidy(root: pathlib.Path, pipeline_name: str, keep_runs: int) -> list[str]:
+    """Remove the artifacts of all but a pipeline's newest runs; champions and what was pushed last stay.
+
+    What is removed is marked so: no later run takes it for a champion, nor, since its files are gone, out of
+    the cache. Bundles are elsewhere, and not touched.
+
+    Args:
+      root: the pipeline's folder, which nobody else uses.
+      pipeline_name: of the runs.
+      keep_runs: how many runs keep their artifacts, 1 or more.
+    Returns:
+      Folders that were removed.
+    Raises:
+      BusyError: a run uses the folder.
+    """
+    if not (root / workspace.METADATA).exists():
+        return []
+    with workspace.claimed(root):
+        config = mlmd.proto.ConnectionConfig()
+        config.sqlite.filename_uri = str(root / workspace.METADATA)
+        store = mlmd.MetadataStore(config)
+        pipeline = store.get_context_by_type_and_name("pipeline", pipeline_name)
+        if not pipeline:
+            return []
+        artifacts = {artifact.id: artifact for artifact in store.get_artifacts_by_context(pipeline.id)}
+        kept = _of_newest_runs(store, pipeline.id, keep_runs) | _champions(store, artifacts)
+        kept |= _last_pushed(store, artifacts)
+        old = [a for a in artifacts.values() if a.id not in kept and a.state == _LIVE]
+        removed = [artifact.uri for artifact in old if _remove(root, artifact.uri)]
+        for artifact in old:
+            artifact.state = _DELETED
+        if old:
+            store.put_artifacts(old)
+            _PROGRESS.info("Removed %d artifacts of runs before the last %d", len(removed), keep_runs)
+    return removed
+
+
+def _of_newest_runs(store: mlmd.MetadataStore, pipeline_id: int, keep_runs: int) -> set[int]:
+    """Ids of what the newest runs read or wrote; what came out of the cache counts as written."""
+    of_pipeline = {execution.id for execution in store.get_executions_by_context(pipeline_id)}
+    executions: set[int] = set()
+    for run in sorted(store.get_contexts_by_type("pipeline_run"), key=lambda run: -run.id):
+        of_run = {execution.id for execution in store.get_executions_by_context(run.id)} & of_pipeline
+        if of_run and keep_runs:
+            executions |= of_run
+            keep_runs -= 1
+    return {event.artifact_id for event in store.get_events_by_execution_ids(executions)}
+
+
+def _champions(store: mlmd.MetadataStore, artifacts: dict[int, mlmd.proto.Artifact]) -> set[int]:
+    """Ids of each trainer's latest blessed model."""
+    blessings = {a.id: a for a in artifacts.values() if a.type == "ModelBlessing"}
+    verdicts: defaultdict[str, list[Verdict]] = defaultdict(list)
+    for event in store.get_events_by_artifact_ids(list(blessings)):
+        if event.type == mlmd.proto.Event.OUTPUT:
+            properties = blessings[event.artifact_id].custom_properties
+            [node] = [c for c in store.get_contexts_by_execution(event.execution_id) if c.type == "node"]
+            verdicts[node.name].append(
+                Verdict(
+                    model_id=properties["current_model_id"].int_value,
+                    blessed=properties["blessed"].int_value == 1,
+                    issued=event.execution_id,
+                )
+            )
+    chosen = (champion_id(of_node, challenger_id="") for of_node in verdicts.values())
+    return {int(model) for model in chosen if model is not None}
+
+
+def _last_pushed(store: mlmd.MetadataStore, artifacts: dict[int, mlmd.proto.Artifact]) -> set[int]:
+    pushed = [
+        artifact.id
+        for artifact in artifacts.values()
+        if artifact.type == "PushedModel" and artifact.custom_properties["pushed"].int_value
+    ]
+    made = {
+        event.artifact_id: event.execution_id
+        for event in store.get_events_by_artifact_ids(pushed)
+        if event.type == mlmd.proto.Event.OUTPUT
+    }
+    return {max(made, key=lambda artifact: made[artifact])} if made else set()
+
+
+def _remove(root: pathlib.Path, uri: str) -> bool:
+    """Remove a folder below the root; what lies elsewhere is not this pipeline's to remove."""
+    folder = pathlib.Path(uri).resolve()
+    if root.resolve() not in folder.parents or not folder.is_dir():
+        return False
+    shutil.rmtree(folder)
+    return True

@@ -1,0 +1,154 @@
+"""When to look for new spans, and how to go about them: one specification for every scheduler.
+
+Read by the local scheduler, written out for systemd and cron, and the source of what a schedule of Vertex AI
+or a recurring run of Kubeflow Pipelines is made of.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import pathlib
+import zoneinfo
+from collections.abc import Collection
+from typing import Any, Literal
+
+import pydantic
+from cronsim import CronSim, CronSimError
+
+_ANY_MOMENT = datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc)
+_DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
+
+
+class Schedule(pydantic.BaseModel):
+    """When and how a pipeline is run again.
+
+    >>> Schedule(cron="30 3 * * 1", time_zone="Europe/Berlin").window
+    12
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    # Minute, hour, day of the month, month, day of the week, as in crontab(5).
+    cron: str = "0 3 * * 1"
+    # IANA name of the zone that `cron` means.
+    time_zone: str = "UTC"
+    # Spans that a run reads, 2 or more: the newest is what models are measured on; None for all.
+    window: int | None = pydantic.Field(12, ge=2)
+    # Whether every span that came since the last run gets a run of its own, the oldest first, and a time that
+    # was missed is made up for; otherwise only the newest span is run, at the next time.
+    catch_up: bool = True
+    # Runs of one pipeline at once: a run builds on what the one before it left.
+    max_concurrency: Literal[1] = 1
+    # Runs whose artifacts are kept, 1 or more; champions and what was pushed last are kept in any case.
+    keep_runs: int = pydantic.Field(3, ge=1)
+    # Seconds after which a run whose process gives no sign of life no longer holds up others, 10 or more.
+    lease_seconds: int = pydantic.Field(300, ge=10)
+
+    @pydantic.field_validator("cron")
+    @classmethod
+    def _is_cron(cls, cron: str) -> str:
+        try:
+            if len(cron.split()) != 5:
+                raise CronSimError("Not five fields")
+            next(CronSim(cron, _ANY_MOMENT))
+        except (CronSimError, StopIteration) as error:
+            raise ValueError(
+                "cron must be minute, hour, day of the month, month and day of the week, as in crontab(5), "
+                f"and come about some day: {str(error) or 'it never does'}; received {cron!r}"
+            ) from error
+        return " ".join(cron.split())
+
+    @pydantic.field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        try:
+            zoneinfo.ZoneInfo(name)
+        except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError) as error:
+            raise ValueError(
+                f"time_zone must be an IANA name such as Europe/Berlin; received {name!r}"
+            ) from error
+        return name
+
+    def next_time(self, after: datetime.datetime) -> datetime.datetime:
+        """Find the first moment of the schedule after another.
+
+        Around a change of clocks as Debian's cron: what falls into the hour that is left out comes right
+        after it, what falls into the hour that is there twice comes once.
+
+        >>> moment = datetime.datetime(2024, 3, 31, 0, 30, tzinfo=datetime.timezone.utc)
+        >>> Schedule(cron="30 2 * * *", time_zone="Europe/Berlin").next_time(moment).isoformat()
+        '2024-03-31T03:00:00+02:00'
+        """
+        return next(CronSim(self.cron, after.astimezone(zoneinfo.ZoneInfo(self.time_zone))))
+
+    def crontab(self, command: str) -> str:
+        """Write lines for a crontab, of a cron that knows CRON_TZ."""
+        return f"CRON_TZ={self.time_zone}\n{self.cron} {command}\n"
+
+    def systemd(self, command: str, folder: str) -> dict[str, str]:
+        """Write a service and the timer that starts it, by file name.
+
+        Raises:
+          ValueError: systemd has no such calendar.
+        """
+        minutes, hours, days, months, weekdays = self._fields()
+        if "*" not in (days, weekdays):
+            raise ValueError(
+                "systemd needs the day of the month or the day of the week to be *, for it joins them by "
+                f"`and`, cron by `or`; received {self.cron!r}"
+            )
+        names = "" if weekdays == "*" else ",".join(_DAYS[int(day)] for day in weekdays.split(",")) + " "
+        calendar = f"{names}*-{months}-{days} {hours}:{minutes}:00 {self.time_zone}"
+        service = (
+            "[Unit]\nDescription=Retrain Marquee on what came in\n\n"
+            f"[Service]\nType=oneshot\nWorkingDirectory={folder}\nExecStart={command}\n"
+        )
+        timer = (
+            "[Unit]\nDescription=When to retrain Marquee\n\n"
+            f"[Timer]\nOnCalendar={calendar}\nPersistent={str(self.catch_up).lower()}\n\n"
+            "[Install]\nWantedBy=timers.target\n"
+        )
+        return {"marquee-retraining.service": service, "marquee-retraining.timer": timer}
+
+    def _fields(self) -> list[str]:
+        """Write cron's five fields as `*` or lists of numbers, which everybody reads alike."""
+        parsed = CronSim(self.cron, _ANY_MOMENT)
+        _, _, day, _, weekday = self.cron.split()
+        if "*" not in (day, weekday) and "*" in (day[0], weekday[0]):
+            raise ValueError(
+                "days of the month and of the week that are both restricted, one by *, mean `and` to some "
+                f"and `or` to others; received {self.cron!r}"
+            )
+        fields: list[tuple[Collection[Any], range]] = [
+            (parsed.minutes, range(60)),
+            (parsed.hours, range(24)),
+            (parsed.days, range(1, 32)),
+            (parsed.months, range(1, 13)),
+            ({day % 7 if isinstance(day, int) else day for day in parsed.weekdays}, range(7)),
+        ]
+        written = []
+        for values, every in fields:
+            if not set(values) <= set(every):
+                raise ValueError(f"only cron itself knows days such as the last or the second; {self.cron!r}")
+            whole = set(values) == set(every)
+            written.append("*" if whole else ",".join(map(str, sorted(values))))
+        return written
+
+
+def load(path: pathlib.Path | None) -> Schedule:
+    """Read a JSON file with fields of Schedule; without one, the defaults.
+
+    Raises:
+      ValueError: the file does not hold a schedule, in words.
+    """
+    if not path:
+        return Schedule()
+    try:
+        return Schedule.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{path}: {place}: {first['msg'].removeprefix('Value error, ')}") from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} must be a readable JSON file: {error}") from error

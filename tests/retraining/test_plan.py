@@ -1,0 +1,61 @@
+"""Which runs are due, of what is there and what was run."""
+
+from __future__ import annotations
+
+import pytest
+
+from retraining import plan
+from retraining.journal import Entry
+from retraining.schedule import Schedule
+
+DAILY = Schedule(window=3)
+NEWEST_ONLY = Schedule(window=3, catch_up=False)
+
+
+def entry(span: int, outcome: str = "pushed", versions: dict[int, int] | None = None) -> Entry:
+    there = versions or dict.fromkeys(range(1, span + 1), 0)
+    return Entry(span=span, versions=there, outcome=outcome, ended=0, seconds=0)
+
+
+def spans(*numbers: int) -> dict[int, int]:
+    return dict.fromkeys(numbers, 0)
+
+
+@pytest.mark.parametrize(
+    ("there", "entries", "schedule", "due", "reason"),
+    [
+        (spans(), [], DAILY, (), "two spans make a first run"),
+        (spans(1), [], DAILY, (), "two spans make a first run"),
+        (spans(1, 2, 3), [], DAILY, (3,), "nothing was run yet"),
+        (spans(1, 2, 3), [entry(3)], DAILY, (), "no span came since span 3"),
+        (spans(1, 2, 3), [entry(2), entry(3, "refused")], DAILY, (), "no span came since span 3"),
+        (spans(1, 2, 3, 4, 5, 6), [entry(3)], DAILY, (4, 5, 6), "3 new since span 3"),
+        (spans(1, 2, 3, 4, 5, 6), [entry(3)], NEWEST_ONLY, (6,), "3 new since span 3"),
+        (spans(1, 2, 3, 4), [entry(3), entry(4, "failed")], DAILY, (4,), "1 new since span 3"),
+    ],
+)
+def test_what_is_new_is_due(there, entries, schedule, due, reason) -> None:
+    received = plan.due(there, entries, schedule)
+    assert received.spans == due
+    assert reason in received.reason
+
+
+def test_late_data_within_the_window_makes_the_newest_span_due_again() -> None:
+    entries = [entry(5, versions={1: 0, 2: 0, 4: 0, 5: 0})]
+    received = plan.due({1: 0, 2: 0, 3: 0, 4: 1, 5: 0}, entries, DAILY)
+    assert received == ((5,), "spans that came late or anew: 3, 4")
+    # Span 2 is before the window of span 5.
+    assert plan.due({1: 0, 2: 7, 4: 0, 5: 0}, entries, DAILY).spans == ()
+    assert plan.due({1: 0, 2: 7, 4: 0, 5: 0}, entries, Schedule(window=None)).spans == (5,)
+
+
+def test_a_span_that_is_gone_makes_nothing_due() -> None:
+    assert plan.due(spans(3, 4, 5), [entry(5)], Schedule(window=None)).spans == ()
+
+
+def test_a_backfill_runs_the_past_in_order_but_never_behind_a_champion_that_knows_it() -> None:
+    assert plan.due(spans(1, 2, 3, 4), [], NEWEST_ONLY, since=1).spans == (2, 3, 4)
+    assert plan.due(spans(1, 2, 3, 4), [entry(2)], DAILY, since=3).spans == (3, 4)
+    assert plan.due(spans(1, 2, 3), [entry(2)], DAILY, since=9).reason == "there are no such spans"
+    with pytest.raises(ValueError, match="a backfill must begin after span 3, .*Begin later"):
+        plan.due(spans(1, 2, 3, 4), [entry(3)], DAILY, since=2)

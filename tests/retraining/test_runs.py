@@ -1,0 +1,185 @@
+"""Runs that are due: made one at a time, recorded, skipped, stopped. The pipeline itself is planted."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from pipeline import config as configuration
+from pipeline.config import Config
+from retraining import journal, runs
+from retraining.journal import Report
+from retraining.lease import Lease, LeaseError
+from retraining.runs import Launched, Workspace
+from retraining.schedule import Schedule
+
+CONFIG = configuration.retraining()
+WEEKLY = Schedule(window=3)
+
+
+@dataclasses.dataclass
+class Planted:
+    """A pipeline that pushes, but for the spans that it refuses or fails at."""
+
+    place: Workspace
+    refuses: set[int] = dataclasses.field(default_factory=set)
+    fails: set[int] = dataclasses.field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.seen: list[tuple[int | None, int | None]] = []
+
+    def launch(self, config: Config, place: Workspace, held: Lease) -> Launched:
+        assert place.lease.exists(), "a run must be made under the lease"
+        with pytest.raises(LeaseError):
+            runs.run_due(place, config, WEEKLY, self.launch)
+        read = runs.require_spans(config)
+        self.seen.append((read.newest, read.window))
+        if read.newest in self.fails:
+            return Launched(None, "Transform failed: the disk is full. Free some space.")
+        served = None if read.newest in self.refuses else read.newest
+        return Launched(Report(rows=(8, 2), models=(), pushed_version=served, not_pushed_because="worse"))
+
+    def run(self, schedule: Schedule = WEEKLY, since: int | None = None) -> list[tuple[int, str]]:
+        made = runs.run_due(self.place, CONFIG, schedule, self.launch, since)
+        return [(entry.span, entry.outcome) for entry in made]
+
+
+@pytest.fixture
+def planted(tmp_path: pathlib.Path) -> Planted:
+    data = tmp_path / "data"
+    pipeline = Planted(Workspace(data, tmp_path / "runs", tmp_path / "pushed", CONFIG.pipeline_name))
+    deliver(pipeline, 1, 2, 3)
+    return pipeline
+
+
+def deliver(planted: Planted, *spans: int, version: int | None = None) -> None:
+    for span in spans:
+        folder = planted.place.data / f"span-{span}"
+        folder = folder / f"version-{version}" if version else folder
+        folder.mkdir(parents=True)
+        (folder / "u.data").write_bytes(b"1\t1\t3\t880000000\n")
+
+
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level("INFO", "marquee.progress")
+    return caplog
+
+
+def test_without_a_new_span_nothing_is_run_and_that_is_said(planted: Planted, told) -> None:
+    assert planted.run() == [(3, "pushed")]
+    assert planted.run() == []
+    assert "Nothing to run: no span came since span 3" in told.text
+    assert planted.seen == [(3, 3)]
+
+
+def test_what_was_missed_is_caught_up_with_one_at_a_time(planted: Planted) -> None:
+    planted.run()
+    deliver(planted, 4, 5, 6)
+    planted.refuses = {5}
+    assert planted.run() == [(4, "pushed"), (5, "refused"), (6, "pushed")]
+    deliver(planted, 7, 8)
+    assert planted.run(Schedule(catch_up=False, window=None)) == [(8, "pushed")]
+    assert planted.seen[-1] == (8, None)
+
+
+def test_a_failed_run_holds_up_the_later_ones_and_is_tried_again(planted: Planted, told) -> None:
+    planted.run()
+    deliver(planted, 4, 5)
+    planted.fails = {4}
+    assert planted.run() == [(4, "failed")]
+    assert "Span 4: failed: Transform failed: the disk is full" in told.text
+    planted.fails = set()
+    assert planted.run() == [(4, "pushed"), (5, "pushed")]
+
+
+def test_late_data_makes_the_newest_span_run_again_once(planted: Planted) -> None:
+    planted.run()
+    deliver(planted, 2, version=1)
+    assert planted.run() == [(3, "pushed")]
+    assert planted.run() == []
+
+
+def test_a_backfill_goes_through_the_past(planted: Planted) -> None:
+    assert planted.run(since=2) == [(2, "pushed"), (3, "pushed")]
+    with pytest.raises(ValueError, match="must begin after span 3"):
+        planted.run(since=2)
+
+
+def test_what_was_run_is_on_record(planted: Planted) -> None:
+    planted.refuses = {3}
+    planted.run()
+    (entry,) = journal.read(planted.place.journal)
+    assert (entry.span, entry.versions, entry.outcome) == (3, {1: 0, 2: 0, 3: 0}, "refused")
+    assert entry.report and entry.report.rows == (8, 2)
+    assert runs.described(entry) == "refused, what was served still is: worse"
+
+
+def test_a_configuration_that_reads_no_spans_is_refused() -> None:
+    with pytest.raises(ValueError, match="must read spans, as the preset retraining does"):
+        runs.require_spans(configuration.default())
+
+
+def test_the_process_of_a_run_gets_the_configuration_and_leaves_a_report(
+    planted: Planted, monkeypatch
+) -> None:
+    """local_runner.py is replaced by a script that takes the same flags."""
+    script = planted.place.root / "local_runner.py"
+    script.parent.mkdir(parents=True)
+    script.write_text(
+        "import json, pathlib, sys\n"
+        "flags = dict(zip(sys.argv[1::2], sys.argv[2::2]))\n"
+        "config = json.loads(pathlib.Path(flags['--config']).read_text())\n"
+        "span = config['data']['spans']['newest']\n"
+        "print('working', flush=True)\n"
+        "if span == 4:\n"
+        "    sys.exit('Transform failed: no.\\nLog: somewhere')\n"
+        "report = {'rows': [1, 1], 'models': [], 'pushed_version': span}\n"
+        "pathlib.Path(flags['--report']).write_text(json.dumps(report))\n"
+    )
+    monkeypatch.setattr(runs, "_ROOT", planted.place.root)
+    made = runs.run_due(planted.place, CONFIG, WEEKLY, runs.launch)
+    assert [(entry.outcome, entry.report and entry.report.pushed_version) for entry in made] == [
+        ("pushed", 3)
+    ]
+    deliver(planted, 4)
+    (entry,) = runs.run_due(planted.place, CONFIG, WEEKLY, runs.launch)
+    assert (entry.outcome, entry.words) == ("failed", "Transform failed: no.")
+    written = json.loads((planted.place.folder / "config.json").read_text())
+    assert Config.model_validate(written) == runs.configured(CONFIG, WEEKLY, 4)
+
+
+def test_a_run_that_lost_the_lease_is_stopped_and_not_recorded(planted: Planted, monkeypatch) -> None:
+    script = planted.place.root / "local_runner.py"
+    script.parent.mkdir(parents=True)
+    script.write_text("import time; time.sleep(600)\n")
+    monkeypatch.setattr(runs, "_ROOT", planted.place.root)
+
+    def launch(config: Config, place: Workspace, held: Lease) -> Launched:
+        held.lost.set()
+        return runs.launch(config, place, held)
+
+    with pytest.raises(runs.LeaseLostError, match="went to another while span 3 was run"):
+        runs.run_due(planted.place, CONFIG, WEEKLY, launch)
+    assert journal.read(planted.place.journal) == []
+
+
+def test_the_commands_refuse_in_words(planted: Planted) -> None:
+    def command(*arguments: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "retraining", *arguments], capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stderr.strip().splitlines()[-1]
+
+    nowhere = str(planted.place.root / "nowhere")
+    assert command("run", "--data", nowhere) == (
+        2,
+        f"retraining: --data must name a folder with spans; there is none at {nowhere}",
+    )
+    code, words = command("run", "--data", str(planted.place.data), "--preset", "default")
+    assert code == 2 and "must read spans" in words

@@ -1,0 +1,101 @@
+"""One specification of a schedule: its moments, and what other schedulers are told."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import pathlib
+import zoneinfo
+
+import pytest
+
+from retraining import schedule
+from retraining.schedule import Schedule
+
+BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
+
+
+def moments(cron: str, start: datetime.datetime, count: int, zone: str = "Europe/Berlin") -> list[str]:
+    planned, found = Schedule(cron=cron, time_zone=zone), []
+    for _ in range(count):
+        start = planned.next_time(start)
+        found.append(start.isoformat())
+    return found
+
+
+def test_its_time_is_the_zones_summer_and_winter() -> None:
+    friday = datetime.datetime(2024, 3, 29, 12, tzinfo=datetime.timezone.utc)
+    assert moments("30 3 * * 1", friday, 2) == ["2024-04-01T03:30:00+02:00", "2024-04-08T03:30:00+02:00"]
+    december = datetime.datetime(2024, 12, 31, 23, 59, tzinfo=BERLIN)
+    assert moments("0 0 1 1 *", december, 1) == ["2025-01-01T00:00:00+01:00"]
+
+
+def test_an_hour_that_is_left_out_or_there_twice_makes_one_moment() -> None:
+    before = datetime.datetime(2024, 3, 30, 12, tzinfo=BERLIN)
+    assert moments("30 2 * * *", before, 2) == ["2024-03-31T03:00:00+02:00", "2024-04-01T02:30:00+02:00"]
+    before = datetime.datetime(2024, 10, 26, 12, tzinfo=BERLIN)
+    assert moments("30 2 * * *", before, 2) == ["2024-10-27T02:30:00+02:00", "2024-10-28T02:30:00+01:00"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"cron": "0 3 * *"}, "cron must be minute, hour.*Not five fields; received '0 3 * *'"),
+        ({"cron": "61 3 * * *"}, "Bad minute"),
+        ({"cron": "0 0 31 2 *"}, "cron must be"),
+        ({"time_zone": "Europe/Berln"}, "time_zone must be an IANA name.*received 'Europe/Berln'"),
+        ({"max_concurrency": 2}, "max_concurrency: Input should be 1"),
+        ({"window": 1}, "window: .*greater than or equal to 2"),
+        ({"windw": 3}, "windw: Extra inputs are not permitted"),
+    ],
+)
+def test_a_file_that_is_no_schedule_is_refused_in_words(fields: dict, words: str, tmp_path) -> None:
+    path = tmp_path / "schedule.json"
+    path.write_text(json.dumps(fields))
+    with pytest.raises(ValueError, match=words.replace("*'", "\\*'").replace("* \\*", "\\* \\*")) as error:
+        schedule.load(path)
+    assert str(error.value).startswith(str(path))
+
+
+def test_a_file_says_what_differs(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "schedule.json"
+    path.write_text('{"cron": " 0  4 * * * ", "catch_up": false}')
+    assert schedule.load(path) == Schedule(cron="0 4 * * *", catch_up=False)
+    assert schedule.load(None) == Schedule()
+    with pytest.raises(ValueError, match="must be a readable JSON file"):
+        schedule.load(tmp_path / "none.json")
+
+
+def test_cron_gets_its_line() -> None:
+    written = Schedule(cron="0 4 * * 1", time_zone="Asia/Tokyo").crontab("retrain --now")
+    assert written == "CRON_TZ=Asia/Tokyo\n0 4 * * 1 retrain --now\n"
+
+
+@pytest.mark.parametrize(
+    ("cron", "calendar"),
+    [
+        ("0 3 * * 1", "Mon *-*-* 3:0:00 Europe/Berlin"),
+        ("*/20 3,15 1-3 * *", "*-*-1,2,3 3,15:0,20,40:00 Europe/Berlin"),
+        ("5 * * 6 sun,7", "Sun *-6-* *:5:00 Europe/Berlin"),
+    ],
+)
+def test_systemd_gets_a_timer_and_a_service(cron: str, calendar: str) -> None:
+    files = Schedule(cron=cron, time_zone="Europe/Berlin").systemd("/bin/retrain", "/srv/marquee")
+    timer, service = files["marquee-retraining.timer"], files["marquee-retraining.service"]
+    assert f"\nOnCalendar={calendar}\n" in timer
+    assert "\nPersistent=true\n" in timer
+    assert "\nExecStart=/bin/retrain\n" in service and "\nWorkingDirectory=/srv/marquee\n" in service
+
+
+@pytest.mark.parametrize(
+    ("cron", "words"),
+    [
+        ("0 3 1 * 1", "joins them by `and`"),
+        ("0 3 L * *", "such as the last"),
+        ("0 3 * * 1#2", "such as the last"),
+        ("0 3 1 * */2", "`and` to some and `or` to others"),
+    ],
+)
+def test_what_systemd_cannot_say_is_refused(cron: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Schedule(cron=cron).systemd("retrain", "/srv")

@@ -1,0 +1,67 @@
+"""The scheduler that is left running, on a planted clock."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+
+import pytest
+
+from components.movielens_example_gen.errors import DataError
+from retraining import watch as watching
+from retraining.schedule import Schedule
+
+UTC = datetime.timezone.utc
+START = datetime.datetime(2024, 5, 6, 12, 30, tzinfo=UTC)
+
+
+class Clock:
+    """Time that passes only by sleeping, or by `pass_hours`."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def sleep(self, seconds: float) -> None:
+        assert 0 < seconds <= 30
+        self.now += datetime.timedelta(seconds=seconds)
+
+    def pass_hours(self, hours: float) -> None:
+        self.now += datetime.timedelta(hours=hours)
+
+
+def looks(schedule: Schedule, hours_of_work: list[float]) -> list[str]:
+    """When it looked for new spans, each look taking some hours."""
+    clock, found = Clock(), []
+    moments = watching.moments(schedule, lambda: clock.now, clock.sleep)
+    for hours, _ in zip(hours_of_work, moments, strict=False):
+        found.append(f"{clock.now:%d %H:%M}")
+        clock.pass_hours(hours)
+    return found
+
+
+def test_it_looks_at_every_moment_and_at_once_where_it_catches_up() -> None:
+    hourly = Schedule(cron="0 * * * *")
+    assert looks(hourly, [0, 0, 0]) == ["06 12:30", "06 13:00", "06 14:00"]
+    assert looks(hourly.model_copy(update={"catch_up": False}), [0, 0]) == ["06 13:00", "06 14:00"]
+
+
+def test_a_moment_that_passed_while_it_worked_is_made_up_for_once_or_left_out() -> None:
+    hourly = Schedule(cron="0 * * * *")
+    assert looks(hourly, [3, 0, 0]) == ["06 12:30", "06 15:30", "06 16:00"]
+    waits = hourly.model_copy(update={"catch_up": False})
+    assert looks(waits, [3.5, 0, 0]) == ["06 13:00", "06 17:00", "06 18:00"]
+
+
+def test_what_goes_wrong_is_told_and_tried_again(monkeypatch, caplog) -> None:
+    calls = itertools.count()
+
+    def run() -> None:
+        if next(calls) == 0:
+            raise DataError("span-3 must hold rows.")
+
+    monkeypatch.setattr(watching, "moments", lambda *_: iter([START, START]))
+    watching.watch(Schedule(), run)
+    assert next(calls) == 2
+    assert "span-3 must hold rows." in caplog.text
+    with pytest.raises(ZeroDivisionError):  # A fault of the code is not hidden.
+        watching.watch(Schedule(), lambda: 1 / 0)
