@@ -230,12 +230,12 @@ def default() -> ModelsConfig:
         retrieval=RetrievalConfig(
             query_features=rating_query,
             candidate_features=candidate,
-            history=HistoryConfig(dropout=0.4),
-            unknown_share=0.2,
+            history=HistoryConfig(dropout=0.5),
+            unknown_share=0.1,
             query_hidden_units=256,
             embedding_dim=128,
-            # The loss is a sum over the batch, as TFRS has it; so this is 0.01 a row.
-            l2=2.5,
+            # The loss is a sum over the batch, as TFRS has it; so this is 0.02 a row.
+            l2=5.0,
             learning_rate=0.003,
             learning_rate_decay="cosine",
             batch_size=256,
