@@ -21,11 +21,10 @@ import os
 from collections.abc import Callable, Collection, Iterator
 
 from components.index_pusher import manifest
-from components.index_pusher.layout import BUNDLES, CURRENT, SERVING, numbers
+from components.index_pusher.layout import BUNDLES, CURRENT, LAST, SERVING, numbers
 from components.index_pusher.lease import Lease
 
 LEASE = ".lease"
-LAST = ".last"
 
 
 class ObjectStore:

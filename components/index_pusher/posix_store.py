@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Callable, Collection, Iterator
 
 from components.index_pusher import manifest
-from components.index_pusher.layout import BUNDLES, CURRENT, SERVING, numbers
+from components.index_pusher.layout import BUNDLES, CURRENT, LAST, SERVING, numbers
 
 LOCK = ".lock"
 STAGING_PREFIX = ".staging-"
@@ -59,6 +59,8 @@ class PosixStore:
             manifest.verify(copy)
 
             def place(version: int) -> None:
+                # First: a number is taken even where its bundle, or what links to it, goes again.
+                self.write(LAST, f"{version}\n")
                 os.rename(copy, self._path(BUNDLES, str(version)))
                 _sync(self._path(BUNDLES))
 
@@ -81,7 +83,7 @@ class PosixStore:
             for model in _names(self._path(SERVING))
             for version in numbers(_names(self._path(SERVING, model)))
         ]
-        return max([0, *self.versions(), *linked]) + 1
+        return max([0, *self.versions(), *linked, *numbers([(self.read(LAST) or "").strip()])]) + 1
 
     def link(self, version: int, models: Collection[str]) -> None:
         for model in models:

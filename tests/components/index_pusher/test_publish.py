@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,6 +92,10 @@ def test_a_version_is_never_given_twice(tmp_path: pathlib.Path) -> None:
         tmp_path / "gone"
     )  # somebody deletes it; servers may have loaded it
     assert publish.publish(make_bundle(tmp_path / "c", "c"), str(destination)).version == 3
+    # The same after a rollback, which takes away the links too.
+    publish.rollback(str(destination))
+    shutil.rmtree(destination / "bundles" / "3")
+    assert publish.publish(make_bundle(tmp_path / "d", "d"), str(destination)).version == 4
 
 
 def test_the_last_versions_stay(tmp_path: pathlib.Path) -> None:
