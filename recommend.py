@@ -116,7 +116,7 @@ def _users(path: str) -> list[str]:
         lines = pathlib.Path(path).read_bytes().rstrip().splitlines()
     except OSError as error:
         raise argparse.ArgumentTypeError(f"{path} cannot be read: {error.strerror}") from error
-    users = [line.decode("utf-8", "replace").strip() for line in lines]
+    users = [line.decode("utf-8", "replace").strip("\ufeff \t") for line in lines]
     for number, user in enumerate(users, 1):
         if not user or "\N{REPLACEMENT CHARACTER}" in user or len(user.split()) > 1:
             raise argparse.ArgumentTypeError(

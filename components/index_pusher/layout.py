@@ -6,7 +6,7 @@
     serving/models-scann.config          the same for a TF Serving that has ScaNN's operations
     current                              the version in service
     withdrawn.json                       versions that an operator took out of service, and when
-    .last                                the highest version ever begun: a number is never given twice
+    .last                                the highest version ever published: a number is never given twice
 
 On a POSIX file system `current` is a symbolic link to the bundle and `serving/<model>/<version>` one to its
 model, both relative, so that a destination can be moved or mounted. In an object store `current` holds the

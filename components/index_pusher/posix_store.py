@@ -59,10 +59,10 @@ class PosixStore:
             manifest.verify(copy)
 
             def place(version: int) -> None:
-                # First: a number is taken even where its bundle, or what links to it, goes again.
-                self.write(LAST, f"{version}\n")
                 os.rename(copy, self._path(BUNDLES, str(version)))
                 _sync(self._path(BUNDLES))
+                # The number stays taken where the bundle, and what links to it, goes again.
+                self.write(LAST, f"{version}\n")
 
             yield place
 

@@ -192,5 +192,5 @@ def test_the_table_of_inputs_has_every_input_and_the_kotlin_map_every_one_of_the
     (kotlin,) = blocks(DOCUMENT, "kotlin")
     wanted = models["ranking"].signatures[features.RATING_SIGNATURE].structured_input_signature[1]
     assert set(re.findall(r'"(\w+)" to (?:arrayOf|intArrayOf)', kotlin)) == set(wanted)
-    assert "20" in kotlin and features.HISTORY_LENGTH == 20
-    assert getattr(features, "DEVICE_EXCLUDED", 100) == 100
+    assert all(f"{kind}({features.HISTORY_LENGTH})" in kotlin for kind in ("Array", "FloatArray", "IntArray"))
+    assert f"takes {features.DEVICE_EXCLUDED} titles to exclude" in text
