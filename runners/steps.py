@@ -71,7 +71,7 @@ def _launched(
 ) -> tuple[ExecutionInfo | None, record.Step]:
     """Launch a step, again after a while where it failed for what passes by itself.
 
-    Each try is an execution of its own; TFX removes the outputs of one that failed.
+    TFX removes the outputs of a try that failed, and takes the next one for the same execution.
     """
     for delay in retry.DELAYS:
         try:

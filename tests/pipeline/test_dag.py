@@ -10,7 +10,6 @@ import pytest
 from pipeline import config
 from tests.pipeline import dag
 
-
 # Presets that read a release as a whole.
 RELEASES = sorted(set(config.PRESETS) - {"retraining"})
 

@@ -26,11 +26,15 @@ def First(examples: OutputArtifact[Examples]):
 
 @component
 def Second(examples: InputArtifact[Examples], model: OutputArtifact[Model], switches: Parameter[str]):
-    """Do as the file in the folder `switches` says: `hang` half way, `refuse`, or else succeed."""
+    """Do as a file in `switches` says: `hang`, `refuse`, `disconnect` so often; or else succeed."""
     pathlib.Path(model.uri, "half").write_text("half")
     switch = pathlib.Path(switches)
     if (switch / "refuse").exists():
         raise DataError("the file must have rows; it has none. Give another.")
+    tries = switch / "disconnect"
+    if tries.exists() and int(tries.read_text()):
+        tries.write_text(str(int(tries.read_text()) - 1))
+        raise ConnectionError("reset by peer")
     if (switch / "hang").exists():
         (switch / "hanging").touch()
         time.sleep(600)

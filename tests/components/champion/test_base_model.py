@@ -1,0 +1,71 @@
+"""Where a training begins: at the latest blessed model of other rows, in pipelines that run."""
+
+import pathlib
+
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.orchestration import metadata, pipeline
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.types.standard_artifacts import Examples, Model, ModelBlessing
+
+from components.champion.base_model import base_id
+from components.champion.component import base_model_resolver
+from components.champion.selection import Verdict
+
+
+@component
+def Rows(examples: OutputArtifact[Examples], week: Parameter[int]):
+    pathlib.Path(examples.uri, "rows").write_text(str(week))
+
+
+@component
+def Train(
+    examples: InputArtifact[Examples],
+    model: OutputArtifact[Model],
+    rate: Parameter[str],
+    base_model: InputArtifact[Model] = None,
+):
+    base = pathlib.Path(base_model.uri, "line").read_text() + " " if base_model else ""
+    week = pathlib.Path(examples.uri, "rows").read_text()
+    pathlib.Path(model.uri, "line").write_text(f"{base}{week}{rate}")
+
+
+@component
+def Judge(model: InputArtifact[Model], blessing: OutputArtifact[ModelBlessing]):
+    good = "bad" not in pathlib.Path(model.uri, "line").read_text().split()[-1]
+    blessing.set_int_custom_property("current_model_id", model.id)
+    blessing.set_int_custom_property("blessed", int(good))
+
+
+def run(root: pathlib.Path, week: int, rate: str = "") -> tuple[str, int]:
+    """Run; returns the line of models behind the newest one, and how many were trained so far."""
+    rows = Rows(week=week)
+    base = base_model_resolver(rows.outputs["examples"], "Trainer.a", "Evaluator.a", "Base.a")
+    trainer = Train(examples=rows.outputs["examples"], base_model=base.outputs["model"], rate=rate)
+    judge = Judge(model=trainer.with_id("Trainer.a").outputs["model"]).with_id("Evaluator.a")
+    connection = metadata.sqlite_metadata_connection_config(str(root / "metadata.sqlite"))
+    nodes = [rows, base, trainer, judge]
+    LocalDagRunner().run(
+        pipeline.Pipeline("bases", str(root), connection, components=nodes, enable_cache=True)
+    )
+    models = sorted((root / "Trainer.a" / "model").iterdir(), key=lambda path: int(path.name))
+    return (models[-1] / "line").read_text(), len(models)
+
+
+def test_a_training_begins_at_the_last_blessed_model_of_other_rows(tmp_path: pathlib.Path) -> None:
+    assert run(tmp_path, 1) == ("1", 1)
+    assert run(tmp_path, 2) == ("1 2", 2)
+    # Again: the same rows, and so the same base, out of the cache.
+    assert run(tmp_path, 2) == ("1 2", 2)
+    # Trained otherwise on the same rows, it begins where they began.
+    assert run(tmp_path, 2, "fast") == ("1 2fast", 3)
+    assert run(tmp_path, 3, "bad") == ("1 2fast 3bad", 4)
+    # A refused model is no base.
+    assert run(tmp_path, 4) == ("1 2fast 4", 5)
+
+
+def test_without_a_blessed_model_of_other_rows_there_is_none() -> None:
+    assert base_id([], {}, examples_id=1) is None
+    assert base_id([Verdict(1, False, 5)], {1: {7}}, examples_id=8) is None
+    assert base_id([Verdict(1, True, 5)], {1: {7}}, examples_id=7) is None
+    assert base_id([Verdict(1, True, 5), Verdict(1, False, 6)], {1: {7}}, examples_id=8) is None

@@ -1,0 +1,99 @@
+"""Old runs' artifacts go; the newest runs', champions and what was pushed last stay, and are still found."""
+
+import json
+import pathlib
+
+import ml_metadata as mlmd
+import pytest
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.orchestration import metadata, pipeline
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.types.standard_artifacts import Model, ModelBlessing, PushedModel
+
+from components.champion.component import champion_resolver
+from retraining import retention
+from runners import workspace
+
+NAME = "kept"
+
+
+@component
+def Train(model: OutputArtifact[Model], week: Parameter[int]):
+    pathlib.Path(model.uri, "weights").write_text(str(week))
+
+
+@component
+def Judge(
+    model: InputArtifact[Model],
+    blessing: OutputArtifact[ModelBlessing],
+    good: Parameter[int],
+    baseline_model: InputArtifact[Model] = None,
+):
+    met = pathlib.Path(baseline_model.uri, "weights").read_text() if baseline_model else ""
+    pathlib.Path(blessing.uri, "met").write_text(met)
+    blessing.set_int_custom_property("current_model_id", model.id)
+    blessing.set_int_custom_property("blessed", good)
+
+
+@component
+def Push(blessing: InputArtifact[ModelBlessing], pushed_model: OutputArtifact[PushedModel]):
+    pushed_model.set_int_custom_property("pushed", blessing.get_int_custom_property("blessed"))
+
+
+def run(root: pathlib.Path, week: int, good: bool) -> str:
+    """Run; returns the week of the champion that was met."""
+    connection = metadata.sqlite_metadata_connection_config(str(root / workspace.METADATA))
+    trainer = Train(week=week).with_id("Trainer.a")
+    champion = champion_resolver(trainer.outputs["model"], "Evaluator.a", "Champion.a")
+    judge = Judge(
+        model=trainer.outputs["model"], baseline_model=champion.outputs["model"], good=int(good)
+    ).with_id("Evaluator.a")
+    push = Push(blessing=judge.outputs["blessing"])
+    nodes = [trainer, champion, judge, push]
+    LocalDagRunner().run(pipeline.Pipeline(NAME, str(root), connection, components=nodes, enable_cache=True))
+    newest = max((root / "Evaluator.a" / "blessing").iterdir(), key=lambda path: int(path.name))
+    return (newest / "met").read_text()
+
+
+def weeks(root: pathlib.Path) -> list[str]:
+    return sorted(path.read_text() for path in root.glob("Trainer.a/model/*/weights"))
+
+
+def test_champions_and_the_newest_runs_stay(tmp_path: pathlib.Path) -> None:
+    assert retention.tidy(tmp_path, NAME, keep_runs=1) == []
+    for week, good in ((1, True), (2, True), (3, False), (4, False)):
+        run(tmp_path, week, good)
+    (tmp_path / "pushed").mkdir()
+    removed = retention.tidy(tmp_path, NAME, keep_runs=1)
+    assert weeks(tmp_path) == ["2", "4"]
+    assert all(pathlib.Path(folder).is_relative_to(tmp_path) for folder in removed)
+    # The bundle of week 2 is what is served; the folder of bundles is not touched.
+    assert len(list((tmp_path / "Push" / "pushed_model").iterdir())) == 2
+    assert (tmp_path / "pushed").exists()
+    assert retention.tidy(tmp_path, NAME, keep_runs=1) == []
+    # Week 2 is still met; week 1, whose files are gone, is run again and not taken from the cache.
+    assert run(tmp_path, 5, good=False) == "2"
+    run(tmp_path, 1, good=True)
+    assert weeks(tmp_path) == ["1", "2", "4", "5"]
+
+
+def test_other_pipelines_and_what_lies_elsewhere_are_let_be(tmp_path: pathlib.Path) -> None:
+    for week in (1, 2):
+        run(tmp_path, week, good=True)
+    assert retention.tidy(tmp_path, "another", keep_runs=1) == []
+    store = mlmd.MetadataStore(metadata.sqlite_metadata_connection_config(str(tmp_path / workspace.METADATA)))
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere"
+    elsewhere.mkdir()
+    first = min(store.get_artifacts_by_type("Model"), key=lambda artifact: artifact.id)
+    first.uri = str(elsewhere)
+    store.put_artifacts([first])
+    retention.tidy(tmp_path, NAME, keep_runs=1)
+    assert elsewhere.exists()
+
+
+def test_a_folder_in_use_is_not_tidied(tmp_path: pathlib.Path) -> None:
+    run(tmp_path, 1, good=True)
+    with workspace.claimed(tmp_path), pytest.raises(workspace.BusyError):
+        retention.tidy(tmp_path, NAME, keep_runs=1)
+    assert json.loads(weeks(tmp_path)[0]) == 1
