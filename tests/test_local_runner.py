@@ -15,12 +15,13 @@ import time
 import pytest
 
 import local_runner
+from retraining.journal import Report
 
 ROOT = pathlib.Path(local_runner.__file__).parent
 FLAGS = (
     *("--data", "--release", "--preset", "--config", "--tune"),
     "--batch-recommendations",
-    *("--runner", "--pipeline-root", "--push-dir"),
+    *("--runner", "--pipeline-root", "--push-dir", "--report"),
 )
 
 
@@ -153,6 +154,7 @@ def test_a_second_run_of_one_folder_is_refused(tmp_path: pathlib.Path) -> None:
 COMMAND = """
 import pathlib, sys, types
 import local_runner
+from retraining.journal import Report
 
 def create_pipeline(pipeline_root, metadata_connection_config, **_):
     from tests.runners import slow_pipeline
@@ -192,6 +194,30 @@ def test_a_run_shows_its_steps_and_keeps_the_rest_in_the_log(
     ]
     assert done.stderr == ""
     assert "Component Third is finished." in log.read_text()
+
+
+def test_a_report_is_for_programs_and_recommends_to_nobody(
+    command: list[str], tmp_path: pathlib.Path
+) -> None:
+    path = tmp_path / "report.json"
+    done = subprocess.run(
+        [*command, "--report", str(path)], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert "recommendations" not in done.stdout
+    # The small pipeline has neither data nor models to tell of.
+    report = Report.model_validate_json(path.read_text())
+    assert report == Report(
+        rows=(0, 0), models=(), pushed_version=None, not_pushed_because="nothing was to be pushed"
+    )
+    done = subprocess.run(
+        [*command, "--report", str(tmp_path / "none" / "report.json")],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.returncode == 1
+    assert "cannot be used: No such file or directory" in done.stderr
 
 
 def test_a_failure_ends_with_its_cause_and_the_log(command: list[str], tmp_path: pathlib.Path) -> None:
@@ -236,6 +262,7 @@ WORKERS = """
 import pathlib, sys, types
 sys.path.insert(0, ROOT)
 import local_runner
+from retraining.journal import Report
 
 def create_pipeline(pipeline_root, metadata_connection_config, beam_pipeline_args, **_):
     import apache_beam as beam

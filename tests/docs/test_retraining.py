@@ -1,0 +1,48 @@
+"""docs/retraining.md: every command is one, and every field of a schedule is told with its default."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+
+from benchmarks import replay
+from retraining.__main__ import parse
+from retraining.schedule import Schedule
+from tests.docs.blocks import DOCS
+
+PAGE = (DOCS / "retraining.md").read_text(encoding="utf-8")
+
+
+def test_every_command_is_understood(capsys) -> None:
+    commands = re.findall(r"^python -m (\S+) (.*)$", PAGE, re.MULTILINE)
+    assert len(commands) == 6
+    for module, arguments in commands:
+        if module == "retraining":
+            assert callable(parse(shlex.split(arguments)).do)
+        else:
+            assert module == replay.__name__
+            assert all(flag in _help(capsys) for flag in re.findall(r"--\w+", arguments))
+
+
+def _help(capsys) -> str:
+    try:
+        replay.main(["--help"])
+    except SystemExit:
+        return capsys.readouterr().out
+    raise AssertionError("--help ends the process")
+
+
+def test_every_field_of_a_schedule_is_told_with_its_default() -> None:
+    told: dict[str, object] = {}
+    for names, defaults in re.findall(r"^\| (`[^|]*) \| ([^|]*) \|", PAGE, re.MULTILINE):
+        values = [text.strip("` ") for text in defaults.split(",")]
+        told.update(zip(re.findall(r"`(\w+)`", names), map(_value, values), strict=True))
+    assert told == Schedule().model_dump()
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
