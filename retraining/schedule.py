@@ -84,7 +84,8 @@ class Schedule(pydantic.BaseModel):
 
     def crontab(self, command: str) -> str:
         """Write lines for a crontab, of a cron that knows CRON_TZ."""
-        return f"CRON_TZ={self.time_zone}\n{self.cron} {command}\n"
+        escaped = command.replace("%", r"\%")  # Else cron takes it for a line break.
+        return f"CRON_TZ={self.time_zone}\n{self.cron} {escaped}\n"
 
     def systemd(self, command: str, folder: str) -> dict[str, str]:
         """Write a service and the timer that starts it, by file name.
@@ -100,6 +101,7 @@ class Schedule(pydantic.BaseModel):
             )
         names = "" if weekdays == "*" else ",".join(_DAYS[int(day)] for day in weekdays.split(",")) + " "
         calendar = f"{names}*-{months}-{days} {hours}:{minutes}:00 {self.time_zone}"
+        command, folder = (text.replace("%", "%%") for text in (command, folder))
         service = (
             "[Unit]\nDescription=Retrain Marquee on what came in\n\n"
             f"[Service]\nType=oneshot\nWorkingDirectory={folder}\nExecStart={command}\n"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import json
 import pathlib
+import shutil
+import subprocess
 import zoneinfo
 
 import pytest
@@ -67,8 +69,8 @@ def test_a_file_says_what_differs(tmp_path: pathlib.Path) -> None:
 
 
 def test_cron_gets_its_line() -> None:
-    written = Schedule(cron="0 4 * * 1", time_zone="Asia/Tokyo").crontab("retrain --now")
-    assert written == "CRON_TZ=Asia/Tokyo\n0 4 * * 1 retrain --now\n"
+    written = Schedule(cron="0 4 * * 1", time_zone="Asia/Tokyo").crontab("retrain --at 5%")
+    assert written == "CRON_TZ=Asia/Tokyo\n0 4 * * 1 retrain --at 5\\%\n"
 
 
 @pytest.mark.parametrize(
@@ -80,11 +82,30 @@ def test_cron_gets_its_line() -> None:
     ],
 )
 def test_systemd_gets_a_timer_and_a_service(cron: str, calendar: str) -> None:
-    files = Schedule(cron=cron, time_zone="Europe/Berlin").systemd("/bin/retrain", "/srv/marquee")
+    files = Schedule(cron=cron, time_zone="Europe/Berlin").systemd("/bin/retrain 5%", "/srv/marquee")
     timer, service = files["marquee-retraining.timer"], files["marquee-retraining.service"]
     assert f"\nOnCalendar={calendar}\n" in timer
     assert "\nPersistent=true\n" in timer
-    assert "\nExecStart=/bin/retrain\n" in service and "\nWorkingDirectory=/srv/marquee\n" in service
+    assert "\nExecStart=/bin/retrain 5%%\n" in service and "\nWorkingDirectory=/srv/marquee\n" in service
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="asks systemd itself")
+def test_systemd_means_the_same_moment() -> None:
+    planned = Schedule(cron="30 4 * * 2,5")
+    [line] = [
+        line
+        for line in planned.systemd("retrain", "/srv")["marquee-retraining.timer"].splitlines()
+        if line.startswith("OnCalendar=")
+    ]
+    now = datetime.datetime.now(datetime.timezone.utc)
+    said = subprocess.run(
+        ["systemd-analyze", "calendar", line.removeprefix("OnCalendar=")],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"TZ": "UTC", "LC_ALL": "C"},
+    ).stdout
+    assert f"{planned.next_time(now):%Y-%m-%d %H:%M:%S} UTC" in said
 
 
 @pytest.mark.parametrize(
