@@ -29,14 +29,16 @@ class DriftConfig(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
-    # By raw feature, above 0 and at most 1.
+    # By raw feature, above 0 and at most 1. In the weeks of MovieLens 100K the distances from a window of 7
+    # are at the median, and at most: rating 0.003, 0.051; age 0.10, 0.34; gender 0.07, 0.29; occupation 0.15,
+    # 0.30. The bounds tell of three weeks or four in 24. Not of the year by default: 0, which stands for
+    # none, is so far from all others that one row with it changes the measure from 0.06 to 0.6.
     bounds: dict[str, float] = {
-        features.RATING: 0.1,
-        features.USER_AGE: 0.3,
-        features.USER_GENDER: 0.2,
-        features.USER_OCCUPATION: 0.2,
+        features.RATING: 0.03,
+        features.USER_AGE: 0.25,
+        features.USER_GENDER: 0.25,
+        features.USER_OCCUPATION: 0.25,
         features.MOVIE_GENRES: 0.1,
-        features.MOVIE_YEAR: 0.3,
     }
     # stop: nothing is trained; warn: it is told, and goes on.
     action: Literal["stop", "warn"] = "warn"
