@@ -32,7 +32,7 @@ class DriftConfig(pydantic.BaseModel):
     # By raw feature, above 0 and at most 1. In the weeks of MovieLens 100K the distances from a window of 7
     # are at the median, and at most: rating 0.003, 0.051; age 0.10, 0.34; gender 0.07, 0.29; occupation 0.15,
     # 0.30. The bounds tell of three weeks or four in 24. Not of the year by default: 0, which stands for
-    # none, is so far from all others that one row with it changes the measure from 0.06 to 0.6.
+    # none, is so far from all others that a few rows with it decide the measure.
     bounds: dict[str, float] = {
         features.RATING: 0.03,
         features.USER_AGE: 0.25,
