@@ -37,7 +37,7 @@ class World:
         sizes = {
             feature.name: len(self.terms[feature.name]) + 1 + feature.is_set
             if feature.name in self.terms
-            else feature.width
+            else feature.width + 1
             if feature.encoding is Encoding.TIME_BUCKETS
             else len(feature.boundaries) + 1
             for feature in features.TRANSFORMED_FEATURES
