@@ -1,6 +1,6 @@
 """Does a reader ever see a broken or mixed version, whatever happens to who publishes?
 
-    python -m benchmarks.publish_torture [--publishes 1000] [--seed 0] [--folder DIR]
+    python -m benchmarks.publish_torture [--publishes 1000] [--kills 100] [--seed 0] [--folder DIR]
 
 Two publishers publish as fast as they can, an operator rolls back and promotes, and each of the three is
 killed (SIGKILL) at random moments and started anew, while a reader polls: it opens what is in service,
@@ -74,8 +74,8 @@ class Torture:
         self._fell: list[str] = []
         self._lock = threading.Lock()
 
-    def run(self, publishes: int, limit: float) -> Counts:
-        """Go on until as many versions were made, or until `limit` seconds have passed.
+    def run(self, publishes: int, kills: int, limit: float) -> Counts:
+        """Go on until as many versions were made and workers killed, or until `limit` seconds have passed.
 
         Raises:
           RuntimeError: a worker ended by itself.
@@ -87,7 +87,9 @@ class Torture:
         for thread in threads:
             thread.start()
         opened = store.open_store(self.destination)
-        while store.newest(opened) <= publishes and time.monotonic() < started + limit and not self._fell:
+        while time.monotonic() < started + limit and not self._fell:
+            if store.newest(opened) > publishes and self.counts.kills >= kills:
+                break
             time.sleep(0.1)
         self._over.set()
         for thread in threads:
@@ -158,11 +160,13 @@ def main() -> int:
     """Run and print the counts; exit code 1 where anything was broken."""
     parser = argparse.ArgumentParser(description="Publish, turn back and kill, while a reader looks.")
     parser.add_argument("--publishes", type=int, default=1000, help="versions to make (default: %(default)s)")
+    parser.add_argument("--kills", type=int, default=100, help="workers to kill (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default: %(default)s)")
     parser.add_argument("--folder", type=pathlib.Path, help="on which file system (default: a temporary one)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        counts = Torture(pathlib.Path(folder), options.seed).run(options.publishes, float("inf"))
+        torture = Torture(pathlib.Path(folder), options.seed)
+        counts = torture.run(options.publishes, options.kills, float("inf"))
     rows = [
         (name, f"{value:.1f}" if isinstance(value, float) else str(value))
         for name, value in {**dataclasses.asdict(counts), "broken": len(counts.broken)}.items()

@@ -14,11 +14,11 @@ from components.index_pusher import manifest, publish
 
 
 def test_no_reader_ever_sees_a_broken_or_mixed_version(tmp_path: pathlib.Path) -> None:
-    # Ends after as many versions; the limit, in seconds, is for a machine that hardly moves.
-    counts = Torture(tmp_path, seed=1).run(publishes=100, limit=120)
+    # Ends after as many versions and kills; the limit, in seconds, is for a machine that hardly moves.
+    counts = Torture(tmp_path, seed=1).run(publishes=100, kills=25, limit=240)
     assert counts.broken == []
     assert counts.publishes >= 100
-    assert counts.kills >= 15 and counts.interrupted >= 3
+    assert counts.kills >= 25 and counts.interrupted >= 3
     assert counts.rollbacks >= 3 and counts.promotes >= 1
     assert counts.reads >= 200 and counts.versions >= 20
 
