@@ -21,9 +21,10 @@ from typing import Any, Protocol
 import pydantic
 
 from pipeline.config import Config
+from retraining import schedule as schedule_file
 from runners import flags
 from runners.kubeflow import environment
-from runners.kubeflow.plan import Run, Schedule, ServiceError, parameter_values
+from runners.kubeflow.plan import WINDOW, Run, Schedule, ServiceError, Value, parameter_values
 from runners.kubeflow.settings import Settings, parse_labels, parse_resources
 
 _COMPILES = ("compile", "submit", "schedule")
@@ -131,8 +132,17 @@ def _add_own(parser: argparse.ArgumentParser, command: str) -> None:
     elif command != "compile":
         parser.add_argument("--name", help="name of the schedule (default: the pipeline's)")
     if command == "schedule":
-        parser.add_argument("--cron", required=True, metavar="'M H D M W'", help="when, such as '0 3 * * 1'")
-        parser.add_argument("--time-zone", default="UTC", metavar="ZONE", help="of --cron (default: UTC)")
+        when = parser.add_mutually_exclusive_group(required=True)
+        when.add_argument("--cron", metavar="'M H D M W'", help="when, such as '0 3 * * 1'")
+        when.add_argument(
+            "--schedule",
+            type=pathlib.Path,
+            metavar="FILE",
+            help="the schedule that `python -m retraining` takes: when, in which zone, on which window",
+        )
+        parser.add_argument(
+            "--time-zone", metavar="ZONE", help="of --cron (default: UTC, or as the schedule says)"
+        )
         parser.add_argument(
             "--start", metavar="TIME", help="first moment, ISO 8601 with offset (default: now)"
         )
@@ -162,7 +172,8 @@ def _compile_and(
         return 0
     now = datetime.datetime.now(datetime.timezone.utc)
     run_id = getattr(options, "run_id", None) or f"{config.pipeline_name}-{now:%Y%m%d%H%M%S}"
-    run = Run(run_id, job, parameter_values(job, options.param), options.service_account)
+    parameters = _window(options, job) | parameter_values(job, options.param)
+    run = Run(run_id, job, parameters, options.service_account)
     print(service.schedule(run, schedule) if schedule else service.submit(run))
     return 0
 
@@ -202,14 +213,23 @@ def _settings(options: argparse.Namespace, config: Config) -> Settings:
 
 
 def _schedule(options: argparse.Namespace, config: Config) -> Schedule:
+    file = schedule_file.load(options.schedule)
     return Schedule(
         name=options.name or config.pipeline_name,
-        cron=options.cron,
-        time_zone=options.time_zone,
+        cron=options.cron or file.cron,
+        time_zone=options.time_zone or file.time_zone,
         start=options.start,
         end=options.end,
         max_concurrent=options.max_concurrent,
     )
+
+
+def _window(options: argparse.Namespace, job: Mapping[str, Any]) -> dict[str, Value]:
+    """Take the window from the schedule's file, where data arrives as spans."""
+    file = getattr(options, "schedule", None)
+    window = schedule_file.load(file).window if file else None
+    declared = job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
+    return {WINDOW: window} if window and WINDOW in declared else {}
 
 
 def _compile(config: Config, settings: Settings, output: pathlib.Path) -> tuple[dict[str, Any], pathlib.Path]:

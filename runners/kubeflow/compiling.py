@@ -18,6 +18,7 @@ from modules.hyperparameters import ModelsConfig
 from pipeline.config import Config
 from pipeline.pipeline import create_pipeline
 from runners.kubeflow import finishing
+from runners.kubeflow.plan import WINDOW
 from runners.kubeflow.settings import Settings
 
 DATA_ROOT, PUSH_DESTINATION = "data_root", "push_destination"
@@ -91,7 +92,7 @@ def compile_job(
             defaults[f"{model}_epochs"] = 0
     window: RuntimeParameter | None = None
     if config.data.spans:
-        window, defaults["window"] = RuntimeParameter(name="window", ptype=int), 0
+        window, defaults[WINDOW] = RuntimeParameter(name=WINDOW, ptype=int), 0
     pipeline = create_pipeline(
         config=config,
         data_root=RuntimeParameter(name=DATA_ROOT, ptype=str),

@@ -17,6 +17,8 @@ _CRON_FIELD = re.compile(r"[0-9A-Za-z*,/?-]+")
 _CRON_FIELDS = 5
 
 Value = str | int | float
+# A run-time parameter: how many spans a run reads.
+WINDOW = "window"
 
 
 class ServiceError(Exception):

@@ -73,8 +73,8 @@ def command(
 ) -> Command:
     """Run a command against a fake service; the compiler, which is tested elsewhere, returns the one job."""
 
-    def run(fake, *arguments: str) -> Said:
-        monkeypatch.setattr(compiling, "compile_job", lambda *_: (compiled_job, None))
+    def run(fake, *arguments: str, job: dict = compiled_job) -> Said:
+        monkeypatch.setattr(compiling, "compile_job", lambda *_: (job, None))
         with contextlib.suppress(SystemExit):
             code = kubeflow_v2_runner.main(arguments, ENVIRON, fake.service)
         said = capsys.readouterr()

@@ -16,8 +16,6 @@ from pipeline import config
 from tests.kubeflow import mailing, skeleton
 from tests.kubeflow.conftest import ENVIRON, compile_with
 
-OURS = re.compile(r"(components|modules|tfx)\.")
-
 
 def proto(job: dict) -> pipeline_spec_pb2.PipelineSpec:
     """Read the specification strictly: an unknown field is an error."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import grpc
 import pytest
 from google.cloud import aiplatform_v1 as api
 
 from runners.kubeflow import kubeflow as kubeflow_module
 from runners.kubeflow import vertex as vertex_module
-from tests.kubeflow.conftest import PROJECT, REGION, Command
+from tests.kubeflow.conftest import PROJECT, REGION, Command, compile_with
 from tests.kubeflow.fake_kubeflow import FakeKubeflow
 from tests.kubeflow.fake_vertex import FakeVertex
 
@@ -48,6 +50,29 @@ def test_vertex_begins_runs_by_the_clock_pauses_goes_on_and_deletes(
     assert schedule.state.name == "ACTIVE" and schedule.catch_up
     assert command(vertex, "delete", "--name", "weekly").out == "deleted weekly\n"
     assert not vertex.schedules
+
+
+def test_one_schedule_drives_both_platforms(
+    command: Command, vertex: FakeVertex, kubeflow: FakeKubeflow, tmp_path: pathlib.Path
+) -> None:
+    written = tmp_path / "schedule.json"
+    written.write_text('{"cron": "30 4 * * 2", "window": 8}')
+    job = compile_with(tmp_path / "job.json", "--preset", "retraining")
+    for fake, flags in ((vertex, ()), (kubeflow, KUBEFLOW)):
+        said = command(
+            fake, "schedule", "--schedule", str(written), "--preset", "retraining", *flags, job=job
+        )
+        assert (said.code, said.err) == (0, "")
+    (schedule,) = vertex.schedules.values()
+    assert schedule.cron == "TZ=UTC 30 4 * * 2"
+    asked = schedule.create_pipeline_job_request.pipeline_job.runtime_config.parameter_values
+    assert dict(asked) == {"window": 8}
+    (recurring,) = kubeflow.stored["recurringruns"]
+    assert recurring["trigger"] == {"cron_schedule": {"cron": "0 30 4 * * 2"}}
+    assert recurring["runtime_config"]["parameters"] == {"window": 8}
+    written.write_text('{"cron": "never"}')
+    said = command(vertex, "schedule", "--schedule", str(written), "--name", "other")
+    assert said.code == 2 and "cron must be minute, hour" in said.err and len(said.err.splitlines()) == 1
 
 
 def test_vertex_shows_runs_and_why_one_failed(command: Command, vertex: FakeVertex) -> None:
