@@ -23,6 +23,7 @@ from components.index_pusher import (
     model_card,
     parity,
     parity_table,
+    provenance,
     recommend_check,
     recommender,
     signatures,
@@ -33,6 +34,7 @@ from components.index_pusher import (
 )
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Blessing, Refusal, check_blessing
+from components.index_pusher.gating import read_evaluation
 from components.index_pusher.index import Index
 from components.index_pusher.parity import Models
 from components.index_pusher.queries import parse, read_records
@@ -63,7 +65,8 @@ class Sources:
       multitask_dir: one with all of these, to be in the bundle as it is; empty for none.
       multitask_left_out: why there is none, where one was to be.
       data: what the ratings' artifact tells of itself, for the model card.
-      evaluation_dirs: the Evaluators' results by what the model does in the bundle, for the model card.
+      evaluation_dirs: the Evaluators' results by what the model does in the bundle, for card and manifest.
+      split_dirs: folders of the ratings' splits, by name, for the data's digests.
     """
 
     retrieval_dir: str
@@ -75,6 +78,12 @@ class Sources:
     multitask_left_out: str = ""
     data: model_card.Data = dataclasses.field(default_factory=model_card.Data)
     evaluation_dirs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    split_dirs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def evaluated(self) -> dict[str, str]:
+        """Return `evaluation_dirs` of the models that the bundle holds."""
+        left_out = set() if self.multitask_dir else {parity.MULTITASK}
+        return {name: path for name, path in self.evaluation_dirs.items() if name not in left_out}
 
     def digests(self) -> dict[str, str]:
         """A digest per source that shapes the bundle; together they are its identity."""
@@ -142,15 +151,23 @@ def _build(sources: Sources, folder: str, destination: str, figures: Figures) ->
     _progress.info("Parity: %d comparisons hold, in fresh processes", len(rows))
     figures["parity"] = parity_table.figures(rows)
     write_card(sources, folder, figures)
-    manifest.write(folder, sources.digests(), figures)
+    manifest.write(folder, sources.digests(), figures, _provenance(sources, folder))
 
 
 def write_card(sources: Sources, folder: str, figures: Figures) -> None:
     """Write the model card, of the models that the bundle holds."""
-    evaluations = dict(sources.evaluation_dirs)
-    if not sources.multitask_dir:
-        evaluations.pop(parity.MULTITASK, None)
-    model_card.write(folder, sources.data, evaluations, sources.digests(), figures)
+    model_card.write(folder, sources.data, sources.evaluated(), sources.digests(), figures)
+
+
+def _provenance(sources: Sources, folder: str) -> Figures:
+    """What the manifest tells of a complete bundle beside what was measured of it."""
+    read = {name: read_evaluation(path) for name, path in sources.evaluated().items()}
+    return {
+        "data": provenance.data(sources.data, sources.split_dirs),
+        "evaluations": provenance.evaluations(read),
+        "thresholds": provenance.thresholds(sources.config),
+        "signatures": provenance.signatures(folder),
+    }
 
 
 def _load(sources: Sources) -> Models:
