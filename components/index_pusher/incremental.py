@@ -4,9 +4,8 @@ Runs in the executor's process, before a bundle's index is built. ScaNN's Tensor
 points to what was trained, but they take back its tensors, which the earlier bundle's SavedModel holds. This
 saves the training of an index, no more, and each search costs a little more (`python -m benchmarks.ann` shows
 both): of catalogues below index.HASHED_FROM nothing is trained, and the earlier bundle is not even looked at.
-It serves where the vectors are the same, so where the retrieval model's
-weights are, with more titles or another ranking model; a retraining moves every vector, and the index is then
-built anew.
+It serves where the vectors are the same, so where the retrieval model's weights are, with more titles or
+another ranking model; a retraining moves every vector, and the index is then built anew.
 """
 
 from __future__ import annotations
