@@ -205,9 +205,10 @@ QUERY_SIGNATURE = "query"
 # Retrieval, multitask: nothing in; MOVIE_ID, MOVIE_TITLE, CANDIDATE_POPULARITY [n] (rows of the train
 # split, int64) and CANDIDATE_EMBEDDING [n, d] out. A pair's score is the two embeddings' inner product.
 CANDIDATES_SIGNATURE = "candidates"
-# Retrieval, multitask: USER_ID [batch] and HISTORY_TITLE [batch, any] in; SEEN [batch, width] int32 out, the
-# positions (rows of the candidates signature) of the titles that the user rated in train or as told, -1 for
-# none; and USER_KNOWN [batch] bool, whether the user occurs in train or a candidate in the history as told.
+# Retrieval, multitask: USER_ID [batch], HISTORY_TITLE [batch, any] and the side features [batch] by which it
+# knows strangers in; SEEN [batch, width] int32 out, the positions (rows of the candidates signature) of the
+# titles that the user rated in train or as told, -1 for none; and USER_KNOWN [batch] bool, whether the user
+# occurs in train, a candidate in the history as told, or such a side feature is told.
 SEEN_SIGNATURE = "seen"
 # Ranking, multitask: QUERY_FEATURES as above and MOVIE_TITLE [batch] in, PREDICTED_RATING out.
 RATING_SIGNATURE = "rate"

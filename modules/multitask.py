@@ -96,7 +96,8 @@ def run_fn(fn_args: Any) -> None:
     served = serving.ServedModel(data)
     retrieval = (_RetrievalQuery(model), model.candidate_tower)
     rating = (model.query_tower, model.candidate_tower, model.head)
-    served.add_retrieval(*retrieval)
+    # Without strangers in training, what a tower says of them is chance.
+    served.add_retrieval(*retrieval, describing=config.query_features if config.unknown_share else ())
     served.add_rating(*rating)
     served.save(fn_args.serving_model_dir)
     tflite.export(data, fn_args.serving_model_dir, retrieval=retrieval, rating=rating)

@@ -71,6 +71,7 @@ def run_fn(fn_args: Any) -> None:
     training.leave_for_warm_start(model, data, fn_args)
     served = serving.ServedModel(data)
     retrieval = (model.query_tower, model.candidate_tower)
-    served.add_retrieval(*retrieval)
+    # Without strangers in training, what a tower says of them is chance.
+    served.add_retrieval(*retrieval, describing=config.query_features if config.unknown_share else ())
     served.save(fn_args.serving_model_dir)
     tflite.export(data, fn_args.serving_model_dir, retrieval=retrieval)

@@ -5,7 +5,7 @@ Raw features go in; the graph of Transform, the towers and the tables are inside
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -43,14 +43,21 @@ class ServedModel(tf.Module):
 
     # --- retrieval --------------------------------------------------------------------------------
 
-    def add_retrieval(self, query_tower: Tower, candidate_tower: Tower) -> None:
+    def add_retrieval(
+        self, query_tower: Tower, candidate_tower: Tower, describing: Collection[str] = ()
+    ) -> None:
         """Add the signatures `query`, `candidates` and `seen`, and the columns of retrieval.
 
         Args:
           query_tower: from transformed features to `[batch, dim]`.
           candidate_tower: from transformed features to `[n, dim]`.
+          describing: transformed features from which the query tower learned what a stranger likes; those of
+            them that are the user's own make one known who tells them.
         """
         data = self._data
+        own = [name for name in describing if name in data.interactions.user_features]
+        raw = {feature.raw for feature in features.TRANSFORMED_FEATURES if feature.name in own}
+        self._untold = {row.name: row.default for row in features.QUERY_FEATURES if row.name in raw}
         self.query_tower = query_tower
         vectors = candidate_tower({name: tf.constant(v) for name, v in data.catalogue.transformed.items()})
         self._candidate_vectors = tf.Variable(vectors, trainable=False, name="candidate_vectors")
@@ -68,7 +75,8 @@ class ServedModel(tf.Module):
         self._signatures[features.CANDIDATES_SIGNATURE] = tf.function(
             self._candidates, autograph=False, input_signature=[]
         )
-        asked = {name: _raw_query_spec()[name] for name in (features.USER_ID, features.HISTORY_TITLE)}
+        names = (features.USER_ID, features.HISTORY_TITLE, *self._untold)
+        asked = {name: _raw_query_spec()[name] for name in names}
         self._signatures[features.SEEN_SIGNATURE] = tf.function(
             self._seen, autograph=False, input_signature=[asked]
         )
@@ -90,8 +98,10 @@ class ServedModel(tf.Module):
         user_id = {features.USER_ID: raw[features.USER_ID][:, tf.newaxis]}
         users = self._data.transform_layer(user_id)[features.USER_ID]
         known = tf.squeeze(users, 1) < self._data.interactions.num_users
-        told = tf.reduce_any(self._positions.lookup(raw[features.HISTORY_TITLE]) >= 0, axis=1)
-        return {features.SEEN: self._rated(raw, users), features.USER_KNOWN: tf.logical_or(known, told)}
+        told = [tf.reduce_any(self._positions.lookup(raw[features.HISTORY_TITLE]) >= 0, axis=1)]
+        told += [raw[name] != default for name, default in self._untold.items()]
+        is_known = tf.reduce_any(tf.stack([known, *told]), axis=0)
+        return {features.SEEN: self._rated(raw, users), features.USER_KNOWN: is_known}
 
     def _seen_of(self, users: tf.Tensor) -> tf.Tensor:
         table = tf.RaggedTensor.from_row_splits(self._seen_positions, self._seen_splits, validate=False)

@@ -61,7 +61,8 @@ def telling(world: World, rows: Sequence[int]) -> Told:
 
 def exact_best(world: World, vector: np.ndarray, seen: Sequence[int], k: int) -> list[int]:
     """Search exactly among the candidates that were not seen, best first."""
-    scores = world.embeddings @ vector
+    # In float64: two titles are closer than float32 tells, and how NumPy rounds depends on where arrays lie.
+    scores = world.embeddings.astype(np.float64) @ vector
     scores[list(seen)] = -np.inf
     return np.argsort(-scores)[: min(k, len(scores) - len(set(seen)))].tolist()
 

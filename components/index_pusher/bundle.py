@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 
 from components.index_pusher import (
+    incremental,
     index_gate,
     manifest,
     model_card,
     parity,
     parity_table,
+    provenance,
     recommend_check,
     recommender,
     signatures,
@@ -32,6 +34,8 @@ from components.index_pusher import (
 )
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Blessing, Refusal, check_blessing
+from components.index_pusher.gating import read_evaluation
+from components.index_pusher.index import Index
 from components.index_pusher.parity import Models
 from components.index_pusher.queries import parse, read_records
 from modules import features
@@ -61,7 +65,8 @@ class Sources:
       multitask_dir: one with all of these, to be in the bundle as it is; empty for none.
       multitask_left_out: why there is none, where one was to be.
       data: what the ratings' artifact tells of itself, for the model card.
-      evaluation_dirs: the Evaluators' results by what the model does in the bundle, for the model card.
+      evaluation_dirs: the Evaluators' results by what the model does in the bundle, for card and manifest.
+      split_dirs: folders of the ratings' splits, by name, for the data's digests.
     """
 
     retrieval_dir: str
@@ -73,6 +78,12 @@ class Sources:
     multitask_left_out: str = ""
     data: model_card.Data = dataclasses.field(default_factory=model_card.Data)
     evaluation_dirs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    split_dirs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def evaluated(self) -> dict[str, str]:
+        """Return `evaluation_dirs` of the models that the bundle holds."""
+        left_out = set() if self.multitask_dir else {parity.MULTITASK}
+        return {name: path for name, path in self.evaluation_dirs.items() if name not in left_out}
 
     def digests(self) -> dict[str, str]:
         """A digest per source that shapes the bundle; together they are its identity."""
@@ -96,12 +107,13 @@ def with_multitask(sources: Sources, model_dir: str, blessing: Blessing) -> Sour
     return dataclasses.replace(sources, multitask_dir=model_dir)
 
 
-def build(sources: Sources, folder: str) -> Figures:
+def build(sources: Sources, folder: str, destination: str = "") -> Figures:
     """Write a complete bundle.
 
     Args:
       sources: what to make it of.
       folder: where; made where absent.
+      destination: where a version may be in service on whose index this one can be built; empty for none.
     Returns:
       What was measured; `parity` is a list of rows (see parity_table.py), the others are scalars.
     Raises:
@@ -109,14 +121,14 @@ def build(sources: Sources, folder: str) -> Figures:
     """
     figures: Figures = {}
     try:
-        _build(sources, folder, figures)
+        _build(sources, folder, destination, figures)
     except Refusal as refusal:
         rows = [*figures.get("parity", []), *refusal.figures.get("parity", [])]
         raise Refusal(str(refusal), {**figures, **refusal.figures, "parity": rows}) from refusal
     return figures
 
 
-def _build(sources: Sources, folder: str, figures: Figures) -> None:
+def _build(sources: Sources, folder: str, destination: str, figures: Figures) -> None:
     config = sources.config
     records = read_records(sources.queries_dir, config.num_queries, config.seed)
     queries, few = parse(records), records[:PARITY_QUERIES]
@@ -126,7 +138,7 @@ def _build(sources: Sources, folder: str, figures: Figures) -> None:
         sources.retrieval_dir, sources.ranking_dir, models, few, asked, config.quantized, folder
     )
     figures.update(measured, parity=parity_table.figures(rows))
-    figures.update(add_recommend(models, queries, config, folder))
+    figures.update(add_recommend(models, queries, config, folder, destination))
     figures.update(add_single(sources, folder))
     warmup.add_all(folder, records)
     depth = min(config.recall_k, len(models.candidates))
@@ -139,15 +151,23 @@ def _build(sources: Sources, folder: str, figures: Figures) -> None:
     _progress.info("Parity: %d comparisons hold, in fresh processes", len(rows))
     figures["parity"] = parity_table.figures(rows)
     write_card(sources, folder, figures)
-    manifest.write(folder, sources.digests(), figures)
+    manifest.write(folder, sources.digests(), figures, _provenance(sources, folder))
 
 
 def write_card(sources: Sources, folder: str, figures: Figures) -> None:
     """Write the model card, of the models that the bundle holds."""
-    evaluations = dict(sources.evaluation_dirs)
-    if not sources.multitask_dir:
-        evaluations.pop(parity.MULTITASK, None)
-    model_card.write(folder, sources.data, evaluations, sources.digests(), figures)
+    model_card.write(folder, sources.data, sources.evaluated(), sources.digests(), figures)
+
+
+def _provenance(sources: Sources, folder: str) -> Figures:
+    """What the manifest tells of a complete bundle beside what was measured of it."""
+    read = {name: read_evaluation(path) for name, path in sources.evaluated().items()}
+    return {
+        "data": provenance.data(sources.data, sources.split_dirs),
+        "evaluations": provenance.evaluations(read),
+        "thresholds": provenance.thresholds(sources.config),
+        "signatures": provenance.signatures(folder),
+    }
 
 
 def _load(sources: Sources) -> Models:
@@ -188,13 +208,17 @@ def add_single(sources: Sources, folder: str) -> Figures:
 
 
 def add_recommend(
-    models: Models, queries: Mapping[str, np.ndarray], config: IndexConfig, folder: str
+    models: Models,
+    queries: Mapping[str, np.ndarray],
+    config: IndexConfig,
+    folder: str,
+    destination: str = "",
 ) -> Figures:
     """Build the index, and both composites: on it, and on brute force in TensorFlow's own operations."""
     vectors.write(models.candidates, folder)
     embedded = signatures.embed(models.retrieval, queries)
-    index, measurement = index_gate.build(models.candidates.embeddings, embedded, config)
-    figures: Figures = dict(index_gate.figures(index, measurement, len(models.candidates)))
+    index, measurement, origin = _index(models.candidates, embedded, config, destination)
+    figures: Figures = {**index_gate.figures(index, measurement, len(models.candidates)), **origin}
     figures["index_build"] = RECOMMEND if measurement.pays >= 1 else RECOMMEND_EXACT
     _progress.info(
         "Index over %s titles (%s): recall@%d %.4f, %.2f ms a query, brute force %.2f ms: serve %s",
@@ -212,3 +236,19 @@ def add_recommend(
         )
         recommender.save(composite, os.path.join(folder, name))
     return figures
+
+
+def _index(
+    candidates: signatures.Candidates, embedded: np.ndarray, config: IndexConfig, destination: str
+) -> tuple[Index, index_gate.Measurement, Figures]:
+    """Build the index on that of the version in service where its recall holds, else anew; say which."""
+    origin: Figures = {"index_built_on": 0}
+    try:
+        if found := incremental.in_service(destination, RECOMMEND, candidates, config):
+            version, trained = found
+            grown = index_gate.grow(candidates.embeddings, embedded, config, trained)
+            return *grown, {"index_built_on": version}
+    except (ValueError, Refusal) as error:
+        _progress.info("The index is built anew: %s", error)
+        origin["index_built_anew"] = str(error)
+    return *index_gate.build(candidates.embeddings, embedded, config), origin

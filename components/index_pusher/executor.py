@@ -102,6 +102,7 @@ class Executor(base_executor.BaseExecutor):
             source_digest=exec_properties[SOURCE_DIGEST],
             data=_data(examples),
             evaluation_dirs=_evaluations(input_dict),
+            split_dirs=_splits(examples),
         )
         if input_dict.get(MULTITASK_MODEL):
             model_dir = artifact_utils.get_single_uri(input_dict[MULTITASK_MODEL])
@@ -124,6 +125,12 @@ def _data(examples: types.Artifact) -> Data:
     told = examples.get_string_custom_property(DATA_CONFIG)
     counts = {name: examples.get_int_custom_property(name) for name in COUNTS if told}
     return Data(DataConfig.model_validate_json(told) if told else None, counts)
+
+
+def _splits(examples: types.Artifact) -> dict[str, str]:
+    """Name the folders of the splits that the ratings have."""
+    names = artifact_utils.decode_split_names(examples.split_names)
+    return {name: artifact_utils.get_split_uri([examples], name) for name in sorted(names)}
 
 
 def _evaluations(input_dict: dict[str, list[types.Artifact]]) -> dict[str, str]:

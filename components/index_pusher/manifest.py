@@ -78,15 +78,22 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def write(folder: str, sources: Mapping[str, str], metrics: Mapping[str, Any]) -> None:
+def write(
+    folder: str,
+    sources: Mapping[str, str],
+    metrics: Mapping[str, Any],
+    more: Mapping[str, Any] | None = None,
+) -> None:
     """Write `manifest.json` into a complete bundle.
 
     Args:
       folder: the bundle.
       sources: what it was made of, a digest each; their digest is the bundle's identity.
       metrics: what was measured.
+      more: what else is told, see provenance.py.
     """
     content = {
+        **(more or {}),
         "format": FORMAT,
         "identity": digest_of(dict(sources)),
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),

@@ -36,7 +36,7 @@ class Oracle:
         excluded.
       order: `[q, n]` what is sorted by: `exact`, or the blend, which is minus infinity outside the pool.
       tolerance: `[q]` how close two values of `order` are that only rounding tells apart.
-      known: `[q]` whether the user occurs in train or tells of a title of the catalogue.
+      known: `[q]` whether the user is no stranger, as of features.USER_KNOWN.
       k: titles that are asked for.
     """
 

@@ -42,7 +42,7 @@ class Recommender(tf.Module):
     """Query tower, index, hard exclusion of seen titles, popularity for strangers, ranking model.
 
     Seen is what the user rated in train or tells of, and what the request excludes; a stranger is who neither
-    occurs in train nor tells of a title of the catalogue.
+    occurs in train nor tells of a title of the catalogue, nor of a side feature by which the model knows one.
     The index is asked for k (or for the blend's pool) and as many more as the batch's heaviest viewer has
     seen, so k titles remain after the exclusion wherever the catalogue holds that many unseen ones.
     """

@@ -25,6 +25,7 @@ from modules.hyperparameters import TrainingConfig
 from tests import planted_ratings
 from tests.contracts.baselines import POPULARITY_RANKS, RatingBaseline, RetrievalBaseline
 from tests.contracts.fresh_process import Ends
+from tests.contracts.newcomers import KnownNewcomers
 from tests.contracts.planted_run import Columns, PlantedRun, Trained
 from tests.contracts.rows import QUERY_INPUTS, columns, strangers, untold
 from tests.planted_ratings import Row
@@ -122,7 +123,7 @@ class ModelContract:
         assert np.abs(figures(other) - figures(trained)).mean() > 0.01
 
 
-class RetrievalContract(RetrievalBaseline, ModelContract):
+class RetrievalContract(RetrievalBaseline, KnownNewcomers, ModelContract):
     """What a model keeps that retrieves."""
 
     predictions = {
@@ -146,7 +147,7 @@ class RetrievalContract(RetrievalBaseline, ModelContract):
             },
         ),
         features.SEEN_SIGNATURE: (
-            {name: QUERY_INPUTS[name] for name in (features.USER_ID, features.HISTORY_TITLE)},
+            mock.ANY,  # See newcomers.py.
             {features.SEEN: ("int32", (None, None)), features.USER_KNOWN: ("bool", (None,))},
         ),
     }
@@ -189,6 +190,7 @@ class RetrievalContract(RetrievalBaseline, ModelContract):
             {
                 features.USER_ID: np.array([*users, *[planted_ratings.NEWCOMER] * 2], object),
                 features.HISTORY_TITLE: told,
+                **{name: np.full(len(told), absent) for name, absent in self.described(trained).items()},
             },
         )
         titles = trained.ask(features.CANDIDATES_SIGNATURE, {})[features.MOVIE_TITLE]
@@ -209,6 +211,7 @@ class RetrievalContract(RetrievalBaseline, ModelContract):
         users = np.array([row[features.USER_ID] for row in rows], object)
         told = columns(rows)[features.HISTORY_TITLE]
         asked = {features.USER_ID: users, features.HISTORY_TITLE: told}
+        asked |= {name: np.full(len(users), absent) for name, absent in self.described(trained).items()}
         seen = trained.ask(features.SEEN_SIGNATURE, asked)[features.SEEN]
         scores = query.astype(np.float64) @ candidates[features.CANDIDATE_EMBEDDING].astype(np.float64).T
         unseen = scores.copy()

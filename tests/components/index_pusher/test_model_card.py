@@ -229,6 +229,9 @@ def test_the_executor_hands_on_what_the_artifacts_tell(
             {"push_destination": "d", "index_config": "{}", "publish_config": "{}", "source_digest": "0"},
         )
     assert handed["sources"].data == Data(config, {name: place for place, name in enumerate(COUNTS)})
+    assert handed["sources"].split_dirs == {
+        name: str(tmp_path / "examples" / f"Split-{name}") for name in ("eval", "train")
+    }
     assert handed["sources"].evaluation_dirs == {
         name: str(tmp_path / f"evaluated_{name}") for name in ("ranking", "multitask")
     }
