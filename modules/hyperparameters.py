@@ -37,9 +37,9 @@ class TrainingConfig(pydantic.BaseModel):
     candidate_features: tuple[str, ...]
     # How the query tower reads the user's history; None not to.
     history: HistoryConfig | None = None
-    # Share of rows in training whose user is taken as unknown, and of those whose moment is, so that what
-    # stands for users and moments outside train is learned too; 0 or more and below 1.
-    unknown_share: float = pydantic.Field(0.0, ge=0, lt=1)
+    # Share of rows in training whose user and moment are taken as unknown, so that what stands for those
+    # outside train is learned too; of as many again the moment alone is. 0 or more, and at most a half.
+    unknown_share: float = pydantic.Field(0.0, ge=0, le=0.5)
     # Length of an embedding, 1 or more.
     embedding_dim: int = pydantic.Field(ge=1)
     # Weight of the squared norm of the embeddings of a row, 0 or more.
@@ -231,7 +231,7 @@ def default() -> ModelsConfig:
             query_features=rating_query,
             candidate_features=candidate,
             history=HistoryConfig(dropout=0.5),
-            unknown_share=0.1,
+            unknown_share=0.2,
             query_hidden_units=256,
             embedding_dim=128,
             # The loss is a sum over the batch, as TFRS has it; so this is 0.02 a row.

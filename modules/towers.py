@@ -19,8 +19,9 @@ _INITIAL_HISTORY_SCALE = 4.0
 # Length of the vectors by which the titles of a history meet the latest of them.
 _ATTENTION_DIM = 32
 
-# Features that queries after train have new values of.
-_LEFT_OUT = (features.USER_ID, features.TIMESTAMP_BUCKET)
+# Features that queries after train have new values of, and how many rows leave each out for one that leaves
+# out the user. Every moment of service is new, whoever asks: the rows without a user are among those.
+_LEFT_OUT = {features.USER_ID: 1, features.TIMESTAMP_BUCKET: 2}
 
 _BY_NAME = {feature.name: feature for feature in features.TRANSFORMED_FEATURES}
 
@@ -153,7 +154,8 @@ class Tower(tf.keras.Model):
           limit: greatest size of the initial values, which are uniform.
           history: how to read the history; None not to.
           hidden_units: of the residual block; 0 for none.
-          unknown_share: of rows in training whose user and moment are taken as unknown.
+          unknown_share: of rows in training whose user and moment are taken as unknown; as many again lose
+            the moment alone.
         """
         super().__init__()
         self._names = tuple(names)
@@ -205,10 +207,12 @@ class Tower(tf.keras.Model):
     def _with_unknown(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         # Train knows all its users and moments; without this those indices would keep their initial values.
         inputs = dict(inputs)
-        for name, index in self._unknown.items():
-            values = inputs[name]
-            unknown = tf.random.uniform(tf.shape(values)) < self._unknown_share
-            inputs[name] = tf.where(unknown, tf.constant(index, values.dtype), values)
+        drawn = tf.random.uniform([tf.shape(next(iter(inputs.values())))[0], 1])
+        for name, share in _LEFT_OUT.items():
+            if name in self._unknown:
+                values = inputs[name]
+                unknown = drawn < share * self._unknown_share
+                inputs[name] = tf.where(unknown, tf.constant(self._unknown[name], values.dtype), values)
         return inputs
 
 

@@ -50,7 +50,7 @@ def test_every_user_gets_the_exact_best_of_the_unseen(pushed, serve, k: int) -> 
         given = [world.titles.index(title) for title in titles[: len(rows)]]
         assert len(set(given)) == len(rows)
         assert answer["movie_id"][user][: len(rows)].tolist() == [world.ids[row].encode() for row in given]
-        # Scores and no positions: which of two that float32 can hardly tell apart comes first, the CPU decides.
+        # By scores: which of two that float32 can hardly tell apart comes first, the CPU decides.
         scores = world.embeddings @ world.user_vectors[user]
         np.testing.assert_allclose(scores[given], scores[rows], atol=1e-5)
         np.testing.assert_allclose(answer["score"][user][: len(rows)], scores[given], atol=1e-5)
