@@ -10,9 +10,10 @@ import tensorflow as tf
 from modules import dataset, features
 from modules.training import TrainingData
 
-# Rows of the eval split that are measured after each epoch, and scores that are held while doing so: 320 MB.
+# Rows of the eval split that are measured after each epoch, and scores that they may have: 80 MB, a few times
+# over, where a catalogue is large.
 _SAMPLE_ROWS = 4096
-_SAMPLE_SCORES = 80_000_000
+_SAMPLE_SCORES = 20_000_000
 
 Tower = Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
 
