@@ -14,6 +14,10 @@ from modules import features
 # Rows parsed at once where no training batch is asked for, and the reach of the shuffle.
 _READ_BATCH = 8192
 _SHUFFLE_ROWS = 200_000
+# Gzipped bytes of a split up to which its records stay in memory between passes. A larger one is read anew in
+# each pass, its files in another order and so many at a time.
+_CACHED_BYTES = 128 << 20
+_FILES_AT_ONCE = 8
 
 
 def raw_feature_spec(rows: Sequence[features.RawFeature]) -> dict:
@@ -32,11 +36,24 @@ def _records(files: Sequence[str]) -> tf.data.Dataset:
     return tf.data.TFRecordDataset(paths, compression_type="GZIP")
 
 
+def _shuffled(files: Sequence[str], seed: int) -> tf.data.Dataset:
+    paths = [path for pattern in files for path in tf.io.gfile.glob(pattern)]
+    if sum(tf.io.gfile.stat(path).length for path in paths) <= _CACHED_BYTES:
+        records = _records(files).cache()
+    else:
+        of_files = tf.data.Dataset.from_tensor_slices(sorted(paths)).shuffle(len(paths), seed=seed)
+        records = of_files.interleave(
+            lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"), cycle_length=_FILES_AT_ONCE
+        )
+    return records.shuffle(_SHUFFLE_ROWS, seed=seed)
+
+
 def ratings(
     files: Sequence[str],
     transform: tft.TFTransformOutput,
     batch_size: int = _READ_BATCH,
     shuffle_seed: int | None = None,
+    whole: bool = False,
 ) -> tf.data.Dataset:
     """Read transformed ratings as dictionaries of `[batch, width]` tensors.
 
@@ -44,13 +61,12 @@ def ratings(
       files: glob patterns of gzipped TFRecords.
       batch_size: rows in a batch; the last batch may be smaller.
       shuffle_seed: order of the rows, another one in each pass; None for the order of the files.
+      whole: leave that smaller batch out.
     """
-    records = _records(files)
-    if shuffle_seed is not None:
-        records = records.cache().shuffle(_SHUFFLE_ROWS, seed=shuffle_seed)
+    records = _records(files) if shuffle_seed is None else _shuffled(files, shuffle_seed)
     spec = transform.transformed_feature_spec()
-    batches = records.batch(batch_size).map(lambda rows: tf.io.parse_example(rows, spec), tf.data.AUTOTUNE)
-    return batches.prefetch(1)
+    batches = records.batch(batch_size, drop_remainder=whole)
+    return batches.map(lambda rows: tf.io.parse_example(rows, spec), tf.data.AUTOTUNE).prefetch(1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,15 +122,15 @@ class Interactions:
     """Who rated what in the train split.
 
     Attributes:
-      users: `[rows]` index of the user.
-      positions: `[rows]` position of the title in the catalogue.
+      users: `[rows]` int32, index of the user; `num_users` for those whom the vocabulary leaves out.
+      positions: `[rows]` int32, position of the title in the catalogue.
       ratings: `[rows]` float32.
       timestamps: `[rows]` int64, seconds.
       mean_rating: of all rows.
       rating_range: lowest and highest rating of all rows.
       user_features: transformed features of the query side that belong to the user, `[users + 1]`, indexed by
         user; 0 in the last row, which stands for unknown users.
-      num_users: users in the train split.
+      num_users: users in the vocabulary.
     """
 
     users: np.ndarray
@@ -137,9 +153,13 @@ class Interactions:
           Positions `[pairs]` int32, user by user, and row splits `[num_users + 2]` int64: user u's titles are
           `positions[splits[u]:splits[u + 1]]`. The last user stands for unknown ones and has none.
         """
-        pairs = np.unique(np.stack([self.users, self.positions], axis=1), axis=0)
-        counts = np.bincount(pairs[:, 0], minlength=self.num_users + 1)
-        return pairs[:, 1].astype(np.int32), np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        known = self.users < self.num_users
+        size = 1 + self.positions.max(initial=0)
+        # One number for a pair, which takes less to sort.
+        pairs = np.unique(self.users[known].astype(np.int64) * size + self.positions[known])
+        users, positions = np.divmod(pairs, size)
+        counts = np.bincount(users, minlength=self.num_users + 1)
+        return positions.astype(np.int32), np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
     def latest(self) -> History:
         """List every user's latest ratings: what a query after all of them has as its history.
@@ -150,7 +170,7 @@ class Interactions:
         users = self.users[order]
         # How many of the user's ratings come before in this order.
         places = np.arange(len(users)) - np.searchsorted(users, users)
-        kept = places < features.HISTORY_LENGTH
+        kept = (places < features.HISTORY_LENGTH) & (users < self.num_users)
         cells = users[kept], places[kept]
         shape = (self.num_users + 1, features.HISTORY_LENGTH)
         positions, ratings = np.full(shape, -1, np.int32), np.zeros(shape, np.float32)
@@ -183,6 +203,12 @@ _USER_FEATURES = tuple(
 )
 
 
+_INTERACTION_COLUMNS = (
+    *(features.USER_ID, features.RATING, features.CANDIDATE_KEY, features.TIMESTAMP),
+    *_USER_FEATURES,
+)
+
+
 def load_interactions(batches: tf.data.Dataset, catalogue: Catalogue, num_users: int) -> Interactions:
     """Read the train split once.
 
@@ -193,26 +219,29 @@ def load_interactions(batches: tf.data.Dataset, catalogue: Catalogue, num_users:
     Raises:
       ValueError: a rated title is no candidate.
     """
-    columns: dict[str, list[np.ndarray]] = {}
-    names = (features.USER_ID, features.RATING, features.CANDIDATE_KEY, features.TIMESTAMP, *_USER_FEATURES)
+    names = ("users", "positions", "ratings", "timestamps")
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    user_features = {name: np.zeros(num_users + 1, np.int64) for name in _USER_FEATURES}
     for batch in batches:
-        for name in names:
-            columns.setdefault(name, []).append(batch[name].numpy()[:, 0])
-    merged = {name: np.concatenate(parts) for name, parts in columns.items()}
-    users, rated, titles, timestamps = (merged[name] for name in names[:4])
-    positions = catalogue.positions(titles)
-    if (positions < 0).any():
-        title = titles[positions < 0][0].decode()
-        raise ValueError(f"every rated title must be in the catalogue; it lacks {title!r}")
-    user_features = {}
-    for name in _USER_FEATURES:
-        user_features[name] = np.zeros(num_users + 1, np.int64)
-        user_features[name][users] = merged[name]
+        read = {name: batch[name].numpy()[:, 0] for name in _INTERACTION_COLUMNS}
+        users, titles = read[features.USER_ID], read[features.CANDIDATE_KEY]
+        # Here, for all rows' titles as text would take several times the memory of all else.
+        positions = catalogue.positions(titles)
+        if (positions < 0).any():
+            title = titles[positions < 0][0].decode()
+            raise ValueError(f"every rated title must be in the catalogue; it lacks {title!r}")
+        columns["users"].append(users.astype(np.int32))
+        columns["positions"].append(positions.astype(np.int32))
+        columns["ratings"].append(read[features.RATING])
+        columns["timestamps"].append(read[features.TIMESTAMP])
+        for name, values in user_features.items():
+            values[users] = read[name]
+    for values in user_features.values():
+        values[num_users] = 0
+    merged = {name: np.concatenate(columns.pop(name)) for name in names}
+    rated = merged["ratings"]
     return Interactions(
-        users=users,
-        positions=positions,
-        ratings=rated,
-        timestamps=timestamps,
+        **merged,
         mean_rating=float(np.mean(rated, dtype=np.float64)),
         rating_range=(float(rated.min()), float(rated.max())),
         user_features=user_features,

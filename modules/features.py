@@ -130,6 +130,9 @@ class Encoding(enum.Enum):
     NORMALIZED = "normalized"  # Standard score over the train split.
 
 
+_WITH_VOCABULARY = (Encoding.VOCABULARY, Encoding.TERM_SET, Encoding.TOKEN_SET)
+
+
 @dataclasses.dataclass(frozen=True)
 class TransformedFeature:
     """One column that Transform writes.
@@ -177,6 +180,8 @@ TRANSFORMED_FEATURES = (
         MOVIE_YEAR, MOVIE_YEAR, Side.CANDIDATE, Encoding.BOUNDARIES, boundaries=YEAR_BOUNDARIES
     ),
 )
+# Names of those that have a vocabulary.
+VOCABULARIES = tuple(feature.name for feature in TRANSFORMED_FEATURES if feature.encoding in _WITH_VOCABULARY)
 
 # Of a history Transform writes three columns of width HISTORY_LENGTH, latest first, 0 where there is no more:
 # HISTORY_TITLE, the title's index in the vocabulary of MOVIE_TITLE, shifted by one; HISTORY_RATING, float32;

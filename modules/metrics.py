@@ -10,8 +10,10 @@ import tensorflow as tf
 from modules import dataset, features
 from modules.training import TrainingData
 
-# Rows of the eval split that are measured after each epoch.
+# Rows of the eval split that are measured after each epoch, and scores that they may have: 80 MB, a few times
+# over, where a catalogue is large.
 _SAMPLE_ROWS = 4096
+_SAMPLE_SCORES = 20_000_000
 
 Tower = Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
 
@@ -91,7 +93,8 @@ class EvalSample:
     @classmethod
     def load(cls, data: TrainingData) -> EvalSample:
         """Read the first rows of the eval split."""
-        inputs = next(iter(dataset.ratings(data.eval_files, data.transform, _SAMPLE_ROWS)))
+        rows = max(1, min(_SAMPLE_ROWS, _SAMPLE_SCORES // len(data.catalogue)))
+        inputs = next(iter(dataset.ratings(data.eval_files, data.transform, rows)))
         positions = data.catalogue.positions(inputs[features.CANDIDATE_KEY].numpy()[:, 0])
         catalogue = {name: tf.constant(values) for name, values in data.catalogue.transformed.items()}
         return cls(inputs, catalogue, tf.constant(positions, tf.int32))

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from modules import metrics, serving, tflite, training
+from modules import metrics, serving, strategies, tflite, training
 from modules.features import MOVIE_TITLE
 from modules.hyperparameters import MultitaskConfig
 from modules.ranking import RankingModel
@@ -92,6 +92,8 @@ def run_fn(fn_args: Any) -> None:
             **sample.rmse(model.rate),
         },
     )
+    if strategies.left_to_chief(data.strategy, fn_args.serving_model_dir):
+        return
     training.leave_for_warm_start(model, data, fn_args)
     served = serving.ServedModel(data)
     retrieval = (_RetrievalQuery(model), model.candidate_tower)

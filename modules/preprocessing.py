@@ -5,7 +5,8 @@ Its graph is saved with every model, so what it computes here is what is served.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -13,21 +14,28 @@ import tensorflow_transform as tft
 from modules import features, history
 from modules.features import Encoding, TransformedFeature
 
+_Caps = Mapping[str, int]
 
-def preprocessing_fn(inputs: Mapping[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.Tensor]:
+
+def preprocessing_fn(
+    inputs: Mapping[str, tf.Tensor | tf.SparseTensor], custom_config: Mapping[str, Any] | None = None
+) -> dict[str, tf.Tensor]:
     """Turn raw features into transformed ones, row by row of features.TRANSFORMED_FEATURES.
 
     Args:
       inputs: the raw features of a rating: `[batch, 1]`, repeated ones as SparseTensor `[batch, any]`.
+      custom_config: `vocabularies` may hold, by feature, how many terms its vocabulary keeps, the most
+        frequent ones.
     Returns:
       Every transformed feature, `[batch, width]` for sets and `[batch, 1]` otherwise: int64, or float32
       where normalised; the columns of the history; and, as they came, the rating, its moment and the
       candidate's key.
     """
     # Here and not with its row below, for the history shares it.
-    vocabulary = tft.vocabulary(inputs[features.MOVIE_TITLE], vocab_filename=features.MOVIE_TITLE)
+    caps = (custom_config or {}).get("vocabularies", {})
+    vocabulary = _analyzed(inputs[features.MOVIE_TITLE], features.MOVIE_TITLE, caps)
     outputs = {
-        feature.name: _ENCODERS[feature.encoding](inputs[feature.raw], feature)
+        feature.name: _ENCODERS[feature.encoding](inputs[feature.raw], feature, caps)
         for feature in features.TRANSFORMED_FEATURES
         if feature.name != features.MOVIE_TITLE
     }
@@ -78,6 +86,10 @@ def time_buckets(timestamps: tf.Tensor, first: tf.Tensor, last: tf.Tensor, width
     return tf.clip_by_value((timestamps - first) * width // (last - first + 1), 0, width)
 
 
+def _analyzed(values: tf.Tensor, name: str, caps: _Caps) -> tf.Tensor:
+    return tft.vocabulary(values, top_k=caps.get(name), vocab_filename=name)
+
+
 def _indices(values: tf.Tensor, vocabulary: tf.Tensor) -> tf.Tensor:
     return tft.apply_vocabulary(values, vocabulary, num_oov_buckets=1)
 
@@ -99,39 +111,38 @@ def _history(
     }
 
 
-def _vocabulary(values: tf.Tensor, feature: TransformedFeature) -> tf.Tensor:
-    return _indices(values, tft.vocabulary(values, vocab_filename=feature.name))
+def _vocabulary(values: tf.Tensor, feature: TransformedFeature, caps: _Caps) -> tf.Tensor:
+    return _indices(values, _analyzed(values, feature.name, caps))
 
 
-def _padded_terms(terms: tf.Tensor, feature: TransformedFeature) -> tf.Tensor:
+def _padded_terms(terms: tf.Tensor, feature: TransformedFeature, caps: _Caps) -> tf.Tensor:
     # Transform's vocabularies leave out the empty string, which is the padding here.
-    return tf.where(terms == "", tf.constant(0, tf.int64), _vocabulary(terms, feature) + 1)
+    return tf.where(terms == "", tf.constant(0, tf.int64), _vocabulary(terms, feature, caps) + 1)
 
 
-def _term_set(values: tf.SparseTensor, feature: TransformedFeature) -> tf.Tensor:
+def _term_set(values: tf.SparseTensor, feature: TransformedFeature, caps: _Caps) -> tf.Tensor:
     ragged = tf.RaggedTensor.from_sparse(values)
-    return _padded_terms(ragged.to_tensor("", shape=[None, feature.width]), feature)
+    return _padded_terms(ragged.to_tensor("", shape=[None, feature.width]), feature, caps)
 
 
-def _token_set(values: tf.Tensor, feature: TransformedFeature) -> tf.Tensor:
-    return _padded_terms(title_tokens(values, feature.width), feature)
+def _token_set(values: tf.Tensor, feature: TransformedFeature, caps: _Caps) -> tf.Tensor:
+    return _padded_terms(title_tokens(values, feature.width), feature, caps)
 
 
-def _boundaries(values: tf.Tensor, feature: TransformedFeature) -> tf.Tensor:
+def _boundaries(values: tf.Tensor, feature: TransformedFeature, _: _Caps) -> tf.Tensor:
     inner = tf.constant(feature.boundaries, tf.int64)
     return tf.reduce_sum(tf.cast(values >= inner, tf.int64), axis=1, keepdims=True)
 
 
-def _time_buckets(values: tf.Tensor, feature: TransformedFeature) -> tf.Tensor:
+def _time_buckets(values: tf.Tensor, feature: TransformedFeature, _: _Caps) -> tf.Tensor:
     return time_buckets(values, tft.min(values), tft.max(values), feature.width)
 
 
-def _normalized(values: tf.Tensor, feature: TransformedFeature) -> tf.Tensor:
-    del feature
+def _normalized(values: tf.Tensor, *_: object) -> tf.Tensor:
     return tf.cast(tft.scale_to_z_score(tf.cast(values, tf.float64)), tf.float32)
 
 
-_ENCODERS = {
+_ENCODERS: Mapping[Encoding, Callable[..., tf.Tensor]] = {
     Encoding.VOCABULARY: _vocabulary,
     Encoding.TERM_SET: _term_set,
     Encoding.TOKEN_SET: _token_set,

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from modules import metrics, ranking_posterior, serving, tflite, training
+from modules import metrics, ranking_posterior, serving, strategies, tflite, training
 from modules.features import RATING
 from modules.hyperparameters import RankingConfig
 from modules.ranking_posterior import SampledModel
@@ -39,7 +39,9 @@ class RankingModel(training.Model):
         )
         self.candidate_tower = Tower(config.candidate_features, data.sizes, dim, l2)
         self.head = RatingHead(None if machine else config.hidden_units, data.interactions.mean_rating)
-        self.task = tfrs.tasks.Ranking(loss=tf.keras.losses.MeanSquaredError())
+        # Added up and not averaged, for a replica has a part of the batch.
+        loss = tf.keras.losses.MeanSquaredError(reduction=tf.keras.losses.Reduction.SUM)
+        self.task = tfrs.tasks.Ranking(loss=loss)
 
     def rate(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Return `[batch, 1]` ratings of transformed ratings' pairs."""
@@ -48,9 +50,9 @@ class RankingModel(training.Model):
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Return the loss of a batch of transformed ratings, a scalar."""
-        return self.task(
-            labels=inputs[RATING], predictions=self.rate(inputs, training), compute_metrics=False
-        )
+        predictions = self.rate(inputs, training)
+        total = self.task(labels=inputs[RATING], predictions=predictions, compute_metrics=False)
+        return strategies.mean(total, tf.shape(predictions)[0])
 
 
 def fit(
@@ -75,6 +77,8 @@ def run_fn(fn_args: Any) -> None:
     data = training.load(fn_args)
     sample = metrics.EvalSample.load(data)
     model = fit(config, data, lambda model: sample.rmse(model.rate))
+    if strategies.left_to_chief(data.strategy, fn_args.serving_model_dir):
+        return
     if isinstance(model, RankingModel):  # A posterior is sampled anew: the mean of its draws is no draw.
         training.leave_for_warm_start(model, data, fn_args)
     served = serving.ServedModel(data)

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from modules import features, metrics, serving, tflite, training
+from modules import features, metrics, serving, strategies, tflite, training
 from modules.hyperparameters import RetrievalConfig
 from modules.softmax import CandidateSoftmax
 from modules.towers import Tower
@@ -68,6 +68,8 @@ def run_fn(fn_args: Any) -> None:
     data = training.load(fn_args)
     sample = metrics.EvalSample.load(data)
     model = fit(config, data, lambda model: sample.top_100(model.query_tower, model.candidate_tower))
+    if strategies.left_to_chief(data.strategy, fn_args.serving_model_dir):
+        return
     training.leave_for_warm_start(model, data, fn_args)
     served = serving.ServedModel(data)
     retrieval = (model.query_tower, model.candidate_tower)

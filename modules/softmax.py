@@ -51,11 +51,12 @@ class CandidateSoftmax(tf.keras.layers.Layer):
         self._tower = candidate_tower
         title_indices = catalogue.transformed[features.MOVIE_TITLE][:, 0]
         counts = interactions.popularity(len(catalogue))
-        # Every title of the train split has an index of its own; the others are never looked up here.
-        probability = np.zeros(num_title_indices, np.float32)
-        probability[title_indices] = counts / counts.sum()
+        probability = np.bincount(title_indices, counts / counts.sum(), num_title_indices).astype(np.float32)
         position = np.zeros(num_title_indices, np.int64)
         position[title_indices] = np.arange(len(catalogue))
+        # Several titles share what is out of vocabulary; where that is capped, titles of train do too.
+        if np.count_nonzero(title_indices == num_title_indices - 1) > 1:
+            position[-1] = -1
         self._probability = tf.constant(probability)
         self._position = tf.constant(position)
         self._catalogue = {name: tf.constant(values) for name, values in catalogue.transformed.items()}
@@ -85,7 +86,8 @@ class CandidateSoftmax(tf.keras.layers.Layer):
             own = tf.gather(self._position, titles)
             if self._exclude_history:
                 logits -= _EXCLUDED * self._in_history(inputs[features.HISTORY_TITLE], own)
-            return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(own, logits))
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(own, 0), logits)
+            return tf.reduce_sum(tf.where(own < 0, 0.0, losses))
         probability = tf.gather(self._probability, titles) if self._config.sampling_correction else None
         return self._batch_loss(
             query,
@@ -100,7 +102,7 @@ class CandidateSoftmax(tf.keras.layers.Layer):
         rows, size = tf.shape(history, tf.int64)[0], tf.constant(self._size, tf.int64)
         # 0 is padding; it goes to a column past the last candidate, as does the own candidate.
         columns = tf.gather(self._position, tf.maximum(history - 1, 0))
-        columns = tf.where((history > 0) & (columns != own[:, tf.newaxis]), columns, size)
+        columns = tf.where((history > 0) & (columns >= 0) & (columns != own[:, tf.newaxis]), columns, size)
         cells = tf.stack([tf.repeat(tf.range(rows), tf.shape(history)[1]), tf.reshape(columns, [-1])], axis=1)
         counts = tf.scatter_nd(cells, tf.ones_like(cells[:, 0], tf.float32), tf.stack([rows, size + 1]))
         return tf.minimum(counts[:, :-1], 1.0)

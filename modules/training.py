@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tensorflow_transform as tft
 
-from modules import dataset, features, hyperparameters, warm_start
+from modules import dataset, features, hyperparameters, strategies, warm_start
 from modules.features import Encoding
 from modules.hyperparameters import TrainingConfig
 
@@ -58,6 +59,7 @@ class TrainingData:
       train_files: glob patterns of the transformed train split.
       eval_files: glob patterns of the transformed eval split.
       base: where the training begins; None where it begins anew.
+      strategy: how it is spread; None for this process and one device.
     """
 
     transform: tft.TFTransformOutput
@@ -68,6 +70,7 @@ class TrainingData:
     train_files: list[str]
     eval_files: list[str]
     base: warm_start.Base | None = None
+    strategy: tf.distribute.Strategy | None = None
 
     @property
     def meaning(self) -> warm_start.Meaning:
@@ -80,8 +83,11 @@ def load(fn_args: Any) -> TrainingData:
 
     Args:
       fn_args: `tfx.components.FnArgs`, with `candidate_files` as CandidateTrainer adds it; where
-        `custom_config["warm_start"]` is set, `base_model` is the SavedModel to begin at, or None.
+        `custom_config["warm_start"]` is set, `base_model` is the SavedModel to begin at, or None;
+        `custom_config["strategy"]` is a kind of strategies.make.
     """
+    # First, for it must be there before any operation.
+    strategy = strategies.make(fn_args.custom_config.get("strategy", "none"), os.environ)
     transform = tft.TFTransformOutput(fn_args.transform_output)
     layer = transform.transform_features_layer()
     catalogue = dataset.load_catalogue(fn_args.candidate_files, layer)
@@ -98,6 +104,7 @@ def load(fn_args: Any) -> TrainingData:
         train_files=list(fn_args.train_files),
         eval_files=list(fn_args.eval_files),
         base=warm_start.load(fn_args.base_model) if fn_args.custom_config.get("warm_start") else None,
+        strategy=strategy,
     )
 
 
@@ -132,6 +139,12 @@ class Model(tfrs.Model):
     def train_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Fit to one batch."""
         return super().train_step(inputs)
+
+    @property
+    def losses(self) -> list[tf.Tensor]:
+        """Penalties, which are means over a batch's rows; every replica adds its share of them."""
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        return [loss / replicas for loss in super().losses] if replicas > 1 else super().losses
 
 
 class _Progress(tf.keras.callbacks.Callback):
@@ -168,19 +181,73 @@ def fit(
       measure: figures shown after each epoch; they decide nothing. None shows no epochs.
     Raises:
       DivergedError: the loss did not stay finite.
+      ValueError: the strategy's replicas find no whole batch in the train split.
     """
+    if data.strategy:
+        return _fit_spread(build, config, data, name, measure, data.strategy)
     tf.keras.utils.set_random_seed(config.seed)
     model = build()
-    optimizers = {"adagrad": tf.keras.optimizers.Adagrad, "adam": tf.keras.optimizers.Adam}
-    rate = config.learning_rate
-    if config.learning_rate_decay == "cosine":
-        steps = config.epochs * math.ceil(len(data.interactions.users) / config.batch_size)
-        rate = tf.keras.optimizers.schedules.CosineDecay(rate, steps)
-    model.compile(optimizer=optimizers[config.optimizer](rate))
     batches = dataset.ratings(data.train_files, data.transform, config.batch_size, shuffle_seed=config.seed)
     if data.base:
         model.compute_loss(next(iter(batches)))  # Some layers have no variables before they are called.
         warm_start.carry(data.base, model, data.meaning, name)
+    steps = math.ceil(len(data.interactions.users) / config.batch_size)
+    _fit(model, batches, steps, config, name, measure)
+    return model
+
+
+def _fit_spread(
+    build: Callable[[], tf.keras.Model],
+    config: TrainingConfig,
+    data: TrainingData,
+    name: str,
+    measure: Callable[[tf.keras.Model], Mapping[str, float]] | None,
+    strategy: tf.distribute.Strategy,
+) -> tf.keras.Model:
+    """Fit over all replicas; returns a model of this process alone, which exports as any does."""
+    steps = len(data.interactions.users) // config.batch_size
+    if not steps or config.batch_size < strategy.num_replicas_in_sync:
+        raise ValueError(
+            f"batch_size of {name} must be from the number of replicas, {strategy.num_replicas_in_sync}, to "
+            f"the rows of the train split, {len(data.interactions.users)}; received {config.batch_size}"
+        )
+    tf.keras.utils.set_random_seed(config.seed)
+    # Whole batches only, or a replica could be left without rows. Each worker reads all files in one order
+    # and takes its rows of every batch; by files, one might end before the others, which then wait for ever.
+    batches = dataset.ratings(
+        data.train_files, data.transform, config.batch_size, shuffle_seed=config.seed, whole=True
+    )
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    batches = batches.with_options(options)
+    # Of a reader of its own, for a pass that was begun would count as one.
+    first = next(iter(dataset.ratings(data.train_files, data.transform, strategy.num_replicas_in_sync)))
+    with strategy.scope():
+        spread = build()
+        spread.compute_loss(first)  # Some layers have no variables before they are called.
+        if data.base:
+            warm_start.carry(data.base, spread, data.meaning, name)
+        _fit(spread, batches, steps, config, name, measure)
+    model = build()
+    model.compute_loss(first)
+    model.set_weights(spread.get_weights())
+    return model
+
+
+def _fit(
+    model: tf.keras.Model,
+    batches: tf.data.Dataset,
+    steps: int,
+    config: TrainingConfig,
+    name: str,
+    measure: Callable[[tf.keras.Model], Mapping[str, float]] | None,
+) -> None:
+    """Fit a model; `steps` are those of an epoch."""
+    optimizers = {"adagrad": tf.keras.optimizers.Adagrad, "adam": tf.keras.optimizers.Adam}
+    rate = config.learning_rate
+    if config.learning_rate_decay == "cosine":
+        rate = tf.keras.optimizers.schedules.CosineDecay(rate, config.epochs * steps)
+    model.compile(optimizer=optimizers[config.optimizer](rate))
     callbacks = [tf.keras.callbacks.TerminateOnNaN()]
     if measure:
         callbacks.insert(0, _Progress(name, config.epochs, lambda: measure(model)))
@@ -190,4 +257,3 @@ def fit(
             f"the loss of {name} must stay finite; it was {losses[-1]} in epoch {len(losses)}. Lower its "
             f"learning_rate, {config.learning_rate:g}"
         )
-    return model

@@ -12,7 +12,7 @@ import pydantic
 from components.batch_recommender.config import BatchConfig
 from components.index_pusher.config import IndexConfig, PublishConfig
 from components.movielens_example_gen.config import SPAN, DataConfig, SpansConfig, SplitConfig
-from modules import hyperparameters, search_space
+from modules import features, hyperparameters, search_space
 from modules.hyperparameters import ModelsConfig
 from modules.search_space import TuningConfig
 from pipeline import gates
@@ -38,6 +38,12 @@ class Config(pydantic.BaseModel):
     # Begin each training at the parameters of the latest blessed model, where it is fitted by gradients and
     # the runner resolves models from its metadata; otherwise it begins anew.
     warm_start: bool = False
+    # How trainings that follow gradients are spread, see modules.strategies: not at all, over the GPUs of one
+    # machine, or over the workers that TF_CONFIG tells of.
+    strategy: Literal["none", "mirrored", "multi_worker"] = "none"
+    # By transformed feature that has a vocabulary, how many terms it keeps at most, the most frequent ones, 1
+    # or more; all others are as one that train does not have. Features that are not named keep all.
+    vocabularies: dict[str, int] = {}
     # How far the newest span may be from the window before it; None does not compare them.
     drift: DriftConfig | None = None
     # Recommend to every user of the train split, as Parquet, what is pushed; None does not.
@@ -51,6 +57,17 @@ class Config(pydantic.BaseModel):
                 f"received {self.data.split.method}"
             )
         return self
+
+    @pydantic.field_validator("vocabularies")
+    @classmethod
+    def _have_vocabularies(cls, vocabularies: dict[str, int]) -> dict[str, int]:
+        for name, terms in vocabularies.items():
+            if name not in features.VOCABULARIES or terms < 1:
+                raise ValueError(
+                    f"vocabularies must be 1 or more for any of {', '.join(features.VOCABULARIES)}; received "
+                    f"{terms} for {name}"
+                )
+        return vocabularies
 
     @pydantic.model_validator(mode="after")
     def _what_is_tuned_fits_the_models(self) -> Config:

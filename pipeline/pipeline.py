@@ -90,7 +90,10 @@ def create_pipeline(
         splits_config=transform_pb2.SplitsConfig(
             analyze=[features.TRAIN_SPLIT], transform=[features.TRAIN_SPLIT, features.EVAL_SPLIT]
         ),
-        custom_config={"source_digest": source_digest("modules.preprocessing")},
+        custom_config={
+            "source_digest": source_digest("modules.preprocessing"),
+            **({"vocabularies": config.vocabularies} if config.vocabularies else {}),
+        },
         # They would double its time, and what comes in was checked above.
         disable_statistics=True,
         # Every run reads the whole train split, so there is nothing for a cache of partial results to save.
@@ -143,6 +146,7 @@ def create_pipeline(
                 "source_digest": source_digest(f"modules.{name}"),
                 "executor_digest": source_digest("components.candidate_trainer.executor"),
                 **({"warm_start": True} if base_model else {}),
+                **({"strategy": config.strategy} if config.strategy != "none" else {}),
             },
             hyperparameters=tuned,
             epochs=(epochs or {}).get(name),

@@ -38,6 +38,12 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
         "configured, not in the presets)",
     )
     parser.add_argument(
+        "--strategy",
+        choices=["none", "mirrored", "multi_worker"],
+        help="spread trainings over the GPUs of a machine, or over the workers that TF_CONFIG tells of "
+        "(default: as configured, none in the presets)",
+    )
+    parser.add_argument(
         "--batch-recommendations",
         action="store_true",
         help="recommend to every user of the train split, as Parquet, what is pushed (default: as "
@@ -57,6 +63,8 @@ def configure(options: argparse.Namespace) -> configuration.Config:
     if options.release:
         data = config.data.model_copy(update={"release": options.release})
         config = config.model_copy(update={"data": data})
+    if options.strategy:
+        config = config.model_copy(update={"strategy": options.strategy})
     if options.batch_recommendations:
         config = configuration.with_batch(config)
     return configuration.tuned(config) if options.tune else config

@@ -8,6 +8,7 @@ only a model that learned who goes with what puts film i first among the films t
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -138,18 +139,24 @@ def write(records: Iterable[bytes], folder: pathlib.Path) -> str:
     return str(folder / "*")
 
 
-def transform(splits: Mapping[str, Iterable[Row]], folder: pathlib.Path) -> dict[str, str]:
+def transform(
+    splits: Mapping[str, Iterable[Row]], folder: pathlib.Path, vocabularies: Mapping[str, int] | None = None
+) -> dict[str, str]:
     """Do what the Transform component does: analyse `train`, transform every split.
 
     Args:
       splits: rows by name.
       folder: to hold `graph`, the transform output, and a folder of records for each split.
+      vocabularies: terms that are kept, by feature; all where a feature is not named.
     Returns:
       Glob patterns of the transformed records by split.
     """
     schema = text_format.Parse(_SCHEMA.read_text(), schema_pb2.Schema())
     source = tfxio.TFExampleBeamRecord(
         physical_format="memory", telemetry_descriptors=["tests"], schema=schema
+    )
+    preprocess = functools.partial(
+        preprocessing.preprocessing_fn, custom_config={"vocabularies": dict(vocabularies or {})}
     )
     patterns = {}
     with beam.Pipeline() as pipeline, tft_beam.Context(temp_dir=str(folder / "tmp")):
@@ -160,7 +167,7 @@ def transform(splits: Mapping[str, Iterable[Row]], folder: pathlib.Path) -> dict
             | f"Batches.{name}" >> source.BeamSource()
             for name, rows in splits.items()
         }
-        graph = (batches["train"], config) | tft_beam.AnalyzeDataset(preprocessing.preprocessing_fn)
+        graph = (batches["train"], config) | tft_beam.AnalyzeDataset(preprocess)
         _ = graph | tft_beam.WriteTransformFn(str(folder / "graph"))
         for name, batch in batches.items():
             data, metadata = ((batch, config), graph) | f"Transform.{name}" >> tft_beam.TransformDataset(

@@ -20,7 +20,7 @@ from retraining.journal import Report
 ROOT = pathlib.Path(local_runner.__file__).parent
 FLAGS = (
     *("--data", "--release", "--preset", "--config", "--tune"),
-    "--batch-recommendations",
+    *("--strategy", "--batch-recommendations"),
     *("--runner", "--pipeline-root", "--push-dir", "--report"),
 )
 
@@ -90,6 +90,19 @@ def test_a_file_replaces_the_presets_values_and_a_flag_the_files(tmp_path: pathl
     assert (config.name, config.data.release, config.data.split.seed) == ("marquee-tutorial", "ml-1m", 7)
     config = local_runner.configure(local_runner.parse(["--config", str(path), "--release", "ml-25m"]))
     assert (config.name, config.data.release, config.data.split.seed) == ("marquee", "ml-25m", 7)
+
+
+def test_trainings_are_spread_as_the_flag_or_the_file_says(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"strategy": "mirrored"}))
+    file = ["--config", str(path)]
+    for flags, strategy in (
+        ([], "none"),
+        (["--strategy", "multi_worker"], "multi_worker"),
+        (file, "mirrored"),
+        ([*file, "--strategy", "none"], "none"),
+    ):
+        assert local_runner.configure(local_runner.parse(flags)).strategy == strategy
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import sys
 import pytest
 import tensorflow as tf
 
+from pipeline import config
 from tests.e2e.conftest import ROOT, command, manifest, quick, run, steps
 
 pytestmark = pytest.mark.e2e
@@ -75,6 +76,30 @@ def test_an_identical_run_comes_from_the_cache_and_publishes_nothing_anew(
     assert re.search(r"published +before: the same models", output)
     assert [path.name for path in (root / "pushed" / "bundles").iterdir()] == ["1"]
     assert manifest(root) == before
+
+
+def test_tfxs_own_command_line_creates_and_runs_it(
+    first_run: tuple[pathlib.Path, str], tmp_path: pathlib.Path
+) -> None:
+    root, _ = first_run
+    (tmp_path / "runs").symlink_to(root)  # The default folder, so that all comes from the cache.
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    environ = {**os.environ, "PATH": path, "LOCAL_HOME": str(tmp_path / "home")}
+
+    def tfx(*arguments: str) -> str:
+        command = [sys.executable, "-m", "tfx.tools.cli.cli_main", *arguments, "--engine=local"]
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=tmp_path, env=environ, timeout=900, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    name = config.default().pipeline_name
+    created = tfx("pipeline", "create", f"--pipeline_path={ROOT / 'local_runner.py'}")
+    assert f'Pipeline "{name}" created successfully.' in created
+    output = tfx("run", "create", f"--pipeline_name={name}")
+    assert steps(output, "cached") >= EXECUTED - {"IndexPusher"}
+    assert re.search(r"published +before: the same models", output)
 
 
 def test_what_was_pushed_recommends_unseen_titles_in_a_fresh_process(

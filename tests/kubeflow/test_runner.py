@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 
+import google.auth
 import pytest
 from click import testing
 from google.auth.credentials import AnonymousCredentials
@@ -15,7 +16,8 @@ from tfx.tools.cli import cli_main
 
 import kubeflow_v2_runner
 from pipeline import config
-from tests.kubeflow.conftest import ENVIRON, Command
+from tests.kubeflow import fake_vertex
+from tests.kubeflow.conftest import ENVIRON, PROJECT, REGION, Command
 from tests.kubeflow.fake_vertex import FakeVertex
 
 ROOT = pathlib.Path(kubeflow_v2_runner.__file__).parent
@@ -135,33 +137,26 @@ def test_tfxs_own_command_line_takes_this_runner(
     monkeypatch.setenv("VERTEX_HOME", str(tmp_path / "home"))
     # It asks `pip` what is installed.
     monkeypatch.setenv("PATH", os.path.dirname(sys.executable), prepend=os.pathsep)
-    flags = ["--engine=vertex", f"--pipeline_path={ROOT / 'kubeflow_v2_runner.py'}"]
-    compiled = testing.CliRunner().invoke(cli_main.cli_group, ["pipeline", "compile", *flags])
-    assert f"Pipeline {NAME} compiled successfully." in compiled.output
+
+    def tfx(*arguments: str) -> str:
+        return testing.CliRunner().invoke(cli_main.cli_group, [*arguments, "--engine=vertex"]).output
+
+    path = f"--pipeline_path={ROOT / 'kubeflow_v2_runner.py'}"
+    assert f"Pipeline {NAME} compiled successfully." in tfx("pipeline", "compile", path)
     assert (tmp_path / "pipeline.json").exists()
-    created = testing.CliRunner().invoke(cli_main.cli_group, ["pipeline", "create", *flags])
-    assert f'Pipeline "{NAME}" created successfully.' in created.output
-    # What `tfx run create` would submit, read as it reads it.
-    job = aiplatform.PipelineJob(
-        display_name=NAME,
-        template_path=str(tmp_path / "home" / NAME / "pipeline.json"),
-        project="a-project",
-        location="europe-west4",
-        credentials=AnonymousCredentials(),
-        parameter_values={"data_root": "gs://b/new"},
-    )
-    assert "champion-ranking" in job._gca_resource.pipeline_spec["root"]["dag"]["tasks"]
-    assert job._gca_resource.runtime_config.parameter_values["data_root"] == "gs://b/new"
+    assert f'Pipeline "{NAME}" created successfully.' in tfx("pipeline", "create", path)
 
-
-@pytest.mark.e2e
-def test_tfxs_own_command_line_takes_the_local_runner(tmp_path: pathlib.Path) -> None:
-    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    environ = {**os.environ, "PATH": path, "LOCAL_HOME": str(tmp_path / "home")}
-    command = [sys.executable, "-m", "tfx.tools.cli.cli_main", "pipeline", "create", "--engine=local"]
-    command.append(f"--pipeline_path={ROOT / 'local_runner.py'}")
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=tmp_path, env=environ, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f'Pipeline "{NAME}" created successfully.' in done.stdout
+    vertex = FakeVertex()
+    monkeypatch.setattr(google.auth, "default", lambda *_, **__: (AnonymousCredentials(), PROJECT))
+    with fake_vertex.serving(vertex) as clients:
+        monkeypatch.setattr(
+            aiplatform.initializer.global_config, "create_client", lambda *_, **__: clients.pipelines
+        )
+        said = tfx(
+            *("run", "create", f"--pipeline_name={NAME}", f"--project={PROJECT}", f"--region={REGION}"),
+            "--runtime_parameter=data_root=gs://b/new",
+        )
+    assert f"Run created for pipeline: {NAME}" in said
+    (job,) = vertex.jobs.values()
+    assert "champion-ranking" in job.pipeline_spec["root"]["dag"]["tasks"]
+    assert job.runtime_config.parameter_values["data_root"] == "gs://b/new"

@@ -141,6 +141,20 @@ def test_the_latest_ratings_come_first_and_titles_of_one_second_in_descending_or
     assert (history.positions[3] == -1).all()
 
 
+def test_who_is_left_out_of_the_vocabulary_leaves_strangers_nothing() -> None:
+    """Two users have an index, the rows of others the one that stands for strangers too."""
+    rows = [batch([2, 1], ["b", "a"], [4.0, 1.0], [3, 2]), batch([2, 0], ["c", "c"], [2.5, 3.0], [2, 1])]
+    read = dataset.load_interactions(rows, catalogue(["a", "b", "c"]), num_users=2)
+    assert read.users.tolist() == [2, 1, 2, 0]
+    assert read.popularity(3).tolist() == [1, 1, 2]
+    assert read.user_features[features.USER_GENDER].tolist() == [1, 2, 0]
+    positions, splits = read.seen()
+    assert (positions.tolist(), splits.tolist()) == ([2, 0], [0, 1, 2, 2])
+    history = read.latest()
+    assert history.positions[:, 0].tolist() == [2, 0, -1]
+    assert history.timestamps[2].max() == 0
+
+
 class TestRatings:
     @pytest.fixture
     def read(self, tmp_path: pathlib.Path):
@@ -172,3 +186,17 @@ class TestRatings:
     def test_the_seed_decides_the_order(self, read) -> None:
         assert read(passes=2, shuffle_seed=1) == read(passes=2, shuffle_seed=1)
         assert read(shuffle_seed=1) != read(shuffle_seed=2)
+
+    def test_a_split_too_large_to_be_held_is_read_anew_in_each_pass(
+        self, read, tmp_path, monkeypatch
+    ) -> None:
+        monkeypatch.setattr(dataset, "_CACHED_BYTES", 0)
+        for part in range(10):  # Beside the file that the fixture wrote.
+            (tmp_path / "numbers" / f"more-{part}").write_bytes(
+                (next((tmp_path / "numbers").iterdir())).read_bytes()
+            )
+        first, second = read(passes=2, shuffle_seed=1)
+        assert sorted(itertools.chain(*first)) == sorted([*range(10)] * 11)
+        assert first != second
+        assert [first, second] == read(passes=2, shuffle_seed=1)
+        assert [sum(map(len, of_pass)) for of_pass in read(passes=1, shuffle_seed=1, whole=True)] == [108]

@@ -194,6 +194,25 @@ def test_the_sizes_of_tables_leave_room_for_every_index(transformed, folder: pat
         assert transformed[name].max() < size, name
 
 
+def test_a_capped_vocabulary_keeps_the_most_frequent_terms(tmp_path: pathlib.Path) -> None:
+    caps = {features.USER_ID: 2, features.MOVIE_TITLE: 1, features.TITLE_TOKENS: 2, features.MOVIE_GENRES: 3}
+    patterns = planted_ratings.transform({"train": TRAIN, "eval": EVAL}, tmp_path, caps)
+    transform = planted_ratings.load_transform(tmp_path)
+    (batch,) = dataset.ratings([patterns["eval"]], transform)
+    columns = {
+        name: column.numpy()[np.argsort(batch[features.RATING][:, 0])] for name, column in batch.items()
+    }
+    # Of users a and b, of titles A; "the" and "heat"; Drama, Crime and Comedy. Any other is one more.
+    assert columns[features.USER_ID][:, 0].tolist() == [0, 1, 2, 2, 2, 0]
+    assert columns[features.MOVIE_TITLE][:, 0].tolist() == [0, 1, 1, 1, 1, 0]
+    assert columns[features.TITLE_TOKENS][1, :3].tolist() == [1, 3, 0]
+    assert columns[features.MOVIE_GENRES][2, :3].tolist() == [1, 4, 0]
+    assert columns[features.HISTORY_TITLE][0, :4].tolist() == [2, 1, 2, 0]
+    sizes = training.feature_sizes(transform)
+    assert (sizes[features.USER_ID], sizes[features.MOVIE_TITLE], sizes[features.TITLE_TOKENS]) == (3, 2, 4)
+    assert sizes[features.USER_OCCUPATION] == 4
+
+
 def test_the_layer_that_serves_computes_what_was_trained_on(transformed, folder: pathlib.Path) -> None:
     layer = planted_ratings.load_transform(folder).transform_features_layer()
     spec = dataset.raw_feature_spec(features.QUERY_FEATURES + features.CANDIDATE_FEATURES)

@@ -35,13 +35,8 @@ def queries() -> np.ndarray:
 
 
 @pytest.fixture
-def loss(vectors: np.ndarray, queries: np.ndarray):
-    """Compute the loss of the batch under some options."""
-    catalogue = Catalogue(
-        movie_ids=np.arange(5),
-        titles=np.arange(5),
-        transformed={features.MOVIE_TITLE: TITLE_INDICES[:, np.newaxis]},
-    )
+def make_loss(vectors: np.ndarray, queries: np.ndarray):
+    """Compute the loss of a batch of positions under some options, titles having some indices."""
     interactions = Interactions(
         users=np.zeros_like(RATED),
         positions=RATED,
@@ -53,21 +48,33 @@ def loss(vectors: np.ndarray, queries: np.ndarray):
         num_users=1,
     )
 
-    def loss(history: np.ndarray | None = None, **options) -> float:
+    def loss(
+        indices: np.ndarray, batch: np.ndarray, size: int, history: np.ndarray | None = None, **options
+    ) -> float:
+        catalogue = Catalogue(
+            movie_ids=np.arange(5),
+            titles=np.arange(5),
+            transformed={features.MOVIE_TITLE: indices[:, np.newaxis]},
+        )
         task = CandidateSoftmax(
             SoftmaxConfig(**options),
             catalogue,
             interactions,
             lambda inputs, training: tf.gather(vectors, tf.squeeze(inputs[features.MOVIE_TITLE], 1)),
-            num_title_indices=5,
+            num_title_indices=size,
             exclude_history=history is not None,
         )
-        inputs = {features.MOVIE_TITLE: tf.constant(TITLE_INDICES[BATCH][:, np.newaxis])}
+        inputs = {features.MOVIE_TITLE: tf.constant(indices[batch][:, np.newaxis])}
         if history is not None:
             inputs[features.HISTORY_TITLE] = tf.constant(history)
         return float(task(tf.constant(queries), inputs))
 
     return loss
+
+
+@pytest.fixture
+def loss(make_loss):
+    return lambda history=None, **options: make_loss(TITLE_INDICES, BATCH, 5, history, **options)
 
 
 def cross_entropy(logits: np.ndarray, own: np.ndarray) -> float:
@@ -137,3 +144,24 @@ def test_hard_negatives_are_those_that_score_highest(loss, batch_logits) -> None
         negatives = [column for column in range(4) if column != row]
         logits[row, min(negatives, key=lambda column: logits[row, column])] = -np.inf
     assert loss(num_hard_negatives=2, **PLAIN) == pytest.approx(cross_entropy(logits, np.arange(4)), rel=1e-5)
+
+
+class TestCappedTitles:
+    """Positions 1 and 3, which train has, and 4 share the index that is out of vocabulary, 3."""
+
+    INDICES = np.array([0, 3, 2, 3, 3])
+    INSIDE = np.array([0, 0])  # Of BATCH, the rows whose title has an index of its own.
+
+    @pytest.fixture
+    def loss(self, vectors: np.ndarray, queries: np.ndarray, make_loss):
+        return lambda **options: make_loss(self.INDICES, BATCH, 4, **options)
+
+    def test_the_full_softmax_leaves_out_rows_of_titles_without_a_place(self, loss, vectors, queries) -> None:
+        logits = (queries @ vectors[self.INDICES].T)[[0, 2]]
+        assert loss(full_up_to=5) == pytest.approx(cross_entropy(logits, self.INSIDE), rel=1e-5)
+
+    def test_in_a_batch_they_are_one_candidate_with_the_share_of_all(self, loss, vectors, queries) -> None:
+        shares = np.array([0.4, 0.3 + 0.1, 0.4, 0.3 + 0.1])
+        logits = queries @ vectors[self.INDICES[BATCH]].T - np.log(shares)
+        logits[0, 2] = logits[2, 0] = logits[1, 3] = logits[3, 1] = -np.inf
+        assert loss(**BATCH_ONLY) == pytest.approx(cross_entropy(logits, np.arange(4)), rel=1e-5)

@@ -74,6 +74,15 @@ def test_an_empty_object_is_the_preset(write) -> None:
             "models.retrieval.epochs: Input should be greater than or equal to 1; received 0",
         ),
         ({"models": {"retrieval": 7}}, "models.retrieval: .*; received 7"),
+        (
+            {"strategy": "tpu"},
+            "strategy: Input should be 'none', 'mirrored' or 'multi_worker'; received 'tpu'",
+        ),
+        (
+            {"vocabularies": {"user_age": 9}},
+            "vocabularies: vocabularies must be 1 or more for any of user_id, .*; received 9 for user_age$",
+        ),
+        ({"vocabularies": {"user_id": 0}}, "vocabularies must be 1 or more .*; received 0 for user_id$"),
         ({"name": "My Pipeline"}, "name: String should match pattern .*; received 'My Pipeline'"),
         ({"push": "both"}, "push: Input should be 'separate' or 'multitask'; received 'both'"),
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import difflib
+import json
 
 import pytest
 
@@ -98,3 +99,20 @@ def test_pushing_multitask_takes_model_and_blessing_from_it_alone(golden: list[s
         "  ranking_evaluation <- Evaluator.multitask.evaluation",
     ]
     assert len(received) == len(golden)
+
+
+def test_strategy_and_vocabularies_reach_the_steps_that_take_them(golden: list[str]) -> None:
+    told = {"strategy": "mirrored", "vocabularies": {"user_id": 1000}}
+    pipeline = dag.create(config.default().model_copy(update=told))
+    assert dag.describe(pipeline).splitlines() == golden
+    received = {
+        node.id: json.loads(node.exec_properties["custom_config"])
+        for node in pipeline.components
+        if node.exec_properties.get("custom_config")
+    }
+    assert received["Transform"]["vocabularies"] == {"user_id": 1000}
+    for name in ("retrieval", "ranking", "multitask"):
+        assert received[f"Trainer.{name}"]["strategy"] == "mirrored"
+    # As configured by default nothing is said of either, so that earlier runs' results still hold.
+    for node in dag.create(config.default()).components:
+        assert not told.keys() & json.loads(node.exec_properties.get("custom_config") or "{}").keys()
