@@ -257,7 +257,7 @@ def default() -> ModelsConfig:
             query_features=rating_query,
             candidate_features=candidate,
             history=HistoryConfig(dropout=0.4),
-            unknown_share=0.2,
+            unknown_share=0.1,
             embedding_dim=96,
             rating_dim=32,
             l2=0.1,
@@ -266,7 +266,7 @@ def default() -> ModelsConfig:
             batch_size=256,
             epochs=5,
             # The retrieval loss is a sum over the batch, the rating's a mean.
-            retrieval_weight=0.004,
+            retrieval_weight=0.009,
             rating_weight=2.0,
         ),
     )
