@@ -1,7 +1,8 @@
 """What hyper-parameters are worth on a part of train: how the default preset's values were found.
 
-Run it with `python -m benchmarks.trial ranking '{"embedding_dim": 32}'` after `make run`, whose transformed
-train split it reads; README.md here says what was tried.
+Run it with `python -m benchmarks.trial ranking '{"embedding_dim": 32}'`; README.md here says what was tried.
+Without `--protocol` it reads the transformed train split of `make run`; with it, it has the components make
+histories, vocabularies and models anew from a part of train, and asks the models as they would be served.
 """
 
 from __future__ import annotations
@@ -11,11 +12,20 @@ import importlib
 import json
 import os
 import pathlib
+import shutil
 import tempfile
 import time
 import types
+from collections.abc import Mapping
 
+import numpy as np
+
+from benchmarks import protocol, splits
+from benchmarks.splits import RANDOM, TIME
+from components.movielens_example_gen.config import GIVEN, DataConfig, SplitConfig
+from components.movielens_example_gen.errors import DataError
 from modules import features, hyperparameters
+from modules.hyperparameters import TrainingConfig
 from modules.search_space import TuningConfig
 
 _PARTS = {
@@ -23,6 +33,7 @@ _PARTS = {
     "train": f"Transform/transformed_examples/*/Split-{features.TRAIN_SPLIT}",
     "candidates": f"MovieLensExampleGen/catalogue/*/Split-{features.CATALOGUE_SPLIT}",
 }
+_SEED = splits.SEEDS[0]
 
 
 def find_artifacts(pipeline_root: pathlib.Path) -> dict[str, pathlib.Path]:
@@ -40,26 +51,59 @@ def find_artifacts(pipeline_root: pathlib.Path) -> dict[str, pathlib.Path]:
     return found
 
 
-def main() -> None:
-    """Run from a command line."""
-    parser = argparse.ArgumentParser(description="Fit to a part of train and measure on the rest of it.")
-    parser.add_argument("model", choices=hyperparameters.ModelsConfig.model_fields)
-    parser.add_argument("changes", nargs="*", metavar="JSON", help="of the default preset: a trial each")
-    parser.add_argument("--pipeline-root", type=pathlib.Path, default=pathlib.Path("runs"), metavar="FOLDER")
-    options = parser.parse_args()
-    preset = getattr(hyperparameters.default(), options.model)
-    try:
-        artifacts = find_artifacts(options.pipeline_root)
-        trials = {
-            text: hyperparameters.replaced(preset, json.loads(text)) for text in options.changes or ["{}"]
-        }
-    except (FileNotFoundError, ValueError) as error:
-        parser.error(str(error).splitlines()[0])
-    os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tensorflow-recommenders needs Keras 2.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+def divide_train(source: pathlib.Path, target: pathlib.Path, name: str) -> DataConfig:
+    """Write the train part of a protocol of the quality benchmark as data of its own, divided once more.
+
+    Args:
+      source: folder of ml-100k.
+      target: folder to be made, for the ExampleGen.
+      name: RANDOM: four fifths of the train rows of seed 42 are trained on, by another permutation, and a
+        query knows those. TIME: those before four fifths of the train rows were past; a query knows all that
+        is earlier.
+    Returns:
+      How the ExampleGen is to read it. No held-out row of the protocol is in it.
+    """
+    ratings = protocol.read(source)
+    if name == RANDOM:
+        train, _ = protocol.random_split(len(ratings), _SEED)
+        fitted, held_out = protocol.random_split(len(train), _SEED + 1)
+        protocol.write_split(source, target, (train[fitted], train[held_out]))
+        return DataConfig(release=protocol.ML_100K.name, split=SplitConfig(method=GIVEN))
+    train, _ = splits.time_cut(ratings.times)
+    whole = target.with_name(f"{target.name}-rows")
+    protocol.write_split(source, whole, (train, np.array([], int)))
+    target.mkdir()
+    for path in (*whole.glob("train/*"), *whole.glob("u.*")):
+        shutil.move(path, target / path.name)
+    eval_share = round(1 - protocol.TRAIN_SHARE, 9)
+    return DataConfig(
+        release=protocol.ML_100K.name, split=SplitConfig(method=TIME, eval_share=eval_share, rolling=True)
+    )
+
+
+def _as_served(
+    data: pathlib.Path | None, name: str, model: str, trials: Mapping[str, TrainingConfig]
+) -> None:
+    from benchmarks import figures, served  # TensorFlow, which reads its environment when imported.
+
+    with tempfile.TemporaryDirectory(prefix="marquee-trial-") as folder:
+        config = divide_train(protocol.find_data(data), pathlib.Path(folder, "data"), name)
+        root = pathlib.Path(folder, "artifacts")
+        root.mkdir()
+        nodes = {str(number): trial for number, trial in enumerate(trials.values())}
+        wanted = {node: served.Trained(model, trial) for node, trial in nodes.items()}
+        seconds = served.train(pathlib.Path(folder, "data"), root, [config], wanted, _SEED)
+        for text, node in zip(trials, nodes, strict=True):
+            measured = figures.of_columns(served.columns(root, node))._asdict()
+            _tell(model, text, {key: value for key, value in measured.items() if value}, seconds[node])
+
+
+def _after_a_run(
+    artifacts: Mapping[str, pathlib.Path], model: str, trials: Mapping[str, TrainingConfig]
+) -> None:
     from modules.tuners import held_out  # TensorFlow, which reads its environment when imported.
 
-    measure = importlib.import_module(f"modules.tuners.{options.model}").measure
+    measure = importlib.import_module(f"modules.tuners.{model}").measure
     with tempfile.TemporaryDirectory() as folder:
         fn_args = types.SimpleNamespace(
             transform_output=str(artifacts["graph"]),
@@ -67,12 +111,41 @@ def main() -> None:
             eval_files=[],
             candidate_files=[str(artifacts["candidates"] / "*")],
             working_dir=folder,
+            custom_config={},
         )
-        data = held_out.load(fn_args, TuningConfig().search(hyperparameters.default(), options.model))
+        data = held_out.load(fn_args, TuningConfig().search(hyperparameters.default(), model))
         for text, config in trials.items():
             started = time.monotonic()
-            figures = ", ".join(f"{name} {value:.4f}" for name, value in measure(config, data).items())
-            print(f"{options.model} {text}: {figures} ({time.monotonic() - started:.0f} s)", flush=True)
+            _tell(model, text, measure(config, data), time.monotonic() - started)
+
+
+def _tell(model: str, text: str, figures: Mapping[str, float], seconds: float) -> None:
+    words = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
+    print(f"{model} {text}: {words} ({seconds:.0f} s)", flush=True)
+
+
+def main() -> None:
+    """Run from a command line."""
+    parser = argparse.ArgumentParser(description="Fit to a part of train and measure on the rest of it.")
+    parser.add_argument("model", choices=hyperparameters.ModelsConfig.model_fields)
+    parser.add_argument("changes", nargs="*", metavar="JSON", help="of the default preset: a trial each")
+    parser.add_argument("--pipeline-root", type=pathlib.Path, default=pathlib.Path("runs"), metavar="FOLDER")
+    parser.add_argument("--protocol", choices=(RANDOM, TIME), help="whose train part is divided once more")
+    protocol.add_data_flag(parser)
+    options = parser.parse_args()
+    preset = getattr(hyperparameters.default(), options.model)
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tensorflow-recommenders needs Keras 2.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        trials = {
+            text: hyperparameters.replaced(preset, json.loads(text)) for text in options.changes or ["{}"]
+        }
+        if options.protocol:
+            _as_served(options.data, options.protocol, options.model, trials)
+        else:
+            _after_a_run(find_artifacts(options.pipeline_root), options.model, trials)
+    except (FileNotFoundError, DataError, ValueError) as error:
+        parser.error(str(error).splitlines()[0])
 
 
 if __name__ == "__main__":
