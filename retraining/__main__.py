@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     except ValueError as error:
         print(f"retraining: {error}", file=sys.stderr)
         return _MISTAKE
-    except (DataError, LeaseError, LeaseLostError, workspace.BusyError) as error:
+    except (DataError, LeaseError, LeaseLostError, workspace.BusyError, OSError) as error:
         print(f"retraining: {error}", file=sys.stderr)
         return _FAILED
     except KeyboardInterrupt:
@@ -157,7 +157,9 @@ def _timer(options: argparse.Namespace) -> int:
     if options.kind == "crontab":
         print(when.crontab(f"cd {shlex.quote(str(folder))} && {command}"), end="")
         return 0
-    for name, text in when.systemd(command, str(folder)).items():
+    files = when.systemd(command, str(folder))
+    options.into.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
         (options.into / name).write_text(text, encoding="utf-8")
         print(options.into / name)
     return 0

@@ -1,0 +1,37 @@
+"""The command line of retraining: what a person gets wrong is one line, never a traceback."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from retraining.__main__ import main
+
+
+@pytest.fixture
+def data(tmp_path: pathlib.Path) -> list[str]:
+    (tmp_path / "spans" / "span-1").mkdir(parents=True)
+    return ["--data", str(tmp_path / "spans")]
+
+
+def test_a_timer_is_written_into_a_folder_that_is_made(data: list[str], tmp_path: pathlib.Path) -> None:
+    into = tmp_path / "systemd" / "user"
+    assert main(["timer", "systemd", *data, "--into", str(into)]) == 0
+    assert sorted(path.name for path in into.iterdir()) == [
+        "marquee-retraining.service",
+        "marquee-retraining.timer",
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments", [("timer", "systemd", "--into"), ("run", "--pipeline-root")], ids=["timer", "run"]
+)
+def test_a_folder_that_cannot_be_made_is_one_line(
+    arguments: tuple[str, ...], data: list[str], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    command, *flags = arguments
+    assert main([command, *data, *flags, str(tmp_path / "file" / "below")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("retraining: ") and "Not a directory" in line
