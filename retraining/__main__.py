@@ -153,6 +153,8 @@ def _timer(options: argparse.Namespace) -> int:
     for flag, path in (("--config", options.config), ("--schedule", options.schedule)):
         words += [flag, path.resolve()] if path else []
     words += ["--release", options.release] if options.release else []
+    words += ["--tune"] if options.tune else []
+    words += ["--batch-recommendations"] if options.batch_recommendations else []
     command = shlex.join(map(str, words))
     if options.kind == "crontab":
         print(when.crontab(f"cd {shlex.quote(str(folder))} && {command}"), end="")

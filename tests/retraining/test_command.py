@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pathlib
+import shlex
 
 import pytest
 
-from retraining.__main__ import main
+from retraining.__main__ import main, parse
 
 
 @pytest.fixture
@@ -35,3 +36,18 @@ def test_a_folder_that_cannot_be_made_is_one_line(
     assert main([command, *data, *flags, str(tmp_path / "file" / "below")]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("retraining: ") and "Not a directory" in line
+
+
+def test_a_timer_runs_what_it_was_asked_for(
+    data: list[str], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "schedule.json").write_text('{"keep_runs": 7}')
+    flags = [*data, "--config", str(tmp_path / "config.json"), "--schedule", str(tmp_path / "schedule.json")]
+    flags += ["--preset", "retraining", "--release", "ml-100k", "--tune", "--batch-recommendations"]
+    flags += ["--pipeline-root", str(tmp_path / "runs"), "--push-dir", str(tmp_path / "pushed")]
+    assert main(["timer", "crontab", *flags]) == 0
+    words = shlex.split(capsys.readouterr().out.splitlines()[1])
+    written = vars(parse(words[words.index("retraining") + 1 :]))
+    asked = vars(parse(["run", *flags]))
+    assert written == asked
