@@ -102,6 +102,7 @@ class Schedule(pydantic.BaseModel):
         names = "" if weekdays == "*" else ",".join(_DAYS[int(day)] for day in weekdays.split(",")) + " "
         calendar = f"{names}*-{months}-{days} {hours}:{minutes}:00 {self.time_zone}"
         command, folder = (text.replace("%", "%%") for text in (command, folder))
+        command = command.replace("$", "$$")  # Else a variable's value, in quotes too.
         service = (
             "[Unit]\nDescription=Retrain Marquee on what came in\n\n"
             f"[Service]\nType=oneshot\nWorkingDirectory={folder}\nExecStart={command}\n"

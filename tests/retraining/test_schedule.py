@@ -82,11 +82,13 @@ def test_cron_gets_its_line() -> None:
     ],
 )
 def test_systemd_gets_a_timer_and_a_service(cron: str, calendar: str) -> None:
-    files = Schedule(cron=cron, time_zone="Europe/Berlin").systemd("/bin/retrain 5%", "/srv/marquee")
+    files = Schedule(cron=cron, time_zone="Europe/Berlin").systemd("/bin/retrain 5% '/$A'", "/srv/marquee")
     timer, service = files["marquee-retraining.timer"], files["marquee-retraining.service"]
     assert f"\nOnCalendar={calendar}\n" in timer
     assert "\nPersistent=true\n" in timer
-    assert "\nExecStart=/bin/retrain 5%%\n" in service and "\nWorkingDirectory=/srv/marquee\n" in service
+    assert (
+        "\nExecStart=/bin/retrain 5%% '/$$A'\n" in service and "\nWorkingDirectory=/srv/marquee\n" in service
+    )
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="asks systemd itself")
