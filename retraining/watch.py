@@ -11,6 +11,7 @@ from components.movielens_example_gen.errors import DataError
 from retraining.lease import LeaseError
 from retraining.runs import LeaseLostError
 from retraining.schedule import Schedule
+from runners.workspace import BusyError
 
 _PROGRESS = logging.getLogger("marquee.progress")
 # The clock is looked at this often, since it may be set while this process sleeps.
@@ -48,5 +49,5 @@ def watch(schedule: Schedule, run: Callable[[], object]) -> None:
 def _try(run: Callable[[], object]) -> None:
     try:
         run()
-    except (DataError, LeaseError, LeaseLostError, OSError) as error:
+    except (DataError, LeaseError, LeaseLostError, BusyError, OSError) as error:
         _PROGRESS.error("%s", error)

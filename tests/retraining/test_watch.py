@@ -9,7 +9,10 @@ import pytest
 
 from components.movielens_example_gen.errors import DataError
 from retraining import watch as watching
+from retraining.lease import LeaseError
+from retraining.runs import LeaseLostError
 from retraining.schedule import Schedule
+from runners.workspace import BusyError
 
 UTC = datetime.timezone.utc
 START = datetime.datetime(2024, 5, 6, 12, 30, tzinfo=UTC)
@@ -52,12 +55,13 @@ def test_a_moment_that_passed_while_it_worked_is_made_up_for_once_or_left_out() 
     assert looks(waits, [3.5, 0, 0]) == ["06 13:00", "06 17:00", "06 18:00"]
 
 
-def test_what_goes_wrong_is_told_and_tried_again(monkeypatch, caplog) -> None:
+@pytest.mark.parametrize("kind", [DataError, LeaseError, LeaseLostError, BusyError, OSError])
+def test_what_goes_wrong_is_told_and_tried_again(kind: type[Exception], monkeypatch, caplog) -> None:
     calls = itertools.count()
 
     def run() -> None:
         if next(calls) == 0:
-            raise DataError("span-3 must hold rows.")
+            raise kind("span-3 must hold rows.")
 
     monkeypatch.setattr(watching, "moments", lambda *_: iter([START, START]))
     watching.watch(Schedule(), run)
