@@ -50,15 +50,29 @@ class Lease:
                 _PROGRESS.info("%s left its lease behind; taking it over", other["holder"])
             self._write()
 
+    def renew(self) -> bool:
+        """Give a sign of life; False, and `lost` is set, where the lease is no longer this one's.
+
+        It is not where there is none: another took it and has given it back since.
+        """
+        with _locked(self._path):
+            other = _read(self._path)
+            if not other or other["token"] != self._token:
+                self.lost.set()
+            else:
+                self._write()
+        return not self.lost.is_set()
+
     def _keep(self) -> None:
         # In a thread: renew until the run is over.
-        while not self._over.wait(self._seconds / 3):
-            with _locked(self._path):
-                other = _read(self._path)
-                if other and other["token"] != self._token:
-                    self.lost.set()
-                    return
-                self._write()
+        while not (self._over.wait(self._seconds / 3) or self.lost.is_set()):
+            self._try_to_renew()
+
+    def _try_to_renew(self) -> None:
+        try:
+            self.renew()
+        except OSError as error:  # A disk that is full may have room at the next try.
+            _PROGRESS.warning("The lease %s could not be renewed: %s", self._path, error)
 
     def _write(self) -> None:
         state = {

@@ -135,7 +135,8 @@ def run_due(
             known = {number: version for number, version in there.items() if number <= newest}
             started = time.time()
             launched = launch(configured(config, schedule, newest), workspace, held)
-            if held.lost.is_set():
+            # Asked anew: the thread that renews it may not have run since this process stood still.
+            if held.lost.is_set() or not held.renew():
                 raise LeaseLostError(
                     f"The lease on {workspace.root} went to another while span {newest} was run: this "
                     f"process stood still for more than {schedule.lease_seconds} s. See that only one "
@@ -207,10 +208,11 @@ def launch(config: Config, workspace: Workspace, held: lease.Lease) -> Launched:
 def _wait(command: Sequence[str], output, held: lease.Lease) -> int:
     process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=_ROOT)
     try:
-        while process.poll() is None:
-            if held.lost.wait(0.5):
-                process.terminate()
-        return process.returncode
+        while process.poll() is None and not held.lost.wait(0.5):
+            pass
+        if process.poll() is None:
+            process.terminate()  # Once, or it would be interrupted while it puts things in order.
+        return process.wait()
     finally:
         if process.poll() is None:  # Stopped by a signal, like this process.
             process.terminate()

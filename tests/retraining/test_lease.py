@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from retraining.lease import LeaseError, held
+from retraining.lease import Lease, LeaseError, held
 
 _HOLD = (
     "import pathlib, sys, time\nfrom retraining.lease import held\n"
@@ -84,6 +84,34 @@ def test_who_lost_the_lease_is_told_and_leaves_the_others_alone(tmp_path: pathli
         path.write_text(json.dumps(other))
         assert lease.lost.wait(20)
     assert json.loads(path.read_text())["token"] == "y"
+
+
+def test_who_finds_the_lease_given_back_by_another_has_lost_it(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "lease.json"
+    with held(path, 0.3) as lease:
+        path.unlink()
+        assert lease.lost.wait(20)
+        assert not lease.renew()
+    assert not path.exists()
+
+
+def test_a_disk_that_refuses_once_does_not_end_the_renewing(tmp_path: pathlib.Path, monkeypatch) -> None:
+    path, written = tmp_path / "lease.json", threading.Event()
+
+    def write(lease: Lease) -> None:
+        monkeypatch.undo()
+        written.set()
+        raise OSError("No space left on device")
+
+    with held(path, 0.3) as lease:
+        monkeypatch.setattr(Lease, "_write", write)
+        assert written.wait(20)
+        first = json.loads(path.read_text())["expires"]
+        deadline = time.monotonic() + 20
+        while json.loads(path.read_text())["expires"] == first:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert not lease.lost.is_set()
 
 
 def test_of_many_at_once_one_gets_it(tmp_path: pathlib.Path) -> None:

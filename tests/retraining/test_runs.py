@@ -169,6 +169,20 @@ def test_a_run_that_lost_the_lease_is_stopped_and_not_recorded(planted: Planted,
     assert journal.read(planted.place.journal) == []
 
 
+def test_a_lease_that_went_to_another_unnoticed_records_nothing(planted: Planted) -> None:
+    """The process stood still, and the thread that renews has not run since."""
+
+    def launch(config: Config, place: Workspace, held: Lease) -> Launched:
+        launched = planted.launch(config, place, held)
+        state = json.loads(place.lease.read_text())
+        place.lease.write_text(json.dumps({**state, "token": "another's"}))
+        return launched
+
+    with pytest.raises(runs.LeaseLostError, match="went to another while span 3 was run"):
+        runs.run_due(planted.place, CONFIG, WEEKLY, launch)
+    assert journal.read(planted.place.journal) == []
+
+
 def test_the_commands_refuse_in_words(planted: Planted) -> None:
     def command(*arguments: str) -> tuple[int, str]:
         done = subprocess.run(
