@@ -12,7 +12,6 @@ import os
 import time
 import uuid
 
-from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from components.champion.selection import Verdict, champion_id
@@ -40,11 +39,9 @@ def read(folder: str) -> list[Verdict]:
 
     Raises:
       ValueError: a file is no verdict.
+      BeamIOError: the folder cannot be listed. To go on as without verdicts would let a model pass unmatched.
     """
-    try:
-        found = FileSystems.match([FileSystems.join(folder, "*" + _SUFFIX)])[0].metadata_list
-    except BeamIOError:  # Of Beam's local file system, where nothing matches.
-        return []
+    found = FileSystems.match([FileSystems.join(folder, "*" + _SUFFIX)])[0].metadata_list
     return [_read(file.path) for file in sorted(found, key=lambda file: file.path)]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pathlib
 
 import pytest
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
 from tfx.types import standard_artifacts
 
 from components.champion import verdicts
@@ -26,6 +28,17 @@ def model(root: pathlib.Path, name: str) -> str:
 
 def test_without_a_verdict_there_is_no_champion(folder: str) -> None:
     assert verdicts.champion(folder, "anything") is None
+
+
+def test_verdicts_that_cannot_be_listed_are_not_taken_for_none(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise BeamIOError("Match operation failed", {folder: "503 Service Unavailable"})
+
+    monkeypatch.setattr(FileSystems, "match", refuse)
+    with pytest.raises(BeamIOError, match="503"):
+        verdicts.champion(folder, "challenger")
 
 
 def test_the_champion_is_the_model_blessed_last_other_than_the_challenger(
