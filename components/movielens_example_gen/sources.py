@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow
 import pyarrow.parquet
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from components.movielens_example_gen import lines, parse, releases, spans
@@ -142,14 +142,13 @@ def _find_spans(input_base: str, config: DataConfig, wanted: SpansConfig) -> Inp
 
 
 def _there(input_base: str, names: Sequence[str]) -> dict[str, int]:
-    # Size in bytes of each file that exists, by name; a name may be a glob.
+    # Size in bytes of each file that exists, by name; a name may be a glob. A folder that cannot be listed is
+    # an error: a version that is not seen would leave its span to the one before it.
     sizes = {}
     for name in names:
-        # Beam's local file system raises where nothing matches, others return nothing.
-        with contextlib.suppress(BeamIOError):
-            for found in FileSystems.match([FileSystems.join(input_base, name)])[0].metadata_list:
-                below = "/".join(found.path.split("/")[-len(name.split("/")) :])
-                sizes[below] = found.size_in_bytes
+        for found in FileSystems.match([FileSystems.join(input_base, name)])[0].metadata_list:
+            below = "/".join(found.path.split("/")[-len(name.split("/")) :])
+            sizes[below] = found.size_in_bytes
     return sizes
 
 

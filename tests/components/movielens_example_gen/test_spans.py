@@ -5,8 +5,10 @@ from collections.abc import Mapping
 
 import pydantic
 import pytest
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
 
-from components.movielens_example_gen import spans
+from components.movielens_example_gen import sources, spans
 from components.movielens_example_gen.config import DataConfig, SpansConfig, SplitConfig
 from components.movielens_example_gen.errors import DataError
 from components.movielens_example_gen.spans import Span
@@ -87,6 +89,18 @@ def test_a_later_version_takes_the_place_of_its_span(root, run_executor):
         ["Film 1 (1990)"] * 3 + ["Film 2 (1990)", "Film 7 (1990)"] + ["Film 3 (1990)"] * 3
     )
     assert outcome.counts["duplicates"] == 0
+
+
+def test_a_folder_that_cannot_be_listed_is_no_missing_version(root, monkeypatch):
+    def refuse(patterns):
+        if "version-" in patterns[0]:
+            raise BeamIOError("Match operation failed", {patterns[0]: "503 Service Unavailable"})
+        return match(patterns)
+
+    match = FileSystems.match
+    monkeypatch.setattr(FileSystems, "match", refuse)
+    with pytest.raises(BeamIOError, match="503"):
+        sources.find_inputs(str(root), config())
 
 
 def test_a_row_that_comes_twice_counts_once_and_a_late_one_of_the_newest_span_is_train(root, run_executor):
