@@ -9,6 +9,7 @@ from tfx import types
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
+from components import remote
 from components.batch_recommender import recommending
 from components.batch_recommender.config import BatchConfig
 from components.index_pusher import bundle, manifest, push
@@ -49,7 +50,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             written.set_string_custom_property("reason", reason)
             _PROGRESS.info("No batch recommendations: %s", reason)
             return
-        manifest.verify(pushed.uri)
+        # Beam's workers load it from where it is; only to be verified is it copied here.
+        with remote.as_local_folders({PUSHED_MODEL: [pushed]}, {}):
+            manifest.verify(pushed.uri)
         config = BatchConfig.model_validate_json(exec_properties[BATCH_CONFIG])
         timestamp = int(time.time()) if config.timestamp is None else config.timestamp
         version = pushed.get_int_custom_property(push.PUSHED_VERSION)

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 import apache_beam as beam
 import pyarrow as pa
 import tensorflow as tf
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils import shared
 from pyarrow import parquet
 
@@ -93,10 +95,11 @@ def build_pipeline(
 
 
 def counts(folder: str) -> dict[str, int]:
-    """Count what was written: `users` with at least one title, and `rows`."""
-    ranks = [
-        parquet.read_table(os.path.join(folder, name), columns=[answers.RANK])[answers.RANK].to_numpy()
-        for name in sorted(os.listdir(folder))
-        if name.startswith(PREFIX)
-    ]
-    return {"users": sum(int((of == 1).sum()) for of in ranks), "rows": sum(len(of) for of in ranks)}
+    """Count what was written, wherever Beam wrote it: `users` with at least one title, and `rows`."""
+    (found,) = FileSystems.match([FileSystems.join(folder, f"{PREFIX}*{SUFFIX}")])
+    users = rows = 0
+    for metadata in found.metadata_list:
+        with FileSystems.open(metadata.path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            ranks = parquet.read_table(file, columns=[answers.RANK])[answers.RANK].to_numpy()
+        users, rows = users + int((ranks == 1).sum()), rows + len(ranks)
+    return {"users": users, "rows": rows}

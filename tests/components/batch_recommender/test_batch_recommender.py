@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import shutil
+import uuid
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,14 @@ from tfx import types
 from tfx.types import standard_artifacts
 
 import recommend
+from components import remote
 from components.batch_recommender import answers, recommending
 from components.batch_recommender.component import Recommendations
 from components.batch_recommender.config import BatchConfig
 from components.batch_recommender.executor import Executor
 from modules import features
 from tests import planted_models
+from tests.planted_bundles import make_bundle
 
 NOW = 880_000_000
 THREADS = ["--direct_running_mode=multi_threading", "--direct_num_workers=2"]
@@ -138,6 +141,23 @@ def test_a_damaged_bundle_is_not_loaded(pushed, examples, tmp_path: pathlib.Path
     (tmp_path / "bundle" / "recommend" / "saved_model.pb").write_bytes(b"")
     with pytest.raises(ValueError, match="recommend/saved_model.pb is changed"):
         run(examples, pushed_model(str(tmp_path / "bundle"), pushed=1), tmp_path / "recommendations")
+
+
+def test_a_bundle_of_a_bucket_is_verified_here_and_loaded_from_there(
+    examples, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In TensorFlow's file system in memory, which Beam does not know: so its part is left out."""
+    bucket = f"ram://{uuid.uuid4().hex}/pushed"
+    remote.copy_folder(make_bundle(tmp_path / "bundle", "a"), bucket)
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(recommending, "build_pipeline", lambda _, **arguments: asked.update(arguments))
+    written = run(examples, pushed_model(bucket, pushed=1, pushed_version=1), tmp_path / "recommendations")
+    assert asked["model"] == f"{bucket}/recommend"
+    assert written.get_int_custom_property("recommended") == 1
+    with tf.io.gfile.GFile(f"{bucket}/recommend/saved_model.pb", "w") as file:
+        file.write("damaged")
+    with pytest.raises(ValueError, match="recommend/saved_model.pb is changed"):
+        run(examples, pushed_model(bucket, pushed=1), tmp_path / "damaged")
 
 
 def test_the_schema_is_what_readers_were_told() -> None:
