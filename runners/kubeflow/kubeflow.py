@@ -127,16 +127,19 @@ class Kubeflow:
 
     def status(self, name: str, pipeline_name: str, limit: int) -> list[str]:
         """Describe the newest runs of a pipeline, and its schedule, a line each."""
+        runs: list[Any] = []
         with _in_words(f"look at {pipeline_name}"):
-            listed = self._clients.runs.list_runs(
-                namespace=self._namespace,
-                experiment_id=self._experiment_id(),
-                sort_by="created_at desc",
-                page_size=limit,
-                _request_timeout=_TIMEOUT,
-            )
+            if experiment_id := self._find_experiment():
+                listed = self._clients.runs.list_runs(
+                    namespace=self._namespace,
+                    experiment_id=experiment_id,
+                    sort_by="created_at desc",
+                    page_size=limit,
+                    _request_timeout=_TIMEOUT,
+                )
+                runs = listed.runs or []
             recurring = self._recurring(name)
-        return [_run_line(run) for run in listed.runs or []] + [_recurring_line(each) for each in recurring]
+        return [_run_line(run) for run in runs] + [_recurring_line(each) for each in recurring]
 
     def pause(self, name: str) -> str:
         """Let a recurring run begin no more runs; what runs goes on."""
@@ -162,12 +165,15 @@ class Kubeflow:
             self._clients.recurring.delete_recurring_run(self._only(name), _request_timeout=_TIMEOUT)
         return f"deleted {name}"
 
-    def _experiment_id(self) -> str:
+    def _find_experiment(self) -> str | None:
         listed = self._clients.experiments.list_experiments(
             namespace=self._namespace, filter=_named(self._experiment), _request_timeout=_TIMEOUT
         )
-        if listed.experiments:
-            return listed.experiments[0].experiment_id
+        return listed.experiments[0].experiment_id if listed.experiments else None
+
+    def _experiment_id(self) -> str:
+        if found := self._find_experiment():
+            return found
         body = api.V2beta1Experiment(display_name=self._experiment, namespace=self._namespace)
         return self._clients.experiments.create_experiment(body, _request_timeout=_TIMEOUT).experiment_id
 

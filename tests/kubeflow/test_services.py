@@ -155,6 +155,11 @@ def test_a_schedule_that_is_not_there_cannot_be_paused(command: Command, vertex:
     assert f"One schedule of {PLACE} must be named nightly; 0 are." in said.err
 
 
+def test_kubeflow_is_not_changed_by_looking(command: Command, kubeflow: FakeKubeflow) -> None:
+    assert command(kubeflow, "status", *KUBEFLOW).out.endswith("has no runs and no schedule here\n")
+    assert not kubeflow.stored["experiments"]
+
+
 def test_kubeflow_begins_a_run_in_the_pipelines_experiment(
     command: Command, kubeflow: FakeKubeflow, compiled_job: dict
 ) -> None:
