@@ -159,6 +159,7 @@ def _add_own(parser: argparse.ArgumentParser, command: str) -> None:
 def _compile_and(
     options: argparse.Namespace, config: Config, connect: Callable[[argparse.Namespace, str], Service]
 ) -> int:
+    config = _without_window(options, config)
     settings = _settings(options, config)
     schedule = _schedule(options, config) if options.command == "schedule" else None
     service = connect(options, config.pipeline_name) if options.command != "compile" else None
@@ -222,6 +223,15 @@ def _schedule(options: argparse.Namespace, config: Config) -> Schedule:
         end=options.end,
         max_concurrent=options.max_concurrent,
     )
+
+
+def _without_window(options: argparse.Namespace, config: Config) -> Config:
+    """Read all spans where the schedule's file says so: 0, as the parameter `window`, means as configured."""
+    file, spans = getattr(options, "schedule", None), config.data.spans
+    if not file or not spans or schedule_file.load(file).window:
+        return config
+    data = config.data.model_copy(update={"spans": spans.model_copy(update={"window": None})})
+    return config.model_copy(update={"data": data})
 
 
 def _window(options: argparse.Namespace, job: Mapping[str, Any]) -> dict[str, Value]:

@@ -8,9 +8,12 @@ import grpc
 import pytest
 from google.cloud import aiplatform_v1 as api
 
+import kubeflow_v2_runner
+from pipeline.config import Config
+from runners.kubeflow import compiling
 from runners.kubeflow import kubeflow as kubeflow_module
 from runners.kubeflow import vertex as vertex_module
-from tests.kubeflow.conftest import PROJECT, REGION, Command, compile_with
+from tests.kubeflow.conftest import ENVIRON, PROJECT, REGION, Command, compile_with
 from tests.kubeflow.fake_kubeflow import FakeKubeflow
 from tests.kubeflow.fake_vertex import FakeVertex
 
@@ -73,6 +76,31 @@ def test_one_schedule_drives_both_platforms(
     written.write_text('{"cron": "never"}')
     said = command(vertex, "schedule", "--schedule", str(written), "--name", "other")
     assert said.code == 2 and "cron must be minute, hour" in said.err and len(said.err.splitlines()) == 1
+
+
+def test_a_schedule_of_all_spans_reads_all_spans(
+    vertex: FakeVertex, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[int | None] = []
+
+    def compile_job(config: Config, *_: object) -> tuple[dict, None]:
+        assert config.data.spans
+        compiled.append(config.data.spans.window)
+        return job, None
+
+    written = tmp_path / "schedule.json"
+    job = compile_with(tmp_path / "job.json", "--preset", "retraining")
+    monkeypatch.setattr(compiling, "compile_job", compile_job)
+    for name, window in (("some", "8"), ("all", "null")):
+        written.write_text(f'{{"window": {window}}}')
+        flags = ["--schedule", str(written), "--preset", "retraining", "--name", name]
+        assert kubeflow_v2_runner.main(["schedule", *flags], ENVIRON, vertex.service) == 0
+    assert compiled == [12, None]
+    asked = [
+        dict(schedule.create_pipeline_job_request.pipeline_job.runtime_config.parameter_values or {})
+        for schedule in vertex.schedules.values()
+    ]
+    assert asked == [{"window": 8}, {}]
 
 
 def test_vertex_shows_runs_and_why_one_failed(command: Command, vertex: FakeVertex) -> None:
