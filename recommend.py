@@ -28,6 +28,8 @@ LIKED, APART = 4.0, 60
 # Users asked about at once.
 BATCH = 64
 
+_OTHER_PYTHON = "Run it with the Python of the project's environment."
+
 # The signature's outputs for one user, by name: arrays, or a value for what each user has one of.
 Answer = dict[str, Any]
 
@@ -61,14 +63,16 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = _OneLineParser(description="Recommend titles from what the pipeline pushed.")
     parser.epilog = "Exit code 2: a mistake in the flags, or nothing that can be loaded; one line says which."
     who = parser.add_mutually_exclusive_group()
-    who.add_argument("--user", help="user id, as in the ratings; one unknown is served by what else is told")
+    who.add_argument(
+        "--user", type=_text, help="user id, as in the ratings; one unknown is served by what else is told"
+    )
     who.add_argument("--users", metavar="FILE", type=_users, help="several users: a file with one id a line")
     several: dict[str, Any] = {"action": "append", "default": [], "metavar": "TITLE"}
     parser.add_argument("--because", help="watched and liked, the latest first; can be repeated", **several)
     parser.add_argument("--exclude", help="not to be recommended; can be repeated", **several)
-    parser.add_argument("--gender", help="the user's, as in the data, such as F")
+    parser.add_argument("--gender", type=_text, help="the user's, as in the data, such as F")
     parser.add_argument("--age", type=_whole(1, 150), help="the user's, in years")
-    parser.add_argument("--occupation", help="the user's, as in the data, such as artist")
+    parser.add_argument("--occupation", type=_text, help="the user's, as in the data, such as artist")
     parser.add_argument("--k", type=_whole(1, 2**31 - 1), default=10, help="how many titles (default: 10)")
     parser.add_argument("--json", action="store_true", help="print a line for each user, a JSON object")
     parser.add_argument(
@@ -108,6 +112,14 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
         raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}, received {text!r}")
 
     return read
+
+
+def _text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError(f"must be UTF-8, received {text!r}") from error
+    return text
 
 
 def _users(path: str) -> list[str]:
@@ -171,8 +183,10 @@ def check_titles(wanted: Sequence[str], bundle: pathlib.Path) -> None:
     Raises:
       BundleError: the first that it does not have, with the nearest that it does.
     """
-    from pyarrow import parquet
-
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        raise BundleError(f"{error}. {_OTHER_PYTHON}") from error
     column = parquet.read_table(bundle / CATALOGUE, columns=["movie_title"])["movie_title"]
     titles = set(column.to_pylist())
     for title in wanted:
@@ -192,7 +206,7 @@ def load(bundle: pathlib.Path) -> Any:
         import scann  # noqa: F401, registers the operations of the index
         import tensorflow as tf
     except ImportError as error:
-        raise BundleError(f"{error}. Run it with the Python of the project's environment.") from error
+        raise BundleError(f"{error}. {_OTHER_PYTHON}") from error
     try:
         return tf.saved_model.load(str(bundle / MODEL)).signatures["serving_default"]
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:

@@ -290,6 +290,7 @@ def test_a_bar_is_shown_to_a_person_who_waits(
         (("--user", "1", "--timestamp", "-1"), "--timestamp: must be a whole number from 0"),
         ((), "whom for? Give --user, --users, or what the user watched with --because"),
         (("--user", "1", "--age", "young"), "--age: must be a whole number from 1 to 150, received 'young'"),
+        (("--user", "\udcff"), r"--user: must be UTF-8, received '\udcff'"),
         (("--user", "1", "--users", os.devnull), f"{os.devnull} must hold a user id a line; it is empty"),
     ],
 )
@@ -297,6 +298,16 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: pathlib.Path, arguments
     done = run(*arguments, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert words in done.stderr
+
+
+def test_another_python_is_one_line_and_exit_code_2(
+    pushed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    flags = ["--because", pushed.planted.world.titles[0], "--model-dir", str(pushed.destination)]
+    assert recommend.main(flags) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "pyarrow" in line and line.endswith("Run it with the Python of the project's environment.")
 
 
 def _truncate_manifest(bundle: pathlib.Path) -> None:
