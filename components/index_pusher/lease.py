@@ -2,7 +2,8 @@
 
 What it guarantees: one publisher at a time holds it, and one that dies frees it by its expiry, as long as
 
-- the publishers' clocks differ by much less than `seconds`, and no single file takes that long to write;
+- the publishers' clocks differ by much less than `seconds`, and no single file takes that long to write or
+  to read;
 - none stands still for longer than `settle` between reading the lease and writing it.
 
 Not more: TensorFlow's file systems have no conditional write, so a publisher that was frozen at the wrong
@@ -61,14 +62,17 @@ class Lease:
         self._settle = settle
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
         self._renewed = 0.0
+        self._is_held = False
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Wait for the lease, hold it, and give it back."""
         self._acquire()
+        self._is_held = True
         try:
             yield
         finally:
+            self._is_held = False
             if self._current_holder() == self._holder:
                 self._file.remove()
 
@@ -86,6 +90,11 @@ class Lease:
             )
         if time.monotonic() - self._renewed > self._seconds / 4:
             self._claim()
+
+    def renew_if_held(self) -> None:
+        """Do so from what is also called by who does not hold it."""
+        if self._is_held:
+            self.renew()
 
     def _acquire(self) -> None:
         told = False

@@ -134,6 +134,7 @@ class ObjectStore:
         described: manifest.Files = {}
         for name in sorted(set(self._walk(folder)) - {manifest.MANIFEST}):
             path = f"{folder}/{name}"
+            self._lease.renew_if_held()  # To read a bundle may take longer than a lease is granted for.
             with self._in_words():
                 described[name] = {"bytes": self._gfile.stat(self._path(path)).length}
             if digests:
@@ -184,7 +185,9 @@ class ObjectStore:
         """Every file below a folder, relative to it."""
         for name in self._names(folder):
             path = f"{folder}/{name}"
-            if self._gfile.isdir(self._path(path)):
+            with self._in_words():
+                is_folder = self._gfile.isdir(self._path(path))
+            if is_folder:
                 yield from (f"{name}/{below}" for below in self._walk(path))
             else:
                 yield name

@@ -10,13 +10,15 @@ import json
 import pathlib
 import threading
 import time
+import types
+from collections.abc import Iterator
 
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from components.index_pusher import manifest, object_store, publish, store
+from components.index_pusher import lease, manifest, object_store, publish, store
 from components.index_pusher.lease import Lease, LeaseLost
 from serving import reader
 from tests.planted_bundles import FILES, make_bundle
@@ -191,6 +193,26 @@ def test_a_publisher_whose_lease_was_taken_gives_up_before_it_is_visible(
         bucket.push("b")
     assert "other" in (bucket.folder / ".lease").read_text(), "and leaves the other's lease alone"
     assert store.open_store(bucket.uri).versions() == [1]
+
+
+def test_a_bundle_that_takes_longer_to_read_than_a_lease_lasts_is_published(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every file takes 2 s to read back, and the lease lasts 5; on a planted clock."""
+    clock = types.SimpleNamespace(now=0.0)
+    clock.time = clock.monotonic = lambda: clock.now
+    clock.sleep = lambda seconds: setattr(clock, "now", clock.now + seconds)
+    monkeypatch.setattr(lease, "time", clock)
+    original = object_store.ObjectStore._chunks
+
+    def slowly(self: object_store.ObjectStore, name: str) -> Iterator[bytes]:
+        clock.sleep(2.0)
+        yield from original(self, name)
+
+    monkeypatch.setattr(object_store.ObjectStore, "_chunks", slowly)
+    assert bucket.push("a").new
+    assert not bucket.push("a").new
+    assert clock.now > 2 * 2.0 * len(FILES)
 
 
 def test_a_damaged_upload_is_no_version(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
