@@ -226,8 +226,6 @@ SEEN = "seen"
 USER_KNOWN = "user_known"
 SCORE = "score"
 PREDICTED_RATING = "predicted_rating"
-# What a request for recommendations carries beside QUERY_FEATURES, `[batch, any]`: titles it may not get.
-EXCLUDE_TITLE = "exclude_title"
 # How many columns of an answer hold a title.
 NUM_RETURNED = "num_returned"
 

@@ -99,10 +99,10 @@ def _spec(rows: tuple[features.RawFeature, ...], widths: Mapping[str, int]) -> d
 
 
 _WIDTHS = {row.name: features.HISTORY_LENGTH for row in features.HISTORY_FEATURES}
-_EXCLUDE = features.RawFeature(features.EXCLUDE_TITLE, features.Dtype.BYTES, "", repeated=True)
 _TITLE = features.RawFeature(features.MOVIE_TITLE, features.Dtype.BYTES, "")
 _RETRIEVAL_SPEC = _spec(
-    (*features.QUERY_FEATURES, _EXCLUDE), {**_WIDTHS, _EXCLUDE.name: features.DEVICE_EXCLUDED}
+    (*features.QUERY_FEATURES, features.EXCLUDE_FEATURE),
+    {**_WIDTHS, features.EXCLUDE_TITLE: features.DEVICE_EXCLUDED},
 )
 _RATING_SPEC = _spec((*features.QUERY_FEATURES, _TITLE), _WIDTHS)
 
