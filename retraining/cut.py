@@ -84,7 +84,7 @@ def _write(ratings: sources.Source, folder: pathlib.Path, seconds: int) -> Cut:
 
 
 def _lines(ratings: sources.Source) -> Iterator[tuple[bytes, int | None]]:
-    """Yield each row as it stands, and its second; None where that is no number."""
+    """Yield each row as it stands, and its second; None where the pipeline could not read it either."""
     layout = ratings.layout
     position = layout.positions[-1]
     with open(ratings.path, "rb") as file:
@@ -92,10 +92,8 @@ def _lines(ratings: sources.Source) -> Iterator[tuple[bytes, int | None]]:
             file.readline()
         for line in file:
             fields = parse.split_line(line.rstrip(b"\r\n"), layout.separator, layout.encoding)
-            text = (
-                "" if isinstance(fields, parse.Fault) or len(fields) <= position else fields[position].strip()
-            )
-            yield line.rstrip(b"\r\n") + b"\n", int(text) if text.isascii() and text.isdigit() else None
+            text = "" if isinstance(fields, parse.Fault) or len(fields) <= position else fields[position]
+            yield line.rstrip(b"\r\n") + b"\n", parse.read_seconds(text)
 
 
 def _append(held: defaultdict[int, list[bytes]], folder: pathlib.Path, ratings: sources.Source) -> None:

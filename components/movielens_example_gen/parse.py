@@ -158,7 +158,7 @@ def check_rating(
         if value is None:
             allowed = ", ".join(f"{allowed:g}" for allowed in dict.fromkeys(scale.values()))
             return Fault(BAD_RATING, f"rating {rating[:40]!r} must be one of {allowed}")
-    seconds = _seconds(timestamp)
+    seconds = read_seconds(timestamp)
     if seconds is None:
         return Fault(
             BAD_TIMESTAMP,
@@ -180,7 +180,12 @@ def _unusual_rating(text: str, scale: Mapping[str, float]) -> float | None:
     return scale.get(str(value))
 
 
-def _seconds(text: str) -> int | None:
+def read_seconds(text: str) -> int | None:
+    """Read a rating's time; None where it is none that a rating may have.
+
+    >>> read_seconds(" 881250949"), read_seconds("0"), read_seconds("881250949000")
+    (881250949, None, None)
+    """
     if not (text.isdigit() and text.isascii()):
         text = text.strip()
         if not (text.isdigit() and text.isascii()):

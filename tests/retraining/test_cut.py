@@ -56,6 +56,12 @@ def test_a_csv_keeps_its_header_in_every_span(tmp_path: pathlib.Path) -> None:
         assert read == header + b"\n" + row + b"\n"
 
 
+def test_times_that_no_rating_has_decide_nothing(release: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    with open(release / "u.data", "ab") as file:
+        file.write(b"\n1\t1\t3\t0\n1\t1\t3\t%d000\n" % START)
+    assert cut(release, DataConfig(), tmp_path / "spans", days=3) == Cut(spans=6, rows=7, timeless=3)
+
+
 def test_the_target_appears_whole_or_not_at_all(release: pathlib.Path, tmp_path: pathlib.Path) -> None:
     (release / "u.data").write_bytes(b"1\t1\t3\tnever\n")
     with pytest.raises(DataError, match="must hold ratings with a time"):
