@@ -67,7 +67,7 @@ class _Parameter(NamedTuple):
         shape = self.variable.shape.as_list()
         # Keras numbers the layers of a process through, in what stands before the slash.
         name = self.variable.name.rsplit("/", 1)[-1]
-        return f"{name} {self.indexed_by} {shape[1:] if self.indexed_by else shape}"
+        return f"{name} {self.indexed_by} {shape[1:] if _has_terms(self.indexed_by) else shape}"
 
 
 def meaning(transform: tft.TFTransformOutput, timestamps: np.ndarray) -> Meaning:
@@ -169,6 +169,12 @@ def rows_by_time(old: Sequence[int], new: Sequence[int], buckets: int) -> np.nda
     middle = new[0] + (np.arange(buckets) + 0.5) * (new[1] - new[0] + 1) / buckets
     rows = np.clip((middle - old[0]) * buckets // (old[1] - old[0] + 1), 0, buckets).astype(int)
     return np.append(rows, buckets)
+
+
+def _has_terms(indexed_by: str) -> bool:
+    """Whether a table's rows are a vocabulary's, so that their number may differ from one run to the next."""
+    feature = _BY_NAME.get(indexed_by)
+    return indexed_by == features.HISTORY_TITLE or (feature is not None and feature.encoding in _BY_TERMS)
 
 
 def _rows(indexed_by: str, old: Meaning, new: Meaning) -> np.ndarray | None:

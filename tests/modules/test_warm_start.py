@@ -166,13 +166,17 @@ def test_every_table_whose_rows_are_a_vocabulary_says_so(module) -> None:
     assert all(variable.ref() in indexed for variable in of_terms)
 
 
-def test_a_model_of_another_structure_is_left_alone(tmp_path) -> None:
+@pytest.mark.parametrize("what", ["a longer embedding", "more buckets"])
+def test_a_model_of_another_structure_is_left_alone(what: str, tmp_path) -> None:
     warm_start.save(EARLY.build(retrieval, seed=1), EARLY.meaning, str(tmp_path / features.SERVING_DIR))
-    new = LATER.build(retrieval, seed=2, embedding_dim=5)
+    later = World(["u1", "u3"], ["Heat", "Jaws"], 1_000, 1_999)
+    if what == "more buckets":
+        later.data.sizes[features.TIMESTAMP_BUCKET] += 1  # type: ignore[index]
+    new = later.build(retrieval, seed=2, **({"embedding_dim": 5} if what == "a longer embedding" else {}))
     before = [weight.copy() for weight in new.get_weights()]
     base = warm_start.load(str(tmp_path / features.SERVING_DIR))
     assert base
-    warm_start.carry(base, new, LATER.meaning, "retrieval")
+    warm_start.carry(base, new, later.meaning, "retrieval")
     for weight, was in zip(new.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, was)
 
