@@ -21,6 +21,8 @@ LIBRARIES = ("tensorflow", "scann", "tensorflow-recommenders", "ai-edge-litert",
 # Begins the names of ScaNN's operations, which stock TF Serving does not know.
 _SCANN_OPERATION = b"Scann>"
 CHUNK = 1 << 20
+# What every manifest of this format has, beside what provenance.py tells.
+_WRITTEN = {"identity", "created", "sources", "metrics", "libraries", "models", "files"}
 
 # Size in bytes, and SHA-256 where it was taken, of files by relative path.
 Files = dict[str, dict[str, "int | str"]]
@@ -138,9 +140,10 @@ def parse(text: str | None, bundle: str) -> dict[str, Any]:
         ) from error
     if content is None:
         raise ValueError(f"{bundle} must hold a readable {MANIFEST}; there is none. Push again.")
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") != FORMAT or not content.keys() >= _WRITTEN:
         raise ValueError(
-            f"{bundle}/{MANIFEST} must have format {FORMAT}; it was written by another release. Push again."
+            f"{bundle}/{MANIFEST} must be whole, and of format {FORMAT}; it was changed, or written by "
+            "another release. Push again."
         )
     return content
 

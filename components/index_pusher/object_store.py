@@ -41,7 +41,7 @@ class ObjectStore:
         except ModuleNotFoundError as error:
             raise ValueError(
                 f"A destination with a scheme needs TensorFlow; received {destination}, and {error}. Run "
-                "this in the environment of the pipeline, or mount the destination and give the path."
+                "this in the environment of the pipeline."
             ) from error
 
         self._gfile, self._errors = tf.io.gfile, tf.errors

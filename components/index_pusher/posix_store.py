@@ -10,6 +10,7 @@ Beside what layout.py names there are:
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -102,6 +103,13 @@ class PosixStore:
             target = os.readlink(self._path(CURRENT))
         except FileNotFoundError:
             return 0
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            raise ValueError(
+                f"{self._path(CURRENT)} must be a link, and is none. If this is an object store that was "
+                "pushed to by its URI, name it by that."
+            ) from error
         return max(numbers([os.path.basename(target)]), default=0)
 
     def point(self, version: int) -> None:

@@ -95,9 +95,19 @@ def verify(store: Store, version: int) -> dict[str, Any]:
 
 
 def read_withdrawn(store: Store) -> dict[int, str]:
-    """Versions that an operator took out of service, and when."""
-    content = json.loads(store.read(layout.WITHDRAWN) or "{}")
-    return {int(version): when for version, when in content.items()}
+    """Versions that an operator took out of service, and when.
+
+    Raises:
+      ValueError: the record is damaged. To go on as without one would put into service what was withdrawn.
+    """
+    try:
+        content = json.loads(store.read(layout.WITHDRAWN) or "{}")
+        return {int(version): when for version, when in content.items()}
+    except (ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{store.location}/{layout.WITHDRAWN} must hold the versions that were taken out of service; it "
+            f"cannot be read: {error}. Restore it, or write {{}} into it: then none is, and promote one."
+        ) from error
 
 
 def newest(store: Store) -> int:

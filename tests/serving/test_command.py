@@ -115,3 +115,26 @@ def test_a_damaged_target_is_told_with_the_remedy(destination: pathlib.Path) -> 
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert "tflite/r.tflite is changed" in done.stderr and "`promote` another version" in done.stderr
     assert (destination / "current").resolve().name == "3"
+
+
+@pytest.mark.parametrize("record", ["null", "{", "[3]"])
+def test_a_damaged_record_of_what_was_withdrawn_is_told_with_the_remedy(
+    destination: pathlib.Path, record: str
+) -> None:
+    publish.rollback(str(destination))
+    (destination / "withdrawn.json").write_text(record)
+    for command in ("versions", "rollback"):
+        done = run(command, destination)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert "withdrawn.json must hold the versions that were taken out of service" in done.stderr
+    (destination / "withdrawn.json").write_text("{}")
+    assert run("promote", destination, "2").returncode == 0
+    assert "withdrawn" in run("versions", destination).stdout
+
+
+def test_a_pointer_that_is_no_link_is_told(destination: pathlib.Path) -> None:
+    (destination / "current").unlink()
+    (destination / "current").write_text("3\n")  # As in an object store, mounted.
+    done = run("versions", destination)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "current must be a link" in done.stderr and "name it by that" in done.stderr

@@ -255,6 +255,7 @@ def test_a_manifest_that_cannot_be_read_says_so(tmp_path: pathlib.Path) -> None:
     (tmp_path / "manifest.json").write_text('{"format": 2')
     with pytest.raises(ValueError, match=r"must hold a readable manifest\.json"):
         manifest.read(str(tmp_path))
-    (tmp_path / "manifest.json").write_text(json.dumps({"format": 99}))
-    with pytest.raises(ValueError, match="must have format 2"):
-        manifest.read(str(tmp_path))
+    for other in ({"format": 99}, {"format": 2, "files": {}}):
+        (tmp_path / "manifest.json").write_text(json.dumps(other))
+        with pytest.raises(ValueError, match="must be whole, and of format 2"):
+            manifest.read(str(tmp_path))
