@@ -155,6 +155,7 @@ def _timer(options: argparse.Namespace) -> int:
     words += ["--release", options.release] if options.release else []
     words += ["--tune"] if options.tune else []
     words += ["--batch-recommendations"] if options.batch_recommendations else []
+    words += ["--strategy", options.strategy] if options.strategy else []
     command = shlex.join(map(str, words))
     if options.kind == "crontab":
         print(when.crontab(f"cd {shlex.quote(str(folder))} && {command}"), end="")

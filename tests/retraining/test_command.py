@@ -45,9 +45,14 @@ def test_a_timer_runs_what_it_was_asked_for(
     (tmp_path / "schedule.json").write_text('{"keep_runs": 7}')
     flags = [*data, "--config", str(tmp_path / "config.json"), "--schedule", str(tmp_path / "schedule.json")]
     flags += ["--preset", "retraining", "--release", "ml-100k", "--tune", "--batch-recommendations"]
+    flags += ["--strategy", "mirrored"]
     flags += ["--pipeline-root", str(tmp_path / "runs"), "--push-dir", str(tmp_path / "pushed")]
     assert main(["timer", "crontab", *flags]) == 0
     words = shlex.split(capsys.readouterr().out.splitlines()[1])
     written = vars(parse(words[words.index("retraining") + 1 :]))
     asked = vars(parse(["run", *flags]))
     assert written == asked
+    told = set(asked) - {name for name, value in vars(parse(["run", *data])).items() if value == asked[name]}
+    assert told == set(asked) - {"do", "data", "since", "preset"}, (
+        "of every other flag something is said here"
+    )
