@@ -46,6 +46,7 @@ ABLATIONS = {
     "retrieval, history but no user id": Variant("retrieval", {"query_features": _SIDES}),
     "retrieval, ids alone": Variant("retrieval", _IDS),
     "retrieval, all users known in training": Variant("retrieval", {"unknown_share": 0.0}),
+    "retrieval, one pair of towers": Variant("retrieval", {"members": 1}),
     "retrieval, no query block": Variant("retrieval", {"query_hidden_units": 0}),
     "retrieval, whole histories in training": Variant("retrieval", {"history": {"dropout": 0.0}}),
     "retrieval, no L2": Variant("retrieval", {"l2": 0.0}),

@@ -93,6 +93,9 @@ class RetrievalConfig(TrainingConfig):
 
     # Units of a residual block over the query's embedding; 0 for none.
     query_hidden_units: int = pydantic.Field(0, ge=0)
+    # Pairs of towers that are trained beside each other and whose scores are added, 1 or more. Embeddings are
+    # as many times longer.
+    members: int = pydantic.Field(1, ge=1)
     softmax: SoftmaxConfig = SoftmaxConfig()
 
 
@@ -233,6 +236,7 @@ def default() -> ModelsConfig:
             history=HistoryConfig(dropout=0.5),
             unknown_share=0.2,
             query_hidden_units=256,
+            members=2,
             embedding_dim=128,
             # The loss is a sum over the batch, as TFRS has it; so this is 0.02 a row.
             l2=5.0,

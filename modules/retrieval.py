@@ -10,42 +10,58 @@ import tensorflow as tf
 from modules import features, metrics, serving, strategies, tflite, training
 from modules.hyperparameters import RetrievalConfig
 from modules.softmax import CandidateSoftmax
-from modules.towers import Tower
+from modules.towers import Ensemble, Tower
 from modules.training import TrainingData
 
 
 class RetrievalModel(training.Model):
     """A query's embedding and a candidate's, whose inner product is the score of the pair.
 
-    References: tensorflow.org/recommenders/examples/basic_retrieval.
+    Of several members, pairs of towers that learn beside each other from their own initial values, the scores
+    are added: what one of them learned of noise counts half.
+
+    References: tensorflow.org/recommenders/examples/basic_retrieval; Lakshminarayanan et al., Simple and
+    Scalable Predictive Uncertainty Estimation using Deep Ensembles (NIPS 2017), for members.
     """
 
     def __init__(self, config: RetrievalConfig, data: TrainingData):
-        """Build both towers and the task."""
+        """Build the towers and their tasks."""
         super().__init__()
-        dim, l2 = config.embedding_dim, config.l2
-        self.query_tower = Tower(
-            config.query_features,
-            data.sizes,
-            dim,
-            l2,
-            history=config.history,
-            hidden_units=config.query_hidden_units,
-            unknown_share=config.unknown_share,
-        )
-        self.candidate_tower = Tower(config.candidate_features, data.sizes, dim, l2)
-        self.task = CandidateSoftmax(
-            config.softmax,
-            data.catalogue,
-            data.interactions,
-            self.candidate_tower,
-            data.sizes[features.MOVIE_TITLE],
-            exclude_history=config.history is not None,
-        )
+        queries = [
+            Tower(
+                config.query_features,
+                data.sizes,
+                config.embedding_dim,
+                config.l2,
+                history=config.history,
+                hidden_units=config.query_hidden_units,
+                unknown_share=config.unknown_share,
+            )
+            for _ in range(config.members)
+        ]
+        candidates = [
+            Tower(config.candidate_features, data.sizes, config.embedding_dim, config.l2)
+            for _ in range(config.members)
+        ]
+        self.query_tower, self.candidate_tower = Ensemble(queries), Ensemble(candidates)
+        self.tasks = [
+            CandidateSoftmax(
+                config.softmax,
+                data.catalogue,
+                data.interactions,
+                tower,
+                data.sizes[features.MOVIE_TITLE],
+                exclude_history=config.history is not None,
+            )
+            for tower in candidates
+        ]
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """Return the loss of a batch of transformed ratings, a scalar."""
-        return self.task(self.query_tower(inputs, training=training), inputs, training=training)
+        """Return the loss of a batch of transformed ratings, the sum of the members', a scalar."""
+        members = zip(self.query_tower.towers, self.tasks, strict=True)
+        return tf.add_n(
+            [task(tower(inputs, training=training), inputs, training=training) for tower, task in members]
+        )
 
 
 def fit(

@@ -216,6 +216,22 @@ class Tower(tf.keras.Model):
         return inputs
 
 
+class Ensemble(tf.keras.Model):
+    """Towers side by side, `[batch, towers * embedding_dim]`.
+
+    The inner product of two such embeddings is the sum of those of their towers.
+    """
+
+    def __init__(self, towers: Sequence[Tower]):
+        """Take towers of one side."""
+        super().__init__()
+        self.towers = list(towers)
+
+    def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Embed a batch, see `Tower.call`."""
+        return tf.concat([tower(inputs, training=training) for tower in self.towers], axis=1)
+
+
 class RatingHead(tf.keras.Model):
     """The rating of a pair, from the two sides' embeddings.
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from modules import features
 from modules.hyperparameters import HistoryConfig
-from modules.towers import HistoryEncoder, RatingHead, Tower
+from modules.towers import Ensemble, HistoryEncoder, RatingHead, Tower
 
 QUERY = (features.USER_ID, features.USER_GENDER, features.TIMESTAMP_NORMALIZED)
 CANDIDATE = (features.MOVIE_TITLE, features.TITLE_TOKENS, features.MOVIE_YEAR)
@@ -164,6 +164,17 @@ def test_a_tower_adds_the_history_and_a_residual_block_over_the_sum() -> None:
         total = plain_sum(row)
         expected = total + np.maximum(total @ kernel + bias, 0) @ back
         np.testing.assert_allclose(received[row], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_products_of_an_ensemble_are_the_sum_of_its_towers() -> None:
+    queries, candidates = (
+        [Tower(side, SIZES, DIM, limit=1.0) for _ in range(2)] for side in (QUERY, CANDIDATE)
+    )
+    query, candidate = (Ensemble(towers)(TENSORS).numpy() for towers in (queries, candidates))
+    assert query.shape[1] == candidate.shape[1] == 2 * DIM
+    members = [q(TENSORS).numpy() @ c(TENSORS).numpy().T for q, c in zip(queries, candidates, strict=True)]
+    np.testing.assert_allclose(query @ candidate.T, sum(members), rtol=1e-4, atol=1e-5)
+    assert not np.allclose(*members)
 
 
 @pytest.mark.parametrize("scaled_dims", [0, 3, DIM])

@@ -88,6 +88,8 @@ class World:
         config = getattr(hyperparameters.default(), name)
         query = (*config.query_features, features.TIMESTAMP_BUCKET)
         changes = {"embedding_dim": 4, "query_features": tuple(dict.fromkeys(query)), **changes}
+        if name == "retrieval":
+            changes = {"members": 1, **changes}
         config = type(config).model_validate({**config.model_dump(), **changes})
         model = {"retrieval": retrieval.RetrievalModel, "multitask": multitask.MultitaskModel}[name](
             config, self.data
