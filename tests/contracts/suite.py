@@ -74,8 +74,8 @@ class ModelContract:
             width = query_tower(planted_run.transformed_eval).shape[1]
             assert candidate_tower(planted_run.transformed_eval).shape[1] == width
             # A machine has a column of linear terms too, and the joint one columns for the rating alone.
-            more = width - self.hyperparameters.embedding_dim - getattr(self.hyperparameters, "rating_dim", 0)
-            assert more in (0, 1)
+            columns = self.hyperparameters.embedding_dim * getattr(self.hyperparameters, "members", 1)
+            assert width - columns - getattr(self.hyperparameters, "rating_dim", 0) in (0, 1)
 
     def test_a_hyper_parameter_that_it_does_not_have_is_refused(self, planted_run: PlantedRun) -> None:
         asked = {**self.hyperparameters.model_dump(mode="json"), "embeding_dim": 8}
