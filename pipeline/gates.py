@@ -109,9 +109,9 @@ def default() -> GatesConfig:
         SliceGate(feature=features.TITLE_POPULARITY, value="tail", bound=1.15),
     )
     return GatesConfig(
-        retrieval=_top_100(0.58, 0.74, hit_slices),
+        retrieval=_top_100(0.60, 0.75, hit_slices),
         ranking=(_rmse(0.90, error_slices),),
-        multitask=(*_top_100(0.54, 0.68, hit_slices), _rmse(0.92, error_slices)),
+        multitask=(*_top_100(0.57, 0.71, hit_slices), _rmse(0.915, error_slices)),
     )
 
 
