@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("--pipeline-root", type=pathlib.Path, default=pathlib.Path("runs"), metavar="FOLDER")
     parser.add_argument("--protocol", choices=(RANDOM, TIME), help="whose train part is divided once more")
     protocol.add_data_flag(parser)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()  # Trials may follow a flag.
     preset = getattr(hyperparameters.default(), options.model)
     os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tensorflow-recommenders needs Keras 2.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -145,7 +145,7 @@ def main() -> None:
         else:
             _after_a_run(find_artifacts(options.pipeline_root), options.model, trials)
     except (FileNotFoundError, DataError, ValueError) as error:
-        parser.error(str(error).splitlines()[0])
+        parser.error(" ".join(str(error).split()))
 
 
 if __name__ == "__main__":

@@ -43,3 +43,10 @@ def test_by_time_no_row_after_the_cut_is_read(release, tmp_path) -> None:
     every = sorted(int(line.split(b"\t")[3]) for line in rows(release))
     assert sorted(seconds) == every[:160]
     assert (tmp_path / "data" / "u.item").is_file() and (tmp_path / "data" / "u.user").is_file()
+
+
+def test_trials_may_follow_flags_and_a_wrong_field_is_named(monkeypatch, capsys) -> None:
+    monkeypatch.setattr("sys.argv", ["trial", "retrieval", "--protocol", "time", "{}", '{"embeding_dim": 8}'])
+    with pytest.raises(SystemExit):
+        trial.main()
+    assert "embeding_dim" in capsys.readouterr().err.splitlines()[-1]
