@@ -140,12 +140,15 @@ def main() -> None:
         trials = {
             text: hyperparameters.replaced(preset, json.loads(text)) for text in options.changes or ["{}"]
         }
-        if options.protocol:
-            _as_served(options.data, options.protocol, options.model, trials)
-        else:
-            _after_a_run(find_artifacts(options.pipeline_root), options.model, trials)
-    except (FileNotFoundError, DataError, ValueError) as error:
+        artifacts = {} if options.protocol else find_artifacts(options.pipeline_root)
+    except (FileNotFoundError, ValueError) as error:
         parser.error(" ".join(str(error).split()))
+    if not options.protocol:
+        return _after_a_run(artifacts, options.model, trials)
+    try:
+        _as_served(options.data, options.protocol, options.model, trials)
+    except DataError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":
