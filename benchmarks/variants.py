@@ -64,6 +64,7 @@ ABLATIONS = {
         "retrieval", {**_BATCH, "softmax.remove_accidental_hits": False}
     ),
     "ranking, ids alone": Variant("ranking", _IDS),
+    "ranking, no audiences": Variant("ranking", {"bayesian.audience_dim": 0}),
     "ranking, no history": Variant("ranking", {"history": None}),
     "ranking, by gradient descent": Variant(
         "ranking",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 
-from modules import bayesian, dataset, features, mood, strangers
+from modules import audience, bayesian, dataset, features, mood, strangers
 from modules.features import Encoding, TransformedFeature
 from modules.hyperparameters import RankingConfig, described
 from modules.machine import Field, Machine, mean_machine
@@ -28,8 +28,14 @@ _BY_NAME = {feature.name: feature for feature in features.TRANSFORMED_FEATURES}
 class SampledModel:
     """A factorisation machine between two towers, without products among the features of one side."""
 
-    def __init__(self, config: RankingConfig, data: TrainingData):
-        """Build both towers and the head; `assign` gives them what they hold."""
+    def __init__(self, config: RankingConfig, data: TrainingData, audiences: np.ndarray | None):
+        """Build both towers and the head; `assign` gives them what they hold.
+
+        Args:
+          config: which features they read, and how long embeddings are.
+          data: what there is to embed.
+          audiences: of `title_audiences`.
+        """
         width = config.embedding_dim + 1
         self.query_tower = (
             MoodTower(config.query_features, data.sizes, width, _title_means(data))
@@ -37,6 +43,7 @@ class SampledModel:
             else Tower(config.query_features, data.sizes, width)
         )
         self.candidate_tower = Tower(config.candidate_features, data.sizes, width)
+        self._audiences = audiences
         self.head = RatingHead(None, data.interactions.mean_rating)
 
     def rate(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -45,8 +52,14 @@ class SampledModel:
 
     def assign(self, machine: Machine) -> None:
         """Take a machine over the fields of `query_fields` and `candidate_fields`."""
-        self.query_tower.assign(machine.tables)
-        self.candidate_tower.assign(machine.tables)
+        tables = dict(machine.tables)
+        if self._audiences is not None:
+            # A title's audience never changes, so what it adds belongs to the title's own vector.
+            tables[features.MOVIE_TITLE] = (
+                tables[features.MOVIE_TITLE] + self._audiences @ tables[audience.NAME]
+            )
+        self.query_tower.assign(tables)
+        self.candidate_tower.assign(tables)
         self.head.set_weights([np.float32(machine.bias)])
 
 
@@ -69,9 +82,10 @@ def fit(
       DivergedError: a draw is not finite.
     """
     tf.keras.utils.set_random_seed(config.seed)
-    model = SampledModel(config, data)
+    audiences = title_audiences(config, data)
+    model = SampledModel(config, data, audiences)
     settings, started = config.bayesian, time.monotonic()
-    query, candidate = query_fields(config, data), candidate_fields(config, data)
+    query, candidate = query_fields(config, data), candidate_fields(config, data, audiences)
     ratings = data.interactions.ratings
     chosen = np.random.default_rng(config.seed).permutation(len(ratings))[:_COMPRESSED_ROWS]
     machines: list[Machine] = []
@@ -104,6 +118,26 @@ def fit(
     return model
 
 
+def title_audiences(config: RankingConfig, data: TrainingData) -> np.ndarray | None:
+    """Describe titles by who rated them in train, see modules.audience.
+
+    Returns:
+      `[titles, audience_dim]` float32, by index in the vocabulary; 0 for the titles that it leaves out. None
+      where the model is not to read them.
+    """
+    dim = config.bayesian.audience_dim
+    if not dim or features.MOVIE_TITLE not in config.candidate_features:
+        return None
+    positions, splits = data.interactions.seen()
+    titles = data.catalogue.transformed[features.MOVIE_TITLE][positions, 0]
+    users = np.repeat(np.arange(len(splits) - 1), np.diff(splits))
+    # The last index stands for all titles that the vocabulary leaves out.
+    num_titles = data.sizes[features.MOVIE_TITLE] - 1
+    listed = titles < num_titles
+    found = audience.audiences(titles[listed], users[listed], num_titles, dim, config.seed)
+    return np.pad(found, [(0, 1), (0, 0)])
+
+
 def query_fields(config: RankingConfig, data: TrainingData) -> dict[str, Field]:
     """Read the query side of every row of train; what belongs to the user is grouped by user."""
     columns: dict[str, list[np.ndarray]] = {name: [] for name in config.query_features}
@@ -131,13 +165,25 @@ def query_fields(config: RankingConfig, data: TrainingData) -> dict[str, Field]:
     return fields
 
 
-def candidate_fields(config: RankingConfig, data: TrainingData) -> dict[str, Field]:
-    """Return the candidate side of every row of train, grouped by candidate."""
+def candidate_fields(
+    config: RankingConfig, data: TrainingData, audiences: np.ndarray | None
+) -> dict[str, Field]:
+    """Return the candidate side of every row of train, grouped by candidate.
+
+    Args:
+      config: which features it reads.
+      data: what there is to read.
+      audiences: of `title_audiences`.
+    """
     of_catalogue, positions = data.catalogue.transformed, data.interactions.positions
-    return {
+    fields = {
         name: _field(_BY_NAME[name], of_catalogue[name], data.sizes, positions, "candidate")
         for name in config.candidate_features
     }
+    if audiences is not None:
+        of_titles = audiences[of_catalogue[features.MOVIE_TITLE][:, 0]]
+        fields[audience.NAME] = Field(audiences.shape[1], of_titles, positions.astype(np.int32), "candidate")
+    return fields
 
 
 def _field(

@@ -8,7 +8,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from modules import bayesian, dataset, features, ranking, ranking_posterior, training
+from modules import audience, bayesian, dataset, features, ranking, ranking_posterior, training
 from modules import hyperparameters as presets
 from modules.machine import Machine, embed
 from tests.contracts.planted_run import PlantedRun
@@ -52,9 +52,9 @@ class TestDefault(RatingContract):
         assert all(", RMSE 0." in line or ", RMSE 1." in line for line in lines)
 
 
-class TestNoMood(RatingContract):
+class TestIdsAndSides(RatingContract):
     module = ranking
-    hyperparameters = small(DEFAULT, bayesian=SAMPLING, history=None)
+    hyperparameters = small(DEFAULT, bayesian={**SAMPLING, "audience_dim": 0}, history=None)
     test_a_loss_that_does_not_stay_finite_ends_the_training = (
         TestDefault.test_a_loss_that_does_not_stay_finite_ends_the_training
     )
@@ -82,13 +82,15 @@ def test_the_towers_compute_what_was_sampled(planted_run: PlantedRun) -> None:
     )
     data = training.load(planted_run.fn_args("nowhere", {}))
     query = ranking_posterior.query_fields(config, data)
-    candidate = ranking_posterior.candidate_fields(config, data)
+    audiences = ranking_posterior.title_audiences(config, data)
+    candidate = ranking_posterior.candidate_fields(config, data, audiences)
+    assert audience.NAME in candidate
     assert {field.level for field in query.values()} == {"user", "row", features.TIMESTAMP_BUCKET}
     draw = np.random.default_rng(0)
     fields = {**query, **candidate}
     width = config.embedding_dim + 1
     tables = {name: draw.normal(size=(field.size, width)).astype("f") for name, field in fields.items()}
-    model = ranking_posterior.SampledModel(config, data)
+    model = ranking_posterior.SampledModel(config, data, audiences)
     model.assign(Machine(3.5, tables))
 
     rows = np.arange(len(data.interactions.ratings))
