@@ -1,14 +1,41 @@
-"""Made-up rows in ml-100k's own format, with a planted preference: users and films like their own parity."""
+"""Made-up rows in ml-100k's own format, with a planted preference: users and films like their own parity.
+
+And a configuration for them.
+"""
 
 from __future__ import annotations
 
 import pathlib
 import random
 
+from pipeline import config as configuration
+
 USERS, FILMS = 60, 150
 _LIKED, _DISLIKED = 30, 12
 _FIRST_SECOND = 874_724_710
 _GENRES = 19
+
+# Small and short, and gates that such models pass: for the machinery, not for quality.
+_SMALL = {
+    "embedding_dim": 4,
+    "query_features": ["user_id"],
+    "candidate_features": ["movie_title"],
+    "history": None,
+}
+_GATES = {
+    "must_beat_baselines": False,
+    "retrieval": [{"metric": "top_100_categorical_accuracy", "bound": 0.01, "max_worsening": 1}],
+    "ranking": [{"metric": "rmse", "bound": 9, "max_worsening": 9}],
+    "multitask": [{"metric": "rmse", "bound": 9, "max_worsening": 9}],
+}
+_CHANGES = {
+    "models": {
+        "retrieval": _SMALL,
+        "ranking": {**_SMALL, "head": "factorization"},
+        "multitask": _SMALL,
+    },
+    "gates": _GATES,
+}
 
 
 def write(folder: pathlib.Path) -> pathlib.Path:
@@ -38,3 +65,9 @@ def write(folder: pathlib.Path) -> pathlib.Path:
 
 def _flags(film: int) -> str:
     return "|".join("1" if genre == 1 + film // 2 % (_GENRES - 1) else "0" for genre in range(_GENRES))
+
+
+def config(**changes: object) -> configuration.Config:
+    """Return the default preset with small models, and fields of it replaced."""
+    base = configuration.default().model_dump()
+    return configuration.Config.model_validate(configuration._merged(base, {**_CHANGES, **changes}))

@@ -9,7 +9,6 @@ import pathlib
 import pytest
 
 from components.index_pusher import manifest
-from pipeline.config import Config
 from runners.kubeflow import compiling
 from runners.kubeflow.settings import Settings
 from tests.kubeflow import dockerfile, planted_release
@@ -18,27 +17,6 @@ from tests.kubeflow.warm_launch import launch
 
 pytestmark = pytest.mark.e2e
 
-# Small and short, and gates that such models pass: for the machinery, not for quality.
-_SMALL = {
-    "embedding_dim": 4,
-    "query_features": ["user_id"],
-    "candidate_features": ["movie_title"],
-    "history": None,
-}
-_GATES = {
-    "must_beat_baselines": False,
-    "retrieval": [{"metric": "top_100_categorical_accuracy", "bound": 0.01, "max_worsening": 1}],
-    "ranking": [{"metric": "rmse", "bound": 9, "max_worsening": 9}],
-    "multitask": [{"metric": "rmse", "bound": 9, "max_worsening": 9}],
-}
-CHANGES = {
-    "models": {
-        "retrieval": _SMALL,
-        "ranking": {**_SMALL, "head": "factorization"},
-        "multitask": _SMALL,
-    },
-    "gates": _GATES,
-}
 EPOCHS = {f"{name}_epochs": 1 for name in ("retrieval", "ranking", "multitask")}
 
 
@@ -59,7 +37,7 @@ class Executed:
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory: pytest.TempPathFactory) -> Executed:
     root = tmp_path_factory.mktemp("executed")
-    config = Config.model_validate(_merged())
+    config = planted_release.config()
     settings = Settings.model_construct(
         **{
             **Settings(
@@ -78,13 +56,6 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Executed:
         for name in ("first", "second")
     ]
     return Executed(root, job, *runs)
-
-
-def _merged() -> dict:
-    from pipeline import config as configuration
-
-    base = configuration.default().model_dump()
-    return configuration._merged(base, CHANGES)
 
 
 def failures(steps: dict[str, Step]) -> str:

@@ -1,39 +1,43 @@
-"""The pipeline's own data preparation on each of Beam's local runners, and what tells their outputs apart."""
+"""Each step that is made of Beam on each of its local runners, and what tells their outputs apart."""
 
 from __future__ import annotations
 
 import pathlib
 
 import ml_metadata as mlmd
+import pandas
 import pytest
 import tensorflow as tf
+import tensorflow_model_analysis as tfma
 from tfx.orchestration import metadata
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.pipeline import RunOptions
 
 from benchmarks import beam_paths
-from pipeline import config
+from components.batch_recommender import answers
+from modules import features
 from pipeline.pipeline import create_pipeline
 from runners import record
 from tests.kubeflow import planted_release
 
-STEPS = ("MovieLensExampleGen", "Transform")
+PREPARATION = ("MovieLensExampleGen", "Transform")
+CONSUMERS = ("Evaluator.multitask", "BatchRecommender")
 # Of several processes that wait for each other the others would wait for ever where one step fails.
 PROCESS = ["--direct_running_mode=multi_processing", "--direct_num_workers=1"]
 
-Digests = dict[tuple[str, str], str]
+Uris = dict[tuple[str, str], str]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory):
-    """Run the pipeline up to Transform, and then a step alone on what that first run left of the others."""
+    """Run the whole pipeline, and then a step alone on what that first run left of the others."""
     folder = tmp_path_factory.mktemp("beam_paths")
     data = planted_release.write(folder / "data")
     connection = metadata.sqlite_metadata_connection_config(str(folder / "metadata.sqlite"))
 
-    def run(beam: list[str], only: str | None = None) -> Digests:
+    def run(beam: list[str], only: str | None = None) -> Uris:
         pipeline = create_pipeline(
-            config=config.default(),
+            config=planted_release.config(batch={"timestamp": 900_000_000}),
             data_root=str(data),
             pipeline_root=str(folder / "root"),
             push_destination=str(folder / "pushed"),
@@ -42,38 +46,84 @@ def run(tmp_path_factory: pytest.TempPathFactory):
         )
         pipeline.enable_cache = False
         store = mlmd.MetadataStore(connection)
-        options = RunOptions(to_nodes=["Transform"])
+        options = None
         if only:
             first = min(store.get_contexts_by_type("pipeline_run"), key=lambda run: run.id).name
             options = RunOptions(from_nodes=[only], to_nodes=[only], base_pipeline_run_id=first)
         LocalDagRunner().run(pipeline, run_options=options)
-        return beam_paths.digests(
-            [
-                {"step": step.node_id, "outputs": {output.key: output.uri for output in step.outputs}}
-                for step in record.latest_run(store)
-                if step.node_id in STEPS and step.state == "run"
-            ]
-        )
+        steps = (step for step in record.latest_run(store) if step.state == "run")
+        return {(step.node_id, output.key): output.uri for step in steps for output in step.outputs}
 
     return run
 
 
 @pytest.fixture(scope="module")
-def in_memory(run) -> Digests:
+def in_memory(run) -> Uris:
     return run(["--direct_running_mode=in_memory"])
 
 
-@pytest.mark.parametrize("path", ["processes", "job service"])
-def test_every_runner_makes_the_same_of_the_same_data(
-    run, in_memory: Digests, path: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(scope="module", params=["processes", "job service"])
+def other(run, in_memory: Uris, request, tmp_path_factory: pytest.TempPathFactory) -> Uris:
+    """What the same steps make of the same inputs on another runner."""
     root = str(pathlib.Path(beam_paths.__file__).parents[1])
-    monkeypatch.setenv("PYTHONPATH", root)  # Workers that Beam starts are to find the project.
-    with beam_paths.job_service(tmp_path / "service") as port:
-        beam = PROCESS if path == "processes" else beam_paths.paths(port)["job service"]
-        received = run(beam, STEPS[0]) | run(beam, STEPS[1])
-    assert {step for step, _ in received} == set(STEPS)
-    assert received == in_memory
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        beam_paths.job_service(tmp_path_factory.mktemp("service")) as port,
+    ):
+        patch.setenv("PYTHONPATH", root)  # Workers that Beam starts are to find the project.
+        beam = PROCESS if request.param == "processes" else beam_paths.paths(port)["job service"]
+        made: Uris = {}
+        for step in (*PREPARATION, *CONSUMERS):
+            made |= run(beam, step)
+    return made
+
+
+def test_every_runner_makes_the_same_of_the_same_data(in_memory: Uris, other: Uris) -> None:
+    received, expected = (
+        {
+            place: beam_paths.digest(pathlib.Path(uri))
+            for place, uri in uris.items()
+            if place[0] in PREPARATION
+        }
+        for uris in (other, in_memory)
+    )
+    assert {step for step, _ in received} == set(PREPARATION)
+    assert received == expected
+
+
+def test_every_runner_measures_a_model_alike(in_memory: Uris, other: Uris) -> None:
+    evaluator = CONSUMERS[0]
+    received, expected = (_metrics(uris[evaluator, "evaluation"]) for uris in (other, in_memory))
+    assert received.keys() == expected.keys()
+    assert {"rmse", "top_100_categorical_accuracy"} <= {name for _, name in received}
+    for place, value in expected.items():
+        assert received[place] == pytest.approx(value, rel=1e-6, nan_ok=True), place
+    (verdict,), (first,) = (
+        [path.name for path in pathlib.Path(uris[evaluator, "blessing"]).iterdir()]
+        for uris in (other, in_memory)
+    )
+    assert verdict == first == "BLESSED"
+
+
+def test_every_runner_recommends_the_same(in_memory: Uris, other: Uris) -> None:
+    received, expected = (_recommended(uris[CONSUMERS[1], "recommendations"]) for uris in (other, in_memory))
+    assert len(expected) == 10 * planted_release.USERS
+    pandas.testing.assert_frame_equal(received, expected, rtol=1e-6)
+
+
+def _metrics(folder: str) -> dict[tuple[str, str], float]:
+    """Read the numbers by slice and name."""
+    found = {}
+    for key, by_output in tfma.load_eval_result(folder).slicing_metrics:
+        for name, value in by_output[""][""].items():
+            if "doubleValue" in value:
+                found[str(key), name] = value["doubleValue"]
+    return found
+
+
+def _recommended(folder: str) -> pandas.DataFrame:
+    rows = pandas.concat([pandas.read_parquet(path) for path in pathlib.Path(folder).glob("*.parquet")])
+    return rows.sort_values([features.USER_ID, answers.RANK], ignore_index=True)
 
 
 def _write(folder: pathlib.Path, files: dict[str, list[dict[str, list[int]]]]) -> pathlib.Path:
