@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from components.movielens_example_gen.archive import disk_errors
 from components.movielens_example_gen.errors import DataError
 from pipeline import config as configuration
-from runners import failure, flags, redirect, terminal, workspace
+from runners import failure, flags, redirect, secrets, terminal, workspace
 from runners.flags import configure
 
 if TYPE_CHECKING:
@@ -79,6 +79,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     pushed = _PUSHED if options.preset == flags.DEFAULT_PRESET else f"{_PUSHED}-{options.preset}"
     options.push_dir = (options.push_dir or options.pipeline_root / pushed).expanduser().resolve()
     options.beam_options = list(arguments[split + 1 :])
+    try:
+        secrets.refuse(options.beam_options)
+    except ValueError as error:
+        parser.error(str(error))
     return options
 
 

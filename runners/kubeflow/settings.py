@@ -8,9 +8,11 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import pydantic
+
+from runners import secrets
 
 Platform = Literal["vertex", "kubeflow"]
 
@@ -65,6 +67,15 @@ class Settings(pydantic.BaseModel):
     labels: dict[str, str] = {}
     # Flags of Beam for the steps that run on it.
     beam_pipeline_args: tuple[str, ...] = ()
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _holds_no_secret(cls, values: Any) -> Any:
+        # Before the fields are looked at, whose errors repeat what they received.
+        for value in values.values():
+            several = value if isinstance(value, tuple) else (value,)
+            secrets.refuse(text for text in several if isinstance(text, str))
+        return values
 
     @pydantic.field_validator("notify")
     @classmethod
