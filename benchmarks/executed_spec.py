@@ -20,6 +20,7 @@ from benchmarks.table import markdown
 from components.index_pusher import manifest
 from components.movielens_example_gen import fetch
 from runners import flags
+from runners.kubeflow import environment
 from tests.kubeflow import dockerfile
 from tests.kubeflow.spec_executor import Service, Step
 
@@ -68,8 +69,10 @@ def _pushed(options: argparse.Namespace) -> str:
 
 def _execute(options: argparse.Namespace, folder: pathlib.Path) -> list[Step]:
     os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tensorflow-recommenders needs Keras 2.
-    from runners.kubeflow import compiling
-    from runners.kubeflow.settings import Settings
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with environment.quiet():
+        from runners.kubeflow import compiling
+        from runners.kubeflow.settings import Settings
 
     config = flags.configure(options)
     data = fetch.resolve_data(config.data, options.data, fetch.default_cache_dir(os.environ))
@@ -79,7 +82,8 @@ def _execute(options: argparse.Namespace, folder: pathlib.Path) -> list[Step]:
         data_root=str(data),
         push_destination=str(folder / "pushed"),
     ).model_copy(update={"pipeline_root": str(folder / "root")})
-    job, _ = compiling.compile_job(config, settings, folder / "job.json")
+    with environment.quiet():
+        job, _ = compiling.compile_job(config, settings, folder / "job.json")
     image = dockerfile.stages((_ROOT / "Dockerfile").read_text())["steps"].environment()
     image = {name: value for name, value in image.items() if "/opt/venv" not in value}
     service = Service(
