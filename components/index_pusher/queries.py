@@ -21,11 +21,6 @@ TENSORFLOW_DTYPES = {
 }
 
 
-def read_queries(split_dir: str, size: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Draw ratings as `read_records` does, and return what `parse` makes of them."""
-    return parse(read_records(split_dir, size, seed))
-
-
 def read_records(split_dir: str, size: int, seed: int = 0) -> list[bytes]:
     """Draw ratings uniformly, without replacement, in the order of the files.
 

@@ -80,7 +80,7 @@ def oracle(
       retrieval: loaded, tells embeddings and who has seen what.
       ranking: loaded; asked only where the blend has a weight.
       candidates: the retrieval model's catalogue.
-      queries: query features by name, as of queries.read_queries, strangers among them.
+      queries: query features by name, as of queries.parse, strangers among them.
       k: titles per request, at most the catalogue.
       blend: the composite's.
     """

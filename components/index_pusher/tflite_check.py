@@ -14,7 +14,7 @@ import numpy as np
 from components.index_pusher import signatures
 from components.index_pusher.gates import Refusal
 from components.index_pusher.parity_table import Row, greatest_difference
-from components.index_pusher.processes import Columns, Job, ask_tflite
+from components.index_pusher.processes import Columns
 from components.index_pusher.queries import absent
 from components.index_pusher.signatures import Candidates
 from modules import features
@@ -59,16 +59,6 @@ def path_of(model_dir: str, file: str, name: str) -> str:
     if not os.path.isfile(path):
         raise Refusal(f"the {name} model holds no TFLite file at {path}")
     return path
-
-
-def run_without_tensorflow(tflite_path: str, queries: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Rate queries with a ranking file in a fresh process; `[q]` stars.
-
-    Raises:
-      Refusal: the process failed; its last line is quoted.
-    """
-    (answer,) = ask_tflite([Job(tflite_path, features.RATING_SIGNATURE, queries)])
-    return answer[features.PREDICTED_RATING].reshape(-1)
 
 
 def check_rating(ranking: Any, received: np.ndarray, asked: Mapping[str, np.ndarray]) -> Row:

@@ -112,11 +112,3 @@ def predict_request(
             raise Refusal(f"{model} takes {name} in {signature}, which no query carries")
         request.inputs[name].CopyFrom(tf.make_tensor_proto(value, spec.dtype))
     return request
-
-
-def tensors(request: predict_pb2.PredictRequest) -> dict[str, tf.Tensor]:
-    """Return a request's inputs as a loaded signature takes them."""
-    return {
-        name: tf.constant(tf.make_ndarray(proto), tf.as_dtype(proto.dtype))
-        for name, proto in request.inputs.items()
-    }

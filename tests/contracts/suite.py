@@ -19,7 +19,7 @@ import pytest
 
 from components.index_pusher.processes import Job, ask_tflite
 from components.index_pusher.signatures import Candidates
-from components.index_pusher.tflite_check import check_retrieval, device_request, run_without_tensorflow
+from components.index_pusher.tflite_check import check_retrieval, device_request
 from modules import features
 from modules.hyperparameters import TrainingConfig
 from tests import planted_ratings
@@ -28,6 +28,7 @@ from tests.contracts.fresh_process import Ends
 from tests.contracts.newcomers import KnownNewcomers
 from tests.contracts.planted_run import Columns, PlantedRun, Trained
 from tests.contracts.rows import QUERY_INPUTS, columns, strangers, untold
+from tests.planted_queries import rate_on_device
 from tests.planted_ratings import Row
 
 Config = TypeVar("Config", bound=TrainingConfig)
@@ -310,7 +311,7 @@ class RatingContract(RatingBaseline, ModelContract):
 
     def test_its_twin_agrees_without_tensorflow(self, trained: Trained, planted_run: PlantedRun) -> None:
         rows = [*planted_run.world.eval, *untold(planted_run.world.eval), *strangers()]
-        twin = run_without_tensorflow(trained.tflite_path, columns(rows, features.MOVIE_TITLE))
+        twin = rate_on_device(trained.tflite_path, columns(rows, features.MOVIE_TITLE))
         np.testing.assert_allclose(twin, _rate(trained, rows), rtol=0, atol=1e-5)
 
     def test_the_rating_knows_what_a_request_leaves_out(

@@ -13,11 +13,11 @@ from components.index_pusher import recommend_check, recommender, savedmodel_pro
 from components.index_pusher.config import BlendConfig
 from components.index_pusher.gates import Refusal
 from components.index_pusher.index import BruteForce, Index, Plan
-from components.index_pusher.queries import read_queries
 from components.index_pusher.recommend_check import Oracle, Reached
 from components.index_pusher.tflite_check import with_strangers
 from modules import features
 from tests import planted_models
+from tests.planted_queries import read_queries
 
 BLEND = BlendConfig(rating_weight=0.5, pool=80)
 

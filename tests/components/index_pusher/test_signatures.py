@@ -27,7 +27,7 @@ def loaded(world: planted_models.World, folder: pathlib.Path) -> Any:
 
 
 def queries_of(users: list[str], told: Sequence[planted_models.Told]) -> dict[str, np.ndarray]:
-    """Columns as of queries.read_queries, of users of whom no more is known."""
+    """Columns as of queries.parse, of users of whom no more is known."""
     queries = {row.name: np.full(len(users), row.default) for row in features.QUERY_FEATURES}
     queries[features.USER_ID] = np.array([user.encode() for user in users], object)
     history = {name: tensor.numpy() for name, tensor in planted_requests.told_columns(told).items()}

@@ -13,10 +13,10 @@ import tensorflow as tf
 from components.index_pusher import signatures, tflite_check
 from components.index_pusher.gates import Refusal
 from components.index_pusher.processes import Job, ask_tflite
-from components.index_pusher.queries import read_queries
 from components.index_pusher.tflite_check import with_strangers
 from modules import features
 from tests import planted_models, planted_twins
+from tests.planted_queries import rate_on_device, read_queries
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def twin(model_dir: str) -> str:
 
 def check_tflite(ranking: Any, path: str, queries: dict[str, np.ndarray]) -> float:
     asked = with_strangers(queries)
-    received = tflite_check.run_without_tensorflow(path, asked)
+    received = rate_on_device(path, asked)
     return tflite_check.check_rating(ranking, received, asked).difference
 
 

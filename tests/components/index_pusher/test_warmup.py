@@ -8,13 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from components.index_pusher import savedmodel_process, warmup
 from components.index_pusher.gates import Refusal
 from components.index_pusher.processes import Job, ask_saved_models
 from components.index_pusher.queries import read_records
 from modules import features
+
+
+def tensors(request: predict_pb2.PredictRequest) -> dict[str, tf.Tensor]:
+    """A request's inputs as a loaded signature takes them."""
+    return {
+        name: tf.constant(tf.make_ndarray(proto), tf.as_dtype(proto.dtype))
+        for name, proto in request.inputs.items()
+    }
 
 
 def logs(model: pathlib.Path) -> list[prediction_log_pb2.PredictionLog]:
@@ -39,7 +47,7 @@ def test_every_model_of_a_bundle_answers_the_requests_that_it_comes_with(pushed)
         assert {request.model_spec.signature_name for request in requests} == asked
         for request in requests:
             assert request.model_spec.name == path.name
-            answer = loaded.signatures[request.model_spec.signature_name](**warmup.tensors(request))
+            answer = loaded.signatures[request.model_spec.signature_name](**tensors(request))
             (rows,) = {proto.tensor_shape.dim[0].size for n, proto in request.inputs.items() if n != "k"}
             assert rows in warmup.BATCHES
             assert {tensor.shape[0] for tensor in answer.values()} == {rows}
@@ -47,10 +55,10 @@ def test_every_model_of_a_bundle_answers_the_requests_that_it_comes_with(pushed)
 
 def test_they_are_made_of_real_queries(pushed) -> None:
     requests = [log.predict_log.request for log in logs(pushed.destination / "current" / "recommend")]
-    single = warmup.tensors(requests[0])
+    single = tensors(requests[0])
     assert single["user_id"].numpy()[0].decode() in pushed.planted.world.users
     assert int(single["k"]) == 10
-    told = np.concatenate([warmup.tensors(r)["history_title"].numpy().ravel() for r in requests])
+    told = np.concatenate([tensors(r)["history_title"].numpy().ravel() for r in requests])
     titles = {title.encode() for title in pushed.planted.world.titles}
     assert len(set(told)) > 10 and set(told) <= titles | {b""}
 

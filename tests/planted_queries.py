@@ -1,0 +1,21 @@
+"""Queries of a split, and what a ranking file says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from components.index_pusher.processes import Job, ask_tflite
+from components.index_pusher.queries import parse, read_records
+from modules import features
+
+
+def read_queries(split_dir: str, size: int, seed: int = 0) -> dict[str, np.ndarray]:
+    return parse(read_records(split_dir, size, seed))
+
+
+def rate_on_device(tflite_path: str, queries: Mapping[str, np.ndarray]) -> np.ndarray:
+    """`[q]` stars, of a fresh process without TensorFlow."""
+    (answer,) = ask_tflite([Job(tflite_path, features.RATING_SIGNATURE, queries)])
+    return answer[features.PREDICTED_RATING].reshape(-1)
