@@ -48,6 +48,11 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     try:
         config = configure(options)
+        if config.strategy == "multi_worker":
+            raise ValueError(
+                "strategy multi_worker is for Trainers that are started on each of several workers, and here "
+                "all steps are one process: set strategy to mirrored, or none"
+            )
     except ValueError as error:
         print(f"local_runner.py: {error}", file=sys.stderr)
         return _MISTAKE
@@ -75,9 +80,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     _add_flags(parser)
     options = parser.parse_args(arguments[:split])
-    options.pipeline_root = options.pipeline_root.expanduser().resolve()
+    options.pipeline_root = options.pipeline_root.resolve()
     pushed = _PUSHED if options.preset == flags.DEFAULT_PRESET else f"{_PUSHED}-{options.preset}"
-    options.push_dir = (options.push_dir or options.pipeline_root / pushed).expanduser().resolve()
+    options.push_dir = (options.push_dir or options.pipeline_root / pushed).resolve()
     options.beam_options = list(arguments[split + 1 :])
     try:
         secrets.refuse(options.beam_options)
@@ -89,7 +94,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
-        type=pathlib.Path,
+        type=flags.local_path,
         metavar="PATH",
         help="folder or zip with the release's files (default: the cache, else they are fetched)",
     )
@@ -102,14 +107,14 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--pipeline-root",
-        type=pathlib.Path,
+        type=flags.local_path,
         default=_DEFAULT_ROOT,
         metavar="DIR",
         help="folder for artifacts, metadata and logs (default: %(default)s)",
     )
     parser.add_argument(
         "--push-dir",
-        type=pathlib.Path,
+        type=flags.local_path,
         metavar="DIR",
         help=f"folder to push to (default: {_PUSHED} in --pipeline-root, so {_DEFAULT_ROOT}/{_PUSHED}; "
         f"{_PUSHED}-PRESET with another preset)",

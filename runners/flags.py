@@ -11,6 +11,20 @@ from pipeline import config as configuration
 DEFAULT_PRESET = "default"
 
 
+def local_path(text: str) -> pathlib.Path:
+    """Read a flag that means a file or folder of this machine.
+
+    Raises:
+      ArgumentTypeError: it is a URL, which pathlib would take for a folder's name.
+    """
+    if "://" in text:
+        raise argparse.ArgumentTypeError(
+            "must be a path of this machine, such as where a bucket is mounted, and no URL: runs that keep "
+            "their files in a bucket begin with kubeflow_v2_runner.py"
+        )
+    return pathlib.Path(text).expanduser()
+
+
 def add_configuration(parser: argparse.ArgumentParser) -> None:
     """Add the flags that `configure` reads."""
     parser.add_argument(
