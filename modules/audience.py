@@ -27,8 +27,8 @@ def audiences(titles: np.ndarray, users: np.ndarray, num_titles: int, dim: int, 
       dim: number of directions.
       seed: of the iteration that finds them.
     Returns:
-      `[num_titles, dim]` float32, the mean square along every direction 1, its sign arbitrary; 0 for a title
-      that nobody rated, and along directions that there are not.
+      `[num_titles, dim]` float32, the mean square along every direction 1, and what is greatest of it above
+      0; 0 for a title that nobody rated, and along directions that there are not.
     References: Rendle, Zhang and Koren, On the Difficulty of Evaluating Baselines (2019), where what is known
       of a title's raters helps the rating as much as what is known of a user's titles; Greenacre, Theory and
       Applications of Correspondence Analysis (1984), for the weights.
@@ -46,5 +46,7 @@ def audiences(titles: np.ndarray, users: np.ndarray, num_titles: int, dim: int, 
     # Ascending, as they come.
     vectors, values = vectors[:, ::-1], values[::-1]
     vectors = vectors[:, values > _NEGLIGIBLE * values[0]]
+    # Their signs would depend on how many threads the machine has.
+    vectors *= np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
     result[:, : vectors.shape[1]] = vectors * num_titles**0.5
     return result
