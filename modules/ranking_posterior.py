@@ -96,10 +96,11 @@ def fit(
         for sweep, machine in enumerate(itertools.islice(drawn, settings.sweeps), start=1):
             if sweep > settings.burn_in:
                 machines.append(machine)
-            if sweep == settings.sweeps or (measure and sweep in reports):
+            reports_now = bool(measure and machines and sweep in reports)
+            if sweep == settings.sweeps or reports_now:
                 mean = mean_machine(machines, query, candidate, config.embedding_dim, chosen)
                 model.assign(mean)
-            if measure and sweep in reports:
+            if measure and reports_now:
                 figures, seconds = described(dict(measure(model))), time.monotonic() - started
                 progress.info(
                     "ranking: sweep %d of %d, %s (%.0f s)", sweep, settings.sweeps, figures, seconds

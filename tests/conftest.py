@@ -68,3 +68,11 @@ def pushed(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Pushed
     root = tmp_path_factory.mktemp("pushed")
     figures = push(planted.sources, planted.blessings, str(root / "destination"), str(root / "archive"))
     return Pushed(planted, root / "destination", figures)
+
+
+@pytest.fixture(scope="session")
+def planted_pipeline(tmp_path_factory: pytest.TempPathFactory):
+    """A whole run on planted rows, for what is held against it."""
+    from tests.planted_pipeline import PlantedPipeline  # TFX, whose import takes seconds.
+
+    return PlantedPipeline(tmp_path_factory.mktemp("pipeline"))

@@ -51,6 +51,13 @@ class TestDefault(RatingContract):
         ]
         assert all(", RMSE 0." in line or ", RMSE 1." in line for line in lines)
 
+    def test_it_may_be_as_short_as_the_first_draw(self, planted_run: PlantedRun) -> None:
+        short = {
+            **self.hyperparameters.model_dump(),
+            "bayesian": {"sample_dim": 4, "sweeps": 3, "burn_in": 2},
+        }
+        planted_run.train(self.module, presets.RankingConfig.model_validate(short), export=False)
+
 
 class TestIdsAndSides(RatingContract):
     module = ranking

@@ -67,7 +67,15 @@ def _flags(film: int) -> str:
     return "|".join("1" if genre == 1 + film // 2 % (_GENRES - 1) else "0" for genre in range(_GENRES))
 
 
-def config(**changes: object) -> configuration.Config:
-    """Return the default preset with small models, and fields of it replaced."""
-    base = configuration.default().model_dump()
-    return configuration.Config.model_validate(configuration._merged(base, {**_CHANGES, **changes}))
+def config(epochs: int | None = None, **changes: object) -> configuration.Config:
+    """Return the default preset with small models.
+
+    Args:
+      epochs: of each training; None for the preset's.
+      changes: fields of the configuration to replace.
+    """
+    base = configuration._merged(configuration.default().model_dump(), {**_CHANGES, **changes})
+    if epochs is not None:
+        for model in base["models"].values():
+            model["epochs"] = epochs
+    return configuration.Config.model_validate(base)

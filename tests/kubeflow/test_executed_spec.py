@@ -11,9 +11,11 @@ import pytest
 from components.index_pusher import manifest
 from runners.kubeflow import compiling
 from runners.kubeflow.settings import Settings
-from tests.kubeflow import dockerfile, planted_release
+from tests.conftest import Pushed
+from tests.kubeflow import bundles, dockerfile, planted_release
 from tests.kubeflow.spec_executor import Service, Step
 from tests.kubeflow.warm_launch import launch
+from tests.planted_pipeline import PlantedPipeline
 
 pytestmark = pytest.mark.e2e
 
@@ -75,6 +77,25 @@ def test_every_container_of_the_job_ends_well_and_a_bundle_is_pushed(executed: E
     bundle = executed.root / "pushed" / "current"
     assert bundle.resolve().name == "1"
     manifest.verify(str(bundle))
+
+
+def test_the_bundle_answers_as_that_of_a_local_run_does(
+    executed: Executed, planted_pipeline: PlantedPipeline
+) -> None:
+    users = [str(user).encode() for user in range(1, planted_release.USERS + 1)]
+    received = bundles.difference(
+        executed.root / "pushed" / "current", planted_pipeline.pushed / "current", users
+    )
+    assert received.titles == 0
+    assert received.stars < 1e-5
+
+
+def test_two_bundles_of_other_models_answer_differently(
+    planted_pipeline: PlantedPipeline, pushed: Pushed
+) -> None:
+    users = [str(user).encode() for user in range(1, planted_release.USERS + 1)]
+    other = pushed.destination / "current"
+    assert bundles.difference(other, planted_pipeline.pushed / "current", users).titles > 0.5
 
 
 def test_the_run_trained_for_as_long_as_its_parameters_said(executed: Executed) -> None:

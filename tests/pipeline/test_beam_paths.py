@@ -4,66 +4,25 @@ from __future__ import annotations
 
 import pathlib
 
-import ml_metadata as mlmd
 import pandas
 import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
-from tfx.orchestration import metadata
-from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-from tfx.orchestration.pipeline import RunOptions
 
 from benchmarks import beam_paths
 from components.batch_recommender import answers
 from modules import features
-from pipeline.pipeline import create_pipeline
-from runners import record
 from tests.kubeflow import planted_release
+from tests.planted_pipeline import PlantedPipeline, Uris
 
 PREPARATION = ("MovieLensExampleGen", "Transform")
 CONSUMERS = ("Evaluator.multitask", "BatchRecommender")
 # Of several processes that wait for each other the others would wait for ever where one step fails.
 PROCESS = ["--direct_running_mode=multi_processing", "--direct_num_workers=1"]
 
-Uris = dict[tuple[str, str], str]
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory):
-    """Run the whole pipeline, and then a step alone on what that first run left of the others."""
-    folder = tmp_path_factory.mktemp("beam_paths")
-    data = planted_release.write(folder / "data")
-    connection = metadata.sqlite_metadata_connection_config(str(folder / "metadata.sqlite"))
-
-    def run(beam: list[str], only: str | None = None) -> Uris:
-        pipeline = create_pipeline(
-            config=planted_release.config(batch={"timestamp": 900_000_000}),
-            data_root=str(data),
-            pipeline_root=str(folder / "root"),
-            push_destination=str(folder / "pushed"),
-            metadata_connection_config=connection,
-            beam_pipeline_args=beam,
-        )
-        pipeline.enable_cache = False
-        store = mlmd.MetadataStore(connection)
-        options = None
-        if only:
-            first = min(store.get_contexts_by_type("pipeline_run"), key=lambda run: run.id).name
-            options = RunOptions(from_nodes=[only], to_nodes=[only], base_pipeline_run_id=first)
-        LocalDagRunner().run(pipeline, run_options=options)
-        steps = (step for step in record.latest_run(store) if step.state == "run")
-        return {(step.node_id, output.key): output.uri for step in steps for output in step.outputs}
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def in_memory(run) -> Uris:
-    return run(["--direct_running_mode=in_memory"])
-
 
 @pytest.fixture(scope="module", params=["processes", "job service"])
-def other(run, in_memory: Uris, request, tmp_path_factory: pytest.TempPathFactory) -> Uris:
+def other(planted_pipeline: PlantedPipeline, request, tmp_path_factory: pytest.TempPathFactory) -> Uris:
     """What the same steps make of the same inputs on another runner."""
     root = str(pathlib.Path(beam_paths.__file__).parents[1])
     with (
@@ -74,39 +33,41 @@ def other(run, in_memory: Uris, request, tmp_path_factory: pytest.TempPathFactor
         beam = PROCESS if request.param == "processes" else beam_paths.paths(port)["job service"]
         made: Uris = {}
         for step in (*PREPARATION, *CONSUMERS):
-            made |= run(beam, step)
+            made |= planted_pipeline.again(step, beam)
     return made
 
 
-def test_every_runner_makes_the_same_of_the_same_data(in_memory: Uris, other: Uris) -> None:
+def test_every_runner_makes_the_same_of_the_same_data(planted_pipeline: PlantedPipeline, other: Uris) -> None:
     received, expected = (
         {
             place: beam_paths.digest(pathlib.Path(uri))
             for place, uri in uris.items()
             if place[0] in PREPARATION
         }
-        for uris in (other, in_memory)
+        for uris in (other, planted_pipeline.uris)
     )
     assert {step for step, _ in received} == set(PREPARATION)
     assert received == expected
 
 
-def test_every_runner_measures_a_model_alike(in_memory: Uris, other: Uris) -> None:
+def test_every_runner_measures_a_model_alike(planted_pipeline: PlantedPipeline, other: Uris) -> None:
     evaluator = CONSUMERS[0]
-    received, expected = (_metrics(uris[evaluator, "evaluation"]) for uris in (other, in_memory))
+    received, expected = (_metrics(uris[evaluator, "evaluation"]) for uris in (other, planted_pipeline.uris))
     assert received.keys() == expected.keys()
     assert {"rmse", "top_100_categorical_accuracy"} <= {name for _, name in received}
     for place, value in expected.items():
         assert received[place] == pytest.approx(value, rel=1e-6, nan_ok=True), place
     (verdict,), (first,) = (
         [path.name for path in pathlib.Path(uris[evaluator, "blessing"]).iterdir()]
-        for uris in (other, in_memory)
+        for uris in (other, planted_pipeline.uris)
     )
     assert verdict == first == "BLESSED"
 
 
-def test_every_runner_recommends_the_same(in_memory: Uris, other: Uris) -> None:
-    received, expected = (_recommended(uris[CONSUMERS[1], "recommendations"]) for uris in (other, in_memory))
+def test_every_runner_recommends_the_same(planted_pipeline: PlantedPipeline, other: Uris) -> None:
+    received, expected = (
+        _recommended(uris[CONSUMERS[1], "recommendations"]) for uris in (other, planted_pipeline.uris)
+    )
     assert len(expected) == 10 * planted_release.USERS
     pandas.testing.assert_frame_equal(received, expected, rtol=1e-6)
 
