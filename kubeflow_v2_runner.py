@@ -120,7 +120,8 @@ def _add_own(parser: argparse.ArgumentParser, command: str) -> None:
             action="append",
             default=[],
             metavar="NAME=VALUE",
-            help="a run-time parameter: data_root, push_destination, MODEL_epochs (default: as compiled)",
+            help="a run-time parameter, such as data_root, push_destination or retrieval_epochs (default: as "
+            "compiled)",
         )
         parser.add_argument(
             "--service-account", default="", metavar="EMAIL", help="whom the steps run as (default: theirs)"

@@ -33,7 +33,7 @@ NAME = config.default().pipeline_name
             ("submit", "--param", "epochs=3"),
             "--param must be NAME=VALUE of one of data_root, multitask_epochs",
         ),
-        (("submit", "--param", "ranking_epochs=many"), "--param ranking_epochs must be a whole number"),
+        (("submit", "--param", "retrieval_epochs=many"), "--param retrieval_epochs must be a whole number"),
         (("submit", "--resources", "Trainer"), "--resources must be written like STEP=cpu:8"),
         (("submit", "--resources", "Trainer.*=cpu:none"), "--resources must be written like STEP=cpu:8"),
         (("submit", "--resources", "Trainer.*=disk:9"), "--resources must be written like STEP=cpu:8"),

@@ -15,7 +15,7 @@ START = datetime.datetime(2030, 1, 31, 6, tzinfo=datetime.timezone.utc)
 
 
 def run_of(job: dict) -> Run:
-    return Run("first", job, {"ranking_epochs": 3, "data_root": "gs://b/new"}, "steps@a-project.iam")
+    return Run("first", job, {"retrieval_epochs": 3, "data_root": "gs://b/new"}, "steps@a-project.iam")
 
 
 def test_a_run_becomes_the_services_message_whole(compiled_job: dict) -> None:
@@ -29,7 +29,7 @@ def test_a_run_becomes_the_services_message_whole(compiled_job: dict) -> None:
     assert job["serviceAccount"] == "steps@a-project.iam"
     assert job["runtimeConfig"] == {
         "gcsOutputDirectory": "gs://a-bucket/marquee",
-        "parameterValues": {"ranking_epochs": 3.0, "data_root": "gs://b/new"},
+        "parameterValues": {"retrieval_epochs": 3.0, "data_root": "gs://b/new"},
         "failurePolicy": "PIPELINE_FAILURE_POLICY_FAIL_SLOW",
     }
 
@@ -60,7 +60,7 @@ def test_a_recurring_run_becomes_the_apis_message_whole(compiled_job: dict) -> N
         "display_name": "weekly",
         "pipeline_spec": compiled_job["pipelineSpec"],
         "runtime_config": {
-            "parameters": {"ranking_epochs": 3, "data_root": "gs://b/new"},
+            "parameters": {"retrieval_epochs": 3, "data_root": "gs://b/new"},
             "pipeline_root": "gs://a-bucket/marquee",
         },
         "service_account": "steps@a-project.iam",
