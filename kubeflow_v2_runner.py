@@ -22,7 +22,7 @@ import pydantic
 
 from pipeline.config import Config
 from retraining import schedule as schedule_file
-from runners import flags
+from runners import flags, secrets
 from runners.kubeflow import environment
 from runners.kubeflow.plan import WINDOW, Run, Schedule, ServiceError, Value, parameter_values
 from runners.kubeflow.settings import Settings, parse_labels, parse_resources
@@ -258,6 +258,9 @@ def _connect(options: argparse.Namespace, pipeline_name: str) -> Service:
             from runners.kubeflow import kubeflow
 
             environment.require(options, "host")
+            # Without a scheme, as its client takes it.
+            host = options.host if "://" in options.host else f"http://{options.host}"
+            secrets.refuse([host], f"leave it out of --host, and put a token into {environment.TOKEN}")
             clients = kubeflow.connect(options.host, os.environ.get(environment.TOKEN, ""))
             return kubeflow.Kubeflow(clients, options.host, options.namespace, pipeline_name)
         from runners.kubeflow import vertex
