@@ -148,9 +148,6 @@ def _add_own(parser: argparse.ArgumentParser, command: str) -> None:
             "--start", metavar="TIME", help="first moment, ISO 8601 with offset (default: now)"
         )
         parser.add_argument("--end", metavar="TIME", help="last moment (default: none)")
-        parser.add_argument(
-            "--max-concurrent", type=int, default=1, metavar="N", help="runs at one time (default: 1)"
-        )
     if command == "status":
         parser.add_argument("--limit", type=int, default=10, metavar="N", help="how many runs (default: 10)")
     if command == "resume":
@@ -215,14 +212,17 @@ def _settings(options: argparse.Namespace, config: Config) -> Settings:
 
 
 def _schedule(options: argparse.Namespace, config: Config) -> Schedule:
-    file = schedule_file.load(options.schedule)
+    told = {"cron": options.cron, "time_zone": options.time_zone}
+    file = schedule_file.load(options.schedule).model_dump()
+    when = schedule_file.Schedule.model_validate(
+        file | {name: value for name, value in told.items() if value is not None}
+    )
     return Schedule(
         name=options.name or config.pipeline_name,
-        cron=options.cron or file.cron,
-        time_zone=options.time_zone or file.time_zone,
+        cron=when.cron,
+        time_zone=when.time_zone,
         start=options.start,
         end=options.end,
-        max_concurrent=options.max_concurrent,
     )
 
 

@@ -42,7 +42,7 @@ def test_vertex_begins_runs_by_the_clock_pauses_goes_on_and_deletes(
     said = command(vertex, "schedule", *CRON, "--time-zone", "Europe/Berlin", "--name", "weekly")
     assert (said.code, said.err) == (0, "")
     (schedule,) = vertex.schedules.values()
-    assert (schedule.cron, schedule.max_concurrent_run_count) == ("TZ=Europe/Berlin 0 3 * * 1", 1)
+    assert schedule.cron == "TZ=Europe/Berlin 0 3 * * 1"
     assert schedule.allow_queueing
     assert command(vertex, "pause", "--name", "weekly").out == "paused weekly; `resume` lets it go on\n"
     assert (

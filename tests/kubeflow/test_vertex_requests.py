@@ -35,14 +35,12 @@ def test_a_run_becomes_the_services_message_whole(compiled_job: dict) -> None:
 
 
 def test_a_schedule_becomes_the_services_message_whole(compiled_job: dict) -> None:
-    schedule = Schedule(
-        name="weekly", cron="0 3 * * 1", time_zone="Europe/Berlin", start=START, max_concurrent=2
-    )
+    schedule = Schedule(name="weekly", cron="0 3 * * 1", time_zone="Europe/Berlin", start=START)
     request = vertex_requests.create_schedule(run_of(compiled_job), schedule, PLACE)
     received = api.CreateScheduleRequest.deserialize(api.CreateScheduleRequest.serialize(request)).schedule
     assert (received.display_name, received.cron) == ("weekly", "TZ=Europe/Berlin 0 3 * * 1")
     assert received.start_time == START and not received.end_time
-    assert received.max_concurrent_run_count == 2
+    assert (received.max_concurrent_run_count, received.max_concurrent_active_run_count) == (1, 1)
     inner = received.create_pipeline_job_request
     assert inner.parent == PLACE and not inner.pipeline_job_id
     assert inner.pipeline_job.display_name == "weekly"
