@@ -22,7 +22,7 @@ import pydantic
 
 from pipeline.config import Config
 from retraining import schedule as schedule_file
-from runners import flags
+from runners import flags, secrets
 from runners.kubeflow import environment
 from runners.kubeflow.plan import WINDOW, Run, Schedule, ServiceError, Value, parameter_values
 from runners.kubeflow.settings import Settings, parse_labels, parse_resources
@@ -120,7 +120,8 @@ def _add_own(parser: argparse.ArgumentParser, command: str) -> None:
             action="append",
             default=[],
             metavar="NAME=VALUE",
-            help="a run-time parameter: data_root, push_destination, MODEL_epochs (default: as compiled)",
+            help="a run-time parameter, such as data_root, push_destination or retrieval_epochs (default: as "
+            "compiled)",
         )
         parser.add_argument(
             "--service-account", default="", metavar="EMAIL", help="whom the steps run as (default: theirs)"
@@ -147,9 +148,6 @@ def _add_own(parser: argparse.ArgumentParser, command: str) -> None:
             "--start", metavar="TIME", help="first moment, ISO 8601 with offset (default: now)"
         )
         parser.add_argument("--end", metavar="TIME", help="last moment (default: none)")
-        parser.add_argument(
-            "--max-concurrent", type=int, default=1, metavar="N", help="runs at one time (default: 1)"
-        )
     if command == "status":
         parser.add_argument("--limit", type=int, default=10, metavar="N", help="how many runs (default: 10)")
     if command == "resume":
@@ -214,14 +212,17 @@ def _settings(options: argparse.Namespace, config: Config) -> Settings:
 
 
 def _schedule(options: argparse.Namespace, config: Config) -> Schedule:
-    file = schedule_file.load(options.schedule)
+    told = {"cron": options.cron, "time_zone": options.time_zone}
+    file = schedule_file.load(options.schedule).model_dump()
+    when = schedule_file.Schedule.model_validate(
+        file | {name: value for name, value in told.items() if value is not None}
+    )
     return Schedule(
         name=options.name or config.pipeline_name,
-        cron=options.cron or file.cron,
-        time_zone=options.time_zone or file.time_zone,
+        cron=when.cron,
+        time_zone=when.time_zone,
         start=options.start,
         end=options.end,
-        max_concurrent=options.max_concurrent,
     )
 
 
@@ -257,6 +258,9 @@ def _connect(options: argparse.Namespace, pipeline_name: str) -> Service:
             from runners.kubeflow import kubeflow
 
             environment.require(options, "host")
+            # Without a scheme, as its client takes it.
+            host = options.host if "://" in options.host else f"http://{options.host}"
+            secrets.refuse([host], f"leave it out of --host, and put a token into {environment.TOKEN}")
             clients = kubeflow.connect(options.host, os.environ.get(environment.TOKEN, ""))
             return kubeflow.Kubeflow(clients, options.host, options.namespace, pipeline_name)
         from runners.kubeflow import vertex

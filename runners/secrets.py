@@ -5,18 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-# As Beam calls those of its flags that are secrets.
-_FLAG = re.compile(r"--\w*(?:secret|token|password|connection_string)\w*")
-_URL = re.compile(r"(\w+://)[^/@\s]*:[^/@\s]*@")
+# As Beam calls those of its flags that are secrets, and the beginnings of them that its parser completes.
+_FLAG = re.compile(r"--(?:[\w-]*(?:secret|token|password|connection_string)[\w-]*|s3_se[cs]\w*|azure_c\w*)")
+# A colon before the host that no port follows, whatever the password is made of.
+_PASSWORD = r"[^/?#@\s:\[]*:(?!\d+[/?#,])[^@\s]*@"
+# What signs a URL of Azure, Amazon or Google.
+_SIGNATURE = r"\S*[?&](?:[\w-]+-)?sig(?:nature)?=[^&\s]"
+_URL = re.compile(rf"(\w+://)(?:{_PASSWORD}|(?i:{_SIGNATURE}))")
+_REMEDY = "let the steps' account have the right, or set it in their environment"
 
 
-def refuse(texts: Iterable[str]) -> None:
-    """Raise where a text is a flag that tells a secret, or a URL with a password.
+def refuse(texts: Iterable[str], remedy: str = _REMEDY) -> None:
+    """Raise where a text is a flag that tells a secret, or a URL with a password or a signature.
 
     Raises:
-      ValueError: one is; it does not repeat the secret.
+      ValueError: one is; it tells the remedy, and does not repeat the secret.
 
-    >>> refuse(["--s3_region_name=eu-west-1", "s3://films/a@b"])
+    >>> refuse(["--s3_region_name=eu-west-1", "s3://films/a@b", "https://host:8443/a@b"])
     >>> refuse(["--s3_secret_access_key=hush"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
@@ -26,10 +31,10 @@ def refuse(texts: Iterable[str]) -> None:
         if flag := _FLAG.match(text):
             raise ValueError(
                 f"{flag[0]} must not be given, for flags are written into specifications, metadata and logs: "
-                "let the steps' account have the right, or set it in their environment"
+                f"{remedy}"
             )
         if url := _URL.search(text):
             raise ValueError(
-                f"{url[1]}... must hold no password, for it is written into specifications, metadata and "
-                "logs: let the steps' account have the right, or set it in their environment"
+                f"{url[1]}... must hold no password and no signature, for it is written into specifications, "
+                f"metadata and logs: {remedy}"
             )

@@ -14,7 +14,7 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
     KubeflowV2DagRunnerConfig,
 )
 
-from modules.hyperparameters import ModelsConfig
+from modules.hyperparameters import RankingConfig
 from pipeline.config import Config
 from pipeline.pipeline import create_pipeline
 from runners.kubeflow import finishing
@@ -72,7 +72,8 @@ def compile_job(
     """Compile the pipeline of a configuration and write it.
 
     Run-time parameters, for runs and schedules to set: `data_root`, `push_destination`; where nothing is
-    tuned, `<model>_epochs`, and where data arrives as spans, `window`, of which 0 means as configured.
+    tuned, `<model>_epochs` of models that are trained in epochs, and where data arrives as spans, `window`.
+    Of both 0 means as configured.
 
     Returns:
       The job, and the file, which is not `output` where TFX's command line wants it elsewhere.
@@ -87,7 +88,9 @@ def compile_job(
     epochs = {}
     # A tuner's choice of epochs is part of what it found.
     if not config.tuning:
-        for model in ModelsConfig.model_fields:
+        for model, hyperparameters in config.models:
+            if isinstance(hyperparameters, RankingConfig) and hyperparameters.head == "bayesian":
+                continue  # It is sampled, in sweeps.
             epochs[model] = RuntimeParameter(name=f"{model}_epochs", ptype=int)
             defaults[f"{model}_epochs"] = 0
     window: RuntimeParameter | None = None

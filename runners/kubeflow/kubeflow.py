@@ -85,7 +85,7 @@ def recurring_request(run: Run, schedule: Schedule, experiment_id: str) -> api.V
                 cron=f"0 {schedule.cron}",  # Seconds come first.
             )
         ),
-        max_concurrency=str(schedule.max_concurrent),
+        max_concurrency="1",
         mode=api.RecurringRunMode.ENABLE,
         # After a pause, one run on the newest data, not one for each moment that was missed.
         no_catchup=True,

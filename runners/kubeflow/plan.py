@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import re
-import zoneinfo
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,8 +14,17 @@ from runners import secrets
 
 # Vertex AI's rule for ids of runs; Kubeflow takes them too.
 _RUN_ID = re.compile(r"[a-z][a-z0-9-]{0,127}")
-_CRON_FIELD = re.compile(r"[0-9A-Za-z*,/?-]+")
-_CRON_FIELDS = 5
+
+
+def _cron_field(number: str) -> str:
+    value = rf"(?:{number}|[A-Za-z]{{3}})"
+    item = rf"(?:(?:\*|{value}-{value})(?:/\d+)?|{value})"
+    return f"{item}(?:,{item})*"
+
+
+# What both platforms read as crontab(5) says. Kubeflow's parser knows no L, W, # and 7, and steps of a single
+# number end elsewhere there.
+_CRON = re.compile(" ".join([_cron_field(r"\d+")] * 4 + [_cron_field("[0-6]")]))
 
 Value = str | int | float
 # A run-time parameter: how many spans a run reads.
@@ -53,41 +61,35 @@ class Run:
 
 
 class Schedule(pydantic.BaseModel):
-    """When runs begin."""
+    """When runs begin, one at a time: two at once would meet the same champion, and both be pushed."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     # Name, unique among the pipeline's schedules.
     name: str = pydantic.Field(min_length=1, max_length=128)
-    # Minute, hour, day of month, month, day of week.
+    # Minute, hour, day of month, month, day of week, as retraining's schedules take them.
     cron: str
-    # Of the IANA's database, such as Europe/Berlin.
+    # Of the IANA's database, likewise.
     time_zone: str = "UTC"
     # First and last moment; None for at once and for ever.
     start: datetime.datetime | None = None
     end: datetime.datetime | None = None
-    # Runs at one time, 1 or more. Two at once would meet the same champion, and both be pushed.
-    max_concurrent: int = pydantic.Field(1, ge=1)
 
     @pydantic.field_validator("cron")
     @classmethod
-    def _has_five_fields(cls, cron: str) -> str:
-        fields = cron.split()
-        if len(fields) != _CRON_FIELDS or not all(_CRON_FIELD.fullmatch(field) for field in fields):
+    def _means_the_same_everywhere(cls, cron: str) -> str:
+        if not _CRON.fullmatch(cron):
             raise ValueError(
-                "it must be minute, hour, day of month, month and day of week, such as '0 3 * * 1'; received "
-                f"{cron!r}"
+                "cron must be of numbers, names, ranges such as 1-5, and steps of * or of ranges, with 0 for "
+                f"Sunday: what Vertex AI and Kubeflow both read as crontab(5) does; received {cron!r}"
             )
-        return " ".join(fields)
-
-    @pydantic.field_validator("time_zone")
-    @classmethod
-    def _exists(cls, time_zone: str) -> str:
-        try:
-            zoneinfo.ZoneInfo(time_zone)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f"it must be such as Europe/Berlin; received {time_zone!r}") from error
-        return time_zone
+        _, _, day, _, weekday = cron.split()
+        if "*" not in (day, weekday) and "*" in day + weekday:
+            raise ValueError(
+                "cron must have no * in days of the month and of the week that are both restricted, for that "
+                f"means `and` to some and `or` to others; write numbers. Received {cron!r}"
+            )
+        return cron
 
     @pydantic.field_validator("start", "end")
     @classmethod
@@ -101,7 +103,7 @@ def parameter_values(job: Mapping[str, Any], given: Iterable[str]) -> dict[str, 
     """Read run-time parameters as flags write them, NAME=VALUE.
 
     Raises:
-      ValueError: the pipeline has no such parameter, or one of another type.
+      ValueError: the pipeline has no such parameter, or it takes no such value.
     """
     known = job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
     values: dict[str, Value] = {}
@@ -117,6 +119,11 @@ def parameter_values(job: Mapping[str, Any], given: Iterable[str]) -> dict[str, 
             if not re.fullmatch("[0-9]+", value):
                 raise ValueError(f"--param {name} must be a whole number, 0 or more; received {value!r}")
             values[name] = int(value)
+            if name == WINDOW and values[name] == 1:
+                raise ValueError(
+                    f"--param {name} must be 2 spans or more, of which the newest is eval, or 0 for as "
+                    f"configured; received {value!r}"
+                )
     return values
 
 

@@ -53,7 +53,9 @@ def create_schedule(run: Run, schedule: Schedule, place: str) -> api.CreateSched
         cron=f"TZ={schedule.time_zone} {schedule.cron}",
         start_time=schedule.start,
         end_time=schedule.end,
-        max_concurrent_run_count=schedule.max_concurrent,
+        # The first limits how many are being started, the second how many run.
+        max_concurrent_run_count=1,
+        max_concurrent_active_run_count=1,
         # A run that is due while another one runs is begun when that has ended, not dropped.
         allow_queueing=True,
         create_pipeline_job_request=api.CreatePipelineJobRequest(parent=place, pipeline_job=job),

@@ -1,4 +1,4 @@
-"""A compiled job as text. `python -m tests.kubeflow.skeleton` writes the golden file anew."""
+"""A compiled job as text. `python -m tests.kubeflow.skeleton` writes the golden files anew."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import pathlib
 import tempfile
 from typing import Any
 
-GOLDEN = pathlib.Path(__file__).parents[1] / "goldens" / "pipeline_spec.txt"
 COMMAND = "python -m tests.kubeflow.skeleton"
+
+
+def golden(preset: str) -> pathlib.Path:
+    """Name the golden file of a preset."""
+    return pathlib.Path(__file__).parents[1] / "goldens" / f"pipeline_spec_{preset}.txt"
 
 
 def describe(job: dict[str, Any]) -> str:
@@ -37,7 +41,10 @@ def describe(job: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
+    from pipeline.config import PRESETS
     from tests.kubeflow.conftest import compile_with
 
     with tempfile.TemporaryDirectory() as folder:
-        GOLDEN.write_text(describe(compile_with(pathlib.Path(folder) / "job.json")))
+        for name in PRESETS:
+            job = compile_with(pathlib.Path(folder) / "job.json", "--preset", name)
+            golden(name).write_text(describe(job))

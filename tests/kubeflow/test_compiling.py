@@ -27,27 +27,28 @@ def containers(job: dict) -> dict[str, dict]:
     return {name.removeprefix("exec-"): executor["container"] for name, executor in executors.items()}
 
 
-def test_the_job_is_that_of_the_golden_file(compiled_job: dict) -> None:
-    received = skeleton.describe(compiled_job)
-    assert received == skeleton.GOLDEN.read_text(), f"where it is meant, run: {skeleton.COMMAND}"
-
-
-def test_retraining_compiles_with_what_it_has_more(compiled_job: dict, tmp_path: pathlib.Path) -> None:
-    job = compile_with(tmp_path / "job.json", "--preset", "retraining")
-    assert containers(job).keys() - containers(compiled_job).keys() == {"distribution-validator"}
-    proto(job)
-
-
-@pytest.mark.parametrize("preset", sorted(set(config.PRESETS) - {"default", "retraining"}))
-def test_every_preset_compiles_to_the_same_graph(
-    preset: str, compiled_job: dict, tmp_path: pathlib.Path
-) -> None:
+@pytest.mark.parametrize("preset", config.PRESETS)
+def test_each_presets_job_is_that_of_its_golden_file(preset: str, tmp_path: pathlib.Path) -> None:
     job = compile_with(tmp_path / "job.json", "--preset", preset)
-    names = [compiled["pipelineSpec"]["pipelineInfo"]["name"] for compiled in (compiled_job, job)]
-    assert names[0] != names[1]
-    push = "/pushed", f"/pushed-{preset}"
-    assert skeleton.describe(job) == skeleton.describe(compiled_job).replace(*push)
-    proto(job)
+    received = skeleton.describe(job)
+    assert received == skeleton.golden(preset).read_text(), f"where it is meant, run: {skeleton.COMMAND}"
+    assert proto(job).pipeline_info.name == config.PRESETS[preset]().pipeline_name
+
+
+def test_no_preset_has_the_champions_of_another() -> None:
+    assert len({preset().pipeline_name for preset in config.PRESETS.values()}) == len(config.PRESETS)
+
+
+def test_only_models_that_go_through_train_in_epochs_have_epochs_to_set(tmp_path: pathlib.Path) -> None:
+    def declared(head: str) -> set[str]:
+        (tmp_path / "head.json").write_text(json.dumps({"models": {"ranking": {"head": head}}}))
+        job = compile_with(tmp_path / "job.json", "--config", str(tmp_path / "head.json"))
+        return {
+            name for name in job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"] if "epochs" in name
+        }
+
+    assert declared("bayesian") == {"retrieval_epochs", "multitask_epochs"}
+    assert declared("factorization") == {"retrieval_epochs", "ranking_epochs", "multitask_epochs"}
 
 
 def test_the_job_is_a_specification_2_1_that_holds_together(compiled_job: dict) -> None:

@@ -17,7 +17,7 @@ from tfx.tools.cli import cli_main
 import kubeflow_v2_runner
 from pipeline import config
 from tests.kubeflow import fake_vertex
-from tests.kubeflow.conftest import ENVIRON, PROJECT, REGION, Command
+from tests.kubeflow.conftest import ENVIRON, PROJECT, REGION, Command, compile_with
 from tests.kubeflow.fake_vertex import FakeVertex
 
 ROOT = pathlib.Path(kubeflow_v2_runner.__file__).parent
@@ -33,7 +33,7 @@ NAME = config.default().pipeline_name
             ("submit", "--param", "epochs=3"),
             "--param must be NAME=VALUE of one of data_root, multitask_epochs",
         ),
-        (("submit", "--param", "ranking_epochs=many"), "--param ranking_epochs must be a whole number"),
+        (("submit", "--param", "retrieval_epochs=many"), "--param retrieval_epochs must be a whole number"),
         (("submit", "--resources", "Trainer"), "--resources must be written like STEP=cpu:8"),
         (("submit", "--resources", "Trainer.*=cpu:none"), "--resources must be written like STEP=cpu:8"),
         (("submit", "--resources", "Trainer.*=disk:9"), "--resources must be written like STEP=cpu:8"),
@@ -42,11 +42,22 @@ NAME = config.default().pipeline_name
         (("submit", "--retries", "-1"), "--retries: Input should be greater than or equal to 0; received -1"),
         (("submit", "--pipeline-root", "/tmp/x"), "--pipeline-root: String should match pattern"),
         (("submit", "--config", "absent.json"), "absent.json must be a readable JSON file"),
-        (("schedule", "--cron", "0 3 * *"), "--cron: it must be minute, hour, day of month, month and day"),
-        (("schedule", "--cron", "@daily"), "--cron: it must be minute, hour, day of month, month and day"),
-        (("schedule", *CRON, "--time-zone", "Berlin"), "--time-zone: it must be such as Europe/Berlin"),
+        (("schedule", "--cron", "0 3 * *"), "--cron: cron must be minute, hour, day of the month, month and"),
+        (("schedule", "--cron", "@daily"), "Not five fields; received '@daily'"),
+        (("schedule", "--cron", ""), "Not five fields; received ''"),
+        (("schedule", "--cron", "99 99 * * *"), "Bad minute; received '99 99 * * *'"),
+        (("schedule", "--cron", "0 0 31 2 *"), "Bad day-of-month; received '0 0 31 2 *'"),
+        (
+            ("schedule", "--cron", "0 3 * * 1#2"),
+            "what Vertex AI and Kubeflow both read as crontab(5) does; received",
+        ),
+        (("schedule", "--cron", "0 3 L * *"), "--cron: cron must be of numbers, names, ranges such as 1-5"),
+        (("schedule", "--cron", "0 3 * * 5L"), "--cron: cron must be of numbers, names, ranges such as 1-5"),
+        (("schedule", "--cron", "0 3 * * 7"), "with 0 for Sunday"),
+        (("schedule", "--cron", "0 3 * * 3/4"), "steps of * or of ranges"),
+        (("schedule", "--cron", "0 3 */2 * 1"), "means `and` to some and `or` to others; write numbers"),
+        (("schedule", *CRON, "--time-zone", "Berlin"), "--time-zone: time_zone must be an IANA name such as"),
         (("schedule", *CRON, "--start", "2030-01-31T06:00"), "--start: it must have an offset"),
-        (("schedule", *CRON, "--max-concurrent", "0"), "--max-concurrent: Input should be greater"),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_asked(
@@ -57,6 +68,30 @@ def test_a_mistake_is_one_line_and_nothing_is_asked(
     (line,) = said.err.splitlines()
     assert line.startswith("kubeflow_v2_runner.py: ") and words in line
     assert not vertex.calls
+
+
+@pytest.mark.parametrize(
+    "cron", ["*/20 3,15 * JAN-MAR,DEC MON-FRI/2", "0 3 */2 * *", "0 3 1,15 * 1", "30 0-12/3 * * 0-6/7"]
+)
+def test_what_both_platforms_read_alike_is_taken(command: Command, vertex: FakeVertex, cron: str) -> None:
+    said = command(vertex, "schedule", "--cron", cron)
+    assert (said.code, said.err) == (0, "")
+    (schedule,) = vertex.schedules.values()
+    assert schedule.cron == f"TZ=UTC {cron}"
+
+
+def test_a_window_has_two_spans_or_is_as_configured(
+    command: Command, vertex: FakeVertex, tmp_path: pathlib.Path
+) -> None:
+    job = compile_with(tmp_path / "job.json", "--preset", "retraining")
+    submit = ("submit", "--preset", "retraining", "--param")
+    said = command(vertex, *submit, "window=1", job=job)
+    assert said.code == 2 and len(said.err.splitlines()) == 1 and not vertex.calls
+    assert "--param window must be 2 spans or more" in said.err and said.err.endswith("received '1'\n")
+    for window in (0, 2):
+        assert command(vertex, *submit, f"window={window}", "--run-id", f"w{window}", job=job).code == 0
+    asked = [dict(run.runtime_config.parameter_values) for run in vertex.jobs.values()]
+    assert asked == [{"window": 0}, {"window": 2}]
 
 
 @pytest.mark.parametrize("missing", ["MARQUEE_IMAGE", "MARQUEE_PIPELINE_ROOT"])

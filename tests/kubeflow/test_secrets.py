@@ -9,9 +9,11 @@ import subprocess
 import sys
 
 import pytest
+from apache_beam.options import pipeline_options
 
 import kubeflow_v2_runner
 import local_runner
+from runners import secrets
 from tests.kubeflow.conftest import ENVIRON, Command
 from tests.kubeflow.fake_kubeflow import FakeKubeflow
 from tests.kubeflow.fake_vertex import FakeVertex
@@ -88,10 +90,13 @@ def test_a_request_and_what_is_said_of_it_hold_no_secret(
         ("--data", f"s3://key:{PASSWORD}@bucket/films"),
         ("--push-dir", f"https://me:{PASSWORD}@host/bundles"),
         ("--pipeline-root", f"gs://me:{PASSWORD}@bucket"),
+        ("--", f"--s3_sess={PASSWORD}"),
+        ("--", f"--temp_location=gs://me:{PASSWORD}/a@bucket"),
+        ("--data", f"https://account.blob.example/films?sp=r&sig={PASSWORD}"),
         ("--image", f"https://me:{PASSWORD}@registry.example/steps"),
         ("--param", f"data_root=gs://me:{PASSWORD}@bucket/films"),
+        ("--param", f"data_root=gs://me:a/{PASSWORD}@bucket"),
     ],
-    ids=lambda arguments: arguments[0] + arguments[1].split("=")[0][:12],
 )
 def test_a_secret_that_is_told_is_refused_and_not_repeated(
     command: Command, vertex: FakeVertex, arguments: tuple[str, ...]
@@ -102,6 +107,72 @@ def test_a_secret_that_is_told_is_refused_and_not_repeated(
     assert "written into specifications, metadata and logs" in line and "environment" in line
     assert PASSWORD not in line
     assert not vertex.calls
+
+
+@pytest.mark.parametrize("host", [f"https://me:{PASSWORD}@kf.example", f"me:{PASSWORD}@kf.example"])
+@pytest.mark.parametrize("command", ["submit", "status"])
+def test_a_password_in_the_address_of_a_service_is_refused(
+    command: str, host: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [command, "--platform", "kubeflow", "--host", host]
+    assert kubeflow_v2_runner.main(arguments, ENVIRON) == 2
+    said = capsys.readouterr()
+    (line,) = said.err.splitlines()
+    assert "leave it out of --host, and put a token into KF_PIPELINES_TOKEN" in line
+    assert PASSWORD not in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s3://films/a@b",
+        "gs://bucket/x:y",
+        "gs://bucket/x:y@z",
+        "https://host:8443/films/a@b",
+        "http://[::1]:9000/a@b",
+        "https://host/films?sig=&design=a",
+        "registry.example:5000/steps:1@sha256:00",
+        "--service_account_email=steps@a-project.iam.gserviceaccount.com",
+        "--s3_region_name=eu-west-1",
+        "--s3_endpoint_url=http://host:9000",
+    ],
+)
+def test_what_only_looks_like_a_secret_is_not_refused(text: str) -> None:
+    secrets.refuse([text])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"redis://:{PASSWORD}@host",
+        f"gs://me:12{PASSWORD}/x@bucket",
+        f"https://host/films?SIG={PASSWORD}",
+        f"https://host/films?X-Amz-Signature={PASSWORD}",
+        f"https://host/films?a=b&X-Goog-Signature={PASSWORD}",
+        f"--api-token={PASSWORD}",
+    ],
+)
+def test_other_secrets_are_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(ValueError, match="written into") as refused:
+        secrets.refuse([text])
+    assert PASSWORD not in str(refused.value)
+
+
+def test_every_beginning_that_beam_completes_to_a_secret_is_refused() -> None:
+    known = {
+        pipeline_options.S3Options: ("s3_secret_access_key", "s3_session_token"),
+        pipeline_options.AzureOptions: ("azure_connection_string",),
+    }
+    completed = []
+    for options, names in known.items():
+        for flag in {f"--{name[:end]}" for name in names for end in range(1, len(name) + 1)}:
+            view = pipeline_options.PipelineOptions([f"{flag}={PASSWORD}"]).view_as(options)
+            if PASSWORD in (getattr(view, name) for name in names):
+                completed.append(flag)
+    assert {"--s3_ses", "--azure_c"} < set(completed)
+    for flag in completed:
+        with pytest.raises(ValueError, match=f"{flag} must not be given"):
+            secrets.refuse([f"{flag}={PASSWORD}"])
 
 
 def test_so_it_is_on_this_machine_where_flags_get_into_the_metadata(

@@ -15,7 +15,7 @@ START = datetime.datetime(2030, 1, 31, 6, tzinfo=datetime.timezone.utc)
 
 
 def run_of(job: dict) -> Run:
-    return Run("first", job, {"ranking_epochs": 3, "data_root": "gs://b/new"}, "steps@a-project.iam")
+    return Run("first", job, {"retrieval_epochs": 3, "data_root": "gs://b/new"}, "steps@a-project.iam")
 
 
 def test_a_run_becomes_the_services_message_whole(compiled_job: dict) -> None:
@@ -29,20 +29,18 @@ def test_a_run_becomes_the_services_message_whole(compiled_job: dict) -> None:
     assert job["serviceAccount"] == "steps@a-project.iam"
     assert job["runtimeConfig"] == {
         "gcsOutputDirectory": "gs://a-bucket/marquee",
-        "parameterValues": {"ranking_epochs": 3.0, "data_root": "gs://b/new"},
+        "parameterValues": {"retrieval_epochs": 3.0, "data_root": "gs://b/new"},
         "failurePolicy": "PIPELINE_FAILURE_POLICY_FAIL_SLOW",
     }
 
 
 def test_a_schedule_becomes_the_services_message_whole(compiled_job: dict) -> None:
-    schedule = Schedule(
-        name="weekly", cron="0 3 * * 1", time_zone="Europe/Berlin", start=START, max_concurrent=2
-    )
+    schedule = Schedule(name="weekly", cron="0 3 * * 1", time_zone="Europe/Berlin", start=START)
     request = vertex_requests.create_schedule(run_of(compiled_job), schedule, PLACE)
     received = api.CreateScheduleRequest.deserialize(api.CreateScheduleRequest.serialize(request)).schedule
     assert (received.display_name, received.cron) == ("weekly", "TZ=Europe/Berlin 0 3 * * 1")
     assert received.start_time == START and not received.end_time
-    assert received.max_concurrent_run_count == 2
+    assert (received.max_concurrent_run_count, received.max_concurrent_active_run_count) == (1, 1)
     inner = received.create_pipeline_job_request
     assert inner.parent == PLACE and not inner.pipeline_job_id
     assert inner.pipeline_job.display_name == "weekly"
@@ -60,7 +58,7 @@ def test_a_recurring_run_becomes_the_apis_message_whole(compiled_job: dict) -> N
         "display_name": "weekly",
         "pipeline_spec": compiled_job["pipelineSpec"],
         "runtime_config": {
-            "parameters": {"ranking_epochs": 3, "data_root": "gs://b/new"},
+            "parameters": {"retrieval_epochs": 3, "data_root": "gs://b/new"},
             "pipeline_root": "gs://a-bucket/marquee",
         },
         "service_account": "steps@a-project.iam",
