@@ -156,11 +156,11 @@ def _timer(options: argparse.Namespace) -> int:
     words += ["--tune"] if options.tune else []
     words += ["--batch-recommendations"] if options.batch_recommendations else []
     words += ["--strategy", options.strategy] if options.strategy else []
-    command = shlex.join(map(str, words))
+    words = [str(word) for word in words]
     if options.kind == "crontab":
-        print(when.crontab(f"cd {shlex.quote(str(folder))} && {command}"), end="")
+        print(when.crontab(f"cd {shlex.quote(str(folder))} && {shlex.join(words)}"), end="")
         return 0
-    files = when.systemd(command, str(folder))
+    files = when.systemd(place.name, words, str(folder))
     options.into.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (options.into / name).write_text(text, encoding="utf-8")
