@@ -19,6 +19,7 @@ from components.movielens_example_gen.config import DataConfig
 from components.movielens_example_gen.errors import DataError
 from pipeline.config import Config
 from retraining import runs, schedule
+from retraining.journal import JournalError
 from retraining.lease import LeaseError
 from retraining.runs import LeaseLostError, Workspace
 from runners import flags, workspace
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     except ValueError as error:
         print(f"retraining: {error}", file=sys.stderr)
         return _MISTAKE
-    except (DataError, LeaseError, LeaseLostError, workspace.BusyError, OSError) as error:
+    except (DataError, JournalError, LeaseError, LeaseLostError, workspace.BusyError, OSError) as error:
         print(f"retraining: {error}", file=sys.stderr)
         return _FAILED
     except KeyboardInterrupt:
