@@ -19,6 +19,7 @@ from components.movielens_example_gen.config import DataConfig
 from components.movielens_example_gen.errors import DataError
 from pipeline.config import Config
 from retraining import runs, schedule
+from retraining.journal import JournalError
 from retraining.lease import LeaseError
 from retraining.runs import LeaseLostError, Workspace
 from runners import flags, workspace
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     except ValueError as error:
         print(f"retraining: {error}", file=sys.stderr)
         return _MISTAKE
-    except (DataError, LeaseError, LeaseLostError, workspace.BusyError, OSError) as error:
+    except (DataError, JournalError, LeaseError, LeaseLostError, workspace.BusyError, OSError) as error:
         print(f"retraining: {error}", file=sys.stderr)
         return _FAILED
     except KeyboardInterrupt:
@@ -156,11 +157,11 @@ def _timer(options: argparse.Namespace) -> int:
     words += ["--tune"] if options.tune else []
     words += ["--batch-recommendations"] if options.batch_recommendations else []
     words += ["--strategy", options.strategy] if options.strategy else []
-    command = shlex.join(map(str, words))
+    words = [str(word) for word in words]
     if options.kind == "crontab":
-        print(when.crontab(f"cd {shlex.quote(str(folder))} && {command}"), end="")
+        print(when.crontab(f"cd {shlex.quote(str(folder))} && {shlex.join(words)}"), end="")
         return 0
-    files = when.systemd(command, str(folder))
+    files = when.systemd(place.name, words, str(folder))
     options.into.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (options.into / name).write_text(text, encoding="utf-8")

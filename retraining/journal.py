@@ -4,12 +4,17 @@ done.
 
 from __future__ import annotations
 
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import pydantic
+
+from retraining import files
+
+
+class JournalError(Exception):
+    """The record of the runs is damaged."""
 
 
 class Model(pydantic.BaseModel):
@@ -75,34 +80,33 @@ class Entry(pydantic.BaseModel):
 
 
 def read(path: pathlib.Path) -> list[Entry]:
-    """Read all entries, the oldest first; a last line that was cut off by a crash is passed over.
+    """Read all entries, the oldest first.
 
     Raises:
-      ValueError: a line is no entry.
+      JournalError: a line is no entry, such as one that was cut short; in words.
     """
-    if not path.exists():
-        return []
-    # What follows the last line break was cut off by a crash.
-    *lines, _ = path.read_text(encoding="utf-8").split("\n")
-    try:
-        return [Entry.model_validate_json(line) for line in lines]
-    except pydantic.ValidationError as error:
-        raise ValueError(
-            f"{path} must hold the record of a run in each line; one cannot be read. Restore the file, or "
-            "move it away: then nothing counts as run."
-        ) from error
+    return [_entry(path, number, line) for number, line in enumerate(_lines(path), 1)]
 
 
 def append(path: pathlib.Path, entry: Entry) -> None:
     """Add an entry, so that it is on the disk when this returns."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    whole = text[: text.rfind("\n") + 1]
-    fresh = path.with_suffix(".new")
-    with open(fresh, "w", encoding="utf-8") as file:
-        file.write(whole + entry.model_dump_json() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    lines = [*_lines(path), entry.model_dump_json().encode()]
+    files.replace(path, b"".join(line + b"\n" for line in lines))
+
+
+def _lines(path: pathlib.Path) -> list[bytes]:
+    content = path.read_bytes() if path.exists() else b""
+    return content.removesuffix(b"\n").split(b"\n") if content else []
+
+
+def _entry(path: pathlib.Path, number: int, line: bytes) -> Entry:
+    try:
+        return Entry.model_validate_json(line)
+    except pydantic.ValidationError as error:
+        raise JournalError(
+            f"Line {number} of {path} must be the record of a run; it begins with {line[:40]!r} and cannot "
+            "be read. Restore the file, or remove that line: its run then counts as never made."
+        ) from error
 
 
 def done(entries: Sequence[Entry]) -> Entry | None:

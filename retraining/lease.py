@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import logging
 import os
 import pathlib
@@ -17,13 +16,34 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+
+import pydantic
+
+from retraining import files
 
 _PROGRESS = logging.getLogger("marquee.progress")
 
 
 class LeaseError(Exception):
     """Another holds the lease."""
+
+
+class _State(pydantic.BaseModel):
+    """What the file says.
+
+    Attributes:
+      holder: in words; place, process: by which a process of the same machine is looked up.
+      token: tells whose lease it is.
+      expires: seconds since 1970.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    holder: str
+    place: str
+    process: int
+    token: str
+    expires: float
 
 
 class Lease:
@@ -39,15 +59,15 @@ class Lease:
     def _acquire(self) -> None:
         with _locked(self._path):
             other = _read(self._path)
-            if other and other["expires"] > time.time() and not _is_dead(other):
-                until = time.strftime("%H:%M:%S", time.localtime(other["expires"]))
+            if other and other.expires > time.time() and not _is_dead(other):
+                until = time.strftime("%H:%M:%S", time.localtime(other.expires))
                 raise LeaseError(
-                    f"One run of a pipeline at a time: {other['holder']} holds {self._path}, until {until} "
+                    f"One run of a pipeline at a time: {other.holder} holds {self._path}, until {until} "
                     "unless it renews that. Wait until it has ended; if it has crashed, the lease runs out "
                     "by itself."
                 )
             if other:
-                _PROGRESS.info("%s left its lease behind; taking it over", other["holder"])
+                _PROGRESS.info("%s left its lease behind; taking it over", other.holder)
             self._write()
 
     def renew(self) -> bool:
@@ -57,7 +77,7 @@ class Lease:
         """
         with _locked(self._path):
             other = _read(self._path)
-            if not other or other["token"] != self._token:
+            if not other or other.token != self._token:
                 self.lost.set()
             else:
                 self._write()
@@ -75,21 +95,19 @@ class Lease:
             _PROGRESS.warning("The lease %s could not be renewed: %s", self._path, error)
 
     def _write(self) -> None:
-        state = {
-            "holder": f"process {os.getpid()} on {socket.gethostname()}",
-            "place": _place(),
-            "process": os.getpid(),
-            "token": self._token,
-            "expires": time.time() + self._seconds,
-        }
-        fresh = self._path.with_suffix(".new")
-        fresh.write_text(json.dumps(state))
-        fresh.replace(self._path)
+        state = _State(
+            holder=f"process {os.getpid()} on {socket.gethostname()}",
+            place=_place(),
+            process=os.getpid(),
+            token=self._token,
+            expires=time.time() + self._seconds,
+        )
+        files.replace(self._path, state.model_dump_json().encode())
 
     def _release(self) -> None:
         with _locked(self._path):
             other = _read(self._path)
-            if other and other["token"] == self._token:
+            if other and other.token == self._token:
                 self._path.unlink()
 
 
@@ -118,19 +136,24 @@ def held(path: pathlib.Path, seconds: float) -> Iterator[Lease]:
         lease._release()
 
 
-def _read(path: pathlib.Path) -> dict[str, Any] | None:
+def _read(path: pathlib.Path) -> _State | None:
     try:
-        return json.loads(path.read_text())
+        return _State.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
+    except pydantic.ValidationError:
+        # Nobody who still runs leaves such a file, for it is replaced as a whole: it has run out.
+        return _State(
+            holder=f"somebody unknown ({path} cannot be read)", place="", process=0, token="", expires=0
+        )
 
 
-def _is_dead(state: dict[str, Any]) -> bool:
+def _is_dead(state: _State) -> bool:
     # Only of a process that this one would see: of the same machine, and the same container on it.
-    if state["place"] != _place():
+    if state.place != _place():
         return False
     try:
-        os.kill(state["process"], 0)
+        os.kill(state.process, 0)
     except ProcessLookupError:
         return True
     except PermissionError:

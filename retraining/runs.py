@@ -119,6 +119,7 @@ def run_due(
     Returns:
       What was run; nothing where no span came.
     Raises:
+      JournalError: the record of the runs is damaged.
       LeaseError: the pipeline is being run by another.
       LeaseLostError: another took the lease, after this process stood still.
       ValueError: the backfill cannot be.

@@ -10,7 +10,7 @@ import datetime
 import json
 import pathlib
 import zoneinfo
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 import pydantic
@@ -87,9 +87,13 @@ class Schedule(pydantic.BaseModel):
         escaped = command.replace("%", r"\%")  # Else cron takes it for a line break.
         return f"CRON_TZ={self.time_zone}\n{self.cron} {escaped}\n"
 
-    def systemd(self, command: str, folder: str) -> dict[str, str]:
+    def systemd(self, name: str, words: Sequence[str], folder: str) -> dict[str, str]:
         """Write a service and the timer that starts it, by file name.
 
+        Args:
+          name: of the pipeline, each of which has files of its own.
+          words: of the command, the first one a path.
+          folder: in which it is run.
         Raises:
           ValueError: systemd has no such calendar.
         """
@@ -101,18 +105,17 @@ class Schedule(pydantic.BaseModel):
             )
         names = "" if weekdays == "*" else ",".join(_DAYS[int(day)] for day in weekdays.split(",")) + " "
         calendar = f"{names}*-{months}-{days} {hours}:{minutes}:00 {self.time_zone}"
-        command, folder = (text.replace("%", "%%") for text in (command, folder))
-        command = command.replace("$", "$$")  # Else a variable's value, in quotes too.
         service = (
-            "[Unit]\nDescription=Retrain Marquee on what came in\n\n"
-            f"[Service]\nType=oneshot\nWorkingDirectory={folder}\nExecStart={command}\n"
+            f"[Unit]\nDescription=Retrain {name} on what came in\n\n"
+            f"[Service]\nType=oneshot\nWorkingDirectory={folder.replace('%', '%%')}\n"
+            f"ExecStart={' '.join(map(_quoted, words))}\n"
         )
         timer = (
-            "[Unit]\nDescription=When to retrain Marquee\n\n"
+            f"[Unit]\nDescription=When to retrain {name}\n\n"
             f"[Timer]\nOnCalendar={calendar}\nPersistent={str(self.catch_up).lower()}\n\n"
             "[Install]\nWantedBy=timers.target\n"
         )
-        return {"marquee-retraining.service": service, "marquee-retraining.timer": timer}
+        return {f"retrain-{name}.service": service, f"retrain-{name}.timer": timer}
 
     def _fields(self) -> list[str]:
         """Write cron's five fields as `*` or lists of numbers, which everybody reads alike."""
@@ -137,6 +140,12 @@ class Schedule(pydantic.BaseModel):
             whole = set(values) == set(every)
             written.append("*" if whole else ",".join(map(str, sorted(values))))
         return written
+
+
+def _quoted(word: str) -> str:
+    # As JSON escapes, so does systemd: a backslash would begin an escape. % and $ stand for values, in quotes
+    # too.
+    return json.dumps(word, ensure_ascii=False).replace("%", "%%").replace("$", "$$")
 
 
 def load(path: pathlib.Path | None) -> Schedule:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from components.movielens_example_gen.errors import DataError
+from retraining.journal import JournalError
 from retraining.lease import LeaseError
 from retraining.runs import LeaseLostError
 from retraining.schedule import Schedule
@@ -49,5 +50,5 @@ def watch(schedule: Schedule, run: Callable[[], object]) -> None:
 def _try(run: Callable[[], object]) -> None:
     try:
         run()
-    except (DataError, LeaseError, LeaseLostError, BusyError, OSError) as error:
+    except (DataError, JournalError, LeaseError, LeaseLostError, BusyError, OSError) as error:
         _PROGRESS.error("%s", error)

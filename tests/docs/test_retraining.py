@@ -1,4 +1,4 @@
-"""docs/retraining.md: every command is one, and every field of a schedule is told with its default."""
+"""docs/retraining.md and README: every command is one, every field of a schedule is told with its default."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ import json
 import re
 import shlex
 
+import pytest
+
 from benchmarks import replay
 from retraining.__main__ import parse
 from retraining.schedule import Schedule
 from tests.docs.blocks import DOCS
 
 PAGE = (DOCS / "retraining.md").read_text(encoding="utf-8")
+README = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+_COMMAND = re.compile(r"^python -m (retraining|benchmarks\.replay) (.*)$", re.MULTILINE)
 
 
-def test_every_command_is_understood(capsys) -> None:
-    commands = re.findall(r"^python -m (\S+) (.*)$", PAGE, re.MULTILINE)
-    assert len(commands) == 6
+@pytest.mark.parametrize(("text", "count"), [(PAGE, 6), (README, 2)], ids=["page", "readme"])
+def test_every_command_is_understood(text: str, count: int, capsys) -> None:
+    commands = _COMMAND.findall(text)
+    assert len(commands) == count
     for module, arguments in commands:
         if module == "retraining":
             assert callable(parse(shlex.split(arguments)).do)

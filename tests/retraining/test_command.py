@@ -7,6 +7,7 @@ import shlex
 
 import pytest
 
+from pipeline import config as configuration
 from retraining.__main__ import main, parse
 
 
@@ -16,13 +17,19 @@ def data(tmp_path: pathlib.Path) -> list[str]:
     return ["--data", str(tmp_path / "spans")]
 
 
-def test_a_timer_is_written_into_a_folder_that_is_made(data: list[str], tmp_path: pathlib.Path) -> None:
+def test_each_pipelines_timer_is_written_into_a_folder_that_is_made(
+    data: list[str], tmp_path: pathlib.Path
+) -> None:
     into = tmp_path / "systemd" / "user"
     assert main(["timer", "systemd", *data, "--into", str(into)]) == 0
-    assert sorted(path.name for path in into.iterdir()) == [
-        "marquee-retraining.service",
-        "marquee-retraining.timer",
-    ]
+    (tmp_path / "config.json").write_text('{"name": "films"}')
+    config = ["--config", str(tmp_path / "config.json")]
+    assert main(["timer", "systemd", *data, *config, "--into", str(into)]) == 0
+    preset = configuration.retraining()
+    names = [pipeline.pipeline_name for pipeline in (preset, preset.model_copy(update={"name": "films"}))]
+    assert {path.name for path in into.iterdir()} == {
+        f"retrain-{name}.{kind}" for name in names for kind in ("service", "timer")
+    }
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 import pytest
 
 from retraining import journal
-from retraining.journal import Entry, Model, Report
+from retraining.journal import Entry, JournalError, Model, Report
 
 REPORT = Report(
     rows=(80, 20),
@@ -29,20 +30,44 @@ def test_what_is_appended_is_read(tmp_path: pathlib.Path) -> None:
     assert journal.read(path) == [entry(1), entry(2)]
 
 
-def test_a_line_that_a_crash_cut_off_is_as_if_it_was_never_begun(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize(
+    "damaged", [b'{"span": 2, "ver', b"\0" * 80 + b"\n", b"\n", b'{"span": 2}\n', b"\xff\n"]
+)
+def test_a_damaged_line_is_named_and_left_as_it_is(damaged: bytes, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "runs.jsonl"
     journal.append(path, entry(1))
-    path.write_text(path.read_text() + '{"span": 2, "ver')
-    assert journal.read(path) == [entry(1)]
-    journal.append(path, entry(3))
-    assert journal.read(path) == [entry(1), entry(3)]
-
-
-def test_a_line_that_is_no_entry_is_refused_in_words(tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "runs.jsonl"
-    path.write_text("nonsense\n")
-    with pytest.raises(ValueError, match="must hold the record of a run in each line.*Restore the file"):
+    content = path.read_bytes() + damaged
+    path.write_bytes(content)
+    with pytest.raises(JournalError) as error:
         journal.read(path)
+    start = repr(damaged.removesuffix(b"\n")[:40])
+    assert str(error.value) == (
+        f"Line 2 of {path} must be the record of a run; it begins with {start} and cannot be read. Restore "
+        "the file, or remove that line: its run then counts as never made."
+    )
+    assert path.read_bytes() == content
+
+
+def test_a_last_line_without_its_line_break_is_one(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    journal.append(path, entry(1))
+    path.write_text(path.read_text().rstrip("\n"))
+    assert journal.read(path) == [entry(1)]
+    journal.append(path, entry(2))
+    assert journal.read(path) == [entry(1), entry(2)]
+
+
+def test_what_cannot_be_written_leaves_the_record_as_it_was(tmp_path: pathlib.Path, monkeypatch) -> None:
+    path = tmp_path / "runs.jsonl"
+    journal.append(path, entry(1))
+
+    def refuse(descriptor: int) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        journal.append(path, entry(2))
+    assert journal.read(path) == [entry(1)]
 
 
 def test_a_failed_run_is_no_mark_of_what_is_done() -> None:

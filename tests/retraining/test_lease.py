@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -67,6 +68,29 @@ def test_a_holder_elsewhere_is_reclaimed_when_its_time_is_over(tmp_path: pathlib
         assert json.loads(path.read_text())["token"] != "x"
 
 
+@pytest.mark.parametrize("content", [b"", b'{"holder": "process 1 on', b"{}", b"null", b"\0" * 90, b"\xff"])
+def test_what_cannot_be_read_has_run_out_and_that_is_said(content: bytes, tmp_path, caplog) -> None:
+    caplog.set_level("INFO", "marquee.progress")
+    path = tmp_path / "lease.json"
+    path.write_bytes(content)
+    with held(path, 60):
+        assert f"somebody unknown ({path} cannot be read) left its lease behind" in caplog.text
+        with pytest.raises(LeaseError, match=r"process \d+ on"), held(path, 60):
+            pass
+    assert not path.exists()
+
+
+def test_a_lease_is_on_the_disk_before_it_takes_its_place(tmp_path: pathlib.Path, monkeypatch) -> None:
+    path, synced = tmp_path / "lease.json", []
+
+    def sync(descriptor: int) -> None:
+        synced.append((os.readlink(f"/proc/self/fd/{descriptor}"), path.exists()))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with held(path, 60):
+        assert synced == [(str(tmp_path / "lease.new"), False), (str(tmp_path), True)]
+
+
 def test_a_lease_is_renewed_while_it_is_held(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "lease.json"
     with held(path, 0.3):
@@ -84,6 +108,15 @@ def test_who_lost_the_lease_is_told_and_leaves_the_others_alone(tmp_path: pathli
         path.write_text(json.dumps(other))
         assert lease.lost.wait(20)
     assert json.loads(path.read_text())["token"] == "y"
+
+
+def test_who_finds_the_lease_damaged_has_lost_it(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "lease.json"
+    with held(path, 60) as lease:
+        path.write_bytes(b"")
+        assert not lease.renew()
+        assert lease.lost.is_set()
+    assert path.read_bytes() == b""
 
 
 def test_who_finds_the_lease_given_back_by_another_has_lost_it(tmp_path: pathlib.Path) -> None:

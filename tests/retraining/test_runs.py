@@ -105,6 +105,17 @@ def test_late_data_makes_the_newest_span_run_again_once(planted: Planted) -> Non
     assert planted.run() == []
 
 
+def test_a_damaged_record_runs_nothing_and_holds_up_nobody(planted: Planted) -> None:
+    planted.run()
+    content = planted.place.journal.read_bytes()[:-20]
+    planted.place.journal.write_bytes(content)
+    deliver(planted, 4)
+    with pytest.raises(journal.JournalError, match=r"Line 1 of .*runs.jsonl must be .* Restore the file"):
+        planted.run()
+    assert planted.seen == [(3, 3)]
+    assert planted.place.journal.read_bytes() == content and not planted.place.lease.exists()
+
+
 def test_a_backfill_goes_through_the_past(planted: Planted) -> None:
     assert planted.run(since=2) == [(2, "pushed"), (3, "pushed")]
     with pytest.raises(ValueError, match="must begin after span 3"):

@@ -82,13 +82,14 @@ def test_cron_gets_its_line() -> None:
     ],
 )
 def test_systemd_gets_a_timer_and_a_service(cron: str, calendar: str) -> None:
-    files = Schedule(cron=cron, time_zone="Europe/Berlin").systemd("/bin/retrain 5% '/$A'", "/srv/marquee")
-    timer, service = files["marquee-retraining.timer"], files["marquee-retraining.service"]
+    files = Schedule(cron=cron, time_zone="Europe/Berlin").systemd(
+        "films", ["/bin/retrain", "5%", "/$A", 'it\'s "C:\\x"'], "/srv/5%"
+    )
+    timer, service = files["retrain-films.timer"], files["retrain-films.service"]
     assert f"\nOnCalendar={calendar}\n" in timer
     assert "\nPersistent=true\n" in timer
-    assert (
-        "\nExecStart=/bin/retrain 5%% '/$$A'\n" in service and "\nWorkingDirectory=/srv/marquee\n" in service
-    )
+    assert '\nExecStart="/bin/retrain" "5%%" "/$$A" "it\'s \\"C:\\\\x\\""\n' in service
+    assert "\nWorkingDirectory=/srv/5%%\n" in service
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="asks systemd itself")
@@ -96,7 +97,7 @@ def test_systemd_means_the_same_moment() -> None:
     planned = Schedule(cron="30 4 * * 2,5")
     [line] = [
         line
-        for line in planned.systemd("retrain", "/srv")["marquee-retraining.timer"].splitlines()
+        for line in planned.systemd("films", ["/bin/retrain"], "/srv")["retrain-films.timer"].splitlines()
         if line.startswith("OnCalendar=")
     ]
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -110,6 +111,25 @@ def test_systemd_means_the_same_moment() -> None:
     assert f"{planned.next_time(now):%Y-%m-%d %H:%M:%S} UTC" in said
 
 
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="asks systemd itself")
+def test_systemd_takes_the_files(tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "a folder, 5%"
+    folder.mkdir()
+    (folder / "run").write_text("#!/bin/sh\n")
+    (folder / "run").chmod(0o755)
+    words = [str(folder / "run"), "--data", 'C:\\spans "of" it\'s 5% $A']
+    for name, text in Schedule().systemd("films", words, str(folder)).items():
+        (tmp_path / name).write_text(text)
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "./retrain-films.service", "./retrain-films.timer"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("cron", "words"),
     [
@@ -121,4 +141,4 @@ def test_systemd_means_the_same_moment() -> None:
 )
 def test_what_systemd_cannot_say_is_refused(cron: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        Schedule(cron=cron).systemd("retrain", "/srv")
+        Schedule(cron=cron).systemd("films", ["/bin/retrain"], "/srv")

@@ -9,6 +9,7 @@ import pytest
 
 from components.movielens_example_gen.errors import DataError
 from retraining import watch as watching
+from retraining.journal import JournalError
 from retraining.lease import LeaseError
 from retraining.runs import LeaseLostError
 from retraining.schedule import Schedule
@@ -55,7 +56,7 @@ def test_a_moment_that_passed_while_it_worked_is_made_up_for_once_or_left_out() 
     assert looks(waits, [3.5, 0, 0]) == ["06 13:00", "06 17:00", "06 18:00"]
 
 
-@pytest.mark.parametrize("kind", [DataError, LeaseError, LeaseLostError, BusyError, OSError])
+@pytest.mark.parametrize("kind", [DataError, JournalError, LeaseError, LeaseLostError, BusyError, OSError])
 def test_what_goes_wrong_is_told_and_tried_again(kind: type[Exception], monkeypatch, caplog) -> None:
     calls = itertools.count()
 

@@ -1,0 +1,179 @@
+"""The preset `retraining` over planted spans, each run a process as `python -m retraining run` starts it.
+
+Models as small and trainings as short as can be, and gates that such models pass: for the machinery, not for
+quality.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+
+import ml_metadata as mlmd
+import pytest
+
+from benchmarks.replay import reduced
+from modules import features
+from pipeline import config as configuration
+from pipeline.config import Config
+from pipeline.drift import DriftConfig
+from pipeline.gates import Gate
+from retraining import runs
+from retraining.cut import cut
+from retraining.journal import Entry, Report
+from retraining.runs import Workspace
+from retraining.schedule import Schedule
+from runners import workspace
+from tests.kubeflow import planted_release
+
+pytestmark = pytest.mark.e2e
+
+# So that a run meets users whom the one before it has not seen, and misses some of its own.
+SCHEDULE = Schedule(window=3)
+GRADIENT_MODELS = ("retrieval", "multitask")
+
+
+def config(rmse_bound: float) -> Config:
+    """The preset with small models; the ranking model passes its gate where its RMSE is below the bound."""
+    small = planted_release.config()
+    sampled = small.models.ranking.model_copy(update={"head": "bayesian"})  # As in the preset.
+    gate = Gate(metric=features.RMSE, bound=rmse_bound, max_worsening=9)
+    changes = {
+        "models": small.models.model_copy(update={"ranking": sampled}),
+        "gates": small.gates.model_copy(update={"ranking": (gate,)}),
+    }
+    return reduced(configuration.retraining().model_copy(update=changes), epochs=1, sweeps=12)
+
+
+@dataclasses.dataclass(frozen=True)
+class Played:
+    """Where spans arrive and are run, and the first two runs, of spans 3 and 4."""
+
+    place: Workspace
+    cut: pathlib.Path
+    entries: list[Entry]
+    output: str
+
+    def deliver(self, span: int) -> None:
+        (self.cut / f"span-{span}").rename(self.place.data / f"span-{span}")
+
+    def report(self, run: int) -> Report:
+        report = self.entries[run].report
+        assert report, self.entries[run].words + self.output
+        return report
+
+    def served(self) -> tuple[str, dict]:
+        current = self.place.push_dir / "current"
+        return os.readlink(current), json.loads((current / "manifest.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    folder = tmp_path_factory.mktemp("played")
+    release = planted_release.write(folder / "release")
+    assert cut(release, configuration.default().data, folder / "cut", days=7).spans == 5
+    (folder / "data").mkdir()
+    for name in ("u.item", "u.user"):
+        (folder / "cut" / name).rename(folder / "data" / name)
+    place = Workspace(folder / "data", folder / "runs", folder / "pushed", config(9).pipeline_name)
+    played = Played(place, folder / "cut", [], "")
+    for span in (1, 2, 3):
+        played.deliver(span)
+    entries = runs.run_due(place, config(9), SCHEDULE, runs.launch)
+    played.deliver(4)
+    entries += runs.run_due(place, config(9), SCHEDULE, runs.launch)
+    output = (place.folder / "output.log").read_text()
+    return dataclasses.replace(played, entries=entries, output=output)
+
+
+def inputs(played: Played, node: str) -> list[dict[str, int]]:
+    """What each execution of a node read: the artifacts' ids by the names of the inputs, oldest first."""
+    connection = mlmd.proto.ConnectionConfig()
+    connection.sqlite.filename_uri = str(played.place.root / workspace.METADATA)
+    store = mlmd.MetadataStore(connection)
+    context = store.get_context_by_type_and_name("node", f"{played.place.name}.{node}")
+    executions = sorted(execution.id for execution in store.get_executions_by_context(context.id))
+    events = store.get_events_by_execution_ids(executions)
+    return [
+        {
+            event.path.steps[0].key: event.artifact_id
+            for event in events
+            if event.execution_id == execution and event.type == mlmd.proto.Event.INPUT
+        }
+        for execution in executions
+    ]
+
+
+def rows_of(played: Played, span: int) -> int:
+    return len((played.place.data / f"span-{span}" / "u.data").read_text().splitlines())
+
+
+def test_every_span_that_came_was_run_and_pushed(played: Played) -> None:
+    assert [(entry.span, entry.outcome, entry.words) for entry in played.entries] == [
+        (3, "pushed", ""),
+        (4, "pushed", ""),
+    ]
+    assert [played.report(run).pushed_version for run in (0, 1)] == [1, 2]
+
+
+def test_a_run_trains_on_its_window_and_measures_on_the_newest_span(played: Played) -> None:
+    for run, newest in enumerate((3, 4)):
+        train = sum(rows_of(played, span) for span in range(newest - 2, newest))
+        assert played.report(run).rows == (train, rows_of(played, newest))
+
+
+def test_challenger_and_champion_met_on_the_same_rows(played: Played) -> None:
+    first, second = (
+        {(model.name, metric): both for model in report.models for metric, both in model.metrics.items()}
+        for report in (played.report(0), played.report(1))
+    )
+    assert {name for name, _ in first} == {"retrieval", "ranking", "multitask"}
+    assert all(champion is None for _, champion in first.values())
+    for gated, (_, champion) in second.items():
+        was, _ = first[gated]
+        assert champion is not None and champion != was, f"{gated}: on the first run's rows it was {was}"
+    for name in ("retrieval", "ranking", "multitask"):
+        before, now = inputs(played, f"Evaluator.{name}")[:2]
+        assert now["baseline_model"] == before["model"] != now["model"]
+        assert now["examples"] != before["examples"]
+
+
+def test_the_second_training_began_where_the_first_ended(played: Played) -> None:
+    for name in GRADIENT_MODELS:
+        before, now = inputs(played, f"Trainer.{name}")[:2]
+        champion = inputs(played, f"Evaluator.{name}")[0]["model"]
+        assert "base_model" not in before and now["base_model"] == champion
+        assert f"{name}: begins at the champion's parameters; new to it are " in played.output
+
+
+def test_drift_is_told(played: Played) -> None:
+    """Who comes later is older: so users were planted."""
+    for run in (0, 1):
+        report = played.report(run)
+        assert set(report.drift) == set(DriftConfig().bounds)
+        assert features.USER_AGE in report.drifted
+        assert f"drifted: {', '.join(report.drifted)}" in runs.described(played.entries[run])
+
+
+def test_without_a_new_span_nothing_is_run(played: Played, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "marquee.progress")
+    log = played.place.folder / "output.log"
+    before = log.stat().st_mtime_ns
+    assert runs.run_due(played.place, config(9), SCHEDULE, runs.launch) == []
+    assert "Nothing to run: no span came since span " in caplog.text
+    assert log.stat().st_mtime_ns == before
+
+
+def test_a_refusal_leaves_what_is_served(played: Played) -> None:
+    before = played.served()
+    played.deliver(5)
+    (entry,) = runs.run_due(played.place, config(0), SCHEDULE, runs.launch)
+    assert (entry.span, entry.outcome) == (5, "refused")
+    assert entry.report and entry.report.pushed_version is None
+    refused = {model.name: model.refused_because for model in entry.report.models if not model.blessed}
+    assert list(refused) == ["ranking"] and "rmse" in refused["ranking"]
+    assert "ranking" in entry.report.not_pushed_because
+    assert played.served() == before
+    assert before[0] == "bundles/2"
