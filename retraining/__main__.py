@@ -59,7 +59,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     cut.add_argument("--release", default="ml-100k", metavar="NAME", help="which data (default: %(default)s)")
     cut.add_argument(
         "--data",
-        type=pathlib.Path,
+        type=flags.local_path,
         metavar="PATH",
         help="folder or zip with the release's files (default: the cache, else they are fetched)",
     )
@@ -83,7 +83,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=pathlib.Path, required=True, metavar="DIR", help="folder of the spans")
+    parser.add_argument(
+        "--data", type=flags.local_path, required=True, metavar="DIR", help="folder of the spans"
+    )
     parser.add_argument(
         "--schedule",
         type=pathlib.Path,
@@ -94,14 +96,14 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(preset=_PRESET)
     parser.add_argument(
         "--pipeline-root",
-        type=pathlib.Path,
+        type=flags.local_path,
         default="runs",
         metavar="DIR",
         help="folder for artifacts, metadata and logs (default: %(default)s)",
     )
     parser.add_argument(
         "--push-dir",
-        type=pathlib.Path,
+        type=flags.local_path,
         metavar="DIR",
         help="folder to push to (default: pushed-PRESET in --pipeline-root)",
     )
@@ -124,9 +126,9 @@ def _cut(options: argparse.Namespace) -> int:
 def _prepare(options: argparse.Namespace) -> tuple[Workspace, Config, schedule.Schedule]:
     config = flags.configure(options)
     runs.require_spans(config)
-    root = options.pipeline_root.expanduser().resolve()
-    push_dir = (options.push_dir or root / f"pushed-{options.preset}").expanduser().resolve()
-    data = options.data.expanduser().resolve()
+    root = options.pipeline_root.resolve()
+    push_dir = (options.push_dir or root / f"pushed-{options.preset}").resolve()
+    data = options.data.resolve()
     if not data.is_dir():
         raise ValueError(f"--data must name a folder with spans; there is none at {data}")
     return Workspace(data, root, push_dir, config.pipeline_name), config, schedule.load(options.schedule)

@@ -45,6 +45,16 @@ def test_a_folder_that_cannot_be_made_is_one_line(
     assert line.startswith("retraining: ") and "Not a directory" in line
 
 
+@pytest.mark.parametrize("flag", ["--data", "--pipeline-root", "--push-dir"])
+def test_a_url_is_no_folder_of_this_machine(
+    data: list[str], flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["run", *data, flag, "gs://b/x"])
+    assert ended.value.code == 2
+    assert f"{flag}: must be a path of this machine" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_a_timer_runs_what_it_was_asked_for(
     data: list[str], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:
