@@ -110,7 +110,7 @@ def default() -> GatesConfig:
     )
     return GatesConfig(
         retrieval=_top_100(0.60, 0.75, hit_slices),
-        ranking=(_rmse(0.90, error_slices),),
+        ranking=(_rmse(0.89, error_slices),),
         multitask=(*_top_100(0.57, 0.71, hit_slices), _rmse(0.915, error_slices)),
     )
 
