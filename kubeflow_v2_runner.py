@@ -27,6 +27,7 @@ from runners.kubeflow import environment
 from runners.kubeflow.plan import WINDOW, Run, Schedule, ServiceError, Value, parameter_values
 from runners.kubeflow.settings import Settings, parse_labels, parse_resources
 
+_REMEDY = f"{secrets.REMEDY}; for --host put a token into {environment.TOKEN}"
 _COMPILES = ("compile", "submit", "schedule")
 _OUTPUT = "pipeline.json"
 _FAILED, _MISTAKE, _STOPPED = 1, 2, 130
@@ -66,8 +67,11 @@ def main(
       environ: holds what flags leave out.
       connect: makes the service of the flags' platform, given the pipeline's name.
     """
-    options = parse(arguments, environ)
     try:
+        secrets.refuse(
+            arguments, _REMEDY
+        )  # Before they are parsed, for argparse repeats what it does not know.
+        options = parse(arguments, environ)
         config = flags.configure(options)
         if options.command in _COMPILES:
             return _compile_and(options, config, connect or _connect)
@@ -157,9 +161,11 @@ def _add_own(parser: argparse.ArgumentParser, command: str) -> None:
 def _compile_and(
     options: argparse.Namespace, config: Config, connect: Callable[[argparse.Namespace, str], Service]
 ) -> int:
-    config = _without_window(options, config)
+    file = schedule_file.load(options.schedule) if options.command == "schedule" else None
+    if file and options.schedule:
+        config = _without_window(file, config)
     settings = _settings(options, config)
-    schedule = _schedule(options, config) if options.command == "schedule" else None
+    schedule = _schedule(options, file, config) if file else None
     service = connect(options, config.pipeline_name) if options.command != "compile" else None
     output = options.output
     with tempfile.TemporaryDirectory() as folder:
@@ -171,7 +177,8 @@ def _compile_and(
         return 0
     now = datetime.datetime.now(datetime.timezone.utc)
     run_id = getattr(options, "run_id", None) or f"{config.pipeline_name}-{now:%Y%m%d%H%M%S}"
-    parameters = _window(options, job) | parameter_values(job, options.param)
+    window = _window(file, job) if file and options.schedule else {}
+    parameters = window | parameter_values(job, options.param)
     run = Run(run_id, job, parameters, options.service_account)
     print(service.schedule(run, schedule) if schedule else service.submit(run))
     return 0
@@ -211,11 +218,10 @@ def _settings(options: argparse.Namespace, config: Config) -> Settings:
     )
 
 
-def _schedule(options: argparse.Namespace, config: Config) -> Schedule:
+def _schedule(options: argparse.Namespace, file: schedule_file.Schedule, config: Config) -> Schedule:
     told = {"cron": options.cron, "time_zone": options.time_zone}
-    file = schedule_file.load(options.schedule).model_dump()
     when = schedule_file.Schedule.model_validate(
-        file | {name: value for name, value in told.items() if value is not None}
+        file.model_dump() | {name: value for name, value in told.items() if value is not None}
     )
     return Schedule(
         name=options.name or config.pipeline_name,
@@ -226,21 +232,19 @@ def _schedule(options: argparse.Namespace, config: Config) -> Schedule:
     )
 
 
-def _without_window(options: argparse.Namespace, config: Config) -> Config:
+def _without_window(file: schedule_file.Schedule, config: Config) -> Config:
     """Read all spans where the schedule's file says so: 0, as the parameter `window`, means as configured."""
-    file, spans = getattr(options, "schedule", None), config.data.spans
-    if not file or not spans or schedule_file.load(file).window:
+    spans = config.data.spans
+    if not spans or file.window:
         return config
     data = config.data.model_copy(update={"spans": spans.model_copy(update={"window": None})})
     return config.model_copy(update={"data": data})
 
 
-def _window(options: argparse.Namespace, job: Mapping[str, Any]) -> dict[str, Value]:
+def _window(file: schedule_file.Schedule, job: Mapping[str, Any]) -> dict[str, Value]:
     """Take the window from the schedule's file, where data arrives as spans."""
-    file = getattr(options, "schedule", None)
-    window = schedule_file.load(file).window if file else None
     declared = job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
-    return {WINDOW: window} if window and WINDOW in declared else {}
+    return {WINDOW: file.window} if file.window and WINDOW in declared else {}
 
 
 def _compile(config: Config, settings: Settings, output: pathlib.Path) -> tuple[dict[str, Any], pathlib.Path]:
@@ -260,7 +264,7 @@ def _connect(options: argparse.Namespace, pipeline_name: str) -> Service:
             environment.require(options, "host")
             # Without a scheme, as its client takes it.
             host = options.host if "://" in options.host else f"http://{options.host}"
-            secrets.refuse([host], f"leave it out of --host, and put a token into {environment.TOKEN}")
+            secrets.refuse([host], _REMEDY)
             clients = kubeflow.connect(options.host, os.environ.get(environment.TOKEN, ""))
             return kubeflow.Kubeflow(clients, options.host, options.namespace, pipeline_name)
         from runners.kubeflow import vertex

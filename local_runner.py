@@ -45,14 +45,11 @@ _FAILED, _MISTAKE, _STOPPED = 1, 2, 130
 def main(arguments: Sequence[str]) -> int:
     """Run; return the process's exit code."""
     started = time.monotonic()
-    options = parse(arguments)
     try:
+        secrets.refuse(arguments)  # Before they are parsed, for argparse repeats what it does not know.
+        options = parse(arguments)
         config = configure(options)
-        if config.strategy == "multi_worker":
-            raise ValueError(
-                "strategy multi_worker is for Trainers that are started on each of several workers, and here "
-                "all steps are one process: set strategy to mirrored, or none"
-            )
+        flags.run_here(config)
     except ValueError as error:
         print(f"local_runner.py: {error}", file=sys.stderr)
         return _MISTAKE
@@ -84,10 +81,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     pushed = _PUSHED if options.preset == flags.DEFAULT_PRESET else f"{_PUSHED}-{options.preset}"
     options.push_dir = (options.push_dir or options.pipeline_root / pushed).resolve()
     options.beam_options = list(arguments[split + 1 :])
-    try:
-        secrets.refuse(options.beam_options)
-    except ValueError as error:
-        parser.error(str(error))
     return options
 
 
@@ -121,7 +114,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--report",
-        type=pathlib.Path,
+        type=flags.local_path,
         metavar="FILE",
         help="also write what the run came to as JSON, and recommend to nobody (default: none)",
     )

@@ -105,8 +105,11 @@ def _run_locally(options: argparse.Namespace, folder: pathlib.Path) -> None:
     for name in ("data", "config", "release", "preset"):
         if value := getattr(options, name):
             command += [f"--{name}", str(value)]
-    if options.tune:
-        command.append("--tune")
+    if options.strategy:
+        command += ["--strategy", options.strategy]
+    for name in ("tune", "batch_recommendations"):
+        if getattr(options, name):
+            command.append("--" + name.replace("_", "-"))
     subprocess.run(command, check=True, stdout=sys.stderr)
 
 

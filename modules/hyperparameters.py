@@ -56,6 +56,11 @@ class TrainingConfig(pydantic.BaseModel):
     # Seed of initial weights and of the order of rows.
     seed: int = pydantic.Field(42, ge=0)
 
+    @property
+    def sampled(self) -> bool:
+        """Whether the model is drawn from a posterior: without epochs, and anew each time."""
+        return False
+
     @pydantic.model_validator(mode="after")
     def _features_are_of_their_side(self) -> TrainingConfig:
         for field, side in (
@@ -134,6 +139,11 @@ class RankingConfig(TrainingConfig):
     # mlp only. Units of each hidden layer, rectified.
     hidden_units: tuple[int, ...] = ()
 
+    @property
+    def sampled(self) -> bool:
+        """See TrainingConfig."""
+        return self.head == "bayesian"
+
 
 class MultitaskConfig(RankingConfig):
     """One pair of towers for both tasks."""
@@ -147,7 +157,7 @@ class MultitaskConfig(RankingConfig):
 
     @pydantic.model_validator(mode="after")
     def _both_losses_go_down_one_gradient(self) -> MultitaskConfig:
-        if self.head == "bayesian":
+        if self.sampled:
             raise ValueError(
                 "head must be factorization or mlp where towers are shared, for a posterior is sampled of "
                 "ratings alone; received bayesian"

@@ -61,7 +61,7 @@ def fit(
     measure: Callable[[RankingModel | SampledModel], Mapping[str, float]] | None = None,
 ) -> RankingModel | SampledModel:
     """Build the model and fit it, as `training.fit` or, head bayesian, `ranking_posterior.fit` does."""
-    if config.head == "bayesian":
+    if config.sampled:
         return ranking_posterior.fit(config, data, measure)
     return training.fit(lambda: RankingModel(config, data), config, data, "ranking", measure)
 

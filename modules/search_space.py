@@ -61,7 +61,7 @@ def default_space(model: TrainingConfig) -> Space:
     if isinstance(model, MultitaskConfig):
         return _MULTITASK
     if isinstance(model, RankingConfig):
-        return _BAYESIAN if model.head == "bayesian" else _RANKING
+        return _BAYESIAN if model.sampled else _RANKING
     return _RETRIEVAL
 
 

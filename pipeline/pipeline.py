@@ -128,7 +128,7 @@ def create_pipeline(
             nodes.append(tuner)
         base_model: BaseNode | None = None
         # A posterior is sampled anew. Without the runner's metadata there is nothing to resolve a model from.
-        if config.warm_start and verdicts is None and hyperparameters.get("head") != "bayesian":
+        if config.warm_start and verdicts is None and not getattr(config.models, name).sampled:
             base_model = base_model_resolver(
                 transform.outputs["transformed_examples"],
                 f"Trainer.{name}",

@@ -55,7 +55,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     cut = commands.add_parser("cut", help="cut a release's ratings into spans of equal length")
-    cut.add_argument("into", type=pathlib.Path, help="folder for the spans, which does not exist yet")
+    cut.add_argument("into", type=flags.local_path, help="folder for the spans, which does not exist yet")
     cut.add_argument("--release", default="ml-100k", metavar="NAME", help="which data (default: %(default)s)")
     cut.add_argument(
         "--data",
@@ -75,7 +75,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     watch.set_defaults(do=_watch)
     timer = commands.add_parser("timer", help="write what lets the system run what came")
     timer.add_argument("kind", choices=("systemd", "crontab"), help="what for")
-    timer.add_argument("--into", type=pathlib.Path, default=".", help="folder for systemd's files")
+    timer.add_argument("--into", type=flags.local_path, default=".", help="folder for systemd's files")
     timer.set_defaults(do=_timer)
     for command in (run, watch, timer):
         _add_flags(command)
@@ -125,6 +125,7 @@ def _cut(options: argparse.Namespace) -> int:
 
 def _prepare(options: argparse.Namespace) -> tuple[Workspace, Config, schedule.Schedule]:
     config = flags.configure(options)
+    flags.run_here(config)
     runs.require_spans(config)
     root = options.pipeline_root.resolve()
     push_dir = (options.push_dir or root / f"pushed-{options.preset}").resolve()

@@ -197,7 +197,7 @@ def launch(config: Config, workspace: Workspace, held: lease.Lease) -> Launched:
         str(_ROOT / "local_runner.py"),
         *(str(x) for pair in flags.items() for x in pair),
     ]
-    with open(folder / "output.log", "w+", encoding="utf-8") as output:
+    with open(folder / "output.log", "w+", encoding="utf-8", errors="replace") as output:
         code = _wait(command, output, held)
         output.seek(0)
         lines = [line.strip() for line in output if line.strip()]

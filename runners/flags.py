@@ -25,6 +25,19 @@ def local_path(text: str) -> pathlib.Path:
     return pathlib.Path(text).expanduser()
 
 
+def run_here(config: configuration.Config) -> None:
+    """Check that a configuration can be run by this process alone.
+
+    Raises:
+      ValueError: it needs other workers.
+    """
+    if config.strategy == "multi_worker":
+        raise ValueError(
+            "strategy multi_worker is for Trainers that are started on each of several workers, and here all "
+            "steps are one process: set strategy to mirrored, or none"
+        )
+
+
 def add_configuration(parser: argparse.ArgumentParser) -> None:
     """Add the flags that `configure` reads."""
     parser.add_argument(

@@ -9,14 +9,16 @@ from collections.abc import Iterable
 _FLAG = re.compile(r"--(?:[\w-]*(?:secret|token|password|connection_string)[\w-]*|s3_se[cs]\w*|azure_c\w*)")
 # A colon before the host that no port follows, whatever the password is made of.
 _PASSWORD = r"[^/?#@\s:\[]*:(?!\d+[/?#,])[^@\s]*@"
-# What signs a URL of Azure, Amazon or Google.
-_SIGNATURE = r"\S*[?&](?:[\w-]+-)?sig(?:nature)?=[^&\s]"
+# What signs a URL of Azure, Amazon or Google, or lets its bearer in.
+_SIGNATURE = r"\S*[?&](?:(?:[\w-]+-)?sig(?:nature)?|[\w-]*token|password)=[^&\s]"
 _URL = re.compile(rf"(\w+://)(?:{_PASSWORD}|(?i:{_SIGNATURE}))")
-_REMEDY = "let the steps' account have the right, or set it in their environment"
+# As Beam takes the environment of its workers.
+_JSON = re.compile(r'"[\w-]*(?:secret|token|password)[\w-]*"\s*:', re.IGNORECASE)
+REMEDY = "let the steps' account have the right, or set it in their environment"
 
 
-def refuse(texts: Iterable[str], remedy: str = _REMEDY) -> None:
-    """Raise where a text is a flag that tells a secret, or a URL with a password or a signature.
+def refuse(texts: Iterable[str], remedy: str = REMEDY) -> None:
+    """Raise where a text tells a secret: by a flag or field, or by a URL with a password or a signature.
 
     Raises:
       ValueError: one is; it tells the remedy, and does not repeat the secret.
@@ -28,10 +30,10 @@ def refuse(texts: Iterable[str], remedy: str = _REMEDY) -> None:
     ValueError: --s3_secret_access_key must not be given, ...
     """
     for text in texts:
-        if flag := _FLAG.match(text):
+        if flag := _FLAG.match(text) or _JSON.search(text):
             raise ValueError(
-                f"{flag[0]} must not be given, for flags are written into specifications, metadata and logs: "
-                f"{remedy}"
+                f"{flag[0].rstrip(' :')} must not be given, for flags are written into specifications, "
+                f"metadata and logs: {remedy}"
             )
         if url := _URL.search(text):
             raise ValueError(

@@ -14,7 +14,6 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
     KubeflowV2DagRunnerConfig,
 )
 
-from modules.hyperparameters import RankingConfig
 from pipeline.config import Config
 from pipeline.pipeline import create_pipeline
 from runners.kubeflow import finishing
@@ -89,8 +88,8 @@ def compile_job(
     # A tuner's choice of epochs is part of what it found.
     if not config.tuning:
         for model, hyperparameters in config.models:
-            if isinstance(hyperparameters, RankingConfig) and hyperparameters.head == "bayesian":
-                continue  # It is sampled, in sweeps.
+            if hyperparameters.sampled:
+                continue
             epochs[model] = RuntimeParameter(name=f"{model}_epochs", ptype=int)
             defaults[f"{model}_epochs"] = 0
     window: RuntimeParameter | None = None

@@ -11,7 +11,6 @@ import pytest
 from components.index_pusher import manifest
 from runners.kubeflow import compiling
 from runners.kubeflow.settings import Settings
-from tests.conftest import Pushed
 from tests.kubeflow import bundles, dockerfile, planted_release
 from tests.kubeflow.spec_executor import Service, Step
 from tests.kubeflow.warm_launch import launch
@@ -88,14 +87,6 @@ def test_the_bundle_answers_as_that_of_a_local_run_does(
     )
     assert received.titles == 0
     assert received.stars < 1e-5
-
-
-def test_two_bundles_of_other_models_answer_differently(
-    planted_pipeline: PlantedPipeline, pushed: Pushed
-) -> None:
-    users = [str(user).encode() for user in range(1, planted_release.USERS + 1)]
-    other = pushed.destination / "current"
-    assert bundles.difference(other, planted_pipeline.pushed / "current", users).titles > 0.5
 
 
 def test_the_run_trained_for_as_long_as_its_parameters_said(executed: Executed) -> None:

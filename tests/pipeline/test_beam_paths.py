@@ -37,6 +37,7 @@ def other(planted_pipeline: PlantedPipeline, request, tmp_path_factory: pytest.T
     return made
 
 
+@pytest.mark.e2e
 def test_every_runner_makes_the_same_of_the_same_data(planted_pipeline: PlantedPipeline, other: Uris) -> None:
     received, expected = (
         {
@@ -50,6 +51,7 @@ def test_every_runner_makes_the_same_of_the_same_data(planted_pipeline: PlantedP
     assert received == expected
 
 
+@pytest.mark.e2e
 def test_every_runner_measures_a_model_alike(planted_pipeline: PlantedPipeline, other: Uris) -> None:
     evaluator = CONSUMERS[0]
     received, expected = (_metrics(uris[evaluator, "evaluation"]) for uris in (other, planted_pipeline.uris))
@@ -64,6 +66,7 @@ def test_every_runner_measures_a_model_alike(planted_pipeline: PlantedPipeline, 
     assert verdict == first == "BLESSED"
 
 
+@pytest.mark.e2e
 def test_every_runner_recommends_the_same(planted_pipeline: PlantedPipeline, other: Uris) -> None:
     received, expected = (
         _recommended(uris[CONSUMERS[1], "recommendations"]) for uris in (other, planted_pipeline.uris)
