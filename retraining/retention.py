@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import pathlib
 import shutil
 from collections import defaultdict
+from collections.abc import Iterator
 
 import ml_metadata as mlmd
 
@@ -30,10 +32,11 @@ def tidy(root: pathlib.Path, pipeline_name: str, keep_runs: int) -> list[str]:
       Folders that were removed.
     Raises:
       BusyError: a run uses the folder.
+      OSError: the record of the runs cannot be read or written.
     """
     if not (root / workspace.METADATA).exists():
         return []
-    with workspace.claimed(root):
+    with workspace.claimed(root), _readable(root / workspace.METADATA):
         config = mlmd.proto.ConnectionConfig()
         config.sqlite.filename_uri = str(root / workspace.METADATA)
         store = mlmd.MetadataStore(config)
@@ -51,6 +54,14 @@ def tidy(root: pathlib.Path, pipeline_name: str, keep_runs: int) -> list[str]:
             store.put_artifacts(old)
             _PROGRESS.info("Removed %d artifacts of runs before the last %d", len(removed), keep_runs)
     return removed
+
+
+@contextlib.contextmanager
+def _readable(path: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, mlmd.errors.StatusError) as error:  # As ML Metadata says it, over many lines.
+        raise OSError(f"{path} cannot be used as the record of runs: {str(error).splitlines()[0]}") from error
 
 
 def _of_newest_runs(store: mlmd.MetadataStore, pipeline_id: int, keep_runs: int) -> set[int]:

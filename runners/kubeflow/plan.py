@@ -67,8 +67,8 @@ class Schedule(pydantic.BaseModel):
 
     # Name, unique among the pipeline's schedules.
     name: str = pydantic.Field(min_length=1, max_length=128)
-    # Minute, hour, day of month, month, day of week, of a schedule that retraining.schedule has taken: here only
-    # what the clouds read otherwise is refused.
+    # Minute, hour, day of month, month, day of week, as retraining.schedule took them: here only what the
+    # clouds read otherwise is refused.
     cron: str
     # Of the IANA's database, likewise.
     time_zone: str = "UTC"

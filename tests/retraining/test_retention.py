@@ -97,3 +97,10 @@ def test_a_folder_in_use_is_not_tidied(tmp_path: pathlib.Path) -> None:
     with workspace.claimed(tmp_path), pytest.raises(workspace.BusyError):
         retention.tidy(tmp_path, NAME, keep_runs=1)
     assert json.loads(weeks(tmp_path)[0]) == 1
+
+
+def test_a_record_that_cannot_be_read_is_one_line(tmp_path: pathlib.Path) -> None:
+    (tmp_path / workspace.METADATA).write_text("no database " * 100)
+    with pytest.raises(OSError, match=r"metadata\.\w+ cannot be used as the record of runs: .+") as raised:
+        retention.tidy(tmp_path, NAME, keep_runs=1)
+    assert len(str(raised.value).splitlines()) == 1
