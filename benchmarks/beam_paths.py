@@ -149,6 +149,9 @@ def _statistics(path: pathlib.Path) -> bytes:
     statistics = statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes())
     for dataset in statistics.datasets:
         dataset.features.sort(key=lambda feature: tuple(feature.path.step))
+        for numbers in (one.num_stats for one in dataset.features if one.HasField("num_stats")):
+            # The last bit of a sum depends on the order of its parts, which differs from run to run.
+            numbers.mean, numbers.std_dev = (float(f"{x:.12g}") for x in (numbers.mean, numbers.std_dev))
     return statistics.SerializeToString(deterministic=True)
 
 

@@ -15,7 +15,7 @@ from modules import features
 from tests.kubeflow import planted_release
 from tests.planted_pipeline import PlantedPipeline, Uris
 
-PREPARATION = ("MovieLensExampleGen", "Transform")
+PREPARATION = ("MovieLensExampleGen", "StatisticsGen.ratings", "Transform")
 CONSUMERS = ("Evaluator.multitask", "BatchRecommender")
 # Of several processes that wait for each other the others would wait for ever where one step fails.
 PROCESS = ["--direct_running_mode=multi_processing", "--direct_num_workers=1"]
