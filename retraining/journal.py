@@ -10,7 +10,7 @@ from typing import Literal
 
 import pydantic
 
-from retraining import files
+from components import durable
 
 
 class JournalError(Exception):
@@ -91,7 +91,7 @@ def read(path: pathlib.Path) -> list[Entry]:
 def append(path: pathlib.Path, entry: Entry) -> None:
     """Add an entry, so that it is on the disk when this returns."""
     lines = [*_lines(path), entry.model_dump_json().encode()]
-    files.replace(path, b"".join(line + b"\n" for line in lines))
+    durable.replace(path, b"".join(line + b"\n" for line in lines), path.with_suffix(".new"))
 
 
 def _lines(path: pathlib.Path) -> list[bytes]:

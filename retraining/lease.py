@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 import pydantic
 
-from retraining import files
+from components import durable
 
 _PROGRESS = logging.getLogger("marquee.progress")
 
@@ -102,7 +102,7 @@ class Lease:
             token=self._token,
             expires=time.time() + self._seconds,
         )
-        files.replace(self._path, state.model_dump_json().encode())
+        durable.replace(self._path, state.model_dump_json().encode(), self._path.with_suffix(".new"))
 
     def _release(self) -> None:
         with _locked(self._path):

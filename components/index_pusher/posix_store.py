@@ -17,6 +17,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Collection, Iterator
 
+from components import durable
 from components.index_pusher import manifest
 from components.index_pusher.layout import BUNDLES, CURRENT, LAST, SERVING, numbers
 
@@ -61,7 +62,7 @@ class PosixStore:
 
             def place(version: int) -> None:
                 os.rename(copy, self._path(BUNDLES, str(version)))
-                _sync(self._path(BUNDLES))
+                durable.sync(self._path(BUNDLES))
                 # The number stays taken where the bundle, and what links to it, goes again.
                 self.write(LAST, f"{version}\n")
 
@@ -71,7 +72,7 @@ class PosixStore:
         """Rename away in one step, then delete."""
         removed = self._path(BUNDLES, f"{REMOVED_PREFIX}{version}")
         os.rename(self._path(BUNDLES, str(version)), removed)
-        _sync(self._path(BUNDLES))
+        durable.sync(self._path(BUNDLES))
         shutil.rmtree(removed)
 
     def versions(self) -> list[int]:
@@ -96,7 +97,7 @@ class PosixStore:
             link = self._path(SERVING, model, str(version))
             if os.path.islink(link):
                 os.remove(link)
-                _sync(self._path(SERVING, model))
+                durable.sync(self._path(SERVING, model))
 
     def current(self) -> int:
         try:
@@ -125,12 +126,7 @@ class PosixStore:
     def write(self, name: str, text: str) -> None:
         path = self._path(name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        temporary = _beside(path)
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-        _sync(temporary)
-        os.replace(temporary, path)
-        _sync(os.path.dirname(path))
+        durable.replace(path, text.encode("utf-8"), _beside(path))
 
     def describe(self, version: int, digests: bool = True) -> manifest.Files:
         return manifest.describe_files(self._path(BUNDLES, str(version)), digests)
@@ -152,7 +148,7 @@ class PosixStore:
             os.remove(temporary)
         os.symlink(target, temporary)
         os.replace(temporary, link)
-        _sync(os.path.dirname(link))
+        durable.sync(os.path.dirname(link))
 
     def _sweep(self) -> None:
         """Delete copies whose makers died, and what was being removed."""
@@ -188,13 +184,5 @@ def _sync_tree(folder: str) -> None:
     """Flush every file and folder to disk, or a power cut after the rename could leave empty files."""
     for parent, _, names in os.walk(folder):
         for name in names:
-            _sync(os.path.join(parent, name))
-        _sync(parent)
-
-
-def _sync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            durable.sync(os.path.join(parent, name))
+        durable.sync(parent)
