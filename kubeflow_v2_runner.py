@@ -68,9 +68,8 @@ def main(
       connect: makes the service of the flags' platform, given the pipeline's name.
     """
     try:
-        secrets.refuse(
-            arguments, _REMEDY
-        )  # Before they are parsed, for argparse repeats what it does not know.
+        # Before they are parsed, for argparse repeats what it does not know.
+        secrets.refuse(arguments, _REMEDY)
         options = parse(arguments, environ)
         config = flags.configure(options)
         if options.command in _COMPILES:
@@ -161,11 +160,13 @@ def _add_own(parser: argparse.ArgumentParser, command: str) -> None:
 def _compile_and(
     options: argparse.Namespace, config: Config, connect: Callable[[argparse.Namespace, str], Service]
 ) -> int:
-    file = schedule_file.load(options.schedule) if options.command == "schedule" else None
-    if file and options.schedule:
-        config = _without_window(file, config)
+    path = getattr(options, "schedule", None)
+    file = schedule_file.load(path) if path else None
+    config = _without_window(file, config) if file else config
     settings = _settings(options, config)
-    schedule = _schedule(options, file, config) if file else None
+    schedule = None
+    if options.command == "schedule":
+        schedule = _schedule(options, file or schedule_file.Schedule(), config)
     service = connect(options, config.pipeline_name) if options.command != "compile" else None
     output = options.output
     with tempfile.TemporaryDirectory() as folder:
@@ -177,7 +178,7 @@ def _compile_and(
         return 0
     now = datetime.datetime.now(datetime.timezone.utc)
     run_id = getattr(options, "run_id", None) or f"{config.pipeline_name}-{now:%Y%m%d%H%M%S}"
-    window = _window(file, job) if file and options.schedule else {}
+    window = _window(file, job) if file else {}
     parameters = window | parameter_values(job, options.param)
     run = Run(run_id, job, parameters, options.service_account)
     print(service.schedule(run, schedule) if schedule else service.submit(run))

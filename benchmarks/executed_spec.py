@@ -74,9 +74,7 @@ def _pushed(options: argparse.Namespace) -> str:
 def _execute(options: argparse.Namespace, folder: pathlib.Path) -> list[Step]:
     os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tensorflow-recommenders needs Keras 2.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with environment.quiet():
-        from runners.kubeflow import compiling
-        from runners.kubeflow.settings import Settings
+    from runners.kubeflow.settings import Settings
 
     config = flags.configure(options)
     data = fetch.resolve_data(config.data, options.data, fetch.default_cache_dir(os.environ))
@@ -87,6 +85,8 @@ def _execute(options: argparse.Namespace, folder: pathlib.Path) -> list[Step]:
         push_destination=str(folder / "pushed"),
     ).model_copy(update={"pipeline_root": str(folder / "root")})
     with environment.quiet():
+        from runners.kubeflow import compiling  # TFX, which says much while it is imported.
+
         job, _ = compiling.compile_job(config, settings, folder / "job.json")
     image = dockerfile.stages((_ROOT / "Dockerfile").read_text())["steps"].environment()
     image = {name: value for name, value in image.items() if "/opt/venv" not in value}

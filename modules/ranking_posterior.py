@@ -96,11 +96,12 @@ def fit(
         for sweep, machine in enumerate(itertools.islice(drawn, settings.sweeps), start=1):
             if sweep > settings.burn_in:
                 machines.append(machine)
-            reports_now = bool(measure and machines and sweep in reports)
-            if sweep == settings.sweeps or reports_now:
+            if not machines or sweep not in reports:
+                continue
+            if measure or sweep == settings.sweeps:
                 mean = mean_machine(machines, query, candidate, config.embedding_dim, chosen)
                 model.assign(mean)
-            if measure and reports_now:
+            if measure:
                 figures, seconds = described(dict(measure(model))), time.monotonic() - started
                 progress.info(
                     "ranking: sweep %d of %d, %s (%.0f s)", sweep, settings.sweeps, figures, seconds

@@ -10,8 +10,6 @@ from typing import Any
 
 import pydantic
 
-from runners import secrets
-
 # Vertex AI's rule for ids of runs; Kubeflow takes them too.
 _RUN_ID = re.compile(r"[a-z][a-z0-9-]{0,127}")
 
@@ -109,7 +107,6 @@ def parameter_values(job: Mapping[str, Any], given: Iterable[str]) -> dict[str, 
     known = job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
     values: dict[str, Value] = {}
     for text in given:
-        secrets.refuse([text])
         name, equals, value = text.partition("=")
         if not equals or name not in known:
             raise ValueError(
