@@ -37,14 +37,17 @@ def _records(files: Sequence[str]) -> tf.data.Dataset:
 
 
 def _shuffled(files: Sequence[str], seed: int) -> tf.data.Dataset:
-    paths = [path for pattern in files for path in tf.io.gfile.glob(pattern)]
-    if sum(tf.io.gfile.stat(path).length for path in paths) <= _CACHED_BYTES:
-        records = _records(files).cache()
-    else:
-        of_files = tf.data.Dataset.from_tensor_slices(sorted(paths)).shuffle(len(paths), seed=seed)
-        records = of_files.interleave(
-            lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"), cycle_length=_FILES_AT_ONCE
-        )
+    paths = sorted(path for pattern in files for path in tf.io.gfile.glob(pattern))
+    cached = sum(tf.io.gfile.stat(path).length for path in paths) <= _CACHED_BYTES
+    of_files = tf.data.Dataset.from_tensor_slices(paths)
+    if not cached:
+        of_files = of_files.shuffle(len(paths), seed=seed)
+    # Several files at a time, for all rows of a user stand in one.
+    records = of_files.interleave(
+        lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"), cycle_length=_FILES_AT_ONCE
+    )
+    if cached:
+        records = records.cache()
     return records.shuffle(_SHUFFLE_ROWS, seed=seed)
 
 

@@ -31,24 +31,6 @@ def spans(known: np.ndarray, seconds: np.ndarray, length: int) -> tuple[np.ndarr
     return np.maximum(stops - length, 0), stops
 
 
-def needed(known: np.ndarray, seconds: np.ndarray, length: int) -> np.ndarray:
-    """Mark the rows that stand in a history; without the others `spans` finds the same rows.
-
-    Args: as of `spans`.
-
-    Returns:
-      `[k]` booleans.
-
-    >>> needed(np.array([10, 20, 30, 40]), np.array([25, 35]), length=1).tolist()
-    [False, True, True, False]
-    """
-    starts, stops = spans(known, seconds, length)
-    size = len(known) + 1
-    # +1 where a run starts, -1 where one stops: above 0 within any.
-    edges = np.bincount(starts, minlength=size) - np.bincount(stops, minlength=size)
-    return np.cumsum(edges)[:-1] > 0
-
-
 def latest_first(starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lay runs end to end, each from its last row to its first.
 

@@ -63,7 +63,7 @@ def build_pipeline(
     shards = _shards(inputs, config)
     _ = (
         split_users
-        | "ScatterUser" >> beam.ParDo(writing.ScatterUser(shards, config.history_length))
+        | "ShardUser" >> beam.ParDo(writing.ShardUser(shards, config.split.seed))
         | "GroupByShard" >> beam.GroupByKey()
         | "WriteShard"
         >> beam.Map(

@@ -37,6 +37,12 @@ def row_hash(user: str, movie: str, rating: float, timestamp: int, seed: int) ->
     return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
 
 
+def user_hash(user: str, seed: int) -> int:
+    """Hash a user's id to a number in [0, 2**64): it decides which file holds the user's rows."""
+    digest = hashlib.blake2b(user.encode(), digest_size=8, key=seed.to_bytes(8, "little")).digest()
+    return int.from_bytes(digest, "little")
+
+
 def hash_limit(eval_share: float) -> int:
     """Limit below which a row's hash makes it an eval row.
 

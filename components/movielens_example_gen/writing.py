@@ -1,7 +1,7 @@
 """The Beam stages that write: one user's rows to Examples, Examples to files.
 
-Everything written is a function of the input alone: a row goes to a shard and a place in it by its hash, so
-the files are the same on every runner and their rows are well mixed.
+Everything written is a function of the input alone: a row goes to a shard by its user's hash and to a place
+in it by its own, so the files are the same on every runner and the rows of each are well mixed.
 """
 
 from __future__ import annotations
@@ -9,16 +9,13 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.windowed_value import WindowedValue
 
 from components.movielens_example_gen import examples, history, quarantine, splits
 from components.movielens_example_gen.catalogue import Catalogue
@@ -26,61 +23,41 @@ from components.movielens_example_gen.grouping import HASHED
 from components.movielens_example_gen.users import User
 from modules import features
 
-# Entries (one user's rows for one shard) that a worker holds back, to send them on in batches.
-_FLUSH_ENTRIES = 20_000
 # Rows that are unpacked at once, with their histories.
 _BLOCK = 2_000
 
-# One user's rows for one shard: (User fields, slice of the user's activity, HASHED bytes, the rows that they
+# One user's rows of one split: (User fields, slice of the user's activity, HASHED bytes, the rows that they
 # know as KNOWN bytes, and the number of the first of these that is not of train).
 Entry = tuple[tuple, str, bytes, bytes, int]
 
 
-class ScatterUser(beam.DoFn):
-    """Send one user's rows to their shards: ((split, shard), [Entry]).
+class ShardUser(beam.DoFn):
+    """Send each split's rows of one user to one shard: ((split, shard), Entry).
 
-    Rows stay packed until they are written: as Examples they would be ten times as large, with histories
-    fifty times.
+    A user's rows stay together, for each needs the ones before it: apart, every row would take a history of
+    its own along. They stay packed until they are written: as Examples they would be ten times as large,
+    with histories fifty times.
     """
 
-    def __init__(self, shards: Mapping[str, int], history_length: int):
+    def __init__(self, shards: Mapping[str, int], seed: int):
         self._shards = shards
-        self._history_length = history_length
+        self._seed = seed
 
-    def start_bundle(self) -> None:
-        self._batches: defaultdict[tuple[str, int], list[Entry]] = defaultdict(list)
-        self._entries = 0
-
-    def process(self, element: tuple[tuple, bytes, bytes, bytes]) -> Iterator[Any]:
+    def process(self, element: tuple[tuple, bytes, bytes, bytes]) -> Iterator[tuple[tuple[str, int], Entry]]:
         user, train, held_out, known = element
-        past = np.frombuffer(known, history.KNOWN)
         activity = splits.level(len(train) // HASHED.itemsize, splits.USER_ACTIVITY_LEVELS)
+        seconds = np.frombuffer(known, history.KNOWN)["timestamp"]
         # Rows of eval are known where a split by time is rolling, and then those of train come first.
-        rolling = len(past) > len(train) // HASHED.itemsize
-        first_eval = np.frombuffer(held_out, HASHED)["timestamp"].min(initial=np.iinfo(np.int64).max)
-        for split, packed in ((features.TRAIN_SPLIT, train), (features.EVAL_SPLIT, held_out)):
-            rows = np.frombuffer(packed, HASHED)
-            excluded = (past["timestamp"] >= first_eval) & (rolling and split == features.EVAL_SPLIT)
-            shard_of = rows["place"] % np.uint64(self._shards[split])
-            for shard in np.unique(shard_of).tolist():
-                chosen = rows[shard_of == shard]
-                needed = history.needed(past["timestamp"], chosen["timestamp"], self._history_length)
-                needed |= excluded & (past["timestamp"] < chosen["timestamp"].max())
-                of_train = int((needed & ~excluded).sum())
-                entry = (user, activity, chosen.tobytes(), past[needed].tobytes(), of_train)
-                self._batches[split, shard].append(entry)
-                self._entries += 1
-        if self._entries > _FLUSH_ENTRIES:
-            yield from self._flush()
-
-    def finish_bundle(self) -> Iterator[WindowedValue]:
-        for batch in self._flush():
-            yield WindowedValue(batch, GlobalWindow().max_timestamp(), (GlobalWindow(),))
-
-    def _flush(self) -> Iterator[tuple[tuple[str, int], list[Entry]]]:
-        yield from self._batches.items()
-        self._batches.clear()
-        self._entries = 0
+        of_train = len(seconds)
+        if of_train > len(train) // HASHED.itemsize:
+            of_train = int(np.searchsorted(seconds, np.frombuffer(held_out, HASHED)["timestamp"].min()))
+        shard = splits.user_hash(User(*user).user_id, self._seed)
+        for split, rows, first_of_eval in (
+            (features.TRAIN_SPLIT, train, len(seconds)),
+            (features.EVAL_SPLIT, held_out, of_train),
+        ):
+            if rows:
+                yield (split, shard % self._shards[split]), (user, activity, rows, known, first_of_eval)
 
 
 def write_records(folder: str, shard: int, shards: int, records: Iterable[bytes]) -> None:
@@ -94,7 +71,7 @@ def write_records(folder: str, shard: int, shards: int, records: Iterable[bytes]
 
 
 def write_shard(
-    element: tuple[tuple[str, int], Iterable[list[Entry]]],
+    element: tuple[tuple[str, int], Iterable[Entry]],
     catalogue: Catalogue,
     title_counts: Mapping[int, int],
     folders: Mapping[str, str],
@@ -108,8 +85,8 @@ def write_shard(
       folders, shards: where each split goes, and in how many files.
       history_length: ratings in a row's history, at most.
     """
-    (split, shard), batches = element
-    entries = [entry for batch in batches for entry in batch]
+    (split, shard), grouped = element
+    entries = list(grouped)
     users = [examples.user_entries(User(*user), activity) for user, activity, *_ in entries]
     rows = np.frombuffer(b"".join(packed for _, _, packed, *_ in entries), HASHED)
     sizes = [len(packed) // HASHED.itemsize for _, _, packed, *_ in entries]

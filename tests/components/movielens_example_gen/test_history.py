@@ -274,15 +274,12 @@ def test_what_is_earlier_reaches_it(run_executor, tmp_path, name):
     assert reached == {row for row in rows if row.user == 1 and row.timestamp > past.timestamp}
 
 
-def test_what_is_left_out_of_the_known_rows_is_in_no_history():
+def test_runs_of_known_rows_by_definition():
     generator = np.random.default_rng(5)
     for length in (0, 1, 3, 100):
         known = np.sort(generator.integers(0, 60, 40))
         moments = generator.integers(0, 70, 5)
-        kept = known[history.needed(known, moments, length)]
-        for rows in (known, kept):
-            places, bounds = history.latest_first(*history.spans(rows, moments, length))
-            for i, moment in enumerate(moments):
-                expected = sorted((second for second in known if second < moment), reverse=True)[:length]
-                assert rows[places[bounds[i] : bounds[i + 1]]].tolist() == expected
-        assert len(kept) <= 5 * length
+        places, bounds = history.latest_first(*history.spans(known, moments, length))
+        for i, moment in enumerate(moments):
+            expected = sorted((second for second in known if second < moment), reverse=True)[:length]
+            assert known[places[bounds[i] : bounds[i + 1]]].tolist() == expected
