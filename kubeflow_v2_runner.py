@@ -224,9 +224,14 @@ def _schedule(options: argparse.Namespace, file: schedule_file.Schedule, config:
     when = schedule_file.Schedule.model_validate(
         file.model_dump() | {name: value for name, value in told.items() if value is not None}
     )
+    try:
+        cron = " ".join(when.numbers())
+    except ValueError as error:
+        place = options.schedule if options.cron is None else "--cron"
+        raise ValueError(f"{place}: {error}") from error
     return Schedule(
         name=options.name or config.pipeline_name,
-        cron=when.cron,
+        cron=cron,
         time_zone=when.time_zone,
         start=options.start,
         end=options.end,

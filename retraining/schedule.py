@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 import pathlib
+import re
 import zoneinfo
 from collections.abc import Collection, Sequence
 from typing import Any, Literal
@@ -17,6 +18,8 @@ import pydantic
 from cronsim import CronSim, CronSimError
 
 _ANY_MOMENT = datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc)
+# crontab(5) has no steps after one value: some count on to the end of the field, some take the value alone.
+_STEP_OF_ONE = re.compile(r"(?:^|[ ,])(\w+)(?:-\1)?/")
 _DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 
 
@@ -51,6 +54,8 @@ class Schedule(pydantic.BaseModel):
         try:
             if len(cron.split()) != 5:
                 raise CronSimError("Not five fields")
+            if _STEP_OF_ONE.search(cron):
+                raise CronSimError("a step must follow * or a range of several values")
             next(CronSim(cron, _ANY_MOMENT))
         except (CronSimError, StopIteration) as error:
             raise ValueError(
@@ -97,7 +102,7 @@ class Schedule(pydantic.BaseModel):
         Raises:
           ValueError: systemd has no such calendar.
         """
-        minutes, hours, days, months, weekdays = self._fields()
+        minutes, hours, days, months, weekdays = self.numbers()
         if "*" not in (days, weekdays):
             raise ValueError(
                 "systemd needs the day of the month or the day of the week to be *, for it joins them by "
@@ -117,14 +122,21 @@ class Schedule(pydantic.BaseModel):
         )
         return {f"retrain-{name}.service": service, f"retrain-{name}.timer": timer}
 
-    def _fields(self) -> list[str]:
-        """Write cron's five fields as `*` or lists of numbers, which everybody reads alike."""
+    def numbers(self) -> list[str]:
+        """Write cron's five fields as `*` or lists of numbers, which systemd and every cloud read alike.
+
+        Raises:
+          ValueError: there is no such list.
+
+        >>> Schedule(cron="*/30 3 * JAN-MAR sun,5").numbers()
+        ['0,30', '3', '*', '1,2,3', '0,5']
+        """
         parsed = CronSim(self.cron, _ANY_MOMENT)
         _, _, day, _, weekday = self.cron.split()
         if "*" not in (day, weekday) and "*" in (day[0], weekday[0]):
             raise ValueError(
-                "days of the month and of the week that are both restricted, one by *, mean `and` to some "
-                f"and `or` to others; received {self.cron!r}"
+                "cron must have no * in days of the month and of the week that are both restricted, for that "
+                f"means `and` to some and `or` to others; write numbers. Received {self.cron!r}"
             )
         fields: list[tuple[Collection[Any], range]] = [
             (parsed.minutes, range(60)),
@@ -136,7 +148,10 @@ class Schedule(pydantic.BaseModel):
         written = []
         for values, every in fields:
             if not set(values) <= set(every):
-                raise ValueError(f"only cron itself knows days such as the last or the second; {self.cron!r}")
+                raise ValueError(
+                    "cron must have no days such as the last or the second Monday, which only cron itself "
+                    f"knows; received {self.cron!r}"
+                )
             whole = set(values) == set(every)
             written.append("*" if whole else ",".join(map(str, sorted(values))))
         return written

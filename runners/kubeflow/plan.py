@@ -13,17 +13,6 @@ import pydantic
 # Vertex AI's rule for ids of runs; Kubeflow takes them too.
 _RUN_ID = re.compile(r"[a-z][a-z0-9-]{0,127}")
 
-
-def _cron_field(number: str) -> str:
-    value = rf"(?:{number}|[A-Za-z]{{3}})"
-    item = rf"(?:(?:\*|{value}-{value})(?:/\d+)?|{value})"
-    return f"{item}(?:,{item})*"
-
-
-# What both platforms read as crontab(5) says. Kubeflow's parser knows no L, W, # and 7, and steps of a single
-# number end elsewhere there.
-_CRON = re.compile(" ".join([_cron_field(r"\d+")] * 4 + [_cron_field("[0-6]")]))
-
 Value = str | int | float
 # A run-time parameter: how many spans a run reads.
 WINDOW = "window"
@@ -65,30 +54,13 @@ class Schedule(pydantic.BaseModel):
 
     # Name, unique among the pipeline's schedules.
     name: str = pydantic.Field(min_length=1, max_length=128)
-    # Minute, hour, day of month, month, day of week, as retraining.schedule took them: here only what the
-    # clouds read otherwise is refused.
+    # Minute, hour, day of month, month, day of week, as retraining.schedule.Schedule.numbers writes them.
     cron: str
     # Of the IANA's database, likewise.
     time_zone: str = "UTC"
     # First and last moment; None for at once and for ever.
     start: datetime.datetime | None = None
     end: datetime.datetime | None = None
-
-    @pydantic.field_validator("cron")
-    @classmethod
-    def _means_the_same_everywhere(cls, cron: str) -> str:
-        if not _CRON.fullmatch(cron):
-            raise ValueError(
-                "cron must be of numbers, names, ranges such as 1-5, and steps of * or of ranges, with 0 for "
-                f"Sunday: what Vertex AI and Kubeflow both read as crontab(5) does; received {cron!r}"
-            )
-        _, _, day, _, weekday = cron.split()
-        if "*" not in (day, weekday) and "*" in day + weekday:
-            raise ValueError(
-                "cron must have no * in days of the month and of the week that are both restricted, for that "
-                f"means `and` to some and `or` to others; write numbers. Received {cron!r}"
-            )
-        return cron
 
     @pydantic.field_validator("start", "end")
     @classmethod

@@ -76,6 +76,10 @@ def test_one_schedule_drives_both_platforms(
     written.write_text('{"cron": "never"}')
     said = command(vertex, "schedule", "--schedule", str(written), "--name", "other")
     assert said.code == 2 and "cron must be minute, hour" in said.err and len(said.err.splitlines()) == 1
+    written.write_text('{"cron": "0 3 L * *"}')
+    said = command(vertex, "schedule", "--schedule", str(written), "--name", "other")
+    assert said.code == 2 and len(said.err.splitlines()) == 1
+    assert said.err.startswith(f"kubeflow_v2_runner.py: {written}: cron must have no days such as the last")
 
 
 def test_a_schedule_of_all_spans_reads_all_spans(

@@ -44,6 +44,8 @@ def test_an_hour_that_is_left_out_or_there_twice_makes_one_moment() -> None:
     [
         ({"cron": "0 3 * *"}, "cron must be minute, hour.*Not five fields; received '0 3 * *'"),
         ({"cron": "61 3 * * *"}, "Bad minute"),
+        ({"cron": "5-5/10 3 * * *"}, r"a step must follow \* or a range of several values; received '5-5/10"),
+        ({"cron": "0 3 * * 1,3/4"}, r"a step must follow \* or a range of several values"),
         ({"cron": "0 0 31 2 *"}, "cron must be"),
         ({"time_zone": "Europe/Berln"}, "time_zone must be an IANA name.*received 'Europe/Berln'"),
         ({"max_concurrency": 2}, "max_concurrency: Input should be 1"),
