@@ -200,3 +200,13 @@ class TestRatings:
         assert first != second
         assert [first, second] == read(passes=2, shuffle_seed=1)
         assert [sum(map(len, of_pass)) for of_pass in read(passes=1, shuffle_seed=1, whole=True)] == [108]
+
+    @pytest.mark.parametrize("cached", [0, 1 << 20])
+    def test_a_batch_is_of_several_files(self, read, tmp_path, monkeypatch, cached: int) -> None:
+        monkeypatch.setattr(dataset, "_CACHED_BYTES", cached)
+        # The files alone then decide.
+        monkeypatch.setattr(dataset, "_SHUFFLE_ROWS", 1)
+        (file,) = (tmp_path / "numbers").iterdir()
+        file.with_name("more").write_bytes(file.read_bytes())
+        ((first, *_),) = read(shuffle_seed=1)
+        assert first == [0, 0, 1, 1]

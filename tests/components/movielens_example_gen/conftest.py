@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import json
 import pathlib
 from collections.abc import Callable
@@ -34,10 +35,14 @@ class Outcome:
         """Folder of a split's Examples."""
         return self.root / ("catalogue" if split == "catalogue" else "examples") / f"Split-{split}"
 
+    def files(self, split: str) -> list[list[dict[str, list]]]:
+        """Rows of each of a split's files, each as a dictionary of lists, text decoded."""
+        return [read_examples(file) for file in sorted(self.folder(split).iterdir())]
+
     @functools.cached_property
     def rows(self) -> dict[str, list[dict[str, list]]]:
-        """Every split's rows, each as a dictionary of lists, text decoded."""
-        return {split: read_examples(self.folder(split)) for split in ("train", "eval", "catalogue")}
+        """Every split's rows."""
+        return {split: list(itertools.chain(*self.files(split))) for split in ("train", "eval", "catalogue")}
 
 
 @pytest.fixture
@@ -157,13 +162,12 @@ def run_pipeline(tmp_path):
     return run
 
 
-def read_examples(folder: pathlib.Path) -> list[dict[str, list]]:
-    """Parse every tf.train.Example of a split."""
+def read_examples(file: pathlib.Path) -> list[dict[str, list]]:
+    """Parse every tf.train.Example of a file."""
     import tensorflow as tf
 
-    paths = sorted(map(str, folder.iterdir()))
     rows = []
-    for record in tf.data.TFRecordDataset(paths, compression_type="GZIP").as_numpy_iterator():
+    for record in tf.data.TFRecordDataset(str(file), compression_type="GZIP").as_numpy_iterator():
         row = {}
         for name, feature in tf.train.Example.FromString(record).features.feature.items():
             values = getattr(feature, feature.WhichOneof("kind")).value

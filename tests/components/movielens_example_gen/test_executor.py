@@ -1,7 +1,5 @@
 """The executor on made-up files of every release's format: what is read, split, refused and counted."""
 
-import hashlib
-import itertools
 import pathlib
 from collections import Counter
 
@@ -288,33 +286,6 @@ def test_slices_count_the_train_split_alone(run_executor, tmp_path):
         ("u3", "7"): ("light", "tail"),
     }
     assert all(row["user_activity"] != ["cold"] for row in outcome.rows["train"])
-
-
-def _digests(root: pathlib.Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(root.rglob("*.gz"))
-    }
-
-
-def test_the_same_data_gives_the_same_files_however_it_is_cut(write_ml_100k, run_executor, monkeypatch):
-    base = write_ml_100k(users=30, films=30)
-    whole = _digests(run_executor(base, DataConfig(), "whole").root)
-    monkeypatch.setattr(preparation, "CHUNK_BYTES", 1000)
-    assert _digests(run_executor(base, DataConfig(), "cut").root) == whole
-    # More shards hold the same rows.
-    monkeypatch.setattr(preparation, "SHARD_ROWS", 50)
-    sharded = run_executor(base, DataConfig(), "sharded")
-    assert len(_digests(sharded.root)) > 6
-    assert sharded.counts["ratings_kept"] == len(sharded.rows["train"]) + len(sharded.rows["eval"]) == 450
-
-
-def test_rows_are_well_mixed(write_ml_100k, run_executor):
-    outcome = run_executor(write_ml_100k(users=40, films=40), DataConfig())
-    users = [row["user_id"][0] for row in outcome.rows["train"]]
-    neighbours = sum(a == b for a, b in itertools.pairwise(users))
-    # One in 40 by chance, some 16 of 640; grouped by user it would be 600.
-    assert neighbours < 50
 
 
 @pytest.mark.parametrize(
