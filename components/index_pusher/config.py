@@ -74,9 +74,9 @@ class IndexConfig(BaseModel):
     num_queries: int = Field(default=1_000, ge=1)
     # Partitions of the catalogue; None: from its size.
     num_leaves: int | None = Field(default=None, ge=1)
-    # Partitions looked into per query; None: a tenth of num_leaves, then as many as the recall needs.
+    # Partitions looked into per query; None: a hundredth of num_leaves, then as many as the recall needs.
     num_leaves_to_search: int | None = Field(default=None, ge=1)
-    # Candidates scored exactly after the hashed pass; None: from the catalogue's size.
+    # Candidates scored exactly after the hashed pass; None: 5 recall_k, then as many as the recall needs.
     num_reordering_candidates: int | None = Field(default=None, ge=1)
     # Share of the catalogue that may be new to an earlier index and is then searched exactly beside it;
     # above, or where the recall does not hold, the index is trained anew (see incremental.py).

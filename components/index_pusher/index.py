@@ -46,7 +46,7 @@ class Plan:
 
 
 def plan(config: IndexConfig, num_candidates: int) -> Plan:
-    """Choose parameters for a catalogue.
+    """Choose the least that is worth trying in a catalogue; `widen` does the rest.
 
     Raises:
       Refusal: more leaves were asked for than there are candidates.
@@ -54,10 +54,9 @@ def plan(config: IndexConfig, num_candidates: int) -> Plan:
     >>> plan(IndexConfig(), 1_664)
     Plan(kind='exact', leaves=1, leaves_to_search=1, reordering=0)
     >>> plan(IndexConfig(), 250_000)
-    Plan(kind='partitioned', leaves=500, leaves_to_search=50, reordering=5000)
+    Plan(kind='partitioned', leaves=500, leaves_to_search=5, reordering=500)
     """
-    reordering = config.num_reordering_candidates or max(10 * config.recall_k, num_candidates // 50)
-    reordering = min(num_candidates, reordering)
+    reordering = min(num_candidates, config.num_reordering_candidates or 5 * config.recall_k)
     leaves = config.num_leaves
     if leaves is None and num_candidates >= PARTITIONED_FROM:
         leaves = math.isqrt(num_candidates)
@@ -66,7 +65,7 @@ def plan(config: IndexConfig, num_candidates: int) -> Plan:
             raise Refusal(
                 f"{leaves} leaves were asked for, and the catalogue has {num_candidates} candidates"
             )
-        search = config.num_leaves_to_search or max(1, leaves // 10)
+        search = config.num_leaves_to_search or max(1, leaves // 100)
         return Plan("partitioned", leaves, search, reordering)
     if num_candidates >= HASHED_FROM or config.num_reordering_candidates:
         return Plan("hashed", reordering=reordering)

@@ -98,7 +98,7 @@ def test_a_search_too_narrow_is_widened_until_it_reaches_the_recall() -> None:
     candidates, queries = drawn(3_000), drawn(200, seed=1)
     config = IndexConfig(recall_k=50, num_leaves=30)
     index, measured = index_gate.build(candidates, queries, config)
-    assert plan(config, 3_000).leaves_to_search == 3
+    assert plan(config, 3_000).leaves_to_search == 1
     assert index.plan.leaves_to_search > 8
     assert measured.recall >= 0.99
     assert measured.latency_ms > 0 and measured.brute_force_latency_ms > 0
