@@ -13,6 +13,7 @@ from pipeline.config import Config
 from runners.kubeflow import compiling
 from runners.kubeflow import kubeflow as kubeflow_module
 from runners.kubeflow import vertex as vertex_module
+from tests.kubeflow import fake_kubeflow
 from tests.kubeflow.conftest import ENVIRON, PROJECT, REGION, Command, compile_with
 from tests.kubeflow.fake_kubeflow import FakeKubeflow
 from tests.kubeflow.fake_vertex import FakeVertex
@@ -227,6 +228,22 @@ def test_kubeflow_begins_runs_by_the_clock_pauses_goes_on_and_deletes(
     assert command(kubeflow, "resume", *name).out == "resumed weekly\n"
     assert command(kubeflow, "delete", *name).out == "deleted weekly\n"
     assert not kubeflow.stored["recurringruns"]
+
+
+def test_the_token_goes_from_the_environment_to_kubeflow_alone(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fake = FakeKubeflow()
+    monkeypatch.setenv("KF_PIPELINES_TOKEN", "a-secret-token")
+    with fake_kubeflow.serving(fake) as url:
+        asked = ("status", *KUBEFLOW, "--host", url)
+        assert kubeflow_v2_runner.main(asked, ENVIRON) == 0
+        fake.fault = (401, "Unauthenticated")
+        assert kubeflow_v2_runner.main(asked, ENVIRON) == 1
+    said = capfd.readouterr()
+    assert fake.tokens == {"Bearer a-secret-token"}
+    assert "KF_PIPELINES_TOKEN" in said.err.splitlines()[-1]
+    assert "a-secret-token" not in said.out + said.err
 
 
 KUBEFLOW_FAULTS = {
