@@ -15,7 +15,7 @@ from modules import features
 _READ_BATCH = 8192
 _SHUFFLE_ROWS = 200_000
 # Gzipped bytes of a split up to which its records stay in memory between passes. A larger one is read anew in
-# each pass, its files in another order and so many at a time.
+# each pass, its files (Transform writes one on Beam's in-memory runner) in another order, so many at a time.
 _CACHED_BYTES = 128 << 20
 _FILES_AT_ONCE = 8
 
@@ -42,7 +42,7 @@ def _shuffled(files: Sequence[str], seed: int) -> tf.data.Dataset:
     of_files = tf.data.Dataset.from_tensor_slices(paths)
     if not cached:
         of_files = of_files.shuffle(len(paths), seed=seed)
-    # Several files at a time, for all rows of a user stand in one.
+    # Several files at a time: rows near each other in one are of one shard's users.
     records = of_files.interleave(
         lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"), cycle_length=_FILES_AT_ONCE
     )

@@ -18,9 +18,10 @@ import pydantic
 from cronsim import CronSim, CronSimError
 
 _ANY_MOMENT = datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc)
-# crontab(5) has no steps after one value: some count on to the end of the field, some take the value alone.
-_STEP_OF_ONE = re.compile(r"(?:^|[ ,])(\w+)(?:-\1)?/")
+# A value, or a range's two ends, that a step follows.
+_STEPPED = re.compile(r"(?<![^ ,])(\w+)(?:-(\w+))?/")
 _DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
+_NUMBERS = {day.upper(): number for number, day in enumerate(_DAYS)}
 
 
 class Schedule(pydantic.BaseModel):
@@ -51,18 +52,20 @@ class Schedule(pydantic.BaseModel):
     @pydantic.field_validator("cron")
     @classmethod
     def _is_cron(cls, cron: str) -> str:
+        plain = " ".join(cron.split())
         try:
-            if len(cron.split()) != 5:
+            if plain.count(" ") != 4:
                 raise CronSimError("Not five fields")
-            if _STEP_OF_ONE.search(cron):
+            # crontab(5) has no other steps: some count on to the end of the field, some take the value alone.
+            if any(_value(first) == _value(last or first) for first, last in _STEPPED.findall(plain)):
                 raise CronSimError("a step must follow * or a range of several values")
-            next(CronSim(cron, _ANY_MOMENT))
+            next(CronSim(plain, _ANY_MOMENT))
         except (CronSimError, StopIteration) as error:
             raise ValueError(
                 "cron must be minute, hour, day of the month, month and day of the week, as in crontab(5), "
                 f"and come about some day: {str(error) or 'it never does'}; received {cron!r}"
             ) from error
-        return " ".join(cron.split())
+        return plain
 
     @pydantic.field_validator("time_zone")
     @classmethod
@@ -145,7 +148,7 @@ class Schedule(pydantic.BaseModel):
             (parsed.months, range(1, 13)),
             ({day % 7 if isinstance(day, int) else day for day in parsed.weekdays}, range(7)),
         ]
-        written = []
+        written: list[str] = []
         for values, every in fields:
             if not set(values) <= set(every):
                 raise ValueError(
@@ -154,7 +157,15 @@ class Schedule(pydantic.BaseModel):
                 )
             whole = set(values) == set(every)
             written.append("*" if whole else ",".join(map(str, sorted(values))))
+        # Of two restricted ones either is enough: with all days in one of them, it is every day.
+        if "*" not in (day, weekday) and "*" in (written[2], written[4]):
+            written[2] = written[4] = "*"
         return written
+
+
+def _value(text: str) -> int | str:
+    # Of a number with zeros before it, and of a day's name, the number.
+    return int(text) if text.isdigit() else _NUMBERS.get(text.upper(), text.upper())
 
 
 def _quoted(word: str) -> str:

@@ -26,7 +26,7 @@ class SplitConfig(pydantic.BaseModel):
     method: Literal["hash", "time", "given", "span"] = HASH
     # Share of the rows that go to eval, above 0 and below 1; not used by `given` and `span`.
     eval_share: float = pydantic.Field(default=0.2, gt=0, lt=1)
-    # Seed of the hash, 0 or more; also decides the order in which rows are written.
+    # Seed of the hash, 0 or more; also decides which file a row is written to, and where in it.
     seed: int = pydantic.Field(default=42, ge=0, lt=2**63)
     # `time` and `span` only, of no effect elsewhere: whether eval rows count in the history of later eval
     # rows, as they would in service. Otherwise only train rows do.

@@ -6,22 +6,20 @@ What its stages do stands in reading.py, grouping.py and writing.py.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import apache_beam as beam
 from apache_beam.pvalue import AsDict, AsSingleton, PCollection
 
 from components.movielens_example_gen import grouping, reading, sources, writing
-from components.movielens_example_gen.config import GIVEN, SPAN, TIME, DataConfig
+from components.movielens_example_gen.config import TIME, DataConfig
 from components.movielens_example_gen.reading import COUNTS
-from modules import features
 
 # Bytes of text that one worker parses at once: some 300,000 rows, 100 MB in memory.
 CHUNK_BYTES = 8 << 20
-# Rows of one output file, roughly: with their histories some 50 MB compressed, 150 MB in memory while it is
-# put in order.
+# Rows of one shard, train and eval together, roughly: with their histories some 50 MB compressed, 150 MB in
+# memory while it is put in order. Both splits have as many shards, for eval rows take the user's train rows
+# along.
 SHARD_ROWS = 200_000
 
 
@@ -60,7 +58,7 @@ def build_pipeline(
     ).with_outputs(grouping.TRAIN_TITLES, COUNTS, main="rows")
 
     title_counts = AsSingleton(train_titles | "CountTitles" >> beam.CombineGlobally(reading.SumCounts()))
-    shards = _shards(inputs, config)
+    shards = max(1, math.ceil(sum(source.rows for source in inputs.ratings) / SHARD_ROWS))
     _ = (
         split_users
         | "ShardUser" >> beam.ParDo(writing.ShardUser(shards, config.split.seed))
@@ -150,17 +148,3 @@ def _time_cut(users: PCollection, config: DataConfig) -> PCollection:
         | "SumSeconds" >> beam.CombineGlobally(reading.SumCounts())
         | "FindSecond" >> beam.Map(grouping.find_second, AsSingleton(target))
     )
-
-
-def _shards(inputs: sources.Inputs, config: DataConfig) -> Mapping[str, int]:
-    rows: Counter[str] = Counter()
-    for source in inputs.ratings:
-        if config.split.method in (GIVEN, SPAN):
-            rows[source.split] += source.rows
-        else:
-            held_out = math.ceil(source.rows * config.split.eval_share)
-            rows.update({features.EVAL_SPLIT: held_out, features.TRAIN_SPLIT: source.rows - held_out})
-    return {
-        split: max(1, math.ceil(rows[split] / SHARD_ROWS))
-        for split in (features.TRAIN_SPLIT, features.EVAL_SPLIT)
-    }

@@ -72,6 +72,10 @@ def test_a_mistake_is_one_line_and_nothing_is_asked(
         ("0 3 */10 * *", "0 3 1,11,21,31 * *"),
         ("0 3 1,15 * 1", "0 3 1,15 * 1"),
         ("30 0-12/3 * * 7", "30 0,3,6,9,12 * * 0"),
+        # Either is enough where both are restricted.
+        ("0 3 1-31 * 1", "0 3 * * *"),
+        ("0 3 13 * SUN-SAT", "0 3 * * *"),
+        ("0 3 1,* * 1", "0 3 * * *"),
     ],
 )
 def test_the_platforms_are_asked_in_plain_numbers(

@@ -157,7 +157,7 @@ def half(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
 
 @pytest.mark.parametrize("name", SPLITS)
 def test_histories_by_definition(run_executor, tmp_path, monkeypatch, name):
-    # Several parts and shards, so that a user's rows are scattered.
+    # Several parts, so that a user's rows are scattered, and shards.
     monkeypatch.setattr(preparation, "CHUNK_BYTES", 1_000)
     monkeypatch.setattr(preparation, "SHARD_ROWS", 60)
     split = SPLITS[name]

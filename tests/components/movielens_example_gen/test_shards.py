@@ -28,17 +28,21 @@ def test_the_same_data_gives_the_same_files_however_it_is_cut(write_ml_100k, run
     assert digests(run_executor(base, DataConfig(), "cut").root) == whole
 
 
-def test_a_user_s_rows_are_in_one_file_of_several(write_ml_100k, run_executor, monkeypatch):
+def test_shards_hold_the_same_rows_and_whoever_reads_them_in_order_soon_meets_all(
+    write_ml_100k, run_executor, monkeypatch
+):
     base = write_ml_100k(users=30, films=30)
     whole = run_executor(base, DataConfig(), "whole")
-    monkeypatch.setattr(preparation, "SHARD_ROWS", 50)
+    monkeypatch.setattr(preparation, "SHARD_ROWS", 100)
     sharded = run_executor(base, DataConfig(), "sharded")
     for split in ("train", "eval"):
-        users = [{row["user_id"][0] for row in rows} for rows in sharded.files(split)]
-        assert len(users) > 1
-        assert sum(map(len, users)) == len(set.union(*users))
         rows, expected = (sorted(map(contents, outcome.rows[split])) for outcome in (sharded, whole))
         assert rows == expected
+    users = [{row["user_id"][0] for row in rows} for rows in sharded.files("eval")]
+    assert len(users) > 3 and sum(map(len, users)) == len(set.union(*users)) == 30
+    in_order = [row["user_id"][0] for row in sharded.rows["train"]]
+    # Shard after shard, it would be the first one's: a fifth.
+    assert len(set(in_order[: len(in_order) // len(users)])) > 20
 
 
 def test_rows_are_well_mixed(write_ml_100k, run_executor):
