@@ -26,7 +26,7 @@ test: setup
 	@.venv/bin/ruff format --quiet --check
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-logo
-	@.venv/bin/pytest --numprocesses 2 --dist loadfile
+	@.venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # uv reads no configuration here, so that nobody's own index gets into the lock files. A version changes when its .in
 # file asks for it; delete a lock file to have the newest of everything.

@@ -89,7 +89,7 @@ def compare(candidates: np.ndarray, queries: np.ndarray, k: int, least: float) -
     built = time.monotonic() - began
     results.append(_timed("brute force, faiss", built, lambda rows: flat.search(rows, k)[1], queries, exact))
     of_scann, plan = _scann(candidates, queries, exact, k, least)
-    results += [of_scann, _grown(candidates, queries, exact, k, plan)]
+    results += [of_scann, _grown(candidates, queries, exact, k, least, plan)]
     results.append(_faiss(candidates, queries, exact, k, least))
     return results
 
@@ -98,38 +98,46 @@ def _scann(
     candidates: np.ndarray, queries: np.ndarray, exact: np.ndarray, k: int, least: float
 ) -> tuple[Result, index.Plan]:
     config = IndexConfig(recall_k=k)
-    plan: index.Plan | None = index.plan(config, len(candidates))
-    assert plan is not None
+    plan = index.plan(config, len(candidates))
     began = time.monotonic()
     searcher = index.Index(candidates, plan, k)
     built = time.monotonic() - began
-    while True:
+    search = _widened(searcher, config, queries, exact, least)
+    return _timed(f"ScaNN, {_described(searcher.plan)}", built, search, queries, exact), searcher.plan
+
+
+def _widened(
+    searcher: index.Index, config: IndexConfig, queries: np.ndarray, exact: np.ndarray, least: float
+) -> Search:
+    count, k = int(searcher.embeddings.shape[0]), exact.shape[1]
+    search = _tensorflow(searcher.search, k)
+    while recall(search(queries), exact) < least and (wider := index.widen(searcher.plan, config, count)):
+        searcher.plan = wider
         search = _tensorflow(searcher.search, k)
-        if recall(search(queries), exact) >= least:
-            break
-        plan = index.widen(searcher.plan, config, len(candidates))
-        if plan is None:
-            break
-        searcher.plan = plan
-    plan = searcher.plan
-    name = f"ScaNN, {plan.kind}"
-    if plan.kind == "partitioned":
-        name += f", {plan.leaves_to_search} of {plan.leaves} leaves"
-    return _timed(name, built, search, queries, exact), plan
+    return search
+
+
+def _described(plan: index.Plan) -> str:
+    if plan.kind != "partitioned":
+        return plan.kind
+    return f"{plan.kind}, {plan.leaves_to_search} of {plan.leaves} leaves"
 
 
 def _grown(
-    candidates: np.ndarray, queries: np.ndarray, exact: np.ndarray, k: int, plan: index.Plan
+    candidates: np.ndarray, queries: np.ndarray, exact: np.ndarray, k: int, least: float, plan: index.Plan
 ) -> Result:
-    """On top of what ScaNN trained before the last candidates came, searched as widely."""
+    """On top of what ScaNN trained before the last candidates came, searched as widely or more so."""
     old = len(candidates) - int(_NEW * len(candidates))
     earlier = index.Index(candidates[:old], plan, k)
     state = {name: getattr(earlier.state, name).numpy() for name in index.STATE}
     began = time.monotonic()
     grown = index.Index(candidates, plan, k, index.Trained(state, np.arange(old, dtype=np.int32), plan))
     built = time.monotonic() - began
+    search = _widened(grown, IndexConfig(recall_k=k), queries, exact, least)
     name = f"the same on an earlier index, {_NEW:.0%} new"
-    return _timed(name, built, _tensorflow(grown.search, k), queries, exact)
+    if grown.plan != plan:
+        name += f", {_described(grown.plan)}"
+    return _timed(name, built, search, queries, exact)
 
 
 def _faiss(candidates: np.ndarray, queries: np.ndarray, exact: np.ndarray, k: int, least: float) -> Result:

@@ -347,7 +347,7 @@ def test_an_interrupted_run_ends_in_words(command: list[str], tmp_path: pathlib.
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
     (log,) = (root / "logs").iterdir()
     assert (process.returncode, err) == (130, "")
     assert out.splitlines()[-2:] == [

@@ -56,8 +56,8 @@ class QuantizedConfig(BaseModel):
 class IndexConfig(BaseModel):
     """How the index is built and what it must reach.
 
-    The three `num_*` fields that default to None follow from the catalogue's size (see `index.plan`) and
-    are widened until the recall is reached; a value given here is kept as it is, and refused if it falls
+    What of `num_leaves_to_search` and `num_reordering_candidates` is None begins low (see `index.plan`) and
+    is widened until the recall is reached; a value given here is kept as it is, and refused if it falls
     short.
 
     >>> IndexConfig(min_recall=0.95).recall_k

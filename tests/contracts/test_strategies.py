@@ -37,13 +37,16 @@ WORKERS = (("chief", 0), ("worker", 0))
 
 
 def _addresses() -> dict[str, list[str]]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("localhost", 0))
-        second.bind(("localhost", 0))
-        return {
-            "chief": [f"localhost:{first.getsockname()[1]}"],
-            "worker": [f"localhost:{second.getsockname()[1]}"],
-        }
+    # Below the ports that Linux gives away by itself: to other tests, before the workers take theirs.
+    chief = _free_port(20_000 + os.getpid() % 10_000)
+    return {"chief": [f"localhost:{chief}"], "worker": [f"localhost:{_free_port(chief + 1)}"]}
+
+
+def _free_port(port: int) -> int:
+    with socket.socket() as trial:
+        while trial.connect_ex(("localhost", port)) == 0:
+            port += 1
+    return port
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import zipfile
 
 import pyarrow
@@ -289,9 +288,7 @@ def test_a_run_killed_midway_leaves_nothing_that_counts(tmp_path):
         assert process.stdout.readline() == "half\n"
         process.send_signal(signal.SIGKILL)
     assert any(cache.glob(".custom-*/movies.csv"))
-    start = time.monotonic()
     folder = fetch.resolve_data(DataConfig(release="custom"), path, cache)
-    assert time.monotonic() - start < 30
     assert (folder / "movies.csv").read_bytes() == MOVIES
     assert not list(cache.glob(".custom-*"))
 
