@@ -7,6 +7,7 @@ import pathlib
 import pandas
 import pytest
 import tensorflow as tf
+import tensorflow_data_validation as tfdv
 import tensorflow_model_analysis as tfma
 
 from benchmarks import beam_paths
@@ -49,6 +50,21 @@ def test_every_runner_makes_the_same_of_the_same_data(planted_pipeline: PlantedP
     )
     assert {step for step, _ in received} == set(PREPARATION)
     assert received == expected
+    place = ("StatisticsGen.ratings", "statistics")
+    moments, of_first = _moments(other[place]), _moments(planted_pipeline.uris[place])
+    assert moments.keys() == of_first.keys() and any(moments.values())
+    for feature, values in of_first.items():
+        assert moments[feature] == pytest.approx(values, rel=1e-9), feature
+
+
+def _moments(uri: str) -> dict[tuple, tuple[float, float]]:
+    """Mean and standard deviation of each number, by split and feature."""
+    return {
+        (split, *feature.path.step): (feature.num_stats.mean, feature.num_stats.std_dev)
+        for split in (features.TRAIN_SPLIT, features.EVAL_SPLIT)
+        for feature in tfdv.load_stats_binary(f"{uri}/Split-{split}/FeatureStats.pb").datasets[0].features
+        if feature.HasField("num_stats")
+    }
 
 
 @pytest.mark.e2e
