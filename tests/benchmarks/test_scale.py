@@ -43,4 +43,11 @@ def test_growth_is_the_slope_between_the_logarithms() -> None:
     assert scale.exponent([1000, 4000], [3.0, 3.0]) == pytest.approx(0.0)
     assert str(scale.exponent([1000], [3.0])) == "nan"
     costs = {size: {"A": scale.Cost(size / 100, 2 * 10**9)} for size in (1000, 4000)}
-    assert scale.rows(costs) == [["A", "10.0", "100", "2.00", "40.0", "100", "2.00", "1.00", "0.00"]]
+    assert scale.rows(costs, 60, 0.1) == [["A", "10.0", "100", "2.00", "40.0", "100", "2.00", "1.00", "0.00"]]
+
+
+def test_a_steps_rate_is_of_the_rows_that_pass_through_it() -> None:
+    costs = {1000: {step: scale.Cost(1.0, 10**9) for step in scale.STEPS}}
+    rates = {step: rate for step, _, rate, *_ in scale.rows(costs, titles=60, eval_share=0.1)}
+    assert rates["Transform"] == "1,000" and rates["Trainer.multitask"] == "900"
+    assert rates["Evaluator.retrieval"] == "100" and rates["IndexPusher"] == "60"
