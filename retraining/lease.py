@@ -32,7 +32,7 @@ class _State(pydantic.BaseModel):
     """What the file says.
 
     Attributes:
-      holder: in words; place, process: by which a process of the same machine is looked up.
+      holder: in words; place, process, born: by which a process of the same machine is looked up.
       token: tells whose lease it is.
       expires: seconds since 1970.
     """
@@ -42,6 +42,7 @@ class _State(pydantic.BaseModel):
     holder: str
     place: str
     process: int
+    born: str = ""
     token: str
     expires: float
 
@@ -99,6 +100,7 @@ class Lease:
             holder=f"process {os.getpid()} on {socket.gethostname()}",
             place=_place(),
             process=os.getpid(),
+            born=_born(os.getpid()),
             token=self._token,
             expires=time.time() + self._seconds,
         )
@@ -158,7 +160,19 @@ def _is_dead(state: _State) -> bool:
         return True
     except PermissionError:
         pass
-    return False
+    # Numbers are given again, after a start of the machine or of the container above all.
+    return bool(state.born) and _born(state.process) not in ("", state.born)
+
+
+def _born(process: int) -> str:
+    """Say when a process began: at which start of the machine, how long after it; "" where that is hidden."""
+    try:
+        boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        stat = pathlib.Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    # proc(5): field 22; the second is the program's name, which may hold spaces and brackets.
+    return f"{boot} {stat.rpartition(')')[2].split()[19]}"
 
 
 def _place() -> str:

@@ -17,7 +17,8 @@ from typing import Any, Literal
 import pydantic
 from cronsim import CronSim, CronSimError
 
-_ANY_MOMENT = datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc)
+_UTC = datetime.timezone.utc
+_ANY_MOMENT = datetime.datetime(2024, 1, 1, tzinfo=_UTC)
 # A value, or a range's two ends, that a step follows.
 _STEPPED = re.compile(r"(?<![^ ,])(\w+)(?:-(\w+))?/")
 _DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
@@ -88,7 +89,11 @@ class Schedule(pydantic.BaseModel):
         >>> Schedule(cron="30 2 * * *", time_zone="Europe/Berlin").next_time(moment).isoformat()
         '2024-03-31T03:00:00+02:00'
         """
-        return next(CronSim(self.cron, after.astimezone(zoneinfo.ZoneInfo(self.time_zone))))
+        after = after.astimezone(_UTC)
+        moments = CronSim(self.cron, after.astimezone(zoneinfo.ZoneInfo(self.time_zone)))
+        # In the second of two equal hours it begins with a moment of the first, which is past. Compared in
+        # UTC, for within a zone Python compares what clocks show.
+        return next(moment for moment in moments if moment.astimezone(_UTC) > after)
 
     def crontab(self, command: str) -> str:
         """Write lines for a crontab, of a cron that knows CRON_TZ."""

@@ -41,14 +41,21 @@ def moments(
 def watch(schedule: Schedule, run: Callable[[], object]) -> None:
     """Run what is due at every moment of the schedule, until this process is stopped.
 
-    What went wrong is told, and tried again at the next moment.
+    What went wrong is told, and tried again at the next moment; where another holds the lease, as soon as
+    that may have run out.
     """
     for _ in moments(schedule, lambda: datetime.datetime.now(datetime.timezone.utc), time.sleep):
-        _try(run)
+        while not _try(run):
+            time.sleep(schedule.lease_seconds)
 
 
-def _try(run: Callable[[], object]) -> None:
+def _try(run: Callable[[], object]) -> bool:
+    """Run; False where another holds the lease."""
     try:
         run()
-    except (DataError, JournalError, LeaseError, LeaseLostError, BusyError, OSError) as error:
+    except LeaseError as error:
         _PROGRESS.error("%s", error)
+        return False
+    except (DataError, JournalError, LeaseLostError, BusyError, OSError) as error:
+        _PROGRESS.error("%s", error)
+    return True

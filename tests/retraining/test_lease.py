@@ -57,6 +57,24 @@ def test_a_crashed_holder_is_reclaimed_at_once_and_a_living_one_is_not(tmp_path:
         pass
 
 
+def test_a_holder_whose_number_another_process_has_now_is_reclaimed(tmp_path: pathlib.Path) -> None:
+    path, kept = tmp_path / "lease.json", tmp_path / "kept.json"
+    with held(path, 60):
+        kept.write_bytes(path.read_bytes())
+    state = json.loads(kept.read_text())
+    path.write_text(json.dumps(state))
+    with pytest.raises(LeaseError, match=f"process {os.getpid()} on"), held(path, 60):
+        pass
+    boot, after = state["born"].split()
+    for born in (f"another-boot {after}", f"{boot} {int(after) - 1}"):
+        path.write_text(json.dumps({**state, "born": born}))
+        with held(path, 60):
+            assert json.loads(path.read_text())["token"] != state["token"]
+    path.write_text(json.dumps({**state, "born": ""}))  # Where that is hidden it may still live.
+    with pytest.raises(LeaseError), held(path, 60):
+        pass
+
+
 def test_a_holder_elsewhere_is_reclaimed_when_its_time_is_over(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "lease.json"
     state = {"holder": "process 1 on moon", "place": "moon 1", "process": 1, "token": "x"}

@@ -39,6 +39,25 @@ def test_an_hour_that_is_left_out_or_there_twice_makes_one_moment() -> None:
     assert moments("30 2 * * *", before, 2) == ["2024-10-27T02:30:00+02:00", "2024-10-28T02:30:00+01:00"]
 
 
+@pytest.mark.parametrize("cron", ["30 2 * * *", "30 2 * * 0", "30 1-5 * * *", "*/10 * * * *", "0 2,3 * * *"])
+def test_no_moment_is_past_whenever_one_asks(cron: str) -> None:
+    when = Schedule(cron=cron, time_zone="Europe/Berlin")
+    midnight = datetime.datetime(2024, 10, 26, 22, tzinfo=datetime.timezone.utc)
+    for minutes in range(0, 6 * 60, 5):
+        asked = midnight + datetime.timedelta(minutes=minutes, seconds=5)
+        assert when.next_time(asked).astimezone(datetime.timezone.utc) > asked
+    # From the second 02:10 on: 02:30 was an hour ago.
+    second = datetime.datetime(2024, 10, 27, 1, 10, tzinfo=datetime.timezone.utc)
+    expected = {
+        "30 2 * * *": "2024-10-28T02:30:00+01:00",
+        "30 2 * * 0": "2024-11-03T02:30:00+01:00",
+        "30 1-5 * * *": "2024-10-27T03:30:00+01:00",
+        "*/10 * * * *": "2024-10-27T02:20:00+01:00",
+        "0 2,3 * * *": "2024-10-27T03:00:00+01:00",
+    }
+    assert when.next_time(second).isoformat() == expected[cron]
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

@@ -56,7 +56,7 @@ def test_a_moment_that_passed_while_it_worked_is_made_up_for_once_or_left_out() 
     assert looks(waits, [3.5, 0, 0]) == ["06 13:00", "06 17:00", "06 18:00"]
 
 
-@pytest.mark.parametrize("kind", [DataError, JournalError, LeaseError, LeaseLostError, BusyError, OSError])
+@pytest.mark.parametrize("kind", [DataError, JournalError, LeaseLostError, BusyError, OSError])
 def test_what_goes_wrong_is_told_and_tried_again(kind: type[Exception], monkeypatch, caplog) -> None:
     calls = itertools.count()
 
@@ -70,3 +70,19 @@ def test_what_goes_wrong_is_told_and_tried_again(kind: type[Exception], monkeypa
     assert "span-3 must hold rows." in caplog.text
     with pytest.raises(ZeroDivisionError):  # A fault of the code is not hidden.
         watching.watch(Schedule(), lambda: 1 / 0)
+
+
+def test_a_lease_of_another_is_waited_for_and_not_for_the_next_moment(monkeypatch, caplog) -> None:
+    held = iter([True, True, False])
+    slept, ran = [], []
+
+    def run() -> None:
+        if next(held):
+            raise LeaseError("One run of a pipeline at a time.")
+        ran.append("once")
+
+    monkeypatch.setattr(watching, "moments", lambda *_: iter([START]))
+    monkeypatch.setattr(watching.time, "sleep", slept.append)
+    watching.watch(Schedule(lease_seconds=40), run)
+    assert (slept, ran) == ([40, 40], ["once"])
+    assert "One run of a pipeline at a time." in caplog.text
