@@ -241,7 +241,7 @@ def _schedule(options: argparse.Namespace, file: schedule_file.Schedule, config:
 def _without_window(file: schedule_file.Schedule, config: Config) -> Config:
     """Read all spans where the schedule's file says so: 0, as the parameter `window`, means as configured."""
     spans = config.data.spans
-    if not spans or file.window:
+    if not spans or file.read_window(spans.window):
         return config
     data = config.data.model_copy(update={"spans": spans.model_copy(update={"window": None})})
     return config.model_copy(update={"data": data})

@@ -90,7 +90,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         "--schedule",
         type=pathlib.Path,
         metavar="FILE",
-        help="JSON with fields of retraining.schedule.Schedule (default: Mondays at 3, UTC, 12 spans)",
+        help="JSON with fields of retraining.schedule.Schedule (default: Mondays at 3, UTC)",
     )
     flags.add_configuration(parser)
     parser.set_defaults(preset=_PRESET)

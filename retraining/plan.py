@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from retraining import journal
-from retraining.schedule import Schedule
 
 
 class Plan(NamedTuple):
@@ -19,25 +18,29 @@ class Plan(NamedTuple):
 def due(
     versions: Mapping[int, int],
     entries: Sequence[journal.Entry],
-    schedule: Schedule,
+    catch_up: bool,
+    window: int | None,
     since: int | None = None,
+    empty: Collection[int] = (),
 ) -> Plan:
     """Find the runs that are due.
 
     Args:
       versions: the latest version of each span that is there, by number.
       entries: what was run.
-      schedule: whether to catch up, and how far a run looks back.
+      catch_up: whether every new span gets a run, or the newest alone.
+      window: spans that a run reads; None for all.
       since: of a backfill, the first span to run; None for what is new.
+      empty: spans without rows. They are no gap in a window, and nothing to measure a model on.
     Raises:
       ValueError: a backfill over spans that were run: a model of the past would meet a champion that was
         trained on the rows that it is measured on, and might take its place.
 
-    >>> due({1: 0, 2: 0, 3: 0}, [], Schedule(), since=2).spans
+    >>> due({1: 0, 2: 0, 3: 0}, [], catch_up=True, window=None, since=2).spans
     (2, 3)
     """
     # The first span has nothing before it to be trained on.
-    runnable = sorted(versions)[1:]
+    runnable = sorted(set(versions) - set(empty))[1:]
     last = journal.done(entries)
     if since is not None:
         if last and since <= last.span:
@@ -49,14 +52,17 @@ def due(
         runnable = [number for number in runnable if number >= since]
         return Plan(tuple(runnable), f"backfill from span {since}" if runnable else "there are no such spans")
     if not runnable:
-        return Plan((), f"two spans make a first run, one to train on; there are {len(versions)}")
+        there = len(versions) - len(empty)
+        return Plan((), f"two spans with rows make a first run, one to train on; there are {there}")
     if not last:
         return Plan((runnable[-1],), "nothing was run yet")
     new = [number for number in runnable if number > last.span]
     if new:
-        chosen = new if schedule.catch_up else new[-1:]
+        chosen = new if catch_up else new[-1:]
         return Plan(tuple(chosen), f"{len(new)} new since span {last.span}")
-    if late := journal.changed(last, versions, schedule.window):
+    if late := journal.changed(last, versions, window):
         spans = ", ".join(map(str, late))
         return Plan((last.span,), f"spans that came late or anew: {spans}")
-    return Plan((), f"no span came since span {last.span}")
+    without = sorted(number for number in empty if number > last.span)
+    but = f" but, without rows, {', '.join(map(str, without))}" if without else ""
+    return Plan((), f"no span came since span {last.span}{but}")

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import pathlib
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from components.movielens_example_gen import spans
+from components.movielens_example_gen import emptiness, spans
 from components.movielens_example_gen.config import SpansConfig
 from pipeline.config import Config
 from retraining import journal, lease, plan, retention
 from retraining.schedule import Schedule
+from runners.workspace import BusyError, claimed
 
 _PROGRESS = logging.getLogger("marquee.progress")
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
+_BUSY_SECONDS = 5.0  # Between two looks at a root that another uses.
 
 
 class LeaseLostError(Exception):
@@ -67,15 +70,32 @@ class Launched(NamedTuple):
 Launch = Callable[[Config, Workspace, lease.Lease], Launched]
 
 
-def versions(data: pathlib.Path, config: Config) -> dict[int, int]:
-    """Look what is there: the latest version of each span, by number.
+class There(NamedTuple):
+    """What has come: the latest version of each span, by number; and which of these spans hold no rows."""
+
+    versions: dict[int, int]
+    empty: set[int]
+
+
+def look(data: pathlib.Path, config: Config) -> There:
+    """Look what is there.
 
     Raises:
       DataError: a folder's name leaves open what is meant.
     """
-    names = config.data.spec.ratings.names
-    found = [str(path) for pattern in spans.patterns(names) for path in data.glob(pattern)]
-    return {span.number: span.version for span in spans.latest_versions(found)}
+    table = config.data.spec.ratings
+    found = [str(path) for pattern in spans.patterns(table.names) for path in data.glob(pattern)]
+    latest = spans.versions(found)
+
+    def has_rows(span: spans.Span) -> bool:
+        for name in table.names:
+            with contextlib.suppress(FileNotFoundError), open(data / span.folder / name, "rb") as file:
+                if emptiness.has_rows(file, name, table.header):
+                    return True
+        return False
+
+    empty = {span.number for span in latest if not has_rows(span)}
+    return There({span.number: span.version for span in latest}, empty)
 
 
 def require_spans(config: Config) -> SpansConfig:
@@ -91,14 +111,19 @@ def require_spans(config: Config) -> SpansConfig:
     return config.data.spans
 
 
-def configured(config: Config, schedule: Schedule, newest: int) -> Config:
-    """Return the configuration of the run whose newest span is given.
+def configured(config: Config, window: int | None, versions: Mapping[int, int]) -> Config:
+    """Return the configuration of the run whose newest span is the last of those given.
+
+    It names their versions: the run reads what is recorded of it, though others come meanwhile, and comes
+    from the cache only if it read those. The cache alone does not tell a file from one of its size and time
+    in another folder.
 
     >>> from pipeline import config
-    >>> configured(config.retraining(), Schedule(window=5), newest=9).data.spans.window
-    5
+    >>> configured(config.retraining(), 5, {8: 0, 9: 2}).data.spans
+    SpansConfig(window=5, newest=9, versions={8: 0, 9: 2}, gaps='stop')
     """
-    read = require_spans(config).model_copy(update={"window": schedule.window, "newest": newest})
+    changes = {"window": window, "newest": max(versions), "versions": dict(versions)}
+    read = require_spans(config).model_copy(update=changes)
     data = config.data.model_copy(update={"spans": read})
     return config.model_copy(update={"data": data})
 
@@ -125,17 +150,18 @@ def run_due(
       ValueError: the backfill cannot be.
     """
     made = []
+    window = schedule.read_window(require_spans(config).window)
     with lease.held(workspace.lease, schedule.lease_seconds) as held:
         entries = journal.read(workspace.journal)
-        there = versions(workspace.data, config)
-        due = plan.due(there, entries, schedule, since)
+        there = look(workspace.data, config)
+        due = plan.due(there.versions, entries, schedule.catch_up, window, since, there.empty)
         if not due.spans:
             _PROGRESS.info("Nothing to run: %s", due.reason)
         for place, newest in enumerate(due.spans, 1):
             _PROGRESS.info("Span %d, run %d of %d: %s", newest, place, len(due.spans), due.reason)
-            known = {number: version for number, version in there.items() if number <= newest}
+            known = {number: version for number, version in there.versions.items() if number <= newest}
             started = time.time()
-            launched = launch(configured(config, schedule, newest), workspace, held)
+            launched = launch(configured(config, window, known), workspace, held)
             # Asked anew: the thread that renews it may not have run since this process stood still.
             if held.lost.is_set() or not held.renew():
                 raise LeaseLostError(
@@ -148,9 +174,18 @@ def run_due(
             made.append(entry)
             _PROGRESS.info("Span %d: %s", newest, described(entry))
             if entry.outcome == "failed":
+                _PROGRESS.info("Later spans wait for it; `run --since %d` goes on without it", newest + 1)
                 break
-            retention.tidy(workspace.root, workspace.name, schedule.keep_runs)
+            _tidy(workspace, schedule.keep_runs)
     return made
+
+
+def _tidy(workspace: Workspace, keep_runs: int) -> None:
+    # What was run is run, whoever else uses the folder.
+    try:
+        retention.tidy(workspace.root, workspace.name, keep_runs)
+    except (BusyError, OSError) as error:
+        _PROGRESS.warning("What old runs left stays until the next one is over: %s", error)
 
 
 def _entry(newest: int, known: dict[int, int], launched: Launched, started: float) -> journal.Entry:
@@ -180,7 +215,8 @@ def described(entry: journal.Entry) -> str:
 
 
 def launch(config: Config, workspace: Workspace, held: lease.Lease) -> Launched:
-    """Run local_runner.py, and stop it if the lease goes to another."""
+    """Run local_runner.py once nobody else uses the root, and stop it if the lease goes to another."""
+    _wait_for(workspace.root, held)
     folder = workspace.folder
     settings, report = folder / "config.json", folder / "report.json"
     settings.write_text(config.model_dump_json(indent=1))
@@ -200,10 +236,24 @@ def launch(config: Config, workspace: Workspace, held: lease.Lease) -> Launched:
     with open(folder / "output.log", "w+", encoding="utf-8", errors="replace") as output:
         code = _wait(command, output, held)
         output.seek(0)
-        lines = [line.strip() for line in output if line.strip()]
+        said = output.read()
     if code or not report.exists():
-        return Launched(None, _words(lines) or f"exit code {code}")
+        return Launched(None, _words(said) or f"exit code {code}")
     return Launched(journal.Report.model_validate(json.loads(report.read_text())))
+
+
+def _wait_for(root: pathlib.Path, held: lease.Lease) -> None:
+    # Pipelines may share a root, and a run may have outlived the scheduler that began it.
+    told = False
+    while not held.lost.is_set():
+        try:
+            with claimed(root):
+                return
+        except BusyError as error:
+            if not told:
+                _PROGRESS.info("Waiting: %s", error)
+            told = True
+        held.lost.wait(_BUSY_SECONDS)
 
 
 def _wait(command: Sequence[str], output, held: lease.Lease) -> int:
@@ -220,7 +270,15 @@ def _wait(command: Sequence[str], output, held: lease.Lease) -> int:
             process.wait()
 
 
-def _words(lines: Sequence[str]) -> str:
-    """Find what a failed run said last, before where its log is."""
-    said = [line for line in lines if not line.startswith("Log: ")]
-    return said[-1] if said else ""
+def _words(said: str) -> str:
+    r"""Find what a failed run said last, before where its log is: all lines after an empty one, or one.
+
+    >>> _words("Transform ...\n\nTransform failed: it is full.\nFree some space.\nLog: runs/1.log\n")
+    'Transform failed: it is full. Free some space.'
+    >>> _words("Transform ...\nlocal_runner.py: stopped\n")
+    'local_runner.py: stopped'
+    """
+    text, log, _ = said.rpartition("\nLog: ")
+    if log:
+        return " ".join(text.rpartition("\n\n")[2].split())
+    return said.strip().rpartition("\n")[2].strip()

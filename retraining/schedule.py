@@ -28,8 +28,8 @@ _NUMBERS = {day.upper(): number for number, day in enumerate(_DAYS)}
 class Schedule(pydantic.BaseModel):
     """When and how a pipeline is run again.
 
-    >>> Schedule(cron="30 3 * * 1", time_zone="Europe/Berlin").window
-    12
+    >>> Schedule(cron="30 3 * * 1", time_zone="Europe/Berlin").lease_seconds
+    300
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -38,8 +38,9 @@ class Schedule(pydantic.BaseModel):
     cron: str = "0 3 * * 1"
     # IANA name of the zone that `cron` means.
     time_zone: str = "UTC"
-    # Spans that a run reads, 2 or more: the newest is what models are measured on; None for all.
-    window: int | None = pydantic.Field(12, ge=2)
+    # Spans that a run reads, 2 or more: the newest is what models are measured on; None for all. Left out, it
+    # is what the configuration says.
+    window: int | None = pydantic.Field(None, ge=2)
     # Whether every span that came since the last run gets a run of its own, the oldest first, and a time that
     # was missed is made up for; otherwise only the newest span is run, at the next time.
     catch_up: bool = True
@@ -78,6 +79,17 @@ class Schedule(pydantic.BaseModel):
                 f"time_zone must be an IANA name such as Europe/Berlin; received {name!r}"
             ) from error
         return name
+
+    def read_window(self, configured: int | None) -> int | None:
+        """Return how many spans a run reads, None for all.
+
+        Args:
+          configured: what holds where this schedule leaves it out.
+
+        >>> Schedule().read_window(8), Schedule(window=None).read_window(8)
+        (8, None)
+        """
+        return self.window if "window" in self.model_fields_set else configured
 
     def next_time(self, after: datetime.datetime) -> datetime.datetime:
         """Find the first moment of the schedule after another.

@@ -42,6 +42,8 @@ class SpansConfig(pydantic.BaseModel):
     window: int | None = pydantic.Field(None, ge=2)
     # Number of the last span that is read, as if no later one had come; None for the newest there is.
     newest: int | None = pydantic.Field(None, ge=0)
+    # Version that is read of each span, by number, and no other span; None for the latest of all there are.
+    versions: dict[int, int] | None = None
     # What a number that is missing within the window does: stop the run, or only be told of.
     gaps: Literal["stop", "warn"] = "stop"
 

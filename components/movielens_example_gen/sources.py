@@ -15,12 +15,11 @@ import pyarrow.parquet
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from components.movielens_example_gen import lines, parse, releases, spans
+from components.movielens_example_gen import emptiness, lines, parse, releases, spans
 from components.movielens_example_gen.config import SPAN, DataConfig, SpansConfig
 from components.movielens_example_gen.errors import DataError
 from modules import features
 
-PARQUET = ".parquet"
 # A guess, to choose the number of output files: "12345,678,3.5,1112486027" and a line break.
 _BYTES_PER_ROW = 20
 
@@ -111,7 +110,7 @@ def find_inputs(input_base: str, config: DataConfig) -> Inputs:
 def _find_spans(input_base: str, config: DataConfig, wanted: SpansConfig) -> Inputs:
     release, files = config.spec, config.input_files()
     sizes = _there(input_base, spans.patterns(files["ratings"]))
-    window = spans.window(spans.latest_versions(sizes), wanted)
+    window = spans.window(spans.versions(sizes, wanted.versions), wanted)
     newest = window.spans[-1]
 
     def inside(span: spans.Span, names: Sequence[str]) -> list[str]:
@@ -121,7 +120,9 @@ def _find_spans(input_base: str, config: DataConfig, wanted: SpansConfig) -> Inp
     for span in window.spans:
         names = inside(span, files["ratings"])
         # Nothing may have happened in a stretch of time.
-        if span is newest or any(sizes.get(name) for name in names):
+        if span is newest or any(
+            _has_rows(input_base, name, release.ratings) for name in names if name in sizes
+        ):
             held_out = config.split.method == SPAN and span is newest
             source = _find(input_base, names, release.ratings, config)
             ratings.append(source._replace(split=features.EVAL_SPLIT if held_out else features.TRAIN_SPLIT))
@@ -165,7 +166,7 @@ def _find(input_base: str, names: Sequence[str], table: releases.Table, config: 
     if not size:
         raise DataError(f"{path} must hold rows, and is empty. Fetch or write it anew.")
     with open_file(path) as handle:
-        if name.endswith(PARQUET):
+        if name.endswith(emptiness.PARQUET):
             layout, groups = _parquet_layout(handle, path, table)
             return Source(path, name, layout, False, size, groups=groups)
         if not table.header:
@@ -175,6 +176,11 @@ def _find(input_base: str, names: Sequence[str], table: releases.Table, config: 
         except ValueError as error:
             raise DataError(f"{path}: {error}. Correct the header, or name the right release.") from error
     return Source(path, name, layout, True, size)
+
+
+def _has_rows(input_base: str, name: str, table: releases.Table) -> bool:
+    with open_file(FileSystems.join(input_base, name)) as handle:
+        return emptiness.has_rows(handle, name, table.header)
 
 
 def _parquet_layout(

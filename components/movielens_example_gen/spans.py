@@ -11,7 +11,7 @@ the span's folder itself is version 0.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from components.movielens_example_gen.config import DataConfig, SpansConfig
@@ -71,19 +71,21 @@ def input_patterns(config: DataConfig) -> dict[str, tuple[str, ...]]:
     }
 
 
-def latest_versions(paths: Iterable[str]) -> list[Span]:
-    """Find each span's latest version, ascending.
+def versions(paths: Iterable[str], wanted: Mapping[int, int] | None = None) -> list[Span]:
+    """Find one version of each span, ascending.
 
     Args:
       paths: of the ratings files, matches of `patterns`.
+      wanted: which version of which spans, by number; None for the latest of all.
     Raises:
-      DataError: a folder has no number, or two have the same.
+      DataError: a folder has no number, two have the same, or a wanted version is not there.
 
-    >>> latest_versions(["in/span-2/u.data", "in/span-1/u.data", "in/span-1/version-3/u.data"])
+    >>> versions(["in/span-2/u.data", "in/span-1/u.data", "in/span-1/version-3/u.data"])
     [Span(number=1, version=3, folder='span-1/version-3'), Span(number=2, version=0, folder='span-2')]
+    >>> versions(["in/span-2/u.data", "in/span-1/u.data", "in/span-1/version-3/u.data"], {1: 0})
+    [Span(number=1, version=0, folder='span-1')]
     """
-    latest: dict[int, Span] = {}
-    seen: dict[tuple[int, int], str] = {}
+    there: dict[tuple[int, int], Span] = {}
     for path in sorted(paths):
         found = _FOLDER.search(path)
         if not found:
@@ -92,13 +94,20 @@ def latest_versions(paths: Iterable[str]) -> list[Span]:
                 f"{path}. Rename the folder, or move it elsewhere."
             )
         span = Span(int(found["span"]), int(found["version"] or 0), found["folder"])
-        if seen.setdefault(span[:2], span.folder) != span.folder:
+        other = there.setdefault(span[:2], span)
+        if other.folder != span.folder:
             raise DataError(
-                f"A version of a span must lie in one folder; {seen[span[:2]]} and {span.folder} have the "
+                f"A version of a span must lie in one folder; {other.folder} and {span.folder} have the "
                 "same numbers. Remove one of them."
             )
-        latest[span.number] = max(span, latest.get(span.number, span))
-    return [latest[number] for number in sorted(latest)]
+    chosen = dict(sorted(there)) if wanted is None else wanted
+    if gone := sorted(set(chosen.items()) - set(there)):
+        number, version = gone[0]
+        raise DataError(
+            f"Version {version} of span {number} must be there to be read, as data.spans.versions says. Put "
+            "it back, or name one that is there."
+        )
+    return [there[pair] for pair in sorted(chosen.items())]
 
 
 def window(spans: Sequence[Span], config: SpansConfig) -> Window:

@@ -96,16 +96,16 @@ def test_a_schedule_of_all_spans_reads_all_spans(
     written = tmp_path / "schedule.json"
     job = compile_with(tmp_path / "job.json", "--preset", "retraining")
     monkeypatch.setattr(compiling, "compile_job", compile_job)
-    for name, window in (("some", "8"), ("all", "null")):
-        written.write_text(f'{{"window": {window}}}')
+    for name, text in (("some", '{"window": 8}'), ("all", '{"window": null}'), ("left-out", "{}")):
+        written.write_text(text)
         flags = ["--schedule", str(written), "--preset", "retraining", "--name", name]
         assert kubeflow_v2_runner.main(["schedule", *flags], ENVIRON, vertex.service) == 0
-    assert compiled == [12, None]
+    assert compiled == [12, None, 12]
     asked = [
         dict(schedule.create_pipeline_job_request.pipeline_job.runtime_config.parameter_values or {})
         for schedule in vertex.schedules.values()
     ]
-    assert asked == [{"window": 8}, {}]
+    assert asked == [{"window": 8}, {}, {}]
 
 
 def test_vertex_shows_runs_and_why_one_failed(command: Command, vertex: FakeVertex) -> None:

@@ -6,10 +6,9 @@ import pytest
 
 from retraining import plan
 from retraining.journal import Entry
-from retraining.schedule import Schedule
 
-DAILY = Schedule(window=3)
-NEWEST_ONLY = Schedule(window=3, catch_up=False)
+# Whether to catch up, and the window.
+DAILY, NEWEST_ONLY, ALL = (True, 3), (False, 3), (True, None)
 
 
 def entry(span: int, outcome: str = "pushed", versions: dict[int, int] | None = None) -> Entry:
@@ -24,8 +23,8 @@ def spans(*numbers: int) -> dict[int, int]:
 @pytest.mark.parametrize(
     ("there", "entries", "schedule", "due", "reason"),
     [
-        (spans(), [], DAILY, (), "two spans make a first run"),
-        (spans(1), [], DAILY, (), "two spans make a first run"),
+        (spans(), [], DAILY, (), "two spans with rows make a first run"),
+        (spans(1), [], DAILY, (), "two spans with rows make a first run"),
         (spans(1, 2, 3), [], DAILY, (3,), "nothing was run yet"),
         (spans(1, 2, 3), [entry(3)], DAILY, (), "no span came since span 3"),
         (spans(1, 2, 3), [entry(2), entry(3, "refused")], DAILY, (), "no span came since span 3"),
@@ -35,27 +34,37 @@ def spans(*numbers: int) -> dict[int, int]:
     ],
 )
 def test_what_is_new_is_due(there, entries, schedule, due, reason) -> None:
-    received = plan.due(there, entries, schedule)
+    received = plan.due(there, entries, *schedule)
     assert received.spans == due
     assert reason in received.reason
 
 
 def test_late_data_within_the_window_makes_the_newest_span_due_again() -> None:
     entries = [entry(5, versions={1: 0, 2: 0, 4: 0, 5: 0})]
-    received = plan.due({1: 0, 2: 0, 3: 0, 4: 1, 5: 0}, entries, DAILY)
+    received = plan.due({1: 0, 2: 0, 3: 0, 4: 1, 5: 0}, entries, *DAILY)
     assert received == ((5,), "spans that came late or anew: 3, 4")
     # Span 2 is before the window of span 5.
-    assert plan.due({1: 0, 2: 7, 4: 0, 5: 0}, entries, DAILY).spans == ()
-    assert plan.due({1: 0, 2: 7, 4: 0, 5: 0}, entries, Schedule(window=None)).spans == (5,)
+    assert plan.due({1: 0, 2: 7, 4: 0, 5: 0}, entries, *DAILY).spans == ()
+    assert plan.due({1: 0, 2: 7, 4: 0, 5: 0}, entries, *ALL).spans == (5,)
 
 
 def test_a_span_that_is_gone_makes_nothing_due() -> None:
-    assert plan.due(spans(3, 4, 5), [entry(5)], Schedule(window=None)).spans == ()
+    assert plan.due(spans(3, 4, 5), [entry(5)], *ALL).spans == ()
 
 
 def test_a_backfill_runs_the_past_in_order_but_never_behind_a_champion_that_knows_it() -> None:
-    assert plan.due(spans(1, 2, 3, 4), [], NEWEST_ONLY, since=1).spans == (2, 3, 4)
-    assert plan.due(spans(1, 2, 3, 4), [entry(2)], DAILY, since=3).spans == (3, 4)
-    assert plan.due(spans(1, 2, 3), [entry(2)], DAILY, since=9).reason == "there are no such spans"
+    assert plan.due(spans(1, 2, 3, 4), [], *NEWEST_ONLY, since=1).spans == (2, 3, 4)
+    assert plan.due(spans(1, 2, 3, 4), [entry(2)], *DAILY, since=3).spans == (3, 4)
+    assert plan.due(spans(1, 2, 3), [entry(2)], *DAILY, since=9).reason == "there are no such spans"
     with pytest.raises(ValueError, match="a backfill must begin after span 3, .*Begin later"):
-        plan.due(spans(1, 2, 3, 4), [entry(3)], DAILY, since=2)
+        plan.due(spans(1, 2, 3, 4), [entry(3)], *DAILY, since=2)
+
+
+def test_a_span_without_rows_is_measured_on_by_nobody_and_holds_up_nothing() -> None:
+    there = spans(1, 2, 3, 4, 5)
+    assert plan.due(there, [entry(3)], *DAILY, empty={4}).spans == (5,)
+    assert plan.due(there, [], *DAILY, empty={5}).spans == (4,)
+    assert plan.due(there, [], *DAILY, since=1, empty={1, 3}).spans == (4, 5)
+    none = plan.due(there, [entry(3)], *DAILY, empty={2, 4, 5})
+    assert none == ((), "no span came since span 3 but, without rows, 4, 5")
+    assert plan.due(spans(1, 2), [], *DAILY, empty={1}).reason.endswith("there are 1")

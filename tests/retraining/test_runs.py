@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pathlib
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -17,6 +19,7 @@ from retraining.journal import Report
 from retraining.lease import Lease, LeaseError
 from retraining.runs import Launched, Workspace
 from retraining.schedule import Schedule
+from runners.workspace import BusyError, claimed
 
 CONFIG = configuration.retraining()
 WEEKLY = Schedule(window=3)
@@ -88,12 +91,69 @@ def test_what_was_missed_is_caught_up_with_one_at_a_time(planted: Planted) -> No
     assert planted.seen[-1] == (8, None)
 
 
+def test_the_window_is_the_schedules_or_else_the_configurations(planted: Planted) -> None:
+    planted.run(Schedule())
+    deliver(planted, 4)
+    planted.run(Schedule(window=2))
+    assert planted.seen == [(3, runs.require_spans(CONFIG).window), (4, 2)] == [(3, 12), (4, 2)]
+
+
+def test_spans_without_rows_are_passed_over(planted: Planted, told) -> None:
+    planted.run()
+    deliver(planted, 4, 6)
+    for span in (5, 7):
+        (planted.place.data / f"span-{span}").mkdir()
+        (planted.place.data / f"span-{span}" / "u.data").touch()
+    assert planted.run() == [(4, "pushed"), (6, "pushed")]
+    assert planted.run() == []
+    assert "Nothing to run: no span came since span 6 but, without rows, 7" in told.text
+    assert 5 in journal.read(planted.place.journal)[-1].versions
+
+
+def test_a_run_reads_the_versions_that_are_recorded_of_it(planted: Planted) -> None:
+    deliver(planted, 2, version=1)
+
+    def launch(config: Config, place: Workspace, held: Lease) -> Launched:
+        deliver(planted, 2, version=9)  # Comes while the run is under way.
+        read.append(runs.require_spans(config).versions)
+        return planted.launch(config, place, held)
+
+    read: list[dict[int, int] | None] = []
+    (entry,) = runs.run_due(planted.place, CONFIG, WEEKLY, launch)
+    assert read == [{1: 0, 2: 1, 3: 0}] and entry.versions == read[0]
+    assert planted.run() == [(3, "pushed")]
+
+
+def test_a_root_that_another_uses_is_waited_for(planted: Planted, monkeypatch, told) -> None:
+    script = planted.place.root / "local_runner.py"
+    script.parent.mkdir(parents=True)
+    script.write_text("import sys; sys.exit('It ran.')\n")
+    monkeypatch.setattr(runs, "_ROOT", planted.place.root)
+    monkeypatch.setattr(runs, "_BUSY_SECONDS", 0.01)
+    with contextlib.ExitStack() as another:
+        another.enter_context(claimed(planted.place.root))
+        threading.Timer(0.3, another.pop_all().close).start()
+        made = runs.run_due(planted.place, CONFIG, WEEKLY, runs.launch)
+    assert [entry.words for entry in made] == ["It ran."]
+    assert told.text.count("Waiting: One run at a time may use") == 1
+
+
+def test_what_cannot_be_tidied_undoes_no_run(planted: Planted, monkeypatch, told) -> None:
+    def refuse(*_: object) -> None:
+        raise BusyError("One run at a time may use it.")
+
+    monkeypatch.setattr(runs.retention, "tidy", refuse)
+    assert planted.run(since=2) == [(2, "pushed"), (3, "pushed")]
+    assert "What old runs left stays until the next one is over: One run at a time" in told.text
+
+
 def test_a_failed_run_holds_up_the_later_ones_and_is_tried_again(planted: Planted, told) -> None:
     planted.run()
     deliver(planted, 4, 5)
     planted.fails = {4}
     assert planted.run() == [(4, "failed")]
     assert "Span 4: failed: Transform failed: the disk is full" in told.text
+    assert "Later spans wait for it; `run --since 5` goes on without it" in told.text
     planted.fails = set()
     assert planted.run() == [(4, "pushed"), (5, "pushed")]
 
@@ -149,7 +209,7 @@ def test_the_process_of_a_run_gets_the_configuration_and_leaves_a_report(
         "span = config['data']['spans']['newest']\n"
         "print('working', flush=True)\n"
         "if span == 4:\n"
-        "    sys.exit('Transform failed: no.\\nLog: somewhere')\n"
+        "    sys.exit('\\nTransform failed: no.\\nAt all.\\nLog: somewhere')\n"
         "report = {'rows': [1, 1], 'models': [], 'pushed_version': span}\n"
         "pathlib.Path(flags['--report']).write_text(json.dumps(report))\n"
     )
@@ -160,9 +220,9 @@ def test_the_process_of_a_run_gets_the_configuration_and_leaves_a_report(
     ]
     deliver(planted, 4)
     (entry,) = runs.run_due(planted.place, CONFIG, WEEKLY, runs.launch)
-    assert (entry.outcome, entry.words) == ("failed", "Transform failed: no.")
+    assert (entry.outcome, entry.words) == ("failed", "Transform failed: no. At all.")
     written = json.loads((planted.place.folder / "config.json").read_text())
-    assert Config.model_validate(written) == runs.configured(CONFIG, WEEKLY, 4)
+    assert Config.model_validate(written) == runs.configured(CONFIG, 3, {1: 0, 2: 0, 3: 0, 4: 0})
 
 
 def test_a_run_that_lost_the_lease_is_stopped_and_not_recorded(planted: Planted, monkeypatch) -> None:

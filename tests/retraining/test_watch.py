@@ -74,7 +74,8 @@ def test_what_goes_wrong_is_told_and_tried_again(kind: type[Exception], monkeypa
 
 def test_a_lease_of_another_is_waited_for_and_not_for_the_next_moment(monkeypatch, caplog) -> None:
     held = iter([True, True, False])
-    slept, ran = [], []
+    slept: list[float] = []
+    ran: list[str] = []
 
     def run() -> None:
         if next(held):

@@ -3,6 +3,8 @@
 import pathlib
 from collections.abc import Mapping
 
+import pyarrow
+import pyarrow.parquet
 import pydantic
 import pytest
 from apache_beam.io.filesystem import BeamIOError
@@ -146,6 +148,30 @@ def test_a_span_without_rows_is_no_gap_unless_it_is_the_newest(root, run_executo
         run_executor(root, config(), "newest")
 
 
+def test_a_table_without_rows_is_no_gap_either(tmp_path):
+    columns = {"userId": [1], "movieId": [1], "rating": [3.5], "timestamp": [START]}
+    rows = pyarrow.table(columns)
+    for span, table in ((1, rows), (2, rows.slice(0, 0)), (4, rows)):
+        (tmp_path / f"span-{span}").mkdir()
+        pyarrow.parquet.write_table(table, tmp_path / f"span-{span}" / "ratings.parquet")
+    write(tmp_path, {"span-3/ratings.csv": b"userId,movieId,rating,timestamp\n"})
+    write(tmp_path, {"movies.csv": b"movieId,title,genres\n1,A (1990),Drama\n"})
+    data = DataConfig(release="custom", spans=SpansConfig(), split=NEWEST)
+    inputs = sources.find_inputs(str(tmp_path), data)
+    assert [source.name for source in inputs.ratings] == ["span-1/ratings.parquet", "span-4/ratings.parquet"]
+    with pytest.raises(DataError, match="span-2/ratings.parquet must hold rows, and has none"):
+        sources.find_inputs(str(tmp_path), data.model_copy(update={"spans": SpansConfig(newest=2)}))
+
+
+def test_versions_that_are_named_are_read_and_no_others(root, run_executor):
+    write(root, {"span-2/version-1/u.data": row(1, 9, 2), "span-4/version-1/u.data": row(1, 8, 4)})
+    outcome = run_executor(root, config(versions={1: 0, 2: 0, 3: 0}))
+    assert titles(outcome, "train") == ["Film 1 (1990)"] * 3 + ["Film 2 (1990)"] * 3
+    assert titles(outcome, "eval") == ["Film 3 (1990)"] * 3
+    with pytest.raises(DataError, match="Version 2 of span 4 must be there to be read.*Put it back"):
+        sources.find_inputs(str(root), config(versions={3: 0, 4: 2}))
+
+
 def test_a_first_span_has_nothing_to_be_measured_against(root, run_executor):
     with pytest.raises(DataError, match="train has none.*Wait for a second span"):
         run_executor(root, config(newest=1))
@@ -160,7 +186,7 @@ def test_a_first_span_has_nothing_to_be_measured_against(root, run_executor):
 )
 def test_folders_that_leave_open_what_is_meant_are_refused(folders, words):
     with pytest.raises(DataError, match=words):
-        spans.latest_versions(f"in/{folder}/u.data" for folder in folders)
+        spans.versions(f"in/{folder}/u.data" for folder in folders)
 
 
 def test_a_newest_span_that_is_not_there_is_refused():
@@ -205,3 +231,8 @@ def test_a_new_span_or_version_is_read_and_an_unchanged_input_comes_from_the_cac
     write(root, {"span-4/version-1/u.data": row(1, 6, 4)})
     assert run_pipeline(root, config(window=3)) == 3
     assert run_pipeline(root, config(window=3)) == 3
+    # By a rename neither sizes nor times change; the versions that are named tell the two apart.
+    named = {2: 0, 3: 0, 4: 1}
+    assert run_pipeline(root, config(versions=named)) == 4
+    (root / "span-4" / "version-1").rename(root / "span-4" / "version-3")
+    assert run_pipeline(root, config(versions=named | {4: 3})) == 5
