@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from components.movielens_example_gen.config import DataConfig
 from components.movielens_example_gen.errors import DataError
+from components.movielens_example_gen.releases import RELEASES
 from pipeline.config import Config
 from retraining import runs, schedule
 from retraining.journal import JournalError
@@ -56,7 +57,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
     cut = commands.add_parser("cut", help="cut a release's ratings into spans of equal length")
     cut.add_argument("into", type=flags.local_path, help="folder for the spans, which does not exist yet")
-    cut.add_argument("--release", default="ml-100k", metavar="NAME", help="which data (default: %(default)s)")
+    cut.add_argument(
+        "--release",
+        choices=list(RELEASES),
+        default="ml-100k",
+        metavar="NAME",
+        help=f"which data: {', '.join(RELEASES)} (default: %(default)s)",
+    )
     cut.add_argument(
         "--data",
         type=flags.local_path,

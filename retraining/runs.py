@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from components.movielens_example_gen import emptiness, spans
 from components.movielens_example_gen.config import SpansConfig
+from components.movielens_example_gen.errors import DataError
 from pipeline.config import Config
 from retraining import journal, lease, plan, retention
 from retraining.schedule import Schedule
@@ -184,7 +185,7 @@ def _tidy(workspace: Workspace, keep_runs: int) -> None:
     # What was run is run, whoever else uses the folder.
     try:
         retention.tidy(workspace.root, workspace.name, keep_runs)
-    except (BusyError, OSError) as error:
+    except (BusyError, DataError, OSError) as error:
         _PROGRESS.warning("What old runs left stays until the next one is over: %s", error)
 
 

@@ -78,6 +78,9 @@ def test_the_command_says_what_it_wrote(release, tmp_path, capsys) -> None:
     assert main(arguments) == 1
     assert "must not exist yet" in capsys.readouterr().err
     assert main([*arguments[:-1], "0"]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main([*arguments, "--release", "ml-100"])
+    assert "invalid choice: 'ml-100'" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_run_on_spans_needs_a_folder_of_them(release, tmp_path) -> None:
