@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import json
 import os
 import pathlib
 import signal
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
             return _run(options, config, started)
     except (DataError, workspace.BusyError) as error:
         print(f"local_runner.py: {error}", file=sys.stderr)
-        return _FAILED
+        return workspace.BUSY if isinstance(error, workspace.BusyError) else _FAILED
     except KeyboardInterrupt:
         print("local_runner.py: stopped", file=sys.stderr)
         return _STOPPED
@@ -140,6 +141,9 @@ def _run(options: argparse.Namespace, config: configuration.Config, started: flo
                 _write_report(summary, options.report)
     except failure.RunError as error:
         print(f"\n{error}\nLog: {log}", file=sys.stderr)
+        if options.report:
+            with disk_errors(options.report):
+                options.report.write_text(json.dumps({workspace.FAILED: str(error)}))
         return _FAILED
     return 0 if options.report else _recommend(options.push_dir)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -39,8 +40,11 @@ def due(
     >>> due({1: 0, 2: 0, 3: 0}, [], catch_up=True, window=None, since=2).spans
     (2, 3)
     """
-    # The first span has nothing before it to be trained on.
-    runnable = sorted(set(versions) - set(empty))[1:]
+    filled = sorted(set(versions) - set(empty))
+    # Those with rows before them, in their window, to be trained on.
+    runnable = [
+        number for before, number in itertools.pairwise(filled) if not window or number - before < window
+    ]
     last = journal.done(entries)
     if since is not None:
         if last and since <= last.span:
@@ -52,15 +56,17 @@ def due(
         runnable = [number for number in runnable if number >= since]
         return Plan(tuple(runnable), f"backfill from span {since}" if runnable else "there are no such spans")
     if not runnable:
-        there = len(versions) - len(empty)
-        return Plan((), f"two spans with rows make a first run, one to train on; there are {there}")
+        return Plan(
+            (), f"two spans with rows in a window make a run, one to train on; there are {len(filled)} spans"
+        )
     if not last:
         return Plan((runnable[-1],), "nothing was run yet")
     new = [number for number in runnable if number > last.span]
     if new:
         chosen = new if catch_up else new[-1:]
         return Plan(tuple(chosen), f"{len(new)} new since span {last.span}")
-    if late := journal.changed(last, versions, window):
+    late = journal.changed(last, versions, window)
+    if late and last.span in runnable:
         spans = ", ".join(map(str, late))
         return Plan((last.span,), f"spans that came late or anew: {spans}")
     without = sorted(number for number in empty if number > last.span)

@@ -18,11 +18,11 @@ from components.movielens_example_gen.errors import DataError
 from pipeline.config import Config
 from retraining import journal, lease, plan, retention
 from retraining.schedule import Schedule
-from runners.workspace import BusyError, claimed
+from runners.workspace import BUSY, FAILED, BusyError
 
 _PROGRESS = logging.getLogger("marquee.progress")
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
-_BUSY_SECONDS = 5.0  # Between two looks at a root that another uses.
+_BUSY_SECONDS = 30.0  # Between two tries at a root that another uses.
 
 
 class LeaseLostError(Exception):
@@ -175,7 +175,8 @@ def run_due(
             made.append(entry)
             _PROGRESS.info("Span %d: %s", newest, described(entry))
             if entry.outcome == "failed":
-                _PROGRESS.info("Later spans wait for it; `run --since %d` goes on without it", newest + 1)
+                if waiting := due.spans[place:]:
+                    _PROGRESS.info("Later spans wait for it; `run --since %d` goes on without it", waiting[0])
                 break
             _tidy(workspace, schedule.keep_runs)
     return made
@@ -216,8 +217,7 @@ def described(entry: journal.Entry) -> str:
 
 
 def launch(config: Config, workspace: Workspace, held: lease.Lease) -> Launched:
-    """Run local_runner.py once nobody else uses the root, and stop it if the lease goes to another."""
-    _wait_for(workspace.root, held)
+    """Run local_runner.py as soon as nobody else uses the root, and stop it if the lease goes to another."""
     folder = workspace.folder
     settings, report = folder / "config.json", folder / "report.json"
     settings.write_text(config.model_dump_json(indent=1))
@@ -236,25 +236,19 @@ def launch(config: Config, workspace: Workspace, held: lease.Lease) -> Launched:
     ]
     with open(folder / "output.log", "w+", encoding="utf-8", errors="replace") as output:
         code = _wait(command, output, held)
+        if code == BUSY:
+            # Pipelines may share a root, and a run may have outlived the scheduler that began it.
+            _PROGRESS.info("Waiting: another run uses %s", workspace.root)
+        while code == BUSY and not held.lost.wait(_BUSY_SECONDS):
+            code = _wait(command, output, held)
         output.seek(0)
-        said = output.read()
-    if code or not report.exists():
-        return Launched(None, _words(said) or f"exit code {code}")
-    return Launched(journal.Report.model_validate(json.loads(report.read_text())))
-
-
-def _wait_for(root: pathlib.Path, held: lease.Lease) -> None:
-    # Pipelines may share a root, and a run may have outlived the scheduler that began it.
-    told = False
-    while not held.lost.is_set():
-        try:
-            with claimed(root):
-                return
-        except BusyError as error:
-            if not told:
-                _PROGRESS.info("Waiting: %s", error)
-            told = True
-        held.lost.wait(_BUSY_SECONDS)
+        lines = [line.strip() for line in output if line.strip()]
+    told = json.loads(report.read_text()) if report.exists() else {}
+    if words := told.get(FAILED):
+        return Launched(None, " ".join(words.split()))
+    if code or not told:
+        return Launched(None, lines[-1] if lines else f"exit code {code}")
+    return Launched(journal.Report.model_validate(told))
 
 
 def _wait(command: Sequence[str], output, held: lease.Lease) -> int:
@@ -269,17 +263,3 @@ def _wait(command: Sequence[str], output, held: lease.Lease) -> int:
         if process.poll() is None:  # Stopped by a signal, like this process.
             process.terminate()
             process.wait()
-
-
-def _words(said: str) -> str:
-    r"""Find what a failed run said last, before where its log is: all lines after an empty one, or one.
-
-    >>> _words("Transform ...\n\nTransform failed: it is full.\nFree some space.\nLog: runs/1.log\n")
-    'Transform failed: it is full. Free some space.'
-    >>> _words("Transform ...\nlocal_runner.py: stopped\n")
-    'local_runner.py: stopped'
-    """
-    text, log, _ = said.rpartition("\nLog: ")
-    if log:
-        return " ".join(text.rpartition("\n\n")[2].split())
-    return said.strip().rpartition("\n")[2].strip()

@@ -16,6 +16,7 @@ import pytest
 
 import local_runner
 from retraining.journal import Report
+from runners import workspace
 
 ROOT = pathlib.Path(local_runner.__file__).parent
 FLAGS = (
@@ -159,7 +160,7 @@ def test_a_second_run_of_one_folder_is_refused(tmp_path: pathlib.Path) -> None:
         lock.write("4711")
         lock.flush()
         done = run("--pipeline-root", str(tmp_path))
-    assert done.returncode == 1
+    assert done.returncode == workspace.BUSY == 75
     assert done.stderr == (
         f"local_runner.py: One run at a time may use {tmp_path}; process 4711 is using it. "
         "Wait until it has ended, or name another folder with --pipeline-root.\n"
@@ -239,12 +240,14 @@ def test_a_report_is_for_programs_and_recommends_to_nobody(
 def test_a_failure_ends_with_its_cause_and_the_log(command: list[str], tmp_path: pathlib.Path) -> None:
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "refuse").touch()
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    report = tmp_path / "report.json"
+    told = [*command, "--report", str(report)]
+    done = subprocess.run(told, capture_output=True, text=True, check=False, cwd=ROOT)
+    words = "Second failed: the file must have rows; it has none. Give another."
+    assert json.loads(report.read_text()) == {"failed": words}
     (log,) = (tmp_path / "runs" / "logs").iterdir()
     assert done.returncode == 1
-    assert (
-        done.stderr == f"\nSecond failed: the file must have rows; it has none. Give another.\nLog: {log}\n"
-    )
+    assert done.stderr == f"\n{words}\nLog: {log}\n"
     assert re.search(r"Second +\d+\.\d s  failed$", done.stdout.strip())
     assert "Traceback (most recent call last)" in log.read_text()
 

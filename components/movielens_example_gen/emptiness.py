@@ -25,7 +25,12 @@ def has_rows(handle: BinaryIO, name: str, header: bool) -> bool:
     >>> import io
     >>> [has_rows(io.BytesIO(text), "u.csv", header=True) for text in (b"", b"id\n", b"id\n7\n")]
     [False, False, True]
+    >>> has_rows(io.BytesIO(b""), "u.parquet", header=False)
+    False
     """
+    if not handle.read(1):
+        return False
+    handle.seek(0)
     if name.endswith(PARQUET):
         try:
             return pyarrow.parquet.read_metadata(handle).num_rows > 0

@@ -23,8 +23,8 @@ def spans(*numbers: int) -> dict[int, int]:
 @pytest.mark.parametrize(
     ("there", "entries", "schedule", "due", "reason"),
     [
-        (spans(), [], DAILY, (), "two spans with rows make a first run"),
-        (spans(1), [], DAILY, (), "two spans with rows make a first run"),
+        (spans(), [], DAILY, (), "two spans with rows in a window make a run"),
+        (spans(1), [], DAILY, (), "two spans with rows in a window make a run"),
         (spans(1, 2, 3), [], DAILY, (3,), "nothing was run yet"),
         (spans(1, 2, 3), [entry(3)], DAILY, (), "no span came since span 3"),
         (spans(1, 2, 3), [entry(2), entry(3, "refused")], DAILY, (), "no span came since span 3"),
@@ -67,4 +67,12 @@ def test_a_span_without_rows_is_measured_on_by_nobody_and_holds_up_nothing() -> 
     assert plan.due(there, [], *DAILY, since=1, empty={1, 3}).spans == (4, 5)
     none = plan.due(there, [entry(3)], *DAILY, empty={2, 4, 5})
     assert none == ((), "no span came since span 3 but, without rows, 4, 5")
-    assert plan.due(spans(1, 2), [], *DAILY, empty={1}).reason.endswith("there are 1")
+    assert plan.due(spans(1, 2), [], *DAILY, empty={1}).reason.endswith("there are 1 spans")
+
+
+def test_a_span_with_none_in_its_window_to_train_on_holds_up_nothing() -> None:
+    there = spans(1, 2, 3, 4, 5, 6)
+    assert plan.due(there, [entry(3)], True, 2, empty={4}).spans == (6,)
+    assert plan.due(there, [entry(3)], True, 3, empty={4}).spans == (5, 6)
+    # Span 3 was taken back: there is nothing to measure on.
+    assert plan.due({1: 0, 2: 0, 3: 1}, [entry(3)], *DAILY, empty={3}).spans == ()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import pathlib
 import subprocess
 import sys
-import threading
 
 import pytest
 
@@ -19,7 +17,7 @@ from retraining.journal import Report
 from retraining.lease import Lease, LeaseError
 from retraining.runs import Launched, Workspace
 from retraining.schedule import Schedule
-from runners.workspace import BusyError, claimed
+from runners.workspace import BUSY, BusyError
 
 CONFIG = configuration.retraining()
 WEEKLY = Schedule(window=3)
@@ -127,15 +125,19 @@ def test_a_run_reads_the_versions_that_are_recorded_of_it(planted: Planted) -> N
 def test_a_root_that_another_uses_is_waited_for(planted: Planted, monkeypatch, told) -> None:
     script = planted.place.root / "local_runner.py"
     script.parent.mkdir(parents=True)
-    script.write_text("import sys; sys.exit('It ran.')\n")
+    script.write_text(
+        "import pathlib, sys\n"
+        "tries = pathlib.Path('tries')\n"
+        "with tries.open('a') as file:\n"
+        "    file.write('x')\n"
+        f"sys.exit('It ran.' if tries.stat().st_size > 2 else {BUSY})\n"
+    )
     monkeypatch.setattr(runs, "_ROOT", planted.place.root)
     monkeypatch.setattr(runs, "_BUSY_SECONDS", 0.01)
-    with contextlib.ExitStack() as another:
-        another.enter_context(claimed(planted.place.root))
-        threading.Timer(0.3, another.pop_all().close).start()
-        made = runs.run_due(planted.place, CONFIG, WEEKLY, runs.launch)
+    made = runs.run_due(planted.place, CONFIG, WEEKLY, runs.launch)
     assert [entry.words for entry in made] == ["It ran."]
-    assert told.text.count("Waiting: One run at a time may use") == 1
+    assert (planted.place.root / "tries").read_text() == "xxx"
+    assert told.text.count("Waiting: another run uses") == 1
 
 
 def test_what_cannot_be_tidied_undoes_no_run(planted: Planted, monkeypatch, told) -> None:
@@ -209,7 +211,9 @@ def test_the_process_of_a_run_gets_the_configuration_and_leaves_a_report(
         "span = config['data']['spans']['newest']\n"
         "print('working', flush=True)\n"
         "if span == 4:\n"
-        "    sys.exit('\\nTransform failed: no.\\nAt all.\\nLog: somewhere')\n"
+        "    words = 'Transform failed: no.\\n\\nAt all.'\n"
+        "    pathlib.Path(flags['--report']).write_text(json.dumps({'failed': words}))\n"
+        "    sys.exit(words + '\\nLog: somewhere')\n"
         "report = {'rows': [1, 1], 'models': [], 'pushed_version': span}\n"
         "pathlib.Path(flags['--report']).write_text(json.dumps(report))\n"
     )
