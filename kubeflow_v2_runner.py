@@ -224,6 +224,12 @@ def _schedule(options: argparse.Namespace, file: schedule_file.Schedule, config:
     when = schedule_file.Schedule.model_validate(
         file.model_dump() | {name: value for name, value in told.items() if value is not None}
     )
+    if options.platform == "kubeflow" and when.time_zone != "UTC":
+        place = "--time-zone" if options.time_zone else f"time_zone in {options.schedule}"
+        raise ValueError(
+            f"{place} must be UTC, and the hours those of Kubeflow's controller, whose clock its recurring "
+            f"runs follow (CRON_SCHEDULE_TIMEZONE, UTC unless set); received {when.time_zone}"
+        )
     try:
         cron = " ".join(when.numbers())
     except ValueError as error:

@@ -62,16 +62,7 @@ def run_request(run: Run, experiment_id: str) -> api.V2beta1Run:
 
 
 def recurring_request(run: Run, schedule: Schedule, experiment_id: str) -> api.V2beta1RecurringRun:
-    """Describe a recurring run.
-
-    Raises:
-      ValueError: the schedule has a time zone, which recurring runs do not.
-    """
-    if schedule.time_zone != "UTC":
-        raise ValueError(
-            "Kubeflow's recurring runs follow their controller's clock (CRON_SCHEDULE_TIMEZONE, UTC unless "
-            f"set); leave --time-zone out, and write the hours for that clock. Received {schedule.time_zone}"
-        )
+    """Describe a recurring run, whose time zone is UTC or whichever its controller has."""
     return api.V2beta1RecurringRun(
         experiment_id=experiment_id,
         display_name=schedule.name,
@@ -112,12 +103,7 @@ class Kubeflow:
         return f"{made.run_id}\n{self._host}/#/runs/details/{made.run_id}"
 
     def schedule(self, run: Run, schedule: Schedule) -> str:
-        """Make a recurring run; return where it can be watched.
-
-        Raises:
-          ValueError: as recurring_request.
-        """
-        recurring_request(run, schedule, "")
+        """Make a recurring run; return where it can be watched."""
         with _in_words(f"make the schedule {schedule.name}"):
             self._require_new("schedule", self._recurring(schedule.name), schedule.name, "--name")
             made = self._clients.recurring.create_recurring_run(

@@ -296,10 +296,27 @@ def test_a_name_that_kubeflow_has_is_not_taken_twice(command: Command, kubeflow:
         assert said.code == 1 and "name must be new" in said.err
 
 
+def test_kubeflows_clock_is_its_controllers_and_that_is_said_before_compiling(
+    command: Command, kubeflow: FakeKubeflow, tmp_path: pathlib.Path
+) -> None:
+    written = tmp_path / "schedule.json"
+    written.write_text('{"time_zone": "Asia/Tokyo"}')
+    uncompiled: dict = {}
+    for arguments, words in (
+        ((*CRON, "--time-zone", "Europe/Berlin"), "--time-zone must be UTC"),
+        (("--schedule", str(written)), f"time_zone in {written} must be UTC"),
+    ):
+        said = command(kubeflow, "schedule", *arguments, *KUBEFLOW, job=uncompiled)
+        assert said.code == 2
+        assert f": {words}, and the hours" in said.err and len(said.err.splitlines()) == 1
+    assert not kubeflow.tokens
+    allowed = ("schedule", "--schedule", str(written), "--time-zone", "UTC")
+    assert command(kubeflow, *allowed, *KUBEFLOW).code == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("schedule", *CRON, "--time-zone", "Europe/Berlin"), "leave --time-zone out"),
         (("resume", "--catch-up"), "leave --catch-up out"),
         (("submit", "--notify", "a@b.org"), "leave --notify out"),
         (("submit", "--label", "a=b"), "leave --label out"),
