@@ -242,7 +242,7 @@ def launch(config: Config, workspace: Workspace, held: lease.Lease) -> Launched:
         while code == BUSY and not held.lost.wait(_BUSY_SECONDS):
             code = _wait(command, output, held)
         output.seek(0)
-        lines = [line.strip() for line in output if line.strip()]
+        lines = [line.strip() for line in output if line.strip() and not line.startswith("Log: ")]
     told = json.loads(report.read_text()) if report.exists() else {}
     if words := told.get(FAILED):
         return Launched(None, " ".join(words.split()))

@@ -66,6 +66,14 @@ def deliver(planted: Planted, *spans: int, version: int | None = None) -> None:
         (folder / "u.data").write_bytes(b"1\t1\t3\t880000000\n")
 
 
+def replace_runner(planted: Planted, monkeypatch, text: str) -> None:
+    """Put a script in the place of local_runner.py, for `runs.launch`."""
+    script = planted.place.root / "local_runner.py"
+    script.parent.mkdir(parents=True)
+    script.write_text(text)
+    monkeypatch.setattr(runs, "_ROOT", planted.place.root)
+
+
 @pytest.fixture
 def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.set_level("INFO", "marquee.progress")
@@ -123,16 +131,15 @@ def test_a_run_reads_the_versions_that_are_recorded_of_it(planted: Planted) -> N
 
 
 def test_a_root_that_another_uses_is_waited_for(planted: Planted, monkeypatch, told) -> None:
-    script = planted.place.root / "local_runner.py"
-    script.parent.mkdir(parents=True)
-    script.write_text(
+    replace_runner(
+        planted,
+        monkeypatch,
         "import pathlib, sys\n"
         "tries = pathlib.Path('tries')\n"
         "with tries.open('a') as file:\n"
         "    file.write('x')\n"
-        f"sys.exit('It ran.' if tries.stat().st_size > 2 else {BUSY})\n"
+        f"sys.exit('It ran.' if tries.stat().st_size > 2 else {BUSY})\n",
     )
-    monkeypatch.setattr(runs, "_ROOT", planted.place.root)
     monkeypatch.setattr(runs, "_BUSY_SECONDS", 0.01)
     made = runs.run_due(planted.place, CONFIG, WEEKLY, runs.launch)
     assert [entry.words for entry in made] == ["It ran."]
@@ -202,9 +209,9 @@ def test_the_process_of_a_run_gets_the_configuration_and_leaves_a_report(
     planted: Planted, monkeypatch
 ) -> None:
     """local_runner.py is replaced by a script that takes the same flags."""
-    script = planted.place.root / "local_runner.py"
-    script.parent.mkdir(parents=True)
-    script.write_text(
+    replace_runner(
+        planted,
+        monkeypatch,
         "import json, pathlib, sys\n"
         "flags = dict(zip(sys.argv[1::2], sys.argv[2::2]))\n"
         "config = json.loads(pathlib.Path(flags['--config']).read_text())\n"
@@ -215,9 +222,8 @@ def test_the_process_of_a_run_gets_the_configuration_and_leaves_a_report(
         "    pathlib.Path(flags['--report']).write_text(json.dumps({'failed': words}))\n"
         "    sys.exit(words + '\\nLog: somewhere')\n"
         "report = {'rows': [1, 1], 'models': [], 'pushed_version': span}\n"
-        "pathlib.Path(flags['--report']).write_text(json.dumps(report))\n"
+        "pathlib.Path(flags['--report']).write_text(json.dumps(report))\n",
     )
-    monkeypatch.setattr(runs, "_ROOT", planted.place.root)
     made = runs.run_due(planted.place, CONFIG, WEEKLY, runs.launch)
     assert [(entry.outcome, entry.report and entry.report.pushed_version) for entry in made] == [
         ("pushed", 3)
@@ -230,10 +236,7 @@ def test_the_process_of_a_run_gets_the_configuration_and_leaves_a_report(
 
 
 def test_a_run_that_lost_the_lease_is_stopped_and_not_recorded(planted: Planted, monkeypatch) -> None:
-    script = planted.place.root / "local_runner.py"
-    script.parent.mkdir(parents=True)
-    script.write_text("import time; time.sleep(600)\n")
-    monkeypatch.setattr(runs, "_ROOT", planted.place.root)
+    replace_runner(planted, monkeypatch, "import time; time.sleep(600)\n")
 
     def launch(config: Config, place: Workspace, held: Lease) -> Launched:
         held.lost.set()
