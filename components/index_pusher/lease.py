@@ -4,7 +4,8 @@ What it guarantees: one publisher at a time holds it, and one that dies frees it
 
 - the publishers' clocks differ by much less than `seconds`, and no single file takes that long to write or
   to read;
-- none stands still for longer than `settle` between reading the lease and writing it.
+- none stands still for longer than `settle` between reading the lease and writing it;
+- a write is atomic, as object stores promise.
 
 Not more: TensorFlow's file systems have no conditional write, so a publisher that was frozen at the wrong
 moment can meet another. It then notices at its next `renew`, and gives up. What a reader is promised does
@@ -115,9 +116,9 @@ class Lease:
         self._renewed = time.monotonic()
 
     def _current_holder(self) -> str | None:
-        """Who holds it; None where it is free or has expired."""
-        text = self._file.read()
-        if not text:
+        """Who holds it; None where it is free, has expired, or is not what a publisher writes."""
+        try:
+            content = json.loads(self._file.read() or "")
+            return content["holder"] if content["expires"] > time.time() else None
+        except (ValueError, TypeError, KeyError):
             return None
-        content = json.loads(text)
-        return content["holder"] if content["expires"] > time.time() else None
