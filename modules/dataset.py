@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -57,6 +58,7 @@ def ratings(
     batch_size: int = _READ_BATCH,
     shuffle_seed: int | None = None,
     whole: bool = False,
+    columns: Sequence[str] | None = None,
 ) -> tf.data.Dataset:
     """Read transformed ratings as dictionaries of `[batch, width]` tensors.
 
@@ -65,9 +67,12 @@ def ratings(
       batch_size: rows in a batch; the last batch may be smaller.
       shuffle_seed: order of the rows, another one in each pass; None for the order of the files.
       whole: leave that smaller batch out.
+      columns: transformed features that are wanted; None for all. The others are not parsed.
     """
     records = _records(files) if shuffle_seed is None else _shuffled(files, shuffle_seed)
     spec = transform.transformed_feature_spec()
+    if columns is not None:
+        spec = {name: spec[name] for name in columns}
     batches = records.batch(batch_size, drop_remainder=whole)
     return batches.map(lambda rows: tf.io.parse_example(rows, spec), tf.data.AUTOTUNE).prefetch(1)
 
@@ -91,8 +96,12 @@ class Catalogue:
 
     def positions(self, titles: np.ndarray) -> np.ndarray:
         """Find titles' positions, `[n]` int64; -1 for what is no candidate."""
-        found = np.minimum(np.searchsorted(self.titles, titles), len(self) - 1)
-        return np.where(self.titles[found] == titles, found, -1)
+        return np.fromiter((self._positions.get(title, -1) for title in titles), np.int64, len(titles))
+
+    @functools.cached_property
+    def _positions(self) -> dict[bytes, int]:
+        # Comparisons of a binary search would be of Python's objects, a title's sixteen or so.
+        return {title: position for position, title in enumerate(self.titles)}
 
 
 def load_catalogue(files: Sequence[str], transform_layer: tf.keras.layers.Layer) -> Catalogue:
@@ -105,7 +114,7 @@ def load_catalogue(files: Sequence[str], transform_layer: tf.keras.layers.Layer)
       ValueError: a title stands twice.
     """
     spec = raw_feature_spec(features.CATALOGUE_ROW)
-    serialized = list(_records(files).as_numpy_iterator())
+    serialized = np.concatenate([*_records(files).batch(_READ_BATCH).as_numpy_iterator()])
     raw = tf.io.parse_example(tf.constant(serialized), spec)
     titles = raw[features.MOVIE_TITLE].numpy()[:, 0]
     order = np.argsort(titles, kind="stable")
@@ -205,8 +214,8 @@ _USER_FEATURES = tuple(
     if feature.side is features.Side.QUERY and feature.raw not in (features.TIMESTAMP, features.USER_ID)
 )
 
-
-_INTERACTION_COLUMNS = (
+# What load_interactions reads.
+INTERACTION_COLUMNS = (
     *(features.USER_ID, features.RATING, features.CANDIDATE_KEY, features.TIMESTAMP),
     *_USER_FEATURES,
 )
@@ -216,7 +225,7 @@ def load_interactions(batches: tf.data.Dataset, catalogue: Catalogue, num_users:
     """Read the train split once.
 
     Args:
-      batches: of `ratings`, the train split.
+      batches: of `ratings`, the train split, with INTERACTION_COLUMNS at least.
       catalogue: where titles have their positions.
       num_users: size of the users' vocabulary.
     Raises:
@@ -226,7 +235,7 @@ def load_interactions(batches: tf.data.Dataset, catalogue: Catalogue, num_users:
     columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
     user_features = {name: np.zeros(num_users + 1, np.int64) for name in _USER_FEATURES}
     for batch in batches:
-        read = {name: batch[name].numpy()[:, 0] for name in _INTERACTION_COLUMNS}
+        read = {name: batch[name].numpy()[:, 0] for name in INTERACTION_COLUMNS}
         users, titles = read[features.USER_ID], read[features.CANDIDATE_KEY]
         # Here, for all rows' titles as text would take several times the memory of all else.
         positions = catalogue.positions(titles)

@@ -93,7 +93,7 @@ def load(fn_args: Any) -> TrainingData:
     catalogue = dataset.load_catalogue(fn_args.candidate_files, layer)
     sizes = feature_sizes(transform)
     num_users = sizes[features.USER_ID] - 1
-    train = dataset.ratings(fn_args.train_files, transform)
+    train = dataset.ratings(fn_args.train_files, transform, columns=dataset.INTERACTION_COLUMNS)
     interactions = dataset.load_interactions(train, catalogue, num_users)
     return TrainingData(
         transform=transform,

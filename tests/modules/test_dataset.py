@@ -160,22 +160,30 @@ class TestRatings:
     def read(self, tmp_path: pathlib.Path):
         numbers = [tf.train.Feature(int64_list=tf.train.Int64List(value=[number])) for number in range(10)]
         records = [
-            tf.train.Example(features=tf.train.Features(feature={"n": number})).SerializeToString()
+            tf.train.Example(
+                features=tf.train.Features(feature=dict.fromkeys("nm", number))
+            ).SerializeToString()
             for number in numbers
         ]
         pattern = planted_ratings.write(records, tmp_path / "numbers")
         transform = mock.create_autospec(tft.TFTransformOutput, instance=True)
-        transform.transformed_feature_spec.return_value = {"n": tf.io.FixedLenFeature([1], tf.int64)}
+        transform.transformed_feature_spec.return_value = dict.fromkeys(
+            "nm", tf.io.FixedLenFeature([1], tf.int64)
+        )
 
         def read(passes: int = 1, **how) -> list[list[list[int]]]:
             """Numbers by pass, batch and row."""
             batches = dataset.ratings([pattern], transform, batch_size=4, **how)
+            assert sorted(batches.element_spec) == sorted(how.get("columns", "nm"))
             return [[rows["n"][:, 0].numpy().tolist() for rows in batches] for _ in range(passes)]
 
         return read
 
     def test_rows_come_in_the_order_of_the_file_the_last_batch_being_smaller(self, read) -> None:
         assert read() == [[[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]]
+
+    def test_columns_that_are_not_wanted_are_left_out(self, read) -> None:
+        assert read(columns=("n",)) == read()
 
     def test_a_shuffle_brings_every_row_once_in_another_order_in_each_pass(self, read) -> None:
         first, second = read(passes=2, shuffle_seed=1)
