@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,24 +48,28 @@ class Cost(NamedTuple):
     memory: int
 
 
-def config(eval_share: float, epochs: int) -> dict:
+def config(eval_share: float, epochs: int, histories: bool = True) -> dict:
     """Return what differs from the default preset: gates that all pass, short trainings of small towers.
 
     Args:
       eval_share: of the rows.
       epochs: of each training.
+      histories: whether rows carry their users' histories, and the towers read them.
     """
     hits = [{"metric": "top_100_categorical_accuracy", "bound": 0.0, "max_worsening": 1.0}]
     error = [{"metric": "rmse", "bound": 9.0, "max_worsening": 9.0}]
     # Embeddings as long as the tutorials', so that millions of rows are a matter of minutes on two cores; and
     # Adagrad, for a step of Adam touches every row of every table, whatever the batch holds.
-    fit = {
+    fit: dict[str, Any] = {
         "embedding_dim": 32,
         "epochs": epochs,
         "batch_size": 1024,
         "optimizer": "adagrad",
         "learning_rate": 0.1,
     }
+    data: dict[str, Any] = {"release": "ml-25m", "split": {"eval_share": eval_share}}
+    if not histories:
+        data["history_length"], fit["history"] = 0, None
     models = {
         "retrieval": {**fit, "members": 1},
         "ranking": {**fit, "head": "factorization"},
@@ -73,7 +77,7 @@ def config(eval_share: float, epochs: int) -> dict:
     }
     return {
         "name": "scale",
-        "data": {"release": "ml-25m", "split": {"eval_share": eval_share}},
+        "data": data,
         "models": models,
         "gates": {
             "must_beat_baselines": False,
@@ -168,10 +172,14 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--eval-share", type=float, default=0.02, help="of the rows, held out (default: %(default)s)"
     )
+    parser.add_argument(
+        "--no-histories", dest="histories", action="store_false", help="rows and towers without them"
+    )
     parser.add_argument("--folder", type=pathlib.Path, help="for all files (default: a temporary one)")
     split = arguments.index("--") if "--" in arguments else len(arguments)
     options = parser.parse_args(arguments[:split])
     steps = STEPS[: STEPS.index(options.until) + 1]
+    configured = config(options.eval_share, options.epochs, options.histories)
     header, costs = ["step"], {}
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         for ratings in sorted(options.ratings):
@@ -179,9 +187,7 @@ def main(arguments: Sequence[str]) -> None:
             data, root = pathlib.Path(folder) / "data", pathlib.Path(folder) / "runs"
             generator.write(data, ratings, options.titles, _SEED)
             print(f"{ratings:,} ratings in {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
-            costs[ratings] = measure(
-                data, root, steps, config(options.eval_share, options.epochs), arguments[split + 1 :]
-            )
+            costs[ratings] = measure(data, root, steps, configured, arguments[split + 1 :])
             header += [f"{ratings:,}: s", "rows/s", "GB"]
             # So that a size needs no room for the others.
             shutil.rmtree(data)

@@ -28,9 +28,12 @@ def test_the_steps_are_the_pipelines_and_none_comes_before_what_it_reads() -> No
         assert not read & set(scale.STEPS[place:]), step
 
 
-def test_no_model_is_refused_and_none_is_sampled() -> None:
+@pytest.mark.parametrize("histories", [True, False])
+def test_no_model_is_refused_and_none_is_sampled(histories: bool) -> None:
     default = configuration.default().model_dump()
-    config = Config.model_validate(configuration._merged(default, scale.config(0.02, 1)))
+    config = Config.model_validate(configuration._merged(default, scale.config(0.02, 1, histories)))
+    models = config.models.retrieval, config.models.ranking, config.models.multitask
+    assert {model.history is not None for model in models} == {config.data.history_length > 0} == {histories}
     assert config.models.ranking.head == "factorization" and config.data.release == "ml-25m"
     assert not config.gates.must_beat_baselines
     for gate in (*config.gates.retrieval, *config.gates.ranking, *config.gates.multitask):
