@@ -77,6 +77,8 @@ class Torture:
     def run(self, publishes: int, kills: int, limit: float) -> Counts:
         """Go on until as many versions were made and workers killed, or until `limit` seconds have passed.
 
+        And until a worker was killed in the midst, a rollback and a promotion ended well, each at least once.
+
         Raises:
           RuntimeError: a worker ended by itself.
         """
@@ -88,7 +90,9 @@ class Torture:
             thread.start()
         opened = store.open_store(self.destination)
         while time.monotonic() < started + limit and not self._fell:
-            if store.newest(opened) > publishes and self.counts.kills >= kills:
+            with self._lock:
+                rare = self.counts.interrupted, self._said[ROLLED_BACK], self._said[PROMOTED]
+            if store.newest(opened) > publishes and self.counts.kills >= kills and all(rare):
                 break
             time.sleep(0.1)
         self._over.set()

@@ -134,15 +134,18 @@ def look_as_tf_serving(destination: str) -> None:
       BrokenError: a version is told that is absent or of two publications.
     """
     config = pathlib.Path(destination, "serving", "models.config")
+    # Who writes it replaces it: the same words may stand in another file, after a turn back and forth.
+    before = config.stat()
     told = config.read_text()
     for path, versions in re.findall(r'base_path: "(.*)"\n.*\n.*\n.*\n((?: +versions: \d+\n)+)', told):
         for version in re.findall(r"\d+", versions):
-            bundle = pathlib.Path(path, version).resolve().parent
             try:
+                bundle = pathlib.Path(path, version).resolve().parent
                 model = pathlib.Path(path, version, "saved_model.pb").read_text()
                 token = json.loads((bundle / manifest.MANIFEST).read_text())["metrics"]["token"]
             except OSError as error:
-                if config.read_text() == told:
+                after = config.stat()
+                if (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns):
                     raise BrokenError(f"TF Serving is told {path}/{version}, which is absent") from error
                 return
             if not model.partition("\n")[0].endswith(f" {token}"):

@@ -130,8 +130,8 @@ class _Overwritten:
 
     def note(self, line: str) -> None:
         self.newest = line
-        if self._live:
-            self._live.refresh()
+        if live := self._live:
+            live.refresh()
         else:
             self._console.print(Text(f"  {line}"))
 
@@ -163,10 +163,13 @@ class _Added:
         self._timer.start()
 
     def stop(self) -> None:
-        with self._lock:
-            if self._timer:
-                self._timer.cancel()
-                self._timer = None
+        # Not for ever: an interrupted main thread may hold the console that the timer's thread waits for.
+        held = self._lock.acquire(timeout=1)
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if held:
+            self._lock.release()
 
     def note(self, line: str) -> None:
         self.newest = line

@@ -115,9 +115,9 @@ class ObjectStore:
         self.write(CURRENT, f"{version}\n")
 
     def read(self, name: str) -> str | None:
+        # In chunks, for a read to the end asks for the size first, and may be cut by who replaces the object.
         try:
-            with self._in_words(), self._gfile.GFile(self._path(name), "rb") as file:
-                return file.read().decode(errors="replace")
+            return b"".join(self._chunks(name)).decode(errors="replace")
         except FileNotFoundError:
             return None
 

@@ -36,7 +36,7 @@ def command(root: pathlib.Path, *flags: str) -> list[str]:
 def run(root: pathlib.Path, *flags: str) -> str:
     """Run to the end and return what a person saw; the run must succeed."""
     done = subprocess.run(
-        command(root, *flags), capture_output=True, text=True, timeout=900, check=False, cwd=ROOT
+        command(root, *flags), capture_output=True, text=True, timeout=2000, check=False, cwd=ROOT
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -89,7 +89,7 @@ def test_tfxs_own_command_line_creates_and_runs_it(
     def tfx(*arguments: str) -> str:
         command = [sys.executable, "-m", "tfx.tools.cli.cli_main", *arguments, "--engine=local"]
         done = subprocess.run(
-            command, capture_output=True, text=True, cwd=tmp_path, env=environ, timeout=900, check=False
+            command, capture_output=True, text=True, cwd=tmp_path, env=environ, timeout=2000, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

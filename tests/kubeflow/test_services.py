@@ -155,7 +155,7 @@ def test_a_vertex_that_does_not_answer_is_given_up(
     command: Command, vertex: FakeVertex, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vertex_module, "_TIMEOUT", 0.2)
-    vertex.delay = 0.5
+    vertex.delay = 3.0
     said = command(vertex, *arguments)
     assert said.code == 1
     (line,) = said.err.splitlines()
@@ -273,7 +273,7 @@ def test_a_kubeflow_that_does_not_answer_is_given_up(
     command: Command, kubeflow: FakeKubeflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kubeflow_module, "_TIMEOUT", (0.1, 0.1))
-    kubeflow.delay = 0.3
+    kubeflow.delay = 3.0
     said = command(kubeflow, "submit", *KUBEFLOW)
     assert said.code == 1
     assert "did not answer in time" in said.err and len(said.err.splitlines()) == 1

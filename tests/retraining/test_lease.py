@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from retraining.lease import Lease, LeaseError, held
+from retraining.lease import Lease, LeaseError, _locked, held
 
 _HOLD = (
     "import pathlib, sys, time\nfrom retraining.lease import held\n"
@@ -123,7 +123,8 @@ def test_who_lost_the_lease_is_told_and_leaves_the_others_alone(tmp_path: pathli
     path = tmp_path / "lease.json"
     with held(path, 0.3) as lease:
         other = {"holder": "another", "place": "", "process": 1, "token": "y", "expires": time.time() + 60}
-        path.write_text(json.dumps(other))
+        with _locked(path):  # Or the renewal could have read its own and write it over this.
+            path.write_text(json.dumps(other))
         assert lease.lost.wait(20)
     assert json.loads(path.read_text())["token"] == "y"
 
@@ -140,7 +141,8 @@ def test_who_finds_the_lease_damaged_has_lost_it(tmp_path: pathlib.Path) -> None
 def test_who_finds_the_lease_given_back_by_another_has_lost_it(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "lease.json"
     with held(path, 0.3) as lease:
-        path.unlink()
+        with _locked(path):
+            path.unlink()
         assert lease.lost.wait(20)
         assert not lease.renew()
     assert not path.exists()
