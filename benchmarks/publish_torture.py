@@ -75,9 +75,13 @@ class Torture:
         self._lock = threading.Lock()
 
     def run(self, publishes: int, kills: int, limit: float) -> Counts:
-        """Go on until as many versions were made and workers killed, or until `limit` seconds have passed.
+        """Go on until enough has happened, or until `limit` seconds have passed.
 
-        And until a worker was killed in the midst, a rollback and a promotion ended well, each at least once.
+        Args:
+          publishes: versions to make, at least.
+          kills: workers to kill, at least; of these three in the midst of their work. Three rollbacks and a
+            promotion are waited for too.
+          limit: seconds.
 
         Raises:
           RuntimeError: a worker ended by itself.
@@ -91,8 +95,8 @@ class Torture:
         opened = store.open_store(self.destination)
         while time.monotonic() < started + limit and not self._fell:
             with self._lock:
-                rare = self.counts.interrupted, self._said[ROLLED_BACK], self._said[PROMOTED]
-            if store.newest(opened) > publishes and self.counts.kills >= kills and all(rare):
+                rare = min(self.counts.interrupted, self._said[ROLLED_BACK], 3 * self._said[PROMOTED])
+            if store.newest(opened) > publishes and self.counts.kills >= kills and rare >= 3:
                 break
             time.sleep(0.1)
         self._over.set()

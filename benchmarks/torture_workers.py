@@ -135,8 +135,8 @@ def look_as_tf_serving(destination: str) -> None:
     """
     config = pathlib.Path(destination, "serving", "models.config")
     # Who writes it replaces it: the same words may stand in another file, after a turn back and forth.
-    before = config.stat()
-    told = config.read_text()
+    with config.open() as file:
+        before, told = os.fstat(file.fileno()), file.read()
     for path, versions in re.findall(r'base_path: "(.*)"\n.*\n.*\n.*\n((?: +versions: \d+\n)+)', told):
         for version in re.findall(r"\d+", versions):
             try:

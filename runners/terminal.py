@@ -24,6 +24,7 @@ from runners.redirect import PROGRESS
 _PLAIN_WIDTH = 110  # Columns of a table where there is no terminal to ask.
 _NAME_WIDTH = 30
 _STARTS_AFTER = 1.0  # Seconds after which a step that has not ended is announced.
+_GIVES_UP_AFTER = 1.0  # Seconds for which the end waits for an announcement.
 _NOTE_EVERY = 5.0  # Seconds between two lines of progress.
 
 
@@ -124,9 +125,10 @@ class _Overwritten:
         self._live.start()
 
     def stop(self) -> None:
-        if self._live:
-            self._live.stop()
-            self._live = None
+        # Taken first: the handler of SIGINT may come in between and stop it too.
+        live, self._live = self._live, None
+        if live:
+            live.stop()
 
     def note(self, line: str) -> None:
         self.newest = line
@@ -164,10 +166,10 @@ class _Added:
 
     def stop(self) -> None:
         # Not for ever: an interrupted main thread may hold the console that the timer's thread waits for.
-        held = self._lock.acquire(timeout=1)
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
+        held = self._lock.acquire(timeout=_GIVES_UP_AFTER)
+        timer, self._timer = self._timer, None
+        if timer:
+            timer.cancel()
         if held:
             self._lock.release()
 

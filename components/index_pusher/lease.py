@@ -117,8 +117,9 @@ class Lease:
 
     def _current_holder(self) -> str | None:
         """Who holds it; None where it is free, has expired, or is not what a publisher writes."""
+        text = self._file.read()
         try:
-            content = json.loads(self._file.read() or "")
+            content = json.loads(text or "")
             return content["holder"] if content["expires"] > time.time() else None
         except (ValueError, TypeError, KeyError):
             return None

@@ -165,6 +165,7 @@ class ObjectStore:
         with self._in_words():
             self._gfile.makedirs(os.path.dirname(path))
             with self._gfile.GFile(path, "wb") as file:
+                file.write(b"")  # The object comes with the first write, and an empty file has no chunk.
                 for chunk in chunks:
                     file.write(chunk)
 

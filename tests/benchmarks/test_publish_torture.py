@@ -18,8 +18,8 @@ def test_no_reader_ever_sees_a_broken_or_mixed_version(tmp_path: pathlib.Path) -
     counts = Torture(tmp_path, seed=1).run(publishes=100, kills=25, limit=1200)
     assert counts.broken == []
     assert counts.publishes >= 100
-    assert counts.kills >= 25 and counts.interrupted >= 1
-    assert counts.rollbacks >= 1 and counts.promotes >= 1
+    assert counts.kills >= 25 and counts.interrupted >= 3
+    assert counts.rollbacks >= 3 and counts.promotes >= 1
     assert counts.reads >= 200 and counts.versions >= 20
 
 

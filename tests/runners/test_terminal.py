@@ -104,6 +104,28 @@ class TestElsewhere:
         assert ended.wait(10)
         assert "Stopped." in self.lines()
 
+    def test_an_announcement_that_hangs_does_not_hold_up_the_end(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As the timer's thread does, while the interrupted main thread holds the console."""
+        monkeypatch.setattr("runners.terminal._GIVES_UP_AFTER", 0.01)
+        held, over = threading.Event(), threading.Event()
+
+        def announce() -> None:
+            with self.terminal._display._lock:
+                held.set()
+                over.wait(60)
+
+        thread = threading.Thread(target=announce)
+        thread.start()
+        try:
+            assert held.wait(60)
+            self.terminal.end("Stopped.")
+            assert self.lines() == ["Stopped."]
+        finally:
+            over.set()
+            thread.join()
+
     def test_a_failed_step_says_so(self) -> None:
         with pytest.raises(ZeroDivisionError), self.terminal.step("Transform"):
             _ = 1 / 0

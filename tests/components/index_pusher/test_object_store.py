@@ -69,9 +69,9 @@ def bucket(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
             self._writes = mode == "wb"
             super().__init__(str(self._part) if self._writes else name, mode)
 
-        def close(self) -> None:
-            super().close()
-            if self._writes:
+        def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+            self.close()
+            if self._writes and kind is None:
                 os.replace(self._part, self._whole)
 
     for name in ("rename", "copy"):
@@ -185,7 +185,7 @@ def test_two_publishers_at_once_both_end_well(bucket: Bucket, monkeypatch: pytes
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(600)
     assert sorted(published) == [1, 2, 3, 4, 5, 6]
     opened = store.open_store(bucket.uri)
     assert len({store.verify(opened, version)["identity"] for version in opened.versions()}) == 6
@@ -264,6 +264,15 @@ def test_a_damaged_upload_is_no_version(bucket: Bucket, monkeypatch: pytest.Monk
         bucket.push("a")
     with pytest.raises(ValueError, match="must have a version in service; it has none"):
         reader.open_current(bucket.uri)
+
+
+def test_an_empty_file_of_a_bundle_arrives(bucket: Bucket) -> None:
+    bundle = pathlib.Path(make_bundle(bucket.root / "a", "a"))
+    (bundle / "ranking" / "terms").touch()
+    manifest.write(str(bundle), {"model": "a"}, {"index_recall": 1.0})
+    publish.publish(str(bundle), bucket.uri)
+    for copy in ("bundles/1/ranking/terms", "serving/ranking/1/terms"):
+        assert (bucket.folder / copy).read_bytes() == b""
 
 
 def test_a_scheme_that_tensorflow_does_not_know_is_told(tmp_path: pathlib.Path) -> None:
