@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runners.terminal import Terminal
+from runners.terminal import Terminal, _Added
 
 PROGRESS = logging.getLogger("marquee.progress")
 
@@ -109,10 +109,11 @@ class TestElsewhere:
     ) -> None:
         """As the timer's thread does, while the interrupted main thread holds the console."""
         monkeypatch.setattr("runners.terminal._GIVES_UP_AFTER", 0.01)
-        held, over = threading.Event(), threading.Event()
+        held, over, display = threading.Event(), threading.Event(), self.terminal._display
+        assert isinstance(display, _Added)
 
         def announce() -> None:
-            with self.terminal._display._lock:
+            with display._lock:
                 held.set()
                 over.wait(60)
 
