@@ -221,26 +221,33 @@ def test_two_publishers_at_once_and_a_reader_that_polls(tmp_path: pathlib.Path) 
 
     def poll() -> None:
         try:
-            over = False
-            while not over:
-                over = done.is_set()  # Before the look, so that the last one is at the end of all.
+            while not done.is_set():
                 seen.append(assert_whole(destination))
         except (OSError, ValueError, AssertionError) as error:
             failures.append(error)
+            done.set()
+
+    def wait_until_seen(version: int) -> None:
+        while version not in seen and not done.wait(0.01):
+            pass
 
     reader = threading.Thread(target=poll)
     reader.start()
-    bundles = [[make_bundle(tmp_path / f"{who}{turn}", f"{who}{turn}") for turn in range(10)] for who in "xy"]
-    publishers = [run(PUBLISHER, str(destination), *each) for each in bundles]
     try:
-        assert [publisher.wait(120) for publisher in publishers] == [0, 0]
+        wait_until_seen(1)
+        for first, newest in ((0, 11), (5, 21)):
+            bundles = [
+                [make_bundle(tmp_path / f"{who}{turn}", f"{who}{turn}") for turn in range(first, first + 5)]
+                for who in "xy"
+            ]
+            publishers = [run(PUBLISHER, str(destination), *each) for each in bundles]
+            assert [publisher.wait(120) for publisher in publishers] == [0, 0]
+            wait_until_seen(newest)
     finally:
         done.set()
         reader.join()
     assert not failures
-    assert seen == sorted(seen) and len(set(seen)) > 1 and seen[-1] == 21, (
-        "the reader saw versions come, and none go back"
-    )
+    assert seen == sorted(seen) and len(set(seen)) > 2, "the reader saw versions come, and none go back"
     published = [manifest.read(str(destination / "bundles" / str(version))) for version in range(1, 22)]
     assert len({content["identity"] for content in published}) == 21
     assert assert_whole(destination) == 21
