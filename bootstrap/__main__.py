@@ -161,7 +161,16 @@ def compiler_variables(environ: Mapping[str, str]) -> Dict[str, str]:
 
 def install_packages(environ: Mapping[str, str]) -> None:
     """Install the locked packages in .venv, each checked by its hash, as is what it is built with."""
-    command = [UV, "pip", "sync", "--quiet", "--python", VENV_PYTHON, "--require-hashes"]
+    command = [
+        UV,
+        "pip",
+        "sync",
+        "--quiet",
+        "--python",
+        VENV_PYTHON,
+        "--require-hashes",
+        "--compile-bytecode",
+    ]
     command += ["--build-constraints", BUILD_LOCK, "--require-build-hashes"]
     command += ["--preview-features", "build-dependency-hashes", *LOCKS]
     with step("the locked packages (3 GB, minutes when they must be fetched)"):

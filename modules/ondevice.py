@@ -147,19 +147,26 @@ def _boundaries(feature: TransformedFeature, data: TrainingData) -> Callable[[tf
     return _count_above(np.asarray(feature.boundaries))
 
 
-def _transformed(feature: TransformedFeature, data: TrainingData, values: np.ndarray) -> np.ndarray:
-    return data.transform_layer({feature.raw: tf.constant(values[:, np.newaxis])})[feature.name].numpy()[:, 0]
+def _transformed(feature: TransformedFeature, data: TrainingData) -> Callable[[np.ndarray], np.ndarray]:
+    """Return Transform's graph of one feature, from `[m]` int64 to `[m]`."""
+
+    # Traced once: called by itself the layer imports its graph anew, and a bisection calls it some thirty times.
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.int64)])
+    def transform(values: tf.Tensor) -> tf.Tensor:
+        return data.transform_layer({feature.raw: values[:, tf.newaxis]})[feature.name][:, 0]
+
+    return lambda values: transform(values).numpy()
 
 
 def _time_buckets(feature: TransformedFeature, data: TrainingData) -> Callable[[tf.Tensor], tf.Tensor]:
-    steps = feature.width + 1
-    return _count_above(step_boundaries(lambda moments: _transformed(feature, data, moments), steps))
+    return _count_above(step_boundaries(_transformed(feature, data), feature.width + 1))
 
 
 def _normalized(feature: TransformedFeature, data: TrainingData) -> Callable[[tf.Tensor], tf.Tensor]:
     # A line is known from two points. The first is where it crosses zero, since float32 is exact only there.
-    origin = step_boundaries(lambda moments: _transformed(feature, data, moments) >= 0, steps=2)
-    start, end = _transformed(feature, data, np.concatenate([origin, origin + _SPAN]))
+    transform = _transformed(feature, data)
+    origin = step_boundaries(lambda moments: transform(moments) >= 0, steps=2)
+    start, end = transform(np.concatenate([origin, origin + _SPAN]))
     slope = tf.constant((end - start) / np.float32(_SPAN), tf.float32)
     base = tf.constant(np.minimum(origin, _LAST_MOMENT)[0], tf.int32)
     return lambda values: tf.cast(values - base, tf.float32) * slope + start

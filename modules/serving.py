@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 import tensorflow as tf
+from tf_keras.src.saving.legacy.saved_model.utils import keras_option_scope  # Not exported by tf_keras.
 
 from modules import baselines, dataset, features, metrics
 from modules.served_queries import Queries
@@ -197,7 +198,7 @@ class ServedModel(tf.Module):
                 self._eval_columns, dataset.raw_feature_spec(features.RATING_ROW)
             ),
         }
-        tf.saved_model.save(self, path, {name: f.get_concrete_function() for name, f in signatures.items()})
+        save(self, path, {name: f.get_concrete_function() for name, f in signatures.items()})
 
     def _request_spec(self) -> dict:
         """Parse what a request knows: no label, no slice; what is not told takes its default."""
@@ -221,6 +222,16 @@ class ServedModel(tf.Module):
             return {name: column for part in parts for name, column in part(raw).items()}
 
         return signature
+
+
+def save(model: tf.Module, path: str, signatures: Mapping[str, Callable]) -> None:
+    """Write a SavedModel whose Keras layers are weights and tables alone.
+
+    What is served calls the signatures. By default Keras also traces each layer's own call, with autograph, which
+    takes longer than tracing the signatures.
+    """
+    with keras_option_scope(save_traces=False):
+        tf.saved_model.save(model, path, signatures)
 
 
 def rating_candidate_table(data: TrainingData, candidate_tower: Tower) -> tf.Tensor:

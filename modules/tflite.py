@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from modules import features
 from modules.ondevice import OnDeviceQueries
-from modules.serving import Tower, rating_candidate_table
+from modules.serving import Tower, rating_candidate_table, save
 from modules.training import TrainingData
 
 Head = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -67,7 +67,7 @@ def write(twin: Retrieval | Rating, folder: str, file: str) -> None:
     """Convert a twin, and write it and its quantised variant."""
     with tempfile.TemporaryDirectory() as scratch:
         # Through a SavedModel, because only that way do the inputs keep their names in a signature.
-        tf.saved_model.save(twin, scratch, {twin.signature: twin.function.get_concrete_function()})
+        save(twin, scratch, {twin.signature: twin.function.get_concrete_function()})
         for name, quantize in ((file, False), (features.quantized(file), True)):
             with tf.io.gfile.GFile(os.path.join(folder, name), "wb") as sink:
                 sink.write(convert(scratch, twin.signature, quantize))

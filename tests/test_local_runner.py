@@ -17,6 +17,7 @@ import pytest
 import local_runner
 from retraining.journal import Report
 from runners import workspace
+from tests import warm_python
 
 ROOT = pathlib.Path(local_runner.__file__).parent
 FLAGS = (
@@ -184,6 +185,7 @@ sys.exit(local_runner.main(sys.argv[1:]))
 
 @pytest.fixture
 def command(tmp_path: pathlib.Path) -> list[str]:
+    """What follows `python`."""
     (tmp_path / "data").mkdir()
     for name in ("ratings.csv", "movies.csv"):
         (tmp_path / "data" / name).touch()
@@ -195,13 +197,13 @@ def command(tmp_path: pathlib.Path) -> list[str]:
         "--pipeline-root",
         str(tmp_path / "runs"),
     ]
-    return [sys.executable, "-c", COMMAND, *flags]
+    return ["-c", COMMAND, *flags]
 
 
 def test_a_run_shows_its_steps_and_keeps_the_rest_in_the_log(
     command: list[str], tmp_path: pathlib.Path
 ) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    done = warm_python.run(command)
     lines = [re.sub(r" +", " ", re.sub(r"\d+\.\d s", "_ s", line)) for line in done.stdout.splitlines()]
     (log,) = (tmp_path / "runs" / "logs").iterdir()
     assert [line for line in lines if not line.endswith("...")] == [
@@ -217,22 +219,14 @@ def test_a_report_is_for_programs_and_recommends_to_nobody(
     command: list[str], tmp_path: pathlib.Path
 ) -> None:
     path = tmp_path / "report.json"
-    done = subprocess.run(
-        [*command, "--report", str(path)], capture_output=True, text=True, check=True, cwd=ROOT
-    )
-    assert "recommendations" not in done.stdout
+    done = warm_python.run([*command, "--report", str(path)])
+    assert done.returncode == 0 and "recommendations" not in done.stdout
     # The small pipeline has neither data nor models to tell of.
     report = Report.model_validate_json(path.read_text())
     assert report == Report(
         rows=(0, 0), models=(), pushed_version=None, not_pushed_because="nothing was to be pushed"
     )
-    done = subprocess.run(
-        [*command, "--report", str(tmp_path / "none" / "report.json")],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-    )
+    done = warm_python.run([*command, "--report", str(tmp_path / "none" / "report.json")])
     assert done.returncode == 1
     assert "cannot be used: No such file or directory" in done.stderr
 
@@ -241,8 +235,7 @@ def test_a_failure_ends_with_its_cause_and_the_log(command: list[str], tmp_path:
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "refuse").touch()
     report = tmp_path / "report.json"
-    told = [*command, "--report", str(report)]
-    done = subprocess.run(told, capture_output=True, text=True, check=False, cwd=ROOT)
+    done = warm_python.run([*command, "--report", str(report)])
     words = "Second failed: the file must have rows; it has none. Give another."
     assert json.loads(report.read_text()) == {"failed": words}
     (log,) = (tmp_path / "runs" / "logs").iterdir()
@@ -256,7 +249,7 @@ def test_damaged_metadata_are_named_with_the_remedy(command: list[str], tmp_path
     root = tmp_path / "runs"
     root.mkdir()
     (root / "metadata.sqlite").write_bytes(b"no database" * 1000)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    done = warm_python.run(command)
     _, words, log = done.stderr.splitlines()
     assert done.returncode == 1
     assert words.startswith(f"{root / 'metadata.sqlite'} must be the record of earlier runs; ")
@@ -268,10 +261,7 @@ def test_a_folder_in_which_nothing_was_pushed_yet_is_no_failure(
     command: list[str], tmp_path: pathlib.Path
 ) -> None:
     (tmp_path / "live").mkdir()
-    done = subprocess.run(
-        [*command, "--push-dir", str(tmp_path / "live")],
-        capture_output=True, text=True, check=False, cwd=ROOT,
-    )  # fmt: skip
+    done = warm_python.run([*command, "--push-dir", str(tmp_path / "live")])
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("Nothing was ever pushed, so there is nothing to ask for recommendations.\n")
 
@@ -303,7 +293,7 @@ def test_beams_workers_find_the_project_from_any_folder(command: list[str], tmp_
     code = WORKERS.replace("ROOT", repr(str(ROOT)))
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [sys.executable, "-c", code, *command[3:], *beam_options],
+        [sys.executable, "-c", code, *command[2:], *beam_options],
         capture_output=True, text=True, check=False, cwd=tmp_path, env=environment, timeout=600,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
@@ -342,18 +332,17 @@ def test_an_interrupted_run_ends_in_words(command: list[str], tmp_path: pathlib.
     root = tmp_path / "runs"
     root.mkdir()
     (root / "hang").touch()
-    process = subprocess.Popen(
-        [*command, "--runner", "beam"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
-    )
-    deadline = time.monotonic() + 600
+    stdout, stderr = tmp_path / "stdout", tmp_path / "stderr"
+    running = warm_python.start([*command, "--runner", "beam"], stdout, stderr)
+    deadline = time.monotonic() + 250
     while not (root / "hanging").exists():
-        assert process.poll() is None and time.monotonic() < deadline
+        assert running.process.is_alive() and time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=600)
+    os.kill(running.pid, signal.SIGINT)
+    done = running.finish()
     (log,) = (root / "logs").iterdir()
-    assert (process.returncode, err) == (130, "")
-    assert out.splitlines()[-2:] == [
+    assert (done.returncode, done.stderr) == (130, "")
+    assert done.stdout.splitlines()[-2:] == [
         "Stopped. The same command goes on from here: what is done is in the cache.",
         f"Log: {log}",
     ]

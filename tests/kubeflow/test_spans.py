@@ -16,7 +16,7 @@ from runners.kubeflow import compiling
 from runners.kubeflow.settings import Settings
 from tests.kubeflow import dockerfile, planted_release
 from tests.kubeflow.spec_executor import Service, Step
-from tests.kubeflow.warm_launch import launch
+from tests.warm_python import launch
 
 STEP = "movie-lens-example-gen"
 MISSING = 3

@@ -6,8 +6,6 @@ import io
 import os
 import pathlib
 import signal
-import subprocess
-import sys
 import time
 
 import ml_metadata as mlmd
@@ -17,9 +15,10 @@ from tfx.orchestration import metadata
 from runners import local, record, workspace
 from runners.failure import RunError
 from runners.terminal import Terminal
+from tests import warm_python
 from tests.runners import slow_pipeline
 
-_STARTS_WITHIN = 600.0  # Seconds: imports of TFX on a busy machine.
+_STARTS_WITHIN = 250.0  # Seconds: imports of TFX on a busy machine.
 
 
 def run(root: pathlib.Path, runner: str = "local") -> dict[str, str]:
@@ -34,23 +33,18 @@ def store_of(root: pathlib.Path) -> mlmd.MetadataStore:
     return mlmd.MetadataStore(metadata.sqlite_metadata_connection_config(str(root / workspace.METADATA)))
 
 
-def hang(root: pathlib.Path) -> subprocess.Popen:
+def hang(root: pathlib.Path) -> warm_python.Command:
     """Start a run in a process of its own that hangs in the second step."""
     (root / "hang").touch()
     code = "import sys, tests.runners.slow_pipeline as slow; slow.run_alone(*sys.argv[1:])"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(root)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = warm_python.start(["-c", code, str(root)], root / "stdout", root / "stderr")
     deadline = time.monotonic() + _STARTS_WITHIN
     while not (root / "hanging").exists():
-        assert process.poll() is None, process.communicate()
+        assert command.process.is_alive(), (root / "stderr").read_text()
         assert time.monotonic() < deadline
         time.sleep(0.05)
     (root / "hang").unlink()
-    return process
+    return command
 
 
 @pytest.mark.parametrize("runner", ["local", "beam"])
@@ -79,13 +73,13 @@ def test_a_fault_in_the_wiring_is_named_without_a_step(tmp_path: pathlib.Path) -
 
 
 def test_a_killed_run_goes_on_and_nothing_half_written_is_used_or_stays(tmp_path: pathlib.Path) -> None:
-    process = hang(tmp_path)
+    hanging = hang(tmp_path)
     with pytest.raises(workspace.BusyError) as busy, workspace.claimed(tmp_path):
         pass
-    assert f"process {process.pid} is using it" in str(busy.value)
+    assert f"process {hanging.pid} is using it" in str(busy.value)
 
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    os.kill(hanging.pid, signal.SIGKILL)
+    hanging.finish()
     (killed,) = [step for step in record.latest_run(store_of(tmp_path)) if not step.done]
     assert (killed.node_id, killed.state) == ("Second", "running")
     (half,) = (tmp_path / "Second" / "model").iterdir()
