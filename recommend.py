@@ -181,14 +181,22 @@ def check_titles(wanted: Sequence[str], bundle: pathlib.Path) -> None:
     """Require titles as the catalogue has them.
 
     Raises:
-      BundleError: the first that it does not have, with the nearest that it does.
+      BundleError: the first that it does not have, with the nearest that it does; or it cannot be read.
     """
     try:
+        import pyarrow as pa
+        import pyarrow_hotfix  # noqa: F401, or pyarrow runs the pickled Python that a schema can hold
         from pyarrow import parquet
     except ImportError as error:
         raise BundleError(f"{error}. {_OTHER_PYTHON}") from error
-    column = parquet.read_table(bundle / CATALOGUE, columns=["movie_title"])["movie_title"]
-    titles = set(column.to_pylist())
+    path = bundle / CATALOGUE
+    try:
+        # Not read_table: its threads now and then abort the process after such an error.
+        column = parquet.ParquetFile(path).read(columns=["movie_title"])["movie_title"]
+        titles = {title for title in column.cast("string").to_pylist() if title}
+    except (pa.ArrowException, OSError, KeyError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".:")
+        raise BundleError(f"{path} cannot be read: {reason}. Run the pipeline again.") from error
     for title in wanted:
         if title not in titles:
             folded = {known.casefold(): known for known in sorted(titles)}

@@ -11,8 +11,8 @@ import tensorflow as tf
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils import shared
-from pyarrow import parquet
 
+from components import parquet
 from components.batch_recommender import answers
 from components.batch_recommender.config import BatchConfig
 from modules import features

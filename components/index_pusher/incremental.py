@@ -16,8 +16,8 @@ import tempfile
 
 import numpy as np
 import tensorflow as tf
-from pyarrow import parquet
 
+from components import parquet
 from components.index_pusher import manifest, store
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.index import STATE, Plan, Trained, plan
@@ -103,7 +103,8 @@ def _rows(bundle: str, earlier: np.ndarray, candidates: Candidates) -> np.ndarra
       earlier: `[m]` where they were.
       candidates: the catalogue.
     """
-    table = parquet.read_table(os.path.join(bundle, VECTORS, FILE))
+    with parquet.in_words(f"{VECTORS}/{FILE}"):
+        table = parquet.read_table(os.path.join(bundle, VECTORS, FILE))
     titles = table[features.MOVIE_TITLE].to_numpy()[earlier]
     vectors = table[VECTOR].combine_chunks().flatten().to_numpy().reshape(table.num_rows, -1)[earlier]
     positions = {title.decode(): place for place, title in enumerate(candidates.titles)}

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 
 import pyarrow as pa
-from pyarrow import parquet
 
+from components import parquet
 from components.index_pusher.gates import Refusal
 from components.index_pusher.signatures import Candidates
 from modules import features

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-import pyarrow
-import pyarrow.parquet
+from components import parquet
 
 PARQUET = ".parquet"
 # Bytes of a header, and of blank space before the first row, at most.
@@ -33,8 +32,9 @@ def has_rows(handle: BinaryIO, name: str, header: bool) -> bool:
     handle.seek(0)
     if name.endswith(PARQUET):
         try:
-            return pyarrow.parquet.read_metadata(handle).num_rows > 0
-        except (pyarrow.ArrowInvalid, OSError):
+            with parquet.in_words(name):
+                return parquet.ParquetFile(handle).metadata.num_rows > 0
+        except parquet.UnreadableError:
             return True
     if header:
         handle.readline(_HEADER)

@@ -10,11 +10,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
-import pyarrow
-import pyarrow.parquet
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from components import parquet
 from components.movielens_example_gen import emptiness, lines, parse, releases, spans
 from components.movielens_example_gen.config import SPAN, DataConfig, SpansConfig
 from components.movielens_example_gen.errors import DataError
@@ -186,11 +185,9 @@ def _has_rows(input_base: str, name: str, table: releases.Table) -> bool:
 def _parquet_layout(
     handle: BinaryIO, path: str, table: releases.Table
 ) -> tuple[parse.Layout, tuple[int, ...]]:
-    try:
-        file = pyarrow.parquet.ParquetFile(handle)
-    except (pyarrow.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} must be a Parquet file: {error}. Write it anew.") from error
-    names = file.schema_arrow.names
+    with _bad_parquet(path):
+        file = parquet.ParquetFile(handle)
+        names = file.schema_arrow.names
     missing = [column for column in table.columns if names.count(column) != 1]
     if missing:
         raise DataError(
@@ -202,6 +199,15 @@ def _parquet_layout(
         raise DataError(f"{path} must hold rows, and has none. Fetch or write it anew.")
     width = len(table.columns)
     return parse.Layout("", "utf-8", width, tuple(range(width))), groups
+
+
+@contextlib.contextmanager
+def _bad_parquet(path: str) -> Iterator[None]:
+    try:
+        with parquet.in_words(path):
+            yield
+    except parquet.UnreadableError as error:
+        raise DataError(f"{error}. Write it anew.") from error
 
 
 def split_parts(sources: Sequence[Source], chunk_bytes: int) -> list[Part]:
@@ -236,7 +242,7 @@ def read_ratings(
     layout = part.source.layout
     with open_file(part.source.path) as handle:
         if part.group >= 0:
-            for line, cells in _read_group(handle, part.group, columns, part.range.start):
+            for line, cells in _read_group(handle, part.source.path, part.group, columns, part.range.start):
                 user, movie, rating, timestamp = cells
                 yield line, ",".join(cells), parse.check_rating(user, movie, rating, timestamp, scale)
             return
@@ -259,7 +265,7 @@ def read_table(
         if source.groups:
             row = 1
             for group, group_rows in enumerate(source.groups):
-                for line, cells in _read_group(handle, group, columns, row):
+                for line, cells in _read_group(handle, source.path, group, columns, row):
                     yield line, ",".join(cells), [cell.strip() for cell in cells]
                 row += group_rows
             return
@@ -273,10 +279,11 @@ def read_table(
 
 
 def _read_group(
-    handle: BinaryIO, group: int, columns: Sequence[str], first_row: int
+    handle: BinaryIO, path: str, group: int, columns: Sequence[str], first_row: int
 ) -> Iterator[tuple[int, list[str]]]:
-    table = pyarrow.parquet.ParquetFile(handle).read_row_group(group, columns=list(columns))
-    cells = [[_cell(value) for value in table.column(column).to_pylist()] for column in columns]
+    with _bad_parquet(path):
+        table = parquet.ParquetFile(handle).read_row_group(group, columns=list(columns))
+        cells = [[_cell(value) for value in table.column(column).to_pylist()] for column in columns]
     for row, fields in enumerate(zip(*cells, strict=True), first_row):
         yield row, list(fields)
 

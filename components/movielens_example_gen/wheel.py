@@ -16,8 +16,7 @@ import sys
 import tempfile
 import zipfile
 
-import pyarrow.parquet
-
+from components import parquet
 from components.movielens_example_gen.archive import zip_errors
 from components.movielens_example_gen.download import Unreachable, checksum
 from components.movielens_example_gen.errors import DataError
@@ -56,8 +55,8 @@ def write_ml_100k(target: pathlib.Path) -> None:
                 os.utime(target / name, (_TIME, _TIME))
 
 
-def _as_text(parquet: bytes, separator: str) -> str:
-    table = pyarrow.parquet.read_table(io.BytesIO(parquet))
+def _as_text(member: bytes, separator: str) -> str:
+    table = parquet.read_table(io.BytesIO(member))
     columns = [["" if cell is None else str(cell) for cell in column.to_pylist()] for column in table.columns]
     return "".join(separator.join(row) + "\n" for row in zip(*columns, strict=True))
 

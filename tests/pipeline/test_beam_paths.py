@@ -11,6 +11,7 @@ import tensorflow_data_validation as tfdv
 import tensorflow_model_analysis as tfma
 
 from benchmarks import beam_paths
+from components import parquet
 from components.batch_recommender import answers
 from modules import features
 from tests.kubeflow import planted_release
@@ -102,7 +103,8 @@ def _metrics(folder: str) -> dict[tuple[str, str], float]:
 
 
 def _recommended(folder: str) -> pandas.DataFrame:
-    rows = pandas.concat([pandas.read_parquet(path) for path in pathlib.Path(folder).glob("*.parquet")])
+    tables = [parquet.read_table(path) for path in pathlib.Path(folder).glob("*.parquet")]
+    rows = pandas.concat([table.to_pandas() for table in tables])
     return rows.sort_values([features.USER_ID, answers.RANK], ignore_index=True)
 
 

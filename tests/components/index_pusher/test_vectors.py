@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from pyarrow import parquet
 
+from components import parquet
 from components.index_pusher import index_gate, vectors
 from components.index_pusher.gates import Refusal
 from components.index_pusher.signatures import Candidates

