@@ -6,13 +6,14 @@ PYTHON ?= python3
 set_up = $(eval problem := $$(shell $(PYTHON) -m bootstrap 3>&1 1>&2 2>&3))$(if \
 	$(filter-out 0,$(.SHELLSTATUS)),$(error $(problem)))
 
-.PHONY: help setup run test lock clean
+.PHONY: help setup run test lock audit clean
 
 help:
 	@echo "make run     run the pipeline on MovieLens 100K and show what it recommends"
 	@echo "make test    check style, types and imports, then run the tests"
 	@echo "make setup   only do the set-up that both begin with"
 	@echo "make lock    work the requirements*.in into the requirements*.lock"
+	@echo "make audit   look up known vulnerabilities of what is locked, but for those in docs/security.md"
 	@echo "make clean   remove what the set-up and the checks made"
 
 setup:
@@ -39,6 +40,10 @@ lock: setup
 	@$(compile) requirements.in --output-file requirements.lock --build-constraints requirements-build.lock
 	@$(compile) requirements-dev.in --output-file requirements-dev.lock
 	@$(compile) requirements-benchmarks.in --output-file requirements-benchmarks.lock
+
+# Asks a server on the internet; its answer changes while nothing here does. So it is no part of `make test`.
+audit: setup
+	@.venv/bin/python -m bootstrap.audit
 
 clean:
 	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info
