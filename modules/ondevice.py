@@ -150,7 +150,7 @@ def _boundaries(feature: TransformedFeature, data: TrainingData) -> Callable[[tf
 def _transformed(feature: TransformedFeature, data: TrainingData) -> Callable[[np.ndarray], np.ndarray]:
     """Return Transform's graph of one feature, from `[m]` int64 to `[m]`."""
 
-    # Traced once: called by itself the layer imports its graph anew, and a bisection calls it some thirty times.
+    # Traced once: each call of the layer itself imports its graph, and a bisection takes some thirty calls.
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.int64)])
     def transform(values: tf.Tensor) -> tf.Tensor:
         return data.transform_layer({feature.raw: values[:, tf.newaxis]})[feature.name][:, 0]

@@ -227,7 +227,7 @@ class ServedModel(tf.Module):
 def save(model: tf.Module, path: str, signatures: Mapping[str, Callable]) -> None:
     """Write a SavedModel whose Keras layers are weights and tables alone.
 
-    What is served calls the signatures. By default Keras also traces each layer's own call, with autograph, which
+    A server calls the signatures. By default Keras also traces every layer's own call, with autograph, which
     takes longer than tracing the signatures.
     """
     with keras_option_scope(save_traces=False):

@@ -1,9 +1,8 @@
 """Python commands in processes that are forked from one that has imported TensorFlow and TFX.
 
-Importing TFX takes longer than most of what a test asks of a command. A forked process is a process of its own
-with the command's arguments, environment, working directory and standard streams; it finds the libraries already
-imported, and imports the project itself. What a command imports, and how it starts, is tested with interpreters
-of their own.
+Importing TFX takes longer than most of what a test asks of a command. A forked process is a process of its
+own, with the command's arguments, environment, working directory and standard streams. It finds the libraries
+imported already, and imports the project itself. Tests of what a command imports start interpreters instead.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import types
 from collections.abc import Mapping, Sequence
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-# Libraries alone, and not tensorflow_recommenders, which imports ScaNN: a process without ScaNN is to have none.
+# Libraries alone; not tensorflow_recommenders, which imports ScaNN: a process without ScaNN must have none.
 _PRELOADED = (
     "tfx.components",
     "tfx.orchestration.beam.beam_dag_runner",
@@ -125,7 +124,7 @@ def _main(words: list[str], cwd: str, environment: dict[str, str], stdout: str, 
     for path, stream in ((stdout, 1), (stderr, 2)):
         with open(path, "ab") as file:
             os.dup2(file.fileno(), stream)
-    sys.stdout, sys.stderr = (open(stream, "w", encoding="utf-8", closefd=False) for stream in (1, 2))
+    sys.stdout, sys.stderr = (os.fdopen(stream, "w", encoding="utf-8", closefd=False) for stream in (1, 2))
     found = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
     libraries = [path for path in sys.path if path and pathlib.Path(path).resolve() != ROOT]
     kind, *rest = words

@@ -13,8 +13,8 @@ from runners.kubeflow import compiling
 from runners.kubeflow.settings import Settings
 from tests.kubeflow import bundles, dockerfile, planted_release
 from tests.kubeflow.spec_executor import Service, Step
-from tests.warm_python import launch
 from tests.planted_pipeline import PlantedPipeline
+from tests.warm_python import launch
 
 pytestmark = pytest.mark.e2e
 
