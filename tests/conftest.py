@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
+import json
+import os
 import pathlib
+import shutil
+from collections.abc import Callable
 
 import pytest
 
@@ -49,14 +54,43 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "ask_saved_models", ask)
 
 
+def shared_folder(
+    factory: pytest.TempPathFactory, name: str, write: Callable[[pathlib.Path], None]
+) -> pathlib.Path:
+    """Return a folder that is written once for all processes of pytest-xdist; who comes later waits.
+
+    Args:
+      factory: pytest's.
+      name: of the folder.
+      write: fills the empty folder.
+    """
+    root = factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    folder, written = root / name, root / f"{name}.written"
+    with open(root / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not written.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # What another process failed to write.
+            folder.mkdir()
+            write(folder)
+            written.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
-    root = tmp_path_factory.mktemp("planted")
     world = planted_models.make_world()
+
+    def write(root: pathlib.Path) -> None:
+        planted_models.write_model(world, root / "retrieval", planted_models.RETRIEVAL)
+        planted_models.write_model(world, root / "ranking", planted_models.RANKING)
+        planted_models.write_queries(world, root / "examples" / "Split-eval")
+
+    root = shared_folder(tmp_path_factory, "planted-models", write)
     sources = Sources(
-        retrieval_dir=planted_models.write_model(world, root / "retrieval", planted_models.RETRIEVAL),
-        ranking_dir=planted_models.write_model(world, root / "ranking", planted_models.RANKING),
-        queries_dir=planted_models.write_queries(world, root / "examples" / "Split-eval"),
+        retrieval_dir=str(root / "retrieval"),
+        ranking_dir=str(root / "ranking"),
+        queries_dir=str(root / "examples" / "Split-eval"),
         config=IndexConfig(),
         source_digest="0",
     )
@@ -65,14 +99,23 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
 
 @pytest.fixture(scope="session")
 def pushed(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Pushed:
-    root = tmp_path_factory.mktemp("pushed")
-    figures = push(planted.sources, planted.blessings, str(root / "destination"), str(root / "archive"))
-    return Pushed(planted, root / "destination", figures)
+    def write(root: pathlib.Path) -> None:
+        figures = push(planted.sources, planted.blessings, str(root / "destination"), str(root / "archive"))
+        (root / "figures.json").write_text(json.dumps(figures))
+
+    root = shared_folder(tmp_path_factory, "pushed", write)
+    return Pushed(planted, root / "destination", json.loads((root / "figures.json").read_text()))
 
 
 @pytest.fixture(scope="session")
 def planted_pipeline(tmp_path_factory: pytest.TempPathFactory):
     """A whole run on planted rows, for what is held against it."""
-    from tests.planted_pipeline import PlantedPipeline  # TFX, whose import takes seconds.
+    from tests import planted_pipeline  # TFX, whose import takes seconds.
 
-    return PlantedPipeline(tmp_path_factory.mktemp("pipeline"))
+    folder = shared_folder(tmp_path_factory, "planted-pipeline", planted_pipeline.run)
+    return planted_pipeline.PlantedPipeline(folder)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the whole pipelines, so that both processes end at about the same time."""
+    items.sort(key=lambda item: not item.get_closest_marker("e2e"))

@@ -1,8 +1,12 @@
-"""The whole pipeline on planted rows, in this process."""
+"""The whole pipeline on planted rows: a run as a person starts it, which is killed twice on its way."""
 
 from __future__ import annotations
 
+import json
+import os
 import pathlib
+import signal
+import time
 
 import ml_metadata as mlmd
 from tfx.orchestration import metadata
@@ -10,45 +14,83 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.pipeline import RunOptions
 
 from pipeline.pipeline import create_pipeline
-from runners import record
+from runners import record, workspace
+from tests import warm_python
 from tests.kubeflow import planted_release
 
 Uris = dict[tuple[str, str], str]
 
+KILLED_AT = ("Transform", "Trainer.ranking")
+_REACHED_WITHIN = 250.0  # Seconds: a step's start, on a busy machine.
+
+
+def run(folder: pathlib.Path) -> None:
+    """Run the pipeline, kill it as soon as it shows each step of KILLED_AT, and run it to its end.
+
+    Args:
+      folder: an empty one, which PlantedPipeline then reads.
+    Raises:
+      AssertionError: a run ended otherwise than that; with what it printed.
+    """
+    (folder / "config.json").write_text(_config().model_dump_json())
+    data = planted_release.write(folder / "data")
+    command = ["local_runner.py", "--config", str(folder / "config.json"), "--data", str(data)]
+    command += ["--pipeline-root", str(folder / "root")]
+    for step in KILLED_AT:
+        stdout = folder / f"killed-{step}"
+        started = warm_python.start(command, stdout, stdout)
+        deadline = time.monotonic() + _REACHED_WITHIN
+        while f"\n{step} ..." not in stdout.read_text():
+            assert started.process.is_alive() and time.monotonic() < deadline, stdout.read_text()
+            time.sleep(0.05)
+        os.kill(started.pid, signal.SIGKILL)
+        started.finish()
+    done = warm_python.run(command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "output").write_text(done.stdout)
+    store = mlmd.MetadataStore(_connection(folder))
+    latest = max(store.get_contexts_by_type("pipeline_run"), key=lambda context: context.id)
+    outputs = [(s.node_id, o.key, o.uri) for s in record.latest_run(store) for o in s.outputs]
+    (folder / "run.json").write_text(json.dumps({"name": latest.name, "outputs": outputs}))
+
 
 class PlantedPipeline:
-    """One run of all steps, and steps run anew on what it left.
+    """The run that ended well, and steps run anew on what it left.
 
     Attributes:
       pushed: where its bundle is.
-      uris: of the first run's outputs, by step and key.
+      output: what it printed.
+      uris: of its outputs, by step and key.
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
-        self.pushed = folder / "pushed"
         self._folder = folder
-        self._data = planted_release.write(folder / "data")
-        self._connection = metadata.sqlite_metadata_connection_config(str(folder / "metadata.sqlite"))
-        self.uris = self._run(["--direct_running_mode=in_memory"])
+        self.pushed = folder / "root" / "pushed"
+        self.output = (folder / "output").read_text()
+        recorded = json.loads((folder / "run.json").read_text())
+        self._run = recorded["name"]
+        self.uris: Uris = {(step, key): uri for step, key, uri in recorded["outputs"]}
 
     def again(self, step: str, beam: list[str]) -> Uris:
         """Run a step alone, with Beam's flags; returns its outputs."""
-        store = mlmd.MetadataStore(self._connection)
-        first = min(store.get_contexts_by_type("pipeline_run"), key=lambda run: run.id).name
-        options = RunOptions(from_nodes=[step], to_nodes=[step], base_pipeline_run_id=first)
-        return self._run(beam, options)
-
-    def _run(self, beam: list[str], options: RunOptions | None = None) -> Uris:
         pipeline = create_pipeline(
-            config=planted_release.config(epochs=1, batch={"timestamp": 900_000_000}),
-            data_root=str(self._data),
+            config=_config(),
+            data_root=str(self._folder / "data"),
             pipeline_root=str(self._folder / "root"),
             push_destination=str(self.pushed),
-            metadata_connection_config=self._connection,
+            metadata_connection_config=_connection(self._folder),
             beam_pipeline_args=beam,
         )
         pipeline.enable_cache = False
+        options = RunOptions(from_nodes=[step], to_nodes=[step], base_pipeline_run_id=self._run)
         LocalDagRunner().run(pipeline, run_options=options)
-        steps = record.latest_run(mlmd.MetadataStore(self._connection))
-        ran = [step for step in steps if step.state == "run"]
-        return {(step.node_id, output.key): output.uri for step in ran for output in step.outputs}
+        ran = record.latest_run(mlmd.MetadataStore(_connection(self._folder)))
+        return {(s.node_id, o.key): o.uri for s in ran if s.state == "run" for o in s.outputs}
+
+
+def _config():
+    return planted_release.config(epochs=1, batch={"timestamp": 900_000_000})
+
+
+def _connection(folder: pathlib.Path) -> mlmd.proto.ConnectionConfig:
+    return metadata.sqlite_metadata_connection_config(str(folder / "root" / workspace.METADATA))

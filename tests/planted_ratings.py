@@ -158,7 +158,6 @@ def transform(
     preprocess = functools.partial(
         preprocessing.preprocessing_fn, custom_config={"vocabularies": dict(vocabularies or {})}
     )
-    patterns = {}
     with beam.Pipeline() as pipeline, tft_beam.Context(temp_dir=str(folder / "tmp")):
         config = source.TensorAdapterConfig()
         batches = {
@@ -181,8 +180,12 @@ def transform(
                 | f"Write.{name}"
                 >> beam.io.WriteToTFRecord(str(folder / name / "transformed"), file_name_suffix=".gz")
             )
-            patterns[name] = str(folder / name / "transformed*")
-    return patterns
+    return transformed(splits, folder)
+
+
+def transformed(splits: Iterable[str], folder: pathlib.Path) -> dict[str, str]:
+    """Return the glob patterns of the records that `transform` wrote of each split."""
+    return {split: str(folder / split / "transformed*") for split in splits}
 
 
 def load_transform(folder: pathlib.Path) -> tft.TFTransformOutput:

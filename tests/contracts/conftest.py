@@ -9,8 +9,9 @@ import pytest
 
 pytest.register_assert_rewrite("tests.contracts.suite")
 
+from tests.conftest import shared_folder  # noqa: E402
 from tests.contracts import fresh_process  # noqa: E402
-from tests.contracts.planted_run import PlantedRun  # noqa: E402
+from tests.contracts.planted_run import PlantedRun, write_artifacts  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -21,4 +22,5 @@ def process() -> Iterator[concurrent.futures.Executor]:
 
 @pytest.fixture(scope="session")
 def planted_run(tmp_path_factory: pytest.TempPathFactory, process: concurrent.futures.Executor) -> PlantedRun:
-    return PlantedRun(tmp_path_factory.mktemp("planted_run"), process)
+    artifacts = shared_folder(tmp_path_factory, "planted-ratings", write_artifacts)
+    return PlantedRun(artifacts, tmp_path_factory.mktemp("models"), process)

@@ -60,25 +60,30 @@ class Trained:
         return self.ask(signature, {features.EXAMPLES_INPUT: records})
 
 
+def write_artifacts(folder: pathlib.Path) -> None:
+    """Write what the ExampleGen and Transform would have of the planted ratings."""
+    world = planted_ratings.make_world()
+    planted_ratings.transform({"train": world.train, "eval": world.eval}, folder)
+    planted_ratings.write(map(planted_ratings.serialized, world.catalogue), folder / "catalogue")
+
+
 class PlantedRun:
     """The planted ratings, transformed once, as the artifacts that a Trainer reads."""
 
-    def __init__(self, folder: pathlib.Path, process: concurrent.futures.Executor):
-        """Write the artifacts.
+    def __init__(self, artifacts: pathlib.Path, models: pathlib.Path, process: concurrent.futures.Executor):
+        """Take the artifacts.
 
         Args:
-          folder: an empty one.
+          artifacts: where `write_artifacts` wrote them.
+          models: an empty folder, for what is trained.
           process: where the SavedModels are asked.
         """
         self.world = planted_ratings.make_world()
-        self._folder, self._process = folder, process
+        self._artifacts, self._models, self._process = artifacts, models, process
         self._numbers = itertools.count()
-        self._transformed = planted_ratings.transform(
-            {"train": self.world.train, "eval": self.world.eval}, folder
-        )
-        records = map(planted_ratings.serialized, self.world.catalogue)
-        self._candidates = planted_ratings.write(records, folder / "catalogue")
-        transform = planted_ratings.load_transform(folder)
+        self._transformed = planted_ratings.transformed(("train", "eval"), artifacts)
+        self._candidates = str(artifacts / "catalogue" / "*")
+        transform = planted_ratings.load_transform(artifacts)
         self.catalogue = dataset.load_catalogue([self._candidates], transform.transform_features_layer())
         (batch,) = dataset.ratings([self._transformed["eval"]], transform)
         users = np.array(transform.vocabulary_by_name(features.USER_ID))[batch[features.USER_ID][:, 0]]
@@ -101,7 +106,7 @@ class PlantedRun:
           hyperparameters: handed over as JSON, as TFX does.
           export: whether to write the model; that takes longer than training it.
         """
-        serving_dir = str(self._folder / f"model-{next(self._numbers)}" / features.SERVING_DIR)
+        serving_dir = str(self._models / f"model-{next(self._numbers)}" / features.SERVING_DIR)
         custom_config = json.dumps({"hyperparameters": hyperparameters.model_dump(mode="json")})
         with contextlib.ExitStack() as stack:
             retrieval = stack.enter_context(_watched("add_retrieval", export))
@@ -117,7 +122,7 @@ class PlantedRun:
         return types.SimpleNamespace(
             train_files=[self._transformed["train"]],
             eval_files=[self._transformed["eval"]],
-            transform_output=str(self._folder / "graph"),
+            transform_output=str(self._artifacts / "graph"),
             candidate_files=[self._candidates],
             serving_model_dir=serving_dir,
             custom_config=custom_config,

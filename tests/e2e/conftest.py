@@ -7,37 +7,28 @@ import pathlib
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from tests import warm_python
+from tests.warm_python import ROOT
+
 # As a finished step stands on the terminal: its id, its seconds, what it did.
 _STEP = re.compile(r"^(\S+) +[0-9.]+ s  (run|cached)", re.MULTILINE)
 
-# One epoch, and gates that such models pass, though they may lose to popularity: for tests of the machinery,
-# not of quality.
-QUICK = {
-    "models": {name: {"epochs": 1} for name in ("retrieval", "ranking", "multitask")},
-    "gates": {
-        "must_beat_baselines": False,
-        "retrieval": [{"metric": "top_100_categorical_accuracy", "bound": 0.2, "max_worsening": 0.01}],
-        "ranking": [{"metric": "rmse", "bound": 1.1, "max_worsening": 0.01}],
-        "multitask": [{"metric": "rmse", "bound": 1.1, "max_worsening": 0.01}],
-    },
-}
-
 
 def command(root: pathlib.Path, *flags: str) -> list[str]:
-    """Return the command line of a run whose files go below `root`."""
-    return [sys.executable, str(ROOT / "local_runner.py"), "--pipeline-root", str(root), *flags]
+    """Return what follows `python` in a run whose files go below `root`."""
+    return [str(ROOT / "local_runner.py"), "--pipeline-root", str(root), *flags]
 
 
 def run(root: pathlib.Path, *flags: str) -> str:
     """Run to the end and return what a person saw; the run must succeed."""
-    done = subprocess.run(
-        command(root, *flags), capture_output=True, text=True, timeout=2000, check=False, cwd=ROOT
-    )
+    return succeeded(warm_python.run(command(root, *flags)))
+
+
+def succeeded(done: subprocess.CompletedProcess[str]) -> str:
+    """Return what a process printed, which must have ended well."""
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -56,11 +47,5 @@ def manifest(root: pathlib.Path) -> dict:
 def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, str]:
     """The default preset, from nothing: the folder of its files and what a person saw."""
     root = tmp_path_factory.mktemp("runs")
-    return root, run(root)
-
-
-def quick(root: pathlib.Path) -> Sequence[str]:
-    """Return the flags of a run that trains for one epoch."""
-    path = root / "quick.json"
-    path.write_text(json.dumps(QUICK))
-    return ["--config", str(path)]
+    line = [sys.executable, *command(root)]
+    return root, succeeded(subprocess.run(line, capture_output=True, text=True, check=False, cwd=ROOT))

@@ -13,7 +13,8 @@ import pytest
 import tensorflow as tf
 
 from pipeline import config
-from tests.e2e.conftest import ROOT, command, manifest, quick, run, steps
+from tests import warm_python
+from tests.e2e.conftest import ROOT, manifest, run, steps, succeeded
 
 pytestmark = pytest.mark.e2e
 
@@ -87,12 +88,8 @@ def test_tfxs_own_command_line_creates_and_runs_it(
     environ = {**os.environ, "PATH": path, "LOCAL_HOME": str(tmp_path / "home")}
 
     def tfx(*arguments: str) -> str:
-        command = [sys.executable, "-m", "tfx.tools.cli.cli_main", *arguments, "--engine=local"]
-        done = subprocess.run(
-            command, capture_output=True, text=True, cwd=tmp_path, env=environ, timeout=2000, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        line = ["-m", "tfx.tools.cli.cli_main", *arguments, "--engine=local"]
+        return succeeded(warm_python.run(line, tmp_path, environ))
 
     name = config.default().pipeline_name
     created = tfx("pipeline", "create", f"--pipeline_path={ROOT / 'local_runner.py'}")
@@ -163,26 +160,3 @@ def test_a_changed_model_alone_is_trained_again_and_meets_the_champion(
     assert "ranking: refused" in output
     assert "not pushed" in output.lower()
     assert manifest(root) == served
-
-
-def test_a_run_killed_twice_is_run_again_and_completes(tmp_path: pathlib.Path) -> None:
-    flags = quick(tmp_path)
-    root = tmp_path / "runs"
-    for step in ("Transform", "Trainer.ranking"):
-        with subprocess.Popen(
-            command(root, *flags), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
-        ) as process:
-            assert process.stdout is not None
-            seen = []
-            for line in process.stdout:
-                seen.append(line)
-                if line.startswith(f"{step} ..."):
-                    process.kill()
-                    break
-            else:
-                pytest.fail(f"{step} never started:\n" + "".join(seen))
-    output = run(root, *flags)
-    assert {"MovieLensExampleGen", "Transform", "Trainer.multitask"} <= steps(output, "cached")
-    assert {"Trainer.ranking", "Trainer.retrieval", "IndexPusher"} <= steps(output, "run")
-    assert "Pushed version 1" in output
-    assert "Recommended to user 42" in output
