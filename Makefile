@@ -6,12 +6,13 @@ PYTHON ?= python3
 set_up = $(eval problem := $$(shell $(PYTHON) -m bootstrap 3>&1 1>&2 2>&3))$(if \
 	$(filter-out 0,$(.SHELLSTATUS)),$(error $(problem)))
 
-.PHONY: help setup run test lock audit clean
+.PHONY: help setup run style check test lock audit clean
 
 help:
 	@echo "make run     run the pipeline on MovieLens 100K and show what it recommends"
-	@echo "make test    check style, types and imports, then run the tests"
-	@echo "make setup   only do the set-up that both begin with"
+	@echo "make check   check style, types and imports, then run the quick tests: for while you work"
+	@echo "make test    the same with every test: what continuous integration runs"
+	@echo "make setup   only do the set-up that these begin with"
 	@echo "make lock    work the requirements*.in into the requirements*.lock"
 	@echo "make audit   look up known vulnerabilities of what is locked, but for those in docs/security.md"
 	@echo "make clean   remove what the set-up and the checks made"
@@ -22,12 +23,20 @@ setup:
 run: setup
 	@.venv/bin/python local_runner.py
 
-test: setup
+style: setup
 	@.venv/bin/ruff check --quiet
 	@.venv/bin/ruff format --quiet --check
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-logo
-	@.venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+
+# The tests of a file run in one process, for they share fixtures; files in the order of tests/conftest.py.
+pytest = .venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+
+check: style
+	@$(pytest) -m "not slow and not e2e"
+
+test: style
+	@$(pytest)
 
 # uv reads no configuration here, so that nobody's own index gets into the lock files. A version changes when its .in
 # file asks for it; delete a lock file to have the newest of everything.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import faulthandler
 import fcntl
 import json
 import os
@@ -18,6 +19,9 @@ from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Blessing
 from components.index_pusher.push import Blessings, push
 from tests import planted_models
+
+# For one test of a whole pipeline, with the run that it reads: four times what the longest takes.
+_PIPELINE_SECONDS = 2000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,5 +121,15 @@ def planted_pipeline(tmp_path_factory: pytest.TempPathFactory):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the whole pipelines, so that both processes end at about the same time."""
+    """Begin with whole pipelines, so that both processes end at about the same time; and give them longer."""
+    for item in items:
+        if item.get_closest_marker("e2e"):
+            item.add_marker(pytest.mark.timeout(_PIPELINE_SECONDS))
     items.sort(key=lambda item: not item.get_closest_marker("e2e"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Print no stacks of a whole pipeline, which is no hanging test where it takes longer than others may."""
+    if item.get_closest_marker("e2e"):
+        faulthandler.cancel_dump_traceback_later()
