@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2
 
 from modules import evaluation, features
 from pipeline.gates import MUST_GAIN, SLICES, Gate
@@ -17,7 +17,7 @@ _LEAST_GAIN = 1e-9
 
 def eval_config(
     gates: Sequence[Gate], retrieval: bool, rating: bool, must_beat_baselines: bool = True
-) -> tfma.EvalConfig:
+) -> config_pb2.EvalConfig:
     """Describe a model's evaluation: every metric on every slice, and the thresholds of its gates.
 
     Args:
@@ -38,49 +38,53 @@ def eval_config(
     # TFMA hands the digest to the metric, which ignores it: so the code gets into the Evaluator's cache key.
     code = json.dumps({"source_digest": source_digest(evaluation.__name__)})
     metrics = [
-        tfma.MetricConfig(class_name=cls.__name__, module=cls.__module__, config=code) for cls in classes
+        config_pb2.MetricConfig(class_name=cls.__name__, module=cls.__module__, config=code)
+        for cls in classes
     ]
-    metrics.append(tfma.MetricConfig(class_name="ExampleCount"))
+    metrics.append(config_pb2.MetricConfig(class_name="ExampleCount"))
     thresholds = {gate.metric: _thresholds(gate) for gate in gates}
     gained = [metric for metric in MUST_GAIN if must_beat_baselines and metric in reported]
     thresholds.update({features.gain_metric(metric) + evaluation.LOWER: _gain() for metric in gained})
-    return tfma.EvalConfig(
-        model_specs=[tfma.ModelSpec(signature_name=features.EVAL_SIGNATURE, label_key=features.RATING)],
-        slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[key]) for key in SLICES)],
-        metrics_specs=[tfma.MetricsSpec(metrics=metrics, per_slice_thresholds=thresholds)],
+    return config_pb2.EvalConfig(
+        model_specs=[config_pb2.ModelSpec(signature_name=features.EVAL_SIGNATURE, label_key=features.RATING)],
+        slicing_specs=[
+            config_pb2.SlicingSpec(),
+            *(config_pb2.SlicingSpec(feature_keys=[key]) for key in SLICES),
+        ],
+        metrics_specs=[config_pb2.MetricsSpec(metrics=metrics, per_slice_thresholds=thresholds)],
     )
 
 
-def _thresholds(gate: Gate) -> tfma.PerSliceMetricThresholds:
+def _thresholds(gate: Gate) -> config_pb2.PerSliceMetricThresholds:
     # A bound under `thresholds` would hold on every slice that is reported; so each is said of its slices.
     error = gate.metric in evaluation.RATING_METRICS
-    overall = tfma.MetricThreshold(
+    overall = config_pb2.MetricThreshold(
         value_threshold=_bound(error, gate.bound),
-        change_threshold=tfma.GenericChangeThreshold(
-            direction=tfma.MetricDirection.LOWER_IS_BETTER
+        change_threshold=config_pb2.GenericChangeThreshold(
+            direction=config_pb2.MetricDirection.LOWER_IS_BETTER
             if error
-            else tfma.MetricDirection.HIGHER_IS_BETTER,
+            else config_pb2.MetricDirection.HIGHER_IS_BETTER,
             absolute={"value": gate.max_worsening if error else -gate.max_worsening},
         ),
     )
-    parts = [(tfma.SlicingSpec(), overall)]
+    parts = [(config_pb2.SlicingSpec(), overall)]
     for part in gate.slices:
-        threshold = tfma.MetricThreshold(value_threshold=_bound(error, part.bound))
+        threshold = config_pb2.MetricThreshold(value_threshold=_bound(error, part.bound))
         named = {} if part.value is None else {part.feature: part.value}
         keys = [part.feature] if part.value is None else []
-        parts.append((tfma.SlicingSpec(feature_keys=keys, feature_values=named), threshold))
-    return tfma.PerSliceMetricThresholds(
+        parts.append((config_pb2.SlicingSpec(feature_keys=keys, feature_values=named), threshold))
+    return config_pb2.PerSliceMetricThresholds(
         thresholds=[
-            tfma.PerSliceMetricThreshold(slicing_specs=[spec], threshold=limit) for spec, limit in parts
+            config_pb2.PerSliceMetricThreshold(slicing_specs=[spec], threshold=limit) for spec, limit in parts
         ]
     )
 
 
-def _gain() -> tfma.PerSliceMetricThresholds:
-    limit = tfma.MetricThreshold(value_threshold=_bound(error=False, bound=_LEAST_GAIN))
-    threshold = tfma.PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=limit)
-    return tfma.PerSliceMetricThresholds(thresholds=[threshold])
+def _gain() -> config_pb2.PerSliceMetricThresholds:
+    limit = config_pb2.MetricThreshold(value_threshold=_bound(error=False, bound=_LEAST_GAIN))
+    threshold = config_pb2.PerSliceMetricThreshold(slicing_specs=[config_pb2.SlicingSpec()], threshold=limit)
+    return config_pb2.PerSliceMetricThresholds(thresholds=[threshold])
 
 
-def _bound(error: bool, bound: float) -> tfma.GenericValueThreshold:
-    return tfma.GenericValueThreshold(**{"upper_bound" if error else "lower_bound": {"value": bound}})
+def _bound(error: bool, bound: float) -> config_pb2.GenericValueThreshold:
+    return config_pb2.GenericValueThreshold(**{"upper_bound" if error else "lower_bound": {"value": bound}})

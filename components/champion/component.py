@@ -6,7 +6,7 @@ it is a step, RecordedChampion, with an Evaluator that keeps the record.
 
 from typing import Any
 
-import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2
 from tfx import types
 from tfx.components.evaluator.component import Evaluator
 from tfx.dsl.components.base import base_beam_component, base_component, executor_spec
@@ -142,7 +142,7 @@ class RecordingEvaluator(Evaluator):
         model: types.BaseChannel,
         baseline_uri: str | placeholder.Placeholder,
         verdicts: str,
-        eval_config: tfma.EvalConfig,
+        eval_config: config_pb2.EvalConfig,
         example_splits: list[str],
     ):
         """Construct the component.

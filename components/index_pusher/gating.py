@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 
 from modules import features
 
-_Threshold: TypeAlias = "tfma.GenericValueThreshold | tfma.GenericChangeThreshold"
+_Threshold: TypeAlias = "config_pb2.GenericValueThreshold | config_pb2.GenericChangeThreshold"
 
 _BASELINE = "baseline"  # TFMA's name for the second of two models.
 # Beside a metric, the ends of its 95% interval (see modules.evaluation).
@@ -157,7 +158,7 @@ class _Metrics:
         return None if lower is None or upper is None else (lower, upper)
 
 
-def _buckets(array: tfma.proto.metrics_for_slice_pb2.ArrayValue) -> tuple[tuple[int, float, float], ...]:
+def _buckets(array: metrics_for_slice_pb2.ArrayValue) -> tuple[tuple[int, float, float], ...]:
     values = list(array.float64_values)
     buckets = zip(values[::3], values[1::3], values[2::3], strict=True)
     return tuple((int(rows), predicted, rated) for rows, predicted, rated in buckets if rows)
@@ -197,7 +198,9 @@ def read_evaluation(uri: str) -> Evaluation:
     return Evaluation(gated, others, rows, metrics.reliability, values)
 
 
-def _thresholds(config: tfma.EvalConfig) -> Iterator[tuple[tfma.metrics.MetricKey, str, str, _Threshold]]:
+def _thresholds(
+    config: config_pb2.EvalConfig,
+) -> Iterator[tuple[tfma.metrics.MetricKey, str, str, _Threshold]]:
     """Yield each threshold of the challenger: metric, feature on whose slices it holds, one slice, bound."""
     thresholds = tfma.metrics.metric_thresholds_from_metrics_specs(config.metrics_specs, eval_config=config)
     # A proto's map has no order of its own. A metric's bound comes first, then the change, then the gain.
@@ -237,8 +240,8 @@ def _gated(
 
 
 def _rule(threshold: _Threshold) -> str:
-    if isinstance(threshold, tfma.GenericChangeThreshold):
-        higher = threshold.direction == tfma.MetricDirection.HIGHER_IS_BETTER
+    if isinstance(threshold, config_pb2.GenericChangeThreshold):
+        higher = threshold.direction == config_pb2.MetricDirection.HIGHER_IS_BETTER
         return f"change {'>=' if higher else '<='} {threshold.absolute.value:+g}"
     bounds = []
     if threshold.HasField("lower_bound"):
@@ -248,7 +251,7 @@ def _rule(threshold: _Threshold) -> str:
     return " and ".join(bounds)
 
 
-def _place(key: tfma.proto.metrics_for_slice_pb2.SliceKey) -> str:
+def _place(key: metrics_for_slice_pb2.SliceKey) -> str:
     values = []
     for part in key.single_slice_keys:
         value = getattr(part, part.WhichOneof("kind"))

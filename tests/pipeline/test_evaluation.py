@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import pathlib
+import re
 
 import pytest
 import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2
 
 from modules import evaluation, features
 from pipeline import gates
 from pipeline.evaluation import eval_config
 from pipeline.gates import Gate, SliceGate
 
+ROOT = pathlib.Path(__file__).parents[2]
 HITS = features.hit_metric(100, unseen=True)
 GATES = (
     Gate(
@@ -33,7 +37,7 @@ GATES = (
 )
 
 
-def thresholds(config: tfma.EvalConfig) -> dict[tuple[str, str], tfma.MetricThreshold]:
+def thresholds(config: config_pb2.EvalConfig) -> dict[tuple[str, str], config_pb2.MetricThreshold]:
     """Thresholds by metric and slice: a feature, a feature and its value, or empty for all rows."""
     (spec,) = config.metrics_specs
     assert not spec.thresholds
@@ -51,11 +55,11 @@ def test_over_all_rows_a_gate_is_a_bound_and_a_change() -> None:
     higher, lower = received[HITS, ""], received[features.RMSE, ""]
     assert higher.value_threshold.lower_bound.value == 0.5
     assert not higher.value_threshold.HasField("upper_bound")
-    assert higher.change_threshold.direction == tfma.MetricDirection.HIGHER_IS_BETTER
+    assert higher.change_threshold.direction == config_pb2.MetricDirection.HIGHER_IS_BETTER
     assert higher.change_threshold.absolute.value == -0.02
     assert lower.value_threshold.upper_bound.value == 1.0
     assert not lower.value_threshold.HasField("lower_bound")
-    assert lower.change_threshold.direction == tfma.MetricDirection.LOWER_IS_BETTER
+    assert lower.change_threshold.direction == config_pb2.MetricDirection.LOWER_IS_BETTER
     assert lower.change_threshold.absolute.value == 0.03
 
 
@@ -134,3 +138,12 @@ def test_the_presets_gates_are_on_metrics_of_classes_that_workers_find(
     reported = {key.name for cls in classes for made in cls().computations() for key in made.keys}
     assert set(spec.per_slice_thresholds) <= reported
     assert [model.signature_name for model in config.model_specs] == [features.EVAL_SIGNATURE]
+
+
+def test_no_file_takes_a_proto_from_tfmas_top() -> None:
+    """TFMA 0.52 has them in `tensorflow_model_analysis.proto` alone."""
+    protos = {*config_pb2.DESCRIPTOR.message_types_by_name, *config_pb2.DESCRIPTOR.enum_types_by_name}
+    files = [path for path in ROOT.rglob("*.py") if not path.relative_to(ROOT).parts[0].startswith(".")]
+    taken = {(path, name) for path in files for name in re.findall(r"\btfma\.(\w+)", path.read_text())}
+    assert taken
+    assert not [(str(path), name) for path, name in taken if name in protos]

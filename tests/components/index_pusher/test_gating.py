@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import pytest
+import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2
+
 from components.index_pusher import gating
 from pipeline.evaluation import eval_config
 from pipeline.gates import Gate, SliceGate
 
 
+@pytest.fixture(params=[False, True], ids=["as installed", "no protos at TFMA's top"])
+def protos(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TFMA as installed, and with what TFMA 0.52 lacks."""
+    if request.param:
+        for name in config_pb2.DESCRIPTOR.message_types_by_name:
+            monkeypatch.delattr(tfma, name, raising=False)
+
+
+@pytest.mark.usefixtures("protos")
 def test_a_threshold_is_told_with_the_slices_that_it_holds_on() -> None:
     slices = (
         SliceGate(feature="user_gender", bound=1.2),
