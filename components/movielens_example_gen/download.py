@@ -115,6 +115,9 @@ def _attempt(url: str, part: pathlib.Path, display: _Display) -> bool:
             return False
         display.start(0 if starts_over else have, total)
         with open(part, "wb" if starts_over else "ab") as sink:
+            # With this urllib3 2 raises where a connection is cut, and loses what came of the block. The
+            # length is checked below.
+            answer.raw.enforce_content_length = False
             for block in answer.iter_content(_BLOCK):
                 sink.write(block)
                 display.advance(len(block))

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+import urllib3
 
 from components.movielens_example_gen import download
 from components.movielens_example_gen.errors import DataError
@@ -106,6 +107,26 @@ def test_resumes_after_each_cut(server, tmp_path, caplog):
     assert _download(server, tmp_path).read_bytes() == CONTENT
     assert server.seen == ["", "bytes=300000-", "bytes=600000-", "bytes=600000-"]
     assert caplog.messages[-1] == "Fetching ml-1m.zip of 1.0 MB, from 0.6 MB on"
+
+
+def test_what_came_before_a_cut_stays_where_urllib3_insists_on_whole_blocks(server, tmp_path, monkeypatch):
+    """Planted: what urllib3 2 does, which reads on until a block is full, and raises where it cannot."""
+    begin, read = urllib3.HTTPResponse.__init__, urllib3.HTTPResponse.read
+
+    def insist(self, *arguments, **named):
+        begin(self, *arguments, **{"enforce_content_length": True, **named})
+
+    def read_whole(self, amt=None, **named):
+        data = read(self, amt, **named)
+        if self.enforce_content_length and self.length_remaining and len(data) < amt:
+            raise urllib3.exceptions.ProtocolError("Connection broken")
+        return data
+
+    monkeypatch.setattr(urllib3.HTTPResponse, "__init__", insist)
+    monkeypatch.setattr(urllib3.HTTPResponse, "read", read_whole)
+    server.script = ["cut", "cut", "serve"]
+    assert _download(server, tmp_path).read_bytes() == CONTENT
+    assert server.seen == ["", "bytes=300000-", "bytes=600000-"]
 
 
 def test_a_later_call_takes_up_what_an_earlier_one_left(server, tmp_path):
