@@ -44,12 +44,14 @@ def write(candidates: Candidates, folder: str) -> str:
 def table(candidates: Candidates) -> pa.Table:
     """Return the rows with their schema: ids and titles as text, vectors as lists of one fixed length."""
     dim = candidates.embeddings.shape[1]
+    # Parquet's name of a list's element. pyarrow 18 reads its own name, `item`, back as `element`.
+    element = pa.field("element", pa.float32())
     schema = pa.schema(
         [
             pa.field(features.MOVIE_ID, pa.string(), nullable=False),
             pa.field(features.MOVIE_TITLE, pa.string(), nullable=False),
             pa.field(POPULARITY, pa.int64(), nullable=False),
-            pa.field(VECTOR, pa.list_(pa.float32(), dim), nullable=False),
+            pa.field(VECTOR, pa.list_(element, dim), nullable=False),
         ],
         metadata={FORMAT_KEY: FORMAT, SIMILARITY_KEY: SIMILARITY},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 from typing import Any
 
@@ -46,12 +47,24 @@ def test_the_file_is_as_the_document_says(pushed) -> None:
     path = pushed.destination / "current" / "vectors" / "candidates.parquet"
     table = parquet.read_table(path)
     assert table.column_names == ["movie_id", "movie_title", "popularity", "vector"]
-    assert table.schema.field("vector").type == pa.list_(pa.float32(), world.embeddings.shape[1])
+    element = pa.field("element", pa.float32())
+    assert table.schema.field("vector").type == pa.list_(element, world.embeddings.shape[1])
     assert table.schema.metadata == {b"marquee.format": b"1", b"marquee.similarity": b"inner_product"}
     assert table["movie_id"].to_pylist() == world.ids
     assert table["movie_title"].to_pylist() == world.titles
     assert table["popularity"].to_pylist() == world.popularity.tolist()
     assert not any(table[name].null_count for name in table.column_names)
+
+
+@pytest.mark.parametrize("compliant", [False, True], ids=["as pyarrow 10", "as pyarrow 18"])
+def test_what_was_written_is_read_back_however_pyarrow_names_a_lists_element(
+    planted, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, compliant: bool
+) -> None:
+    """With what pyarrow 18 does by default."""
+    write = functools.partial(parquet.write_table, use_compliant_nested_type=compliant)
+    monkeypatch.setattr(parquet, "write_table", write)
+    candidates = candidates_of(planted.world)
+    vectors.check(vectors.write(candidates, str(tmp_path)), candidates)
 
 
 @pytest.mark.parametrize("change", ["embeddings", "titles"])
