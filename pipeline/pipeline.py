@@ -31,6 +31,7 @@ from components.curated_schema.component import CuratedSchema
 from components.index_pusher.component import IndexPusher
 from components.movielens_example_gen.component import MovieLensExampleGen
 from modules import features
+from pipeline.beam_flags import with_runner
 from pipeline.config import Config
 from pipeline.drift import DriftConfig
 from pipeline.evaluation import eval_config
@@ -58,7 +59,7 @@ def create_pipeline(
       pipeline_root: folder for artifacts.
       push_destination: folder for bundles.
       metadata_connection_config: where runs are recorded; None where the platform does that.
-      beam_pipeline_args: Beam's own flags.
+      beam_pipeline_args: Beam's own flags; where they name no runner, a step runs Beam in its own process.
       verdicts: folder of the verdicts on earlier runs' models, where a step cannot ask the platform for them;
         None where the runner resolves champions from the metadata.
       epochs: by model, a number that a run may be started with; 0 means as configured.
@@ -209,7 +210,7 @@ def create_pipeline(
         ],
         enable_cache=True,
         metadata_connection_config=metadata_connection_config,
-        beam_pipeline_args=beam_pipeline_args,
+        beam_pipeline_args=with_runner(beam_pipeline_args),
     )
 
 

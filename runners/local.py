@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import ml_metadata as mlmd
+from apache_beam.options.pipeline_options import StandardOptions
 from tfx.orchestration import metadata, pipeline
 from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
 from components.movielens_example_gen.archive import disk_errors
+from pipeline.beam_flags import LOCAL_RUNNER
 from runners import leftovers, record, steps
 from runners.failure import RunError, cause_of
 from runners.terminal import Terminal
@@ -38,7 +41,7 @@ def run(create: Create, runner: str, root: Path, terminal: Terminal) -> list[rec
     """
     connection = metadata.sqlite_metadata_connection_config(str(root / METADATA))
     store = _open(connection, root)
-    with steps.shown(terminal) as watch:
+    with steps.shown(terminal) as watch, _named_runner():
         try:
             RUNNERS[runner]().run(create(connection))
         except Exception as error:
@@ -46,6 +49,17 @@ def run(create: Create, runner: str, root: Path, terminal: Terminal) -> list[rec
             place = f"{watch.failed} failed: " if watch.failed else ""
             raise RunError(f"{place}{cause_of(watch.error or error)}") from error
     return record.latest_run(store)
+
+
+@contextlib.contextmanager
+def _named_runner() -> Iterator[None]:
+    """Name Beam's local runner for BeamDagRunner too, whose own pipeline of Beam takes no flags."""
+    default = StandardOptions.DEFAULT_RUNNER
+    StandardOptions.DEFAULT_RUNNER = LOCAL_RUNNER
+    try:
+        yield
+    finally:
+        StandardOptions.DEFAULT_RUNNER = default
 
 
 def _open(connection: mlmd.proto.ConnectionConfig, root: Path) -> mlmd.MetadataStore:

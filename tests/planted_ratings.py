@@ -25,6 +25,7 @@ from tfx_bsl.public import tfxio
 
 from components.movielens_example_gen import examples
 from modules import features, preprocessing
+from pipeline.beam_flags import with_runner
 
 NUM_USERS = 48
 # Of each user, among the films that the user does not like.
@@ -158,7 +159,7 @@ def transform(
     preprocess = functools.partial(
         preprocessing.preprocessing_fn, custom_config={"vocabularies": dict(vocabularies or {})}
     )
-    with beam.Pipeline() as pipeline, tft_beam.Context(temp_dir=str(folder / "tmp")):
+    with beam.Pipeline(argv=with_runner([])) as pipeline, tft_beam.Context(temp_dir=str(folder / "tmp")):
         config = source.TensorAdapterConfig()
         batches = {
             name: pipeline

@@ -277,8 +277,9 @@ def create_pipeline(pipeline_root, metadata_connection_config, beam_pipeline_arg
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
     from components.movielens_example_gen.catalogue import title_year
+    from pipeline.beam_flags import with_runner
     from tests.runners import slow_pipeline
-    with beam.Pipeline(options=PipelineOptions(beam_pipeline_args)) as pipeline:
+    with beam.Pipeline(options=PipelineOptions(with_runner(beam_pipeline_args))) as pipeline:
         years = pipeline | beam.Create(["Solaris (1972)"]) | beam.Map(title_year) | beam.Map(str)
         years | beam.io.WriteToText(pipeline_root + "/years", shard_name_template="")
     return slow_pipeline.create(pathlib.Path(pipeline_root), metadata_connection_config)

@@ -13,6 +13,7 @@ from kfp import compiler
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from pipeline import config
+from pipeline.beam_flags import LOCAL_RUNNER
 from tests.kubeflow import mailing, skeleton
 from tests.kubeflow.conftest import ENVIRON, compile_with
 
@@ -156,6 +157,11 @@ def test_where_data_arrives_as_spans_a_run_may_be_told_the_window(tmp_path: path
     first = job["pipelineSpec"]["root"]["dag"]["tasks"]["movie-lens-example-gen"]
     assert first["inputs"]["parameters"]["window"] == {"componentInputParameter": "window"}
     proto(job)
+
+
+def test_without_dataflow_beams_steps_name_the_runner_in_their_own_process(tmp_path: pathlib.Path) -> None:
+    args = containers(compile_with(tmp_path / "job.json"))["transform"]["args"]
+    assert [flag for flag in args if flag.startswith("--runner")] == [f"--runner={LOCAL_RUNNER}"]
 
 
 def test_dataflow_runs_beams_steps_in_the_steps_own_image(tmp_path: pathlib.Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.pipeline import Pipeline
@@ -18,7 +19,7 @@ GOLDEN, TUNED_GOLDEN = _GOLDENS / "dag.txt", _GOLDENS / "dag_tuned.txt"
 COMMAND = "python -m tests.pipeline.dag"
 
 
-def create(configuration: Config) -> Pipeline:
+def create(configuration: Config, beam: Sequence[str] = ()) -> Pipeline:
     """Wire a pipeline that never runs; metadata=None keeps it from touching a disk."""
     return create_pipeline(
         configuration,
@@ -26,7 +27,7 @@ def create(configuration: Config) -> Pipeline:
         pipeline_root="root",
         push_destination="pushed",
         metadata_connection_config=None,
-        beam_pipeline_args=[],
+        beam_pipeline_args=list(beam),
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.movielens_example_gen.errors import DataError
+from pipeline.beam_flags import with_runner
 from runners.failure import cause_in_text, cause_of
 
 BAD_ROW = "u.data, line 3: a rating must be a number; received 'q'.\nCorrect it."
@@ -95,7 +96,7 @@ def test_a_full_disk_is_one_sentence_with_the_remedy(error: Exception, place: st
 
 def test_beam_in_this_process() -> None:
     def run() -> None:
-        with beam.Pipeline(options=PipelineOptions([])) as pipeline:
+        with beam.Pipeline(options=PipelineOptions(with_runner([]))) as pipeline:
             _ = pipeline | beam.Create(["q"]) | "Parse" >> beam.Map(refuse)
 
     assert str(cause_of(raised(run))) == BAD_ROW
@@ -104,7 +105,9 @@ def test_beam_in_this_process() -> None:
 def test_beam_in_worker_processes() -> None:
     # One worker: Beam waits for ever where a step fails before all of several have connected (fn_api_runner's
     # ControlConnection.close tells nothing to a worker that connects later, and stop_worker joins it).
-    options = PipelineOptions(["--direct_running_mode=multi_processing", "--direct_num_workers=1"])
+    options = PipelineOptions(
+        with_runner(["--direct_running_mode=multi_processing", "--direct_num_workers=1"])
+    )
 
     def run() -> None:
         with beam.Pipeline(options=options) as pipeline:

@@ -10,6 +10,7 @@ import time
 
 import ml_metadata as mlmd
 import pytest
+from apache_beam.runners.direct.direct_runner import DirectRunner
 from tfx.orchestration import metadata
 
 from runners import local, record, workspace
@@ -102,3 +103,15 @@ def test_inputs_that_cannot_be_resolved_are_a_failure(tmp_path: pathlib.Path) ->
             Terminal(io.StringIO()),
         )
     assert str(error.value) == "Lookup failed: there must be a model; there is none. Train one."
+
+
+def test_beams_pipeline_of_steps_names_its_runner_too(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From Beam 2.68 on DirectRunner, Beam's default, downloads a program first."""
+
+    def download(*_: object) -> None:
+        raise ConnectionError("Prism is to be downloaded")
+
+    monkeypatch.setattr(DirectRunner, "run_pipeline", download)
+    assert run(tmp_path, "beam") == {"First": "run", "Second": "run", "Third": "run"}

@@ -16,6 +16,7 @@ from tfx.types.standard_artifacts import Examples, Model
 
 from components.anomaly_gate.component import AnomalyGate
 from components.anomaly_gate.report import AnomalyError
+from pipeline.beam_flags import with_runner
 
 SCHEMA = """
 feature { name: "user_rating" type: FLOAT float_domain { min: 0.5 max: 5 } presence { min_fraction: 1 } }
@@ -68,7 +69,14 @@ class Gated:
         after.add_upstream_node(gate)
         nodes += [gate, after]
         LocalDagRunner().run(
-            pipeline.Pipeline("gated", str(self.root), self.connection, components=nodes, enable_cache=True)
+            pipeline.Pipeline(
+                "gated",
+                str(self.root),
+                self.connection,
+                components=nodes,
+                enable_cache=True,
+                beam_pipeline_args=with_runner([]),
+            )
         )
 
     def last_state(self, node_id: str) -> str | None:

@@ -21,6 +21,7 @@ from components.batch_recommender.component import Recommendations
 from components.batch_recommender.config import BatchConfig
 from components.batch_recommender.executor import Executor
 from modules import features
+from pipeline.beam_flags import with_runner
 from tests import planted_models
 from tests.planted_bundles import make_bundle
 
@@ -63,7 +64,7 @@ def run(
     written = Recommendations()
     written.uri = str(folder)
     folder.mkdir()
-    Executor(Executor.Context(beam_pipeline_args=beam_args or [])).Do(
+    Executor(Executor.Context(beam_pipeline_args=with_runner(beam_args or []))).Do(
         {"pushed_model": [model], "examples": [examples]},
         {"recommendations": [written]},
         {"batch_config": BatchConfig(k=k, timestamp=NOW).model_dump_json()},

@@ -103,6 +103,7 @@ def run_executor(tmp_path: pathlib.Path) -> Callable[..., Outcome]:
         from tfx.types import standard_artifacts
 
         from components.movielens_example_gen import component, executor
+        from pipeline.beam_flags import with_runner
 
         root = tmp_path / name
         types = {
@@ -116,7 +117,7 @@ def run_executor(tmp_path: pathlib.Path) -> Callable[..., Outcome]:
             artifact.uri = str(root / key)
             output_dict[key] = [artifact]
         context = executor.Executor.Context(
-            tmp_dir=str(root / "tmp"), unique_id="1", beam_pipeline_args=beam_args
+            tmp_dir=str(root / "tmp"), unique_id="1", beam_pipeline_args=with_runner(beam_args or [])
         )
         executor.Executor(context).Do(
             {},
@@ -145,6 +146,7 @@ def run_pipeline(tmp_path):
     from tfx.orchestration.local import local_dag_runner
 
     from components.movielens_example_gen.component import MovieLensExampleGen
+    from pipeline.beam_flags import with_runner
 
     def run(base: pathlib.Path, config: DataConfig, digest: str = "a") -> int:
         node = MovieLensExampleGen(input_base=str(base), data_config=config, source_digest=digest)
@@ -153,6 +155,7 @@ def run_pipeline(tmp_path):
                 pipeline_name="data",
                 pipeline_root=str(tmp_path / "root"),
                 components=[node],
+                beam_pipeline_args=with_runner([]),
                 enable_cache=True,
                 metadata_connection_config=metadata.sqlite_metadata_connection_config(str(tmp_path / "db")),
             )

@@ -14,6 +14,7 @@ from tfx.types import standard_artifacts
 from components.movielens_example_gen import catalogue, parse, users
 from components.movielens_example_gen.config import DataConfig, SplitConfig
 from modules import features
+from pipeline.beam_flags import with_runner
 
 FOLDER = pathlib.Path(__file__).parents[3] / "pipeline" / "schema"
 
@@ -53,7 +54,9 @@ def _anomalies(outcome, root: pathlib.Path) -> dict[str, set[str]]:
     }
     for name, artifact in artifacts.items():
         artifact.uri = str(root / name)
-    context = statistics_executor.Executor.Context(tmp_dir=str(root / "tmp"), unique_id="1")
+    context = statistics_executor.Executor.Context(
+        tmp_dir=str(root / "tmp"), unique_id="1", beam_pipeline_args=with_runner([])
+    )
     properties = {"exclude_splits": "[]"}
     inputs = {"examples": [outcome.artifacts["examples"]]}
     outputs = {name: [artifact] for name, artifact in artifacts.items()}
