@@ -36,6 +36,6 @@ def test_biases_find_the_minimum_of_the_regularised_squares() -> None:
     design[rows, users] = 1
     design[rows, 6 + titles] = 1
     penalty = np.diag([2.0] * 6 + [4.0] * 7)
-    rest = ratings - ratings.mean(dtype=np.float64)
+    rest = ratings - float(ratings.mean(dtype=np.float64))
     solution = np.linalg.solve(design.T @ design + penalty, design.T @ rest)
     assert np.concatenate([fitted.users, fitted.titles]) == pytest.approx(solution, abs=1e-9)
