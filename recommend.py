@@ -4,7 +4,8 @@
     python recommend.py --because "Toy Story (1995)" --because "Heat (1995)" [--age 30]
     python recommend.py --users FILE --json
 
-Stands alone: NumPy, TensorFlow, ScaNN, pyarrow and rich, and nothing of the project, as a server would.
+Stands alone: NumPy, TensorFlow, pyarrow and rich, ScaNN where the bundle has a ScaNN index, and nothing of
+the project, as a server would.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ LIKED, APART = 4.0, 60
 BATCH = 64
 
 _OTHER_PYTHON = "Run it with the Python of the project's environment."
+_WITHOUT_SCANN = (
+    "Run it where ScaNN is installed, or run the pipeline here, which then makes an index without ScaNN."
+)
 
 # The signature's outputs for one user, by name: arrays, or a value for what each user has one of.
 Answer = dict[str, Any]
@@ -43,10 +47,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
         bundle = find_bundle(pathlib.Path(options.model_dir))
-        check_bundle(bundle)
+        needs_scann = check_bundle(bundle)
         if titles := options.because + options.exclude:
             check_titles(titles, bundle)
-        answers = ask_all(load(bundle), options)
+        answers = ask_all(load(bundle, needs_scann), options)
     except BundleError as error:
         print(f"recommend.py: {error}", file=sys.stderr)
         return 2
@@ -156,14 +160,17 @@ def find_bundle(model_dir: pathlib.Path) -> pathlib.Path:
     return bundle
 
 
-def check_bundle(bundle: pathlib.Path) -> None:
+def check_bundle(bundle: pathlib.Path) -> bool:
     """Hold the composite's files and the catalogue against the manifest.
 
+    Returns:
+      Whether the composite has operations of ScaNN.
     Raises:
       BundleError: the manifest is unreadable, or a file is missing or changed.
     """
     try:
-        files = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))["files"]
+        manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
+        files, needs_scann = manifest["files"], bool(manifest["models"][MODEL]["scann"])
         read = {path: entry["sha256"] for path, entry in files.items() if path.startswith(f"{MODEL}/")}
         digests = {**read, CATALOGUE: files[CATALOGUE]["sha256"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -175,6 +182,7 @@ def check_bundle(bundle: pathlib.Path) -> None:
             raise BundleError(f"the bundle {bundle} lacks {path}. Run the pipeline again.") from error
         if digest != expected:
             raise BundleError(f"the bundle {bundle} is damaged: {path} has changed. Run the pipeline again.")
+    return needs_scann
 
 
 def check_titles(wanted: Sequence[str], bundle: pathlib.Path) -> None:
@@ -205,16 +213,20 @@ def check_titles(wanted: Sequence[str], bundle: pathlib.Path) -> None:
             raise BundleError(f"no title {title!r} in the catalogue; titles are written with the year.{hint}")
 
 
-def load(bundle: pathlib.Path) -> Any:
+def load(bundle: pathlib.Path, needs_scann: bool) -> Any:
     """Load the composite's signature, quietly."""
     # Read by TensorFlow's C++ side as it is loaded, so set before the import.
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     warnings.simplefilter("ignore")
     try:
-        import scann  # noqa: F401, registers the operations of the index
         import tensorflow as tf
     except ImportError as error:
         raise BundleError(f"{error}. {_OTHER_PYTHON}") from error
+    if needs_scann:
+        try:
+            import scann  # noqa: F401, registers the operations of the index
+        except (ImportError, tf.errors.OpError) as error:  # Absent, or built for another TensorFlow.
+            raise BundleError(f"{bundle} has a ScaNN index: {error}. {_WITHOUT_SCANN}") from error
     try:
         return tf.saved_model.load(str(bundle / MODEL)).signatures["serving_default"]
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from benchmarks import latency_probe, table
+from components.index_pusher import manifest
 
 _WARMUP = pathlib.Path("assets.extra") / "tf_serving_warmup_requests"
 _LOADS = 3
@@ -64,9 +65,10 @@ def sizes(bundle: pathlib.Path) -> dict[str, int]:
 def loads(bundle: pathlib.Path) -> dict[str, list[dict[str, float]]]:
     """Time fresh processes that load a part, seconds; each part `_LOADS` times."""
     found = {}
+    models = manifest.read(str(bundle))["models"]
     for path in sorted([*bundle.glob("*/saved_model.pb"), *bundle.glob("tflite/*.tflite")]):
         part = path.parent if path.name == "saved_model.pb" else path
-        scann = ["scann"] if part.name == "recommend" else []
+        scann = ["scann"] if models.get(part.name, {}).get("scann") else []
         times = [_probe("load", str(part), *scann) for _ in range(_LOADS)]
         found[str(part.relative_to(bundle))] = times
     return found

@@ -42,9 +42,11 @@ def load(path: str, scann: str = "") -> dict[str, float]:
 
 def recommend(bundle: str, columns: Columns) -> dict[str, list[float]]:
     """Time both builds in turn, so that a busy machine weighs on both alike."""
-    import scann  # noqa: F401, registers the operations of the index
     import tensorflow as tf
 
+    with open(os.path.join(bundle, "manifest.json"), encoding="utf-8") as file:
+        if json.load(file)["models"]["recommend"]["scann"]:
+            import scann  # noqa: F401, registers the operations of the index
     served = {
         name: tf.saved_model.load(os.path.join(bundle, name)).signatures["serving_default"]
         for name in ("recommend", "recommend_exact")

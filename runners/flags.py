@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import pathlib
 
+from components.index_pusher import scann_operations
 from components.movielens_example_gen import releases
 from pipeline import config as configuration
 
@@ -29,8 +30,9 @@ def run_here(config: configuration.Config) -> None:
     """Check that a configuration can be run by this process alone.
 
     Raises:
-      ValueError: it needs other workers.
+      ValueError: it needs other workers, or ScaNN, which is not installed.
     """
+    scann_operations.require(config.index)
     if config.strategy == "multi_worker":
         raise ValueError(
             "strategy multi_worker is for Trainers that are started on each of several workers, and here all "

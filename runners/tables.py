@@ -158,7 +158,7 @@ _PUSH_ROWS: tuple[tuple[str, str, Callable[..., str]], ...] = (
     ("pushed_destination", "pushed to", str),
     ("reason", "not pushed, because", str),
     ("published_anew", "published", lambda anew: "anew" if anew else "before: the same models"),
-    ("index_kind", "index", str),
+    ("index_kind", "index", lambda kind: kind.replace("_", " ")),
     ("index_recall", "index, recall against brute force", number),
     ("index_latency_ms", "index, one query", "{:.2f} ms".format),
     ("brute_force_latency_ms", "brute force, one query", "{:.2f} ms".format),

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import pytest
 
-from components.index_pusher import processes, savedmodel_process
+from components.index_pusher import processes, savedmodel_process, scann_operations
 from components.index_pusher.bundle import Sources
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Blessing
@@ -22,6 +22,8 @@ from tests import planted_models
 
 # For one test of a whole pipeline, with the run that it reads: four times what the longest takes.
 _PIPELINE_SECONDS = 2000
+# For tests of what ScaNN does; test_without_scann.py tests what is built where it is not installed.
+needs_scann = pytest.mark.skipif(not scann_operations.installed(), reason="ScaNN is not installed")
 
 
 @dataclasses.dataclass(frozen=True)

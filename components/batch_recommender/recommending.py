@@ -15,6 +15,7 @@ from apache_beam.utils import shared
 from components import parquet
 from components.batch_recommender import answers
 from components.batch_recommender.config import BatchConfig
+from components.index_pusher import scann_operations
 from modules import features
 
 # Users asked about in one call: enough to keep a core busy, few enough for a million titles' scores.
@@ -26,9 +27,9 @@ class Model:
     """A loaded composite; a class of our own, for Beam's shared handle takes weak references."""
 
     def __init__(self, path: str) -> None:
-        """Load the SavedModel, with ScaNN's operations registered."""
-        import scann  # noqa: F401, in the workers alone
-
+        """Load the SavedModel, with ScaNN's operations registered where they are installed."""
+        if scann_operations.installed():
+            scann_operations.load()
         self._loaded = tf.saved_model.load(path)  # Held, or its tables would go.
         self.serve = self._loaded.signatures[features.SERVING_SIGNATURE]
 

@@ -26,6 +26,7 @@ from components.index_pusher import (
     provenance,
     recommend_check,
     recommender,
+    scann_operations,
     signatures,
     tflite_check,
     tflite_files,
@@ -35,7 +36,7 @@ from components.index_pusher import (
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Blessing, Refusal, check_blessing
 from components.index_pusher.gating import read_evaluation
-from components.index_pusher.index import Index
+from components.index_pusher.index import BruteForce, Index
 from components.index_pusher.parity import Models
 from components.index_pusher.queries import parse, read_records
 from modules import features
@@ -95,6 +96,9 @@ class Sources:
         }
         if self.multitask_dir:
             digests["multitask_model"] = manifest.content_digest(self.multitask_dir)
+        if not scann_operations.installed():
+            # Or a bundle with ScaNN's index would pass for the one that is to be built.
+            digests["index_kind"] = manifest.digest_of(scann_operations.BRUTE_FORCE)
         return digests
 
 
@@ -223,7 +227,7 @@ def add_recommend(
     _progress.info(
         "Index over %s titles (%s): recall@%d %.4f, %.2f ms a query, brute force %.2f ms: serve %s",
         f"{len(models.candidates):,}",
-        index.plan.kind,
+        index.plan.kind.replace("_", " "),
         min(config.recall_k, len(models.candidates)),
         measurement.recall,
         measurement.latency_ms,
@@ -240,7 +244,7 @@ def add_recommend(
 
 def _index(
     candidates: signatures.Candidates, embedded: np.ndarray, config: IndexConfig, destination: str
-) -> tuple[Index, index_gate.Measurement, Figures]:
+) -> tuple[Index | BruteForce, index_gate.Measurement, Figures]:
     """Build the index on that of the version in service where its recall holds, else anew; say which."""
     origin: Figures = {"index_built_on": 0}
     try:

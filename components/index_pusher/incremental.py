@@ -20,7 +20,8 @@ import tensorflow as tf
 from components import parquet
 from components.index_pusher import manifest, store
 from components.index_pusher.config import IndexConfig
-from components.index_pusher.index import STATE, Plan, Trained, plan
+from components.index_pusher.index import STATE, Plan, Trained, plan_of_installed
+from components.index_pusher.scann_operations import BRUTE_FORCE
 from components.index_pusher.signatures import Candidates
 from components.index_pusher.vectors import FILE, VECTOR, VECTORS
 from modules import features
@@ -46,7 +47,7 @@ def in_service(
     Raises:
       ValueError: the version's index cannot be built on; the reason, in words.
     """
-    if not destination or plan(config, len(candidates)).kind == "exact":
+    if not destination or plan_of_installed(config, len(candidates)).kind in ("exact", BRUTE_FORCE):
         return None
     opened = store.open_store(destination)
     version = opened.current()
@@ -73,14 +74,15 @@ def read(bundle: str, recommend: str, candidates: Candidates, config: IndexConfi
         or for another size; or a title is gone or has another vector; or too many are new.
     """
     content = manifest.verify(bundle)
-    made, metrics = content["libraries"]["scann"], content["metrics"]
+    metrics = content["metrics"]
+    kind = plan_of_installed(config, len(candidates)).kind
+    if metrics["index_kind"] != kind:
+        raise ValueError(f"the earlier index is {metrics['index_kind']}; one of this size is {kind}")
+    made = content["libraries"]["scann"]
     if made != importlib.metadata.version("scann"):
         raise ValueError(f"the earlier index was trained by ScaNN {made}")
     if content["sources"].get("index_config") != manifest.digest_of(config.model_dump()):
         raise ValueError("the earlier index has another configuration")
-    kind = plan(config, len(candidates)).kind
-    if metrics["index_kind"] != kind:
-        raise ValueError(f"the earlier index is {metrics['index_kind']}; one of this size is {kind}")
     variables = tf.train.load_checkpoint(os.path.join(bundle, recommend, "variables", "variables"))
     earlier = variables.get_tensor(f"index/rows{_VALUE}")
     rows = _rows(bundle, earlier, candidates)

@@ -1,4 +1,4 @@
-"""The indexes: ScaNN's, with its parameters from the catalogue's size, and brute force.
+"""The indexes: ScaNN's, with its parameters from the catalogue's size, and TensorFlow's brute force.
 
 Runs in the executor's process; `search` also inside the composite's graph (see recommender.py).
 ScaNN fails silently (fewer columns, repeats, NaN scores, approximate scores), so nothing is taken from it
@@ -16,11 +16,11 @@ from typing import Literal
 
 import numpy as np
 import tensorflow as tf
-from scann import scann_ops
-from scann.scann_ops.py.scann_ops import ScannState
 
+from components.index_pusher import scann_operations
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Refusal
+from components.index_pusher.scann_operations import BRUTE_FORCE
 
 # ScaNN's own rules of thumb; below the first, hashing saves next to no time and costs recall.
 HASHED_FROM = 20_000
@@ -33,20 +33,21 @@ class Plan:
 
     Attributes:
       kind: `exact` (ScaNN's brute force), `hashed` (quantised scores, the best scored again exactly),
-        `partitioned` (the same inside the nearest leaves only).
+        `partitioned` (the same inside the nearest leaves only), `brute_force` (TensorFlow's own operations,
+        where ScaNN is not installed).
       leaves: partitions of the catalogue.
       leaves_to_search: partitions looked into per query.
       reordering: candidates scored again exactly per query.
     """
 
-    kind: Literal["exact", "hashed", "partitioned"]
+    kind: Literal["exact", "hashed", "partitioned", "brute_force"]
     leaves: int = 1
     leaves_to_search: int = 1
     reordering: int = 0
 
 
 def plan(config: IndexConfig, num_candidates: int) -> Plan:
-    """Choose the least that is worth trying in a catalogue; `widen` does the rest.
+    """Choose the least that is worth trying of ScaNN's in a catalogue; `widen` does the rest.
 
     Raises:
       Refusal: more leaves were asked for than there are candidates.
@@ -70,6 +71,21 @@ def plan(config: IndexConfig, num_candidates: int) -> Plan:
     if num_candidates >= HASHED_FROM or config.num_reordering_candidates:
         return Plan("hashed", reordering=reordering)
     return Plan("exact")
+
+
+def plan_of_installed(config: IndexConfig, num_candidates: int) -> Plan:
+    """Return `plan`'s choice, or brute force where ScaNN is not installed.
+
+    Raises:
+      Refusal: as of `plan`; or a setting needs ScaNN, which is not installed.
+    """
+    if scann_operations.installed():
+        return plan(config, num_candidates)
+    try:
+        scann_operations.require(config)
+    except ValueError as error:
+        raise Refusal(str(error)) from error
+    return Plan(BRUTE_FORCE)
 
 
 def widen(current: Plan, config: IndexConfig, num_candidates: int) -> Plan | None:
@@ -112,10 +128,15 @@ class Trained:
 
 
 class BruteForce(tf.Module):
-    """Exact search in TensorFlow's own operations, which every server of SavedModels has."""
+    """Exact search in TensorFlow's own operations, which every server of SavedModels has.
+
+    It is the index where ScaNN is not installed, and then offers what `Index` does.
+    """
 
     # Of the operations that it is made of, beside TensorFlow's own.
     namespaces: tuple[str, ...] = ()
+    plan = Plan(BRUTE_FORCE)
+    tail_size = 0
 
     def __init__(self, embeddings: np.ndarray) -> None:
         """Take the candidates, `[n, d]` float32."""
@@ -133,6 +154,13 @@ class BruteForce(tf.Module):
         """
         scores, positions = tf.math.top_k(tf.matmul(queries, self.embeddings, transpose_b=True), k)
         return positions, scores
+
+    approximate = search
+
+    @property
+    def exact(self) -> BruteForce:
+        """Itself."""
+        return self
 
 
 class Index(tf.Module):
@@ -160,7 +188,7 @@ class Index(tf.Module):
         if trained is None:
             self.state = _trained(embeddings, chosen, recall_k)
         else:
-            self.state = ScannState([trained.state[name] for name in STATE])
+            self.state = scann_operations.restore([trained.state[name] for name in STATE])
         self.rows = tf.Variable(rows.astype(np.int32), trainable=False)
         self.tail_rows = tf.Variable(tail.astype(np.int32), trainable=False)
         self.tail = BruteForce(embeddings[tail])
@@ -181,7 +209,7 @@ class Index(tf.Module):
           `[b, c]` int32 positions and float32 scores; c should be k, and is not always.
         """
         scale = tf.maximum(1.0, tf.cast(k, tf.float32) / self._recall_k)
-        searcher = scann_ops.searcher_from_module(self.state)
+        searcher = scann_operations.load().searcher_from_module(self.state)
         found = searcher.search_batched(
             queries,
             final_num_neighbors=k,
@@ -229,7 +257,7 @@ class Index(tf.Module):
 
 def _trained(embeddings: np.ndarray, chosen: Plan, recall_k: int) -> tf.Module:
     """Have ScaNN train on all of the candidates."""
-    builder = scann_ops.builder(embeddings, min(recall_k, len(embeddings)), "dot_product")
+    builder = scann_operations.load().builder(embeddings, min(recall_k, len(embeddings)), "dot_product")
     if chosen.kind == "partitioned":
         builder = builder.tree(chosen.leaves, chosen.leaves_to_search)
     if chosen.kind == "exact":
@@ -237,3 +265,8 @@ def _trained(embeddings: np.ndarray, chosen: Plan, recall_k: int) -> tf.Module:
     else:
         builder = builder.score_ah(dimensions_per_block=2).reorder(chosen.reordering)
     return builder.build().serialize_to_module()
+
+
+def make(embeddings: np.ndarray, chosen: Plan, recall_k: int) -> Index | BruteForce:
+    """Build the index of a plan; arguments as of `Index`."""
+    return BruteForce(embeddings) if chosen.kind == BRUTE_FORCE else Index(embeddings, chosen, recall_k)

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Refusal
-from components.index_pusher.index import Index, Trained, plan, widen
+from components.index_pusher.index import BruteForce, Index, Trained, make, plan_of_installed, widen
 
 # Single queries timed, index and brute force in turn, so that a busy machine weighs on both alike.
 TIMED_QUERIES = 200
@@ -109,7 +109,7 @@ def _largest(scores: np.ndarray) -> float:
     return max(1.0, float(np.abs(scores).max()))
 
 
-def measure_recall(index: Index, queries: np.ndarray, k: int) -> float:
+def measure_recall(index: Index | BruteForce, queries: np.ndarray, k: int) -> float:
     """Hold an index against brute force.
 
     Args:
@@ -127,18 +127,21 @@ def measure_recall(index: Index, queries: np.ndarray, k: int) -> float:
     return recall(positions, true_scores)
 
 
-def measure_latency(index: Index, queries: np.ndarray, k: int) -> tuple[float, float]:
-    """Median time of one query in milliseconds: by the index, and by brute force in TensorFlow."""
+def measure_latency(index: Index | BruteForce, queries: np.ndarray, k: int) -> tuple[float, float]:
+    """Median time of one query in milliseconds: by the index, and by brute force in TensorFlow.
+
+    Where brute force is the index, both are one figure: two measurements would differ by noise.
+    """
     approximate, exact = _traced(index.approximate, index), _traced(index.exact.search, index)
     singles = [tf.constant(query[None]) for query in queries[:TIMED_QUERIES]]
     for function in (approximate, exact):
         function(singles[0], k)  # the first call traces
     timings = [(_seconds(approximate, single, k), _seconds(exact, single, k)) for single in singles]
     by_index, by_brute_force = 1e3 * np.median(timings, axis=0)
-    return float(by_index), float(by_brute_force)
+    return float(by_brute_force if index.exact is index else by_index), float(by_brute_force)
 
 
-def _traced(function: Callable, index: Index) -> Callable:
+def _traced(function: Callable, index: Index | BruteForce) -> Callable:
     spec = [tf.TensorSpec([None, index.embeddings.shape[1]]), tf.TensorSpec([], tf.int32)]
     return tf.function(function, input_signature=spec)
 
@@ -162,7 +165,9 @@ def grow(
     return index, _judged(index, queries[len(queries) // 2 :], config)
 
 
-def build(embeddings: np.ndarray, queries: np.ndarray, config: IndexConfig) -> tuple[Index, Measurement]:
+def build(
+    embeddings: np.ndarray, queries: np.ndarray, config: IndexConfig
+) -> tuple[Index | BruteForce, Measurement]:
     """Build an index that reaches the recall, widening its search until it does.
 
     The first half of the queries chooses and the second half judges: a search widened until a number
@@ -177,7 +182,7 @@ def build(embeddings: np.ndarray, queries: np.ndarray, config: IndexConfig) -> t
     """
     count, half = len(embeddings), len(queries) // 2
     k = min(config.recall_k, count)
-    index = Index(embeddings, plan(config, count), config.recall_k)
+    index = make(embeddings, plan_of_installed(config, count), config.recall_k)
     # Half of the allowed misses are kept for the difference between the two halves.
     enough = 1 - (1 - config.min_recall) / 2
     while (wider := widen(index.plan, config, count)) and _reached(
@@ -187,7 +192,7 @@ def build(embeddings: np.ndarray, queries: np.ndarray, config: IndexConfig) -> t
     return index, _judged(index, queries[half:], config)
 
 
-def _judged(index: Index, queries: np.ndarray, config: IndexConfig) -> Measurement:
+def _judged(index: Index | BruteForce, queries: np.ndarray, config: IndexConfig) -> Measurement:
     """Measure an index, and hold it against the threshold."""
     count = int(index.embeddings.shape[0])
     k = min(config.recall_k, count)
@@ -201,7 +206,7 @@ def _judged(index: Index, queries: np.ndarray, config: IndexConfig) -> Measureme
     return measurement
 
 
-def _reached(index: Index, queries: np.ndarray, k: int) -> float:
+def _reached(index: Index | BruteForce, queries: np.ndarray, k: int) -> float:
     """Recall of a plan under trial; one that returns unsound results is no good, and a wider one may be."""
     try:
         return measure_recall(index, queries, k)
@@ -209,7 +214,9 @@ def _reached(index: Index, queries: np.ndarray, k: int) -> float:
         return 0.0
 
 
-def figures(index: Index, measurement: Measurement, num_candidates: int) -> dict[str, int | float | str]:
+def figures(
+    index: Index | BruteForce, measurement: Measurement, num_candidates: int
+) -> dict[str, int | float | str]:
     """What the output artifact and the manifest record of an index."""
     return {
         "index_kind": index.plan.kind,

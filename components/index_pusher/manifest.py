@@ -5,6 +5,7 @@ Standard library only. Written in the executor's process; read by whoever loads 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import importlib.metadata
@@ -23,6 +24,16 @@ _SCANN_OPERATION = b"Scann>"
 CHUNK = 1 << 20
 # What every manifest of this format has, beside what provenance.py tells.
 _WRITTEN = {"identity", "created", "sources", "metrics", "libraries", "models", "files"}
+
+
+def libraries() -> dict[str, str]:
+    """Versions of LIBRARIES, of those that are installed."""
+    versions = {}
+    for name in LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
 
 # Size in bytes, and SHA-256 where it was taken, of files by relative path.
 Files = dict[str, dict[str, "int | str"]]
@@ -101,7 +112,7 @@ def write(
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "sources": dict(sources),
         "metrics": dict(metrics),
-        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "libraries": libraries(),
         "models": describe_models(folder),
         "files": describe_files(folder),
     }

@@ -6,14 +6,14 @@ Runs in the executor's process; `text` is pure. A figure that nobody recorded is
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from components.index_pusher.gating import Evaluation, read_evaluation
-from components.index_pusher.manifest import LIBRARIES
+from components.index_pusher.manifest import libraries
 from components.index_pusher.model_card_tables import model, not_better, table, weakest
+from components.index_pusher.scann_operations import BRUTE_FORCE, MISSING
 from components.movielens_example_gen.config import GIVEN, HASH, SPAN, TIME, DataConfig
 from components.movielens_example_gen.releases import CUSTOM
 
@@ -92,7 +92,7 @@ def write(
         evaluations={name: read_evaluation(path) for path, name in merged.items()},
         figures=figures,
         sources=sources,
-        libraries={name: importlib.metadata.version(name) for name in LIBRARIES},
+        libraries=libraries(),
     )
     with open(os.path.join(folder, FILE), "w", encoding="utf-8") as file:
         file.write(text(facts))
@@ -158,6 +158,7 @@ def _bundle(figures: Mapping[str, Any]) -> str:
         "Measured on real queries of the eval split before publishing. Recall is the share of the exact "
         "best that is returned; latencies are medians of single queries on the machine of the run; "
         "differences are the greatest over all queries.",
+        *([f"{MISSING}. So `recommend` is `recommend_exact`."] * (figures.get("index_kind") == BRUTE_FORCE)),
         table(("figure", "value"), rows),
     ]
     for name, entries in sorted(lists.items()):

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from components.index_pusher import parity_table, processes, recommend_check, signatures
+from components.index_pusher import manifest, parity_table, processes, recommend_check, signatures
 from components.index_pusher.gates import Refusal
 from components.index_pusher.parity_table import Row, greatest_difference
 from components.index_pusher.processes import Columns, Job
@@ -23,7 +23,7 @@ from components.index_pusher.signatures import Candidates
 from modules import features
 
 RETRIEVAL, RANKING, MULTITASK = "retrieval", "ranking", "multitask"
-# The composite on ScaNN's index, and on brute force in TensorFlow's own operations.
+# The composite on the index, and on brute force in TensorFlow's own operations.
 RECOMMEND, RECOMMEND_EXACT = "recommend", "recommend_exact"
 # Greatest difference: of a rating in stars, of a score in units of the largest, of an embedding's number.
 BOUND = 1e-4
@@ -68,7 +68,7 @@ def prove(folder: str, models: Models, questions: Questions, min_recall: float) 
       folder: of the bundle.
       models: of the Trainers.
       questions: what to ask.
-      min_recall: share of the exact best that the build on ScaNN must recommend.
+      min_recall: share of the exact best that the build on the index must recommend.
     Returns:
       That share, and the rows of the parity table.
     Raises:
@@ -116,15 +116,16 @@ def _answers(folder: str, models: Models, questions: Questions) -> dict[tuple[st
     single = [name for name in _SINGLE if name != MULTITASK or models.multitask is not None]
     keys = [(name, signature) for name in single for signature in _SINGLE[name]]
     jobs = [Job(os.path.join(folder, name), signature, inputs[signature]) for name, signature in keys]
-    exact, scann = (
+    exact, indexed = (
         Job(os.path.join(folder, name), features.SERVING_SIGNATURE, questions.oracle.request)
         for name in _BUILDS
     )
     with concurrent.futures.ThreadPoolExecutor(2) as threads:
         stock = threads.submit(processes.ask_saved_models, [exact, *jobs], scann=False)
-        with_scann = threads.submit(processes.ask_saved_models, [scann], scann=True)
+        needs_scann = manifest.describe_models(folder)[RECOMMEND]["scann"]
+        by_index = threads.submit(processes.ask_saved_models, [indexed], scann=needs_scann)
         found, *others = stock.result()
-        answers = {(RECOMMEND_EXACT, ""): found, (RECOMMEND, ""): with_scann.result()[0]}
+        answers = {(RECOMMEND_EXACT, ""): found, (RECOMMEND, ""): by_index.result()[0]}
     return {**answers, **dict(zip(keys, others, strict=True))}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import pathlib
 import signal
@@ -115,3 +116,19 @@ def test_beams_pipeline_of_steps_names_its_runner_too(
 
     monkeypatch.setattr(DirectRunner, "run_pipeline", download)
     assert run(tmp_path, "beam") == {"First": "run", "Second": "run", "Third": "run"}
+
+
+def test_a_run_without_scann_says_so_before_its_steps(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "marquee.progress")
+    (tmp_path / "refuse").touch()
+    monkeypatch.setitem(sys.modules, "scann", None)
+    with pytest.raises(RunError):
+        run(tmp_path)
+    assert "ScaNN is not installed: the index is TensorFlow's own exact search" in caplog.messages
+    caplog.clear()
+    monkeypatch.undo()
+    (tmp_path / "refuse").unlink()
+    run(tmp_path)
+    assert "ScaNN" not in caplog.text

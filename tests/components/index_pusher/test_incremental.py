@@ -19,6 +19,9 @@ from components.index_pusher.index import Index, Plan
 from components.index_pusher.push import Blessings, push
 from components.index_pusher.signatures import Candidates
 from tests import planted_models
+from tests.conftest import needs_scann
+
+pytestmark = needs_scann
 
 SIZE, DIM, K = 2_000, 16, 50
 CONFIG = IndexConfig(recall_k=K, num_leaves=20)

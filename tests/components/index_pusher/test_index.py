@@ -11,6 +11,7 @@ from components.index_pusher import index_gate
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Refusal
 from components.index_pusher.index import Index, Plan, plan, widen
+from tests.conftest import needs_scann
 
 
 def drawn(rows: int, dim: int = 16, seed: int = 0) -> np.ndarray:
@@ -65,6 +66,7 @@ def test_small_catalogues_are_searched_exactly(size: int) -> None:
     np.testing.assert_array_equal(positions.numpy(), expected)
 
 
+@needs_scann
 def test_the_measured_recall_is_the_share_of_the_exact_best() -> None:
     candidates, queries, k = drawn(3_000), drawn(200, seed=1), 50
     index = Index(candidates, Plan("partitioned", leaves=30, leaves_to_search=8, reordering=300), k)
@@ -83,6 +85,7 @@ def test_a_tie_with_the_last_of_the_best_is_no_miss() -> None:
     assert index_gate.recall(np.array([[3, 2]]), scores) == 0.5
 
 
+@needs_scann
 def test_an_index_below_the_threshold_is_refused_with_its_figures() -> None:
     candidates, queries = drawn(3_000), drawn(200, seed=1)
     config = IndexConfig(recall_k=50, num_leaves=30, num_leaves_to_search=8, num_reordering_candidates=300)
@@ -94,6 +97,7 @@ def test_an_index_below_the_threshold_is_refused_with_its_figures() -> None:
     assert error.value.figures["num_candidates"] == 3_000
 
 
+@needs_scann
 def test_a_search_too_narrow_is_widened_until_it_reaches_the_recall() -> None:
     candidates, queries = drawn(3_000), drawn(200, seed=1)
     config = IndexConfig(recall_k=50, num_leaves=30)
@@ -104,6 +108,7 @@ def test_a_search_too_narrow_is_widened_until_it_reaches_the_recall() -> None:
     assert measured.latency_ms > 0 and measured.brute_force_latency_ms > 0
 
 
+@needs_scann
 def test_fewer_columns_than_asked_for_are_refused_and_never_served() -> None:
     candidates = two_clusters(60)
     query = np.array([[1, 0.1]], np.float32)
@@ -135,6 +140,7 @@ def test_unsound_results_are_refused(positions: list, scores: list, words: str) 
         index_gate.check_found(np.array(positions), np.array(scores), SCORES, 2)
 
 
+@needs_scann
 def test_without_reordering_scann_scores_are_approximate_and_so_refused() -> None:
     """TFRS's layer on its defaults: it was seen to return NaN, and never the inner products."""
     import tensorflow_recommenders as tfrs

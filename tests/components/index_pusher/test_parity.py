@@ -19,13 +19,14 @@ import tensorflow as tf
 
 from components.index_pusher import manifest, parity, processes, recommend_check, recommender, signatures
 from components.index_pusher.gates import Refusal
-from components.index_pusher.index import Index, Plan
+from components.index_pusher.index import BruteForce, Index, Plan
 from components.index_pusher.parity import Models, Questions
 from components.index_pusher.processes import Job
 from components.index_pusher.queries import parse, read_records
 from components.index_pusher.tflite_check import with_strangers
 from modules import features
 from tests import planted_models
+from tests.conftest import needs_scann
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,7 @@ def test_the_pushed_bundle_carries_the_table_of_what_was_held_against_what(pushe
     assert rows["recommend_exact", "titles in other places"]["bound"] == 0
 
 
+@needs_scann
 def test_the_exact_build_needs_nothing_but_tensorflow_s_own_operations(pushed) -> None:
     """As in stock TF Serving, Triton or Java; the other build is there to show that the check can fail."""
     code = """
@@ -111,6 +113,7 @@ print(json.dumps(found))
     assert found["recommend"][1] == ["Scann>ScannSearchBatched", "Scann>TensorsToScann"]
 
 
+@needs_scann
 def test_the_build_on_scann_does_not_run_where_scann_is_not_loaded(pushed, questions) -> None:
     """In the words of the process that the gate starts."""
     job = Job(str(pushed.destination / "current" / "recommend"), "serving_default", questions.oracle.request)
@@ -163,7 +166,7 @@ class TestDamage:
             planted.world, tmp_path / "other", planted_models.RANKING, told_weight=0.0101
         )
         ranking = signatures.load(other, "ranking", planted_models.RANKING)
-        index = Index(models.candidates.embeddings, Plan("exact"), 100).exact
+        index = BruteForce(models.candidates.embeddings)
         _save(recommender.Recommender(models.retrieval, ranking, index, models.candidates), bundle)
         refusal = refused(bundle, models, questions)
         assert str(refusal).startswith("recommend_exact differs from rate of the Trainer's model: rating")
@@ -175,6 +178,7 @@ class TestDamage:
         refusal = refused(bundle, models, questions)
         assert "recommend_exact differs from exact search: titles in other places by" in str(refusal)
 
+    @needs_scann
     def test_a_coarse_index_is_refused_by_its_recall(self, bundle, models, questions) -> None:
         index = Index(models.candidates.embeddings, Plan("partitioned", 6, 2, 300), 50)
         composite = recommender.Recommender(models.retrieval, models.ranking, index, models.candidates)

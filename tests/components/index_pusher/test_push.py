@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import pytest
 
-from components.index_pusher import bundle, manifest, publish
+from components.index_pusher import bundle, manifest, publish, scann_operations
 from components.index_pusher.bundle import Sources, with_multitask
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Blessing
@@ -102,7 +102,7 @@ def test_a_blessed_multitask_model_is_in_the_bundle_as_it_is(pushed_with_multita
     assert content["models"] == {
         "multitask": {"scann": False},
         "ranking": {"scann": False},
-        "recommend": {"scann": True},
+        "recommend": {"scann": scann_operations.installed()},
         "recommend_exact": {"scann": False},
         "retrieval": {"scann": False},
     }

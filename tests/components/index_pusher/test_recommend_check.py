@@ -17,6 +17,7 @@ from components.index_pusher.recommend_check import Oracle, Reached
 from components.index_pusher.tflite_check import with_strangers
 from modules import features
 from tests import planted_models
+from tests.conftest import needs_scann
 from tests.planted_queries import read_queries
 
 BLEND = BlendConfig(rating_weight=0.5, pool=80)
@@ -53,7 +54,7 @@ def check(oracle: Oracle, built: recommender.Recommender, path: str) -> Reached:
 
 def composite(
     parts: dict[str, Any],
-    plan: Plan | None = Plan("exact"),  # noqa: B008
+    plan: Plan | None = None,
     blend: BlendConfig | None = None,
 ) -> recommender.Recommender:
     embeddings = parts["candidates"].embeddings
@@ -61,7 +62,9 @@ def composite(
     return recommender.Recommender(parts["retrieval"], parts["ranking"], index, parts["candidates"], blend)
 
 
-@pytest.mark.parametrize("plan", [Plan("exact"), None], ids=["ScaNN", "brute force"])
+@pytest.mark.parametrize(
+    "plan", [pytest.param(Plan("exact"), marks=needs_scann), None], ids=["ScaNN", "brute force"]
+)
 def test_a_sound_composite_passes(parts, oracle, tmp_path, plan: Plan | None) -> None:
     reached = check(oracle, composite(parts, plan), str(tmp_path))
     assert (reached.recall, reached.misplaced) == (1.0, 0)
@@ -87,6 +90,7 @@ def _without_strangers_expected(oracle: Oracle) -> Oracle:
     return dataclasses.replace(oracle, request={**oracle.request, **users})
 
 
+@needs_scann
 def test_a_coarse_index_shows_in_the_recommendations(parts, oracle, tmp_path) -> None:
     narrow = Plan("partitioned", leaves=6, leaves_to_search=2, reordering=300)
     reached = check(oracle, composite(parts, narrow), str(tmp_path))
@@ -152,13 +156,13 @@ def test_another_order_of_popularity_is_refused(parts, oracle, tmp_path) -> None
 
 
 def test_scores_that_are_not_the_models_are_refused(parts, oracle, tmp_path, monkeypatch) -> None:
-    search = Index.search
+    search = BruteForce.search
 
     def shifted(self, queries, k):
         positions, scores = search(self, queries, k)
         return positions, scores + 0.01
 
-    monkeypatch.setattr(Index, "search", shifted)
+    monkeypatch.setattr(BruteForce, "search", shifted)
     with pytest.raises(Refusal, match="user 1 carry scores that are not the model's"):
         check(oracle, composite(parts), str(tmp_path))
 

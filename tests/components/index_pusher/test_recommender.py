@@ -14,6 +14,7 @@ import tensorflow as tf
 from components.index_pusher import index_gate, recommender
 from modules import features
 from tests import planted_models
+from tests.conftest import needs_scann
 from tests.planted_requests import ask, exact_best, request, telling, titles_of
 
 
@@ -189,6 +190,7 @@ def test_k_below_one_is_an_error_in_words(serve, k: int) -> None:
         ask(serve, ["1"], k)
 
 
+@needs_scann
 def test_the_composite_stands_alone_in_a_fresh_process(pushed) -> None:
     """The models it was made of, and the project, are out of reach; ScaNN alone registers its operations."""
     code = """
