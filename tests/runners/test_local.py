@@ -7,6 +7,7 @@ import logging
 import os
 import pathlib
 import signal
+import sys
 import time
 
 import ml_metadata as mlmd
