@@ -33,9 +33,8 @@ def run(folder: pathlib.Path) -> None:
       AssertionError: a run ended otherwise than that; with what it printed.
     """
     (folder / "config.json").write_text(_config().model_dump_json())
-    data = planted_release.write(folder / "data")
-    command = ["local_runner.py", "--config", str(folder / "config.json"), "--data", str(data)]
-    command += ["--pipeline-root", str(folder / "root")]
+    planted_release.write(folder / "data")
+    command = ["local_runner.py", *_flags(folder)]
     for step in KILLED_AT:
         stdout = folder / f"killed-{step}"
         started = warm_python.start(command, stdout, stdout)
@@ -58,6 +57,7 @@ class PlantedPipeline:
     """The run that ended well, and steps run anew on what it left.
 
     Attributes:
+      flags: of local_runner.py, for a run that finds all of it in the cache.
       pushed: where its bundle is.
       output: what it printed.
       uris: of its outputs, by step and key.
@@ -65,6 +65,7 @@ class PlantedPipeline:
 
     def __init__(self, folder: pathlib.Path) -> None:
         self._folder = folder
+        self.flags = _flags(folder)
         self.pushed = folder / "root" / "pushed"
         self.output = (folder / "output").read_text()
         recorded = json.loads((folder / "run.json").read_text())
@@ -86,6 +87,12 @@ class PlantedPipeline:
         LocalDagRunner().run(pipeline, run_options=options)
         ran = record.latest_run(mlmd.MetadataStore(_connection(self._folder)))
         return {(s.node_id, o.key): o.uri for s in ran if s.state == "run" for o in s.outputs}
+
+
+def _flags(folder: pathlib.Path) -> list[str]:
+    """Return the flags of local_runner.py for the run in a folder."""
+    paths = {"--config": "config.json", "--data": "data", "--pipeline-root": "root"}
+    return [word for flag, name in paths.items() for word in (flag, str(folder / name))]
 
 
 def _config():

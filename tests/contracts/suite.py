@@ -1,5 +1,7 @@
 """The contract of a model. A model's test file names its module and its hyper-parameters; the rest is here.
 
+A model's default preset also keeps `TrainingContract`, whose trainings are several more.
+
 Figures are asked of the exported SavedModel in a fresh process, and compared with the towers that the run_fn
 trained, with the planted data, or with NumPy.
 """
@@ -78,16 +80,6 @@ class ModelContract:
             columns = self.hyperparameters.embedding_dim * getattr(self.hyperparameters, "members", 1)
             assert width - columns - getattr(self.hyperparameters, "rating_dim", 0) in (0, 1)
 
-    def test_a_hyper_parameter_that_it_does_not_have_is_refused(self, planted_run: PlantedRun) -> None:
-        asked = {**self.hyperparameters.model_dump(mode="json"), "embeding_dim": 8}
-        with pytest.raises(pydantic.ValidationError, match="embeding_dim"):
-            self.module.run_fn(planted_run.fn_args("nowhere", {"hyperparameters": asked}))
-
-    def test_a_loss_that_does_not_stay_finite_ends_the_training(self, planted_run: PlantedRun) -> None:
-        wild = self.hyperparameters.model_copy(update={"learning_rate": 1e30})
-        with pytest.raises(ValueError, match="must stay finite; .* Lower its learning_rate, 1e\\+30"):
-            planted_run.train(self.module, wild, export=False)
-
     def test_an_example_need_tell_no_more_than_a_request_knows(
         self, trained: Trained, planted_run: PlantedRun
     ) -> None:
@@ -111,6 +103,20 @@ class ModelContract:
                     assert (np.isposinf(column) == absent).all(), "what is no candidate has no finite rank"
                     column = column[~absent]
                 assert column.dtype == object or np.isfinite(column).all(), name
+
+
+class TrainingContract(ModelContract):
+    """What a module keeps while it trains, whatever the preset: once for each way of training."""
+
+    def test_a_hyper_parameter_that_it_does_not_have_is_refused(self, planted_run: PlantedRun) -> None:
+        asked = {**self.hyperparameters.model_dump(mode="json"), "embeding_dim": 8}
+        with pytest.raises(pydantic.ValidationError, match="embeding_dim"):
+            self.module.run_fn(planted_run.fn_args("nowhere", {"hyperparameters": asked}))
+
+    def test_a_loss_that_does_not_stay_finite_ends_the_training(self, planted_run: PlantedRun) -> None:
+        wild = self.hyperparameters.model_copy(update={"learning_rate": 1e30})
+        with pytest.raises(ValueError, match="must stay finite; .* Lower its learning_rate, 1e\\+30"):
+            planted_run.train(self.module, wild, export=False)
 
     def test_the_seed_decides_the_weights(self, trained: Trained, planted_run: PlantedRun) -> None:
         def figures(model: Trained) -> np.ndarray:

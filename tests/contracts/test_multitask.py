@@ -2,10 +2,10 @@
 
 from modules import hyperparameters as presets
 from modules import multitask
-from tests.contracts.suite import RatingContract, RetrievalContract, small
+from tests.contracts.suite import RatingContract, RetrievalContract, TrainingContract, small
 
 
-class TestDefault(RetrievalContract, RatingContract):
+class TestDefault(TrainingContract, RetrievalContract, RatingContract):
     module = multitask
     hyperparameters = small(presets.default().multitask, learning_rate=0.02)
 

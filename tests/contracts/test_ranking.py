@@ -12,7 +12,7 @@ from modules import audience, bayesian, dataset, features, ranking, ranking_post
 from modules import hyperparameters as presets
 from modules.machine import Machine, embed
 from tests.contracts.planted_run import PlantedRun
-from tests.contracts.suite import RatingContract, small
+from tests.contracts.suite import RatingContract, TrainingContract, small
 
 DEFAULT = presets.default().ranking
 # Planted preferences have no main effects, so that the first draws stay near none.
@@ -20,7 +20,7 @@ SAMPLING = {"sample_dim": 4, "sweeps": 180, "burn_in": 120}
 FACTORIZATION = DEFAULT.model_copy(update={"head": "factorization", "history": None})
 
 
-class TestDefault(RatingContract):
+class TestDefault(TrainingContract, RatingContract):
     module = ranking
     hyperparameters = small(DEFAULT, bayesian=SAMPLING)
 
@@ -62,12 +62,9 @@ class TestDefault(RatingContract):
 class TestIdsAndSides(RatingContract):
     module = ranking
     hyperparameters = small(DEFAULT, bayesian={**SAMPLING, "audience_dim": 0}, history=None)
-    test_a_loss_that_does_not_stay_finite_ends_the_training = (
-        TestDefault.test_a_loss_that_does_not_stay_finite_ends_the_training
-    )
 
 
-class TestFactorization(RatingContract):
+class TestFactorization(TrainingContract, RatingContract):
     module = ranking
     hyperparameters = small(FACTORIZATION, learning_rate=0.02)
 

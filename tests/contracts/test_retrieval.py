@@ -2,10 +2,10 @@
 
 from modules import hyperparameters as presets
 from modules import retrieval
-from tests.contracts.suite import RetrievalContract, small
+from tests.contracts.suite import RetrievalContract, TrainingContract, small
 
 
-class TestDefault(RetrievalContract):
+class TestDefault(TrainingContract, RetrievalContract):
     module = retrieval
     hyperparameters = small(presets.default().retrieval, learning_rate=0.02)
 

@@ -12,25 +12,9 @@ import sys
 import pytest
 import tensorflow as tf
 
-from pipeline import config
-from tests import warm_python
-from tests.e2e.conftest import ROOT, manifest, run, steps, succeeded
+from tests.e2e.conftest import EXECUTED, MODELS, SHORTER, manifest, run, steps, with_models
 
 pytestmark = pytest.mark.e2e
-
-MODELS = ("retrieval", "ranking", "multitask")
-EXECUTED = {
-    "MovieLensExampleGen",
-    *(
-        f"{node}.{data}"
-        for node in ("StatisticsGen", "CuratedSchema", "ExampleValidator")
-        for data in ("ratings", "catalogue")
-    ),
-    "AnomalyGate",
-    "Transform",
-    *(f"{node}.{model}" for node in ("Trainer", "Evaluator") for model in MODELS),
-    "IndexPusher",
-}
 
 
 def ratings_of(root: pathlib.Path, split: str, user: str) -> set[str]:
@@ -66,37 +50,17 @@ def test_every_row_is_accounted_for(first_run: tuple[pathlib.Path, str]) -> None
 
 
 def test_an_identical_run_comes_from_the_cache_and_publishes_nothing_anew(
-    first_run: tuple[pathlib.Path, str],
+    first_run: tuple[pathlib.Path, str], tmp_path: pathlib.Path
 ) -> None:
     root, _ = first_run
     before = manifest(root)
-    output = run(root)
+    output = run(root, *with_models(tmp_path, **SHORTER))
     # The IndexPusher looks at its destination, which no cache can vouch for.
     assert steps(output, "cached") >= EXECUTED - {"IndexPusher"}
     assert "IndexPusher" in steps(output, "run")
     assert re.search(r"published +before: the same models", output)
     assert [path.name for path in (root / "pushed" / "bundles").iterdir()] == ["1"]
     assert manifest(root) == before
-
-
-def test_tfxs_own_command_line_creates_and_runs_it(
-    first_run: tuple[pathlib.Path, str], tmp_path: pathlib.Path
-) -> None:
-    root, _ = first_run
-    (tmp_path / "runs").symlink_to(root)  # The default folder, so that all comes from the cache.
-    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    environ = {**os.environ, "PATH": path, "LOCAL_HOME": str(tmp_path / "home")}
-
-    def tfx(*arguments: str) -> str:
-        line = ["-m", "tfx.tools.cli.cli_main", *arguments, "--engine=local"]
-        return succeeded(warm_python.run(line, tmp_path, environ))
-
-    name = config.default().pipeline_name
-    created = tfx("pipeline", "create", f"--pipeline_path={ROOT / 'local_runner.py'}")
-    assert f'Pipeline "{name}" created successfully.' in created
-    output = tfx("run", "create", f"--pipeline_name={name}")
-    assert steps(output, "cached") >= EXECUTED - {"IndexPusher"}
-    assert re.search(r"published +before: the same models", output)
 
 
 def test_what_was_pushed_recommends_unseen_titles_in_a_fresh_process(
@@ -150,9 +114,8 @@ def test_a_changed_model_alone_is_trained_again_and_meets_the_champion(
 ) -> None:
     root, _ = first_run
     served = manifest(root)
-    worse = tmp_path / "worse.json"
-    worse.write_text(json.dumps({"models": {"ranking": {"bayesian": {"sweeps": 1, "burn_in": 0}}}}))
-    output = run(root, "--config", str(worse))
+    worse = {"ranking": {"bayesian": {"sweeps": 1, "burn_in": 0}}}
+    output = run(root, *with_models(tmp_path, **{**SHORTER, **worse}))
     again = {"Trainer.ranking", "Evaluator.ranking", "IndexPusher"}
     assert again <= steps(output, "run")
     assert EXECUTED - again <= steps(output, "cached")
