@@ -8,6 +8,10 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 # By its path, since Beam 2.64 does not know the class by its name alone.
 LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+# Unless a flag says what workers have installed, TFX packs its own source for them in every step that has any
+# flags (dependency_utils.make_beam_dependency_flags): 2 s a step. The local runner starts no container; its
+# workers use this interpreter.
+_NO_PACKAGE = "--sdk_container_image=none"
 
 
 def with_runner(flags: Sequence[str]) -> list[str]:
@@ -19,8 +23,8 @@ def with_runner(flags: Sequence[str]) -> list[str]:
     >>> with_runner(["--runner=DirectRunner"])
     ['--runner=DirectRunner']
     >>> with_runner([])
-    ['--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner']
+    ['--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner', '--sdk_container_image=none']
     """
     if PipelineOptions(list(flags)).view_as(StandardOptions).runner:
         return list(flags)
-    return [f"--runner={LOCAL_RUNNER}", *flags]
+    return [f"--runner={LOCAL_RUNNER}", _NO_PACKAGE, *flags]

@@ -8,8 +8,10 @@ import apache_beam as beam
 import pytest
 from apache_beam.runners.direct.direct_runner import DirectRunner
 from apache_beam.testing.util import assert_that
+from tfx.utils import dependency_utils
 
 from pipeline import config
+from pipeline.beam_flags import LOCAL_RUNNER
 from tests.pipeline import dag
 
 
@@ -56,3 +58,15 @@ def test_a_named_runner_stays(flags: list[str]) -> None:
     assert dag.create(config.default(), flags).beam_pipeline_args == flags
     with pytest.raises(ConnectionError, match="Prism"):
         run(flags)
+
+
+def test_tfx_packs_no_source_for_workers_that_use_this_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pack() -> str:
+        raise AssertionError("TFX packs its source in every step")
+
+    monkeypatch.setattr(dependency_utils, "build_ephemeral_package", pack)
+    with pytest.raises(AssertionError, match="packs"):
+        dependency_utils.make_beam_dependency_flags([f"--runner={LOCAL_RUNNER}"])
+    for flags in ([], ["--direct_running_mode=multi_processing", "--direct_num_workers=1"]):
+        args = dag.create(config.default(), flags).beam_pipeline_args
+        assert dependency_utils.make_beam_dependency_flags(args) == args
