@@ -4,3 +4,11 @@ import os
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tensorflow-recommenders needs Keras 2
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+# The tests run in as many processes as there are cores; threads of each would wait for each other's.
+for _threads in (
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+):
+    os.environ.setdefault(_threads, "1")

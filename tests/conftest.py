@@ -22,6 +22,10 @@ from tests import planted_models
 
 # For one test of a whole pipeline, with the run that it reads: four times what the longest takes.
 _PIPELINE_SECONDS = 2000
+_SLOW_FIXTURES = {
+    "planted_run": "runs Transform and trains models",
+    "pushed": "pushes a bundle, whose models are asked in new interpreters",
+}
 # For tests of what ScaNN does; test_without_scann.py tests what is built where it is not installed.
 needs_scann = pytest.mark.skipif(not scann_operations.installed(), reason="ScaNN is not installed")
 
@@ -123,10 +127,15 @@ def planted_pipeline(tmp_path_factory: pytest.TempPathFactory):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with whole pipelines, so that both processes end at about the same time; and give them longer."""
+    """Begin with whole pipelines, so that both processes end at about the same time; and give them longer.
+
+    Who uses what takes long to make is slow.
+    """
     for item in items:
         if item.get_closest_marker("e2e"):
             item.add_marker(pytest.mark.timeout(_PIPELINE_SECONDS))
+        for fixture in _SLOW_FIXTURES.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow(_SLOW_FIXTURES[fixture]))
     items.sort(key=lambda item: not item.get_closest_marker("e2e"))
 
 

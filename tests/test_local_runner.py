@@ -289,6 +289,7 @@ sys.exit(local_runner.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow("new interpreters with TFX")
 def test_beams_workers_find_the_project_from_any_folder(command: list[str], tmp_path: pathlib.Path) -> None:
     beam_options = ["--", "--direct_running_mode=multi_processing", "--direct_num_workers=1"]
     code = WORKERS.replace("ROOT", repr(str(ROOT)))

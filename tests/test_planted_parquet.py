@@ -52,7 +52,8 @@ def because(catalogue: pathlib.Path) -> subprocess.CompletedProcess:
     """Tell recommend.py a title, with a manifest that agrees with the catalogue."""
     folder = catalogue.parents[1]
     digest = hashlib.sha256(catalogue.read_bytes()).hexdigest()
-    manifest = {"files": {recommend.CATALOGUE: {"sha256": digest}}}
+    files, models = {recommend.CATALOGUE: {"sha256": digest}}, {recommend.MODEL: {"scann": False}}
+    manifest = {"files": files, "models": models}
     (folder / recommend.MANIFEST).write_text(json.dumps(manifest))
     script = ROOT / "recommend.py"
     return python("-I", script, "--because", "Film 2 (1990)", "--model-dir", folder.parent)

@@ -13,6 +13,7 @@ from benchmarks.publish_torture import Torture
 from components.index_pusher import manifest, publish
 
 
+@pytest.mark.slow("many publications")
 def test_no_reader_ever_sees_a_broken_or_mixed_version(tmp_path: pathlib.Path) -> None:
     # Ends after as many of each; the limit, in seconds, is for a machine that hardly moves.
     counts = Torture(tmp_path, seed=1).run(publishes=100, kills=25, limit=1200)

@@ -25,6 +25,8 @@ from runners.summary import read_summary
 from runners.terminal import Terminal
 from tests.runners import planted_run
 
+pytestmark = pytest.mark.slow("runs Evaluators span by span")
+
 REFUSED = 4
 
 

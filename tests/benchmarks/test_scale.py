@@ -12,6 +12,7 @@ from pipeline.config import Config
 from tests.pipeline import dag
 
 
+@pytest.mark.slow("a new interpreter with TFX")
 def test_a_step_is_run_and_measured_by_itself(tmp_path: pathlib.Path) -> None:
     generator.write(tmp_path / "data", ratings=2000, titles=200, seed=1)
     costs = scale.measure(tmp_path / "data", tmp_path / "root", scale.STEPS[:1], scale.config(0.1, 1))

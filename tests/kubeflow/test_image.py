@@ -84,6 +84,7 @@ def test_the_build_sees_no_more_than_it_copies() -> None:
     assert seen - unused == named
 
 
+@pytest.mark.slow("builds and installs the project")
 def test_the_project_as_installed_is_whole(tmp_path: pathlib.Path) -> None:
     """Carry out the build, the locked packages lent by this environment; then the image's own check."""
     uv = next(

@@ -170,6 +170,7 @@ def test_help_takes_a_moment_and_knows_every_command() -> None:
         assert f"    {name} " in done.stdout
 
 
+@pytest.mark.slow("TFX's command line starts interpreters with TFX")
 def test_tfxs_own_command_line_takes_this_runner(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,8 +185,6 @@ def test_tfxs_own_command_line_takes_this_runner(
         return testing.CliRunner().invoke(cli_main.cli_group, [*arguments, "--engine=vertex"]).output
 
     path = f"--pipeline_path={ROOT / 'kubeflow_v2_runner.py'}"
-    assert f"Pipeline {NAME} compiled successfully." in tfx("pipeline", "compile", path)
-    assert (tmp_path / "pipeline.json").exists()
     assert f'Pipeline "{NAME}" created successfully.' in tfx("pipeline", "create", path)
 
     vertex = FakeVertex()

@@ -33,6 +33,7 @@ SECRETS = {
 PASSWORD = "hush-hush"
 
 
+@pytest.mark.slow("a new interpreter with TFX")
 def test_nothing_of_the_environment_but_what_is_asked_for_is_written_down(tmp_path: pathlib.Path) -> None:
     keys = tmp_path / "home" / "application_default_credentials.json"
     keys.parent.mkdir()

@@ -18,6 +18,8 @@ from tests.kubeflow import dockerfile, planted_release
 from tests.kubeflow.spec_executor import Service, Step
 from tests.warm_python import launch
 
+pytestmark = pytest.mark.slow("runs containers in processes that import TFX")
+
 STEP = "movie-lens-example-gen"
 MISSING = 3
 

@@ -11,6 +11,8 @@ import tensorflow as tf
 from modules import dataset, features, training
 from tests import planted_ratings
 
+pytestmark = pytest.mark.slow("runs Transform")
+
 FIRST = 880_000_000
 A, B, C = "Heat, the (1995)", "The End (1980)", "The Été (1931)"
 ELEVEN = [f"Genre {number}" for number in range(10)] + ["Drama"]

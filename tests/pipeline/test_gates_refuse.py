@@ -32,6 +32,8 @@ from tests.pipeline.planted_answers import (
     example,
 )
 
+pytestmark = pytest.mark.slow("each test runs the Evaluator")
+
 HITS, RMSE = features.hit_metric(100, unseen=True), features.RMSE
 GATES = (
     Gate(

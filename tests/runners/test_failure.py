@@ -102,6 +102,7 @@ def test_beam_in_this_process() -> None:
     assert str(cause_of(raised(run))) == BAD_ROW
 
 
+@pytest.mark.slow("a new interpreter with Beam")
 def test_beam_in_worker_processes() -> None:
     # One worker: Beam waits for ever where a step fails before all of several have connected (fn_api_runner's
     # ControlConnection.close tells nothing to a worker that connects later, and stop_worker joins it).

@@ -20,7 +20,7 @@ from components.index_pusher.config import IndexConfig, PublishConfig
 from components.index_pusher.executor import Executor
 from modules import features
 
-pytestmark = pytest.mark.usefixtures("in_process")
+pytestmark = [pytest.mark.usefixtures("in_process"), pytest.mark.slow("pushes many times")]
 
 MODEL, BLESSING = standard_artifacts.Model, standard_artifacts.ModelBlessing
 

@@ -16,7 +16,7 @@ from components.index_pusher.gates import Blessing
 from components.index_pusher.push import Blessings, push
 from tests import planted_models
 
-pytestmark = pytest.mark.usefixtures("in_process")
+pytestmark = [pytest.mark.usefixtures("in_process"), pytest.mark.slow("pushes many times")]
 
 
 class Refused:

@@ -222,6 +222,7 @@ def perturb(rows: Sequence[Row], moment: int) -> list[Row]:
     return [*changed, *new]
 
 
+@pytest.mark.slow("runs the ExampleGen many times")
 @pytest.mark.parametrize("name", SPLITS)
 def test_nothing_later_than_a_row_reaches_its_history(run_executor, tmp_path, name):
     split = SPLITS[name]
@@ -249,6 +250,7 @@ def test_nothing_later_than_a_row_reaches_its_history(run_executor, tmp_path, na
     assert reached
 
 
+@pytest.mark.slow("runs the ExampleGen many times")
 @pytest.mark.parametrize("name", SPLITS)
 def test_what_is_earlier_reaches_it(run_executor, tmp_path, name):
     split = SPLITS[name]

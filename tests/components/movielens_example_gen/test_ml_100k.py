@@ -9,6 +9,8 @@ from components.movielens_example_gen import download, fetch, wheel
 from components.movielens_example_gen.config import DataConfig
 from modules import features
 
+pytestmark = pytest.mark.slow("the network, where MovieLens 100K is not in the cache")
+
 
 @pytest.fixture(scope="module")
 def ml_100k():

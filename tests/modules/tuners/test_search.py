@@ -51,6 +51,7 @@ def values(search: Search) -> list[dict[str, Any]]:
     return [search.oracle.trials[trial].hyperparameters.values for trial in search.oracle.start_order]
 
 
+@pytest.mark.slow("many trials of the Bayesian search")
 def test_the_best_value_is_found(make) -> None:
     search = make(max_trials=24)
     search.search()
@@ -66,6 +67,7 @@ def test_the_best_value_is_found(make) -> None:
     }
 
 
+@pytest.mark.slow("many trials of the Bayesian search")
 def test_it_beats_as_many_draws_at_random(make) -> None:
     def figures(values: Mapping[str, Any]) -> dict[str, float]:
         return {"error": sum(math.log10(value / 0.01) ** 2 for value in values.values())}
@@ -116,6 +118,7 @@ def _width(values: Mapping[str, Any]) -> dict[str, float]:
     return {"error": float(values["embedding_dim"])}
 
 
+@pytest.mark.slow("many trials of the Bayesian search")
 def test_the_seed_decides_what_is_tried(make) -> None:
     tried = []
     for seed in (0, 0, 1):
@@ -125,6 +128,7 @@ def test_the_seed_decides_what_is_tried(make) -> None:
     assert tried[0] == tried[1] != tried[2]
 
 
+@pytest.mark.slow("many trials of the Bayesian search")
 @pytest.mark.parametrize("failure", ["nan", "inf", "diverged", "memory"])
 def test_a_trial_that_fails_loses_and_the_search_goes_on(failure: str, make) -> None:
     def figures(values: Mapping[str, Any]) -> dict[str, float]:
