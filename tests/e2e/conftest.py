@@ -59,7 +59,7 @@ def manifest(root: pathlib.Path) -> dict:
 
 
 # Fewer passes than the default preset's, after which its models pass its gates already.
-SHORTER = {
+SHORTER: dict[str, dict] = {
     "retrieval": {"epochs": 3},
     "ranking": {"bayesian": {"sweeps": 60, "burn_in": 20}},
     "multitask": {"epochs": 3},
