@@ -25,6 +25,7 @@ _PIPELINE_SECONDS = 2000
 _SLOW_FIXTURES = {
     "planted_run": "runs Transform and trains models",
     "pushed": "pushes a bundle, whose models are asked in new interpreters",
+    "pushed_without": "pushes a bundle",
 }
 # For tests of what ScaNN does; test_without_scann.py tests what is built where it is not installed.
 needs_scann = pytest.mark.skipif(not scann_operations.installed(), reason="ScaNN is not installed")

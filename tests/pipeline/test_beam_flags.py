@@ -40,6 +40,7 @@ def _ran_in(here: int, of_worker: bool):
     return check
 
 
+@pytest.mark.slow("a worker's new interpreter with Beam")
 @pytest.mark.usefixtures("downloading")
 @pytest.mark.parametrize(
     "flags",

@@ -90,6 +90,7 @@ class Gated:
         return type(newest).State.Name(newest.last_known_state)
 
 
+@pytest.mark.slow("runs a pipeline of five steps twice")
 def test_bad_rows_stop_the_run_before_the_next_step_and_good_ones_are_cached(tmp_path: pathlib.Path) -> None:
     gated = Gated(tmp_path)
     with pytest.raises(AnomalyError) as error:

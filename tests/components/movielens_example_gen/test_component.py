@@ -10,6 +10,7 @@ from components.movielens_example_gen.errors import DataError
 HALF = SplitConfig(eval_share=0.5)
 
 
+@pytest.mark.slow("runs a pipeline many times")
 def test_runs_again_only_when_data_configuration_or_code_changed(run_pipeline, write_ml_100k, tmp_path):
     base, config = write_ml_100k(), DataConfig(split=HALF)
     assert run_pipeline(base, config) == 1

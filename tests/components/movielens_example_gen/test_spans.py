@@ -223,6 +223,7 @@ def test_a_csv_release_is_read_span_by_span(tmp_path, run_executor):
     assert (titles(outcome, "train"), titles(outcome, "eval")) == (["A (1990)"], ["B (1991)"])
 
 
+@pytest.mark.slow("runs a pipeline many times")
 def test_a_new_span_or_version_is_read_and_an_unchanged_input_comes_from_the_cache(root, run_pipeline):
     assert run_pipeline(root, config(window=3)) == 1
     assert run_pipeline(root, config(window=3)) == 1

@@ -18,6 +18,8 @@ from modules.search_space import Range, SearchConfig, Space
 from modules.training import DivergedError
 from modules.tuners.search import Search
 
+pytestmark = pytest.mark.slow("fits a Gaussian process after each trial")
+
 LEAST = keras_tuner.Objective("error", "min")
 # As a model's: a rate, whose best is 0.01, and a width, whose best is 32.
 SPACE: Space = {"learning_rate": Range(low=1e-4, high=1.0), "embedding_dim": (8, 16, 32, 64)}
@@ -51,7 +53,6 @@ def values(search: Search) -> list[dict[str, Any]]:
     return [search.oracle.trials[trial].hyperparameters.values for trial in search.oracle.start_order]
 
 
-@pytest.mark.slow("many trials of the Bayesian search")
 def test_the_best_value_is_found(make) -> None:
     search = make(max_trials=24)
     search.search()
@@ -67,7 +68,6 @@ def test_the_best_value_is_found(make) -> None:
     }
 
 
-@pytest.mark.slow("many trials of the Bayesian search")
 def test_it_beats_as_many_draws_at_random(make) -> None:
     def figures(values: Mapping[str, Any]) -> dict[str, float]:
         return {"error": sum(math.log10(value / 0.01) ** 2 for value in values.values())}
@@ -118,7 +118,6 @@ def _width(values: Mapping[str, Any]) -> dict[str, float]:
     return {"error": float(values["embedding_dim"])}
 
 
-@pytest.mark.slow("many trials of the Bayesian search")
 def test_the_seed_decides_what_is_tried(make) -> None:
     tried = []
     for seed in (0, 0, 1):
@@ -128,7 +127,6 @@ def test_the_seed_decides_what_is_tried(make) -> None:
     assert tried[0] == tried[1] != tried[2]
 
 
-@pytest.mark.slow("many trials of the Bayesian search")
 @pytest.mark.parametrize("failure", ["nan", "inf", "diverged", "memory"])
 def test_a_trial_that_fails_loses_and_the_search_goes_on(failure: str, make) -> None:
     def figures(values: Mapping[str, Any]) -> dict[str, float]:
