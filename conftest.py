@@ -4,7 +4,7 @@ import os
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tensorflow-recommenders needs Keras 2
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-# The tests run in as many processes as there are cores; threads of each would wait for each other's.
+# Two processes run tests at a time. With a thread for each core in both, they would wait for each other.
 for _threads in (
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",

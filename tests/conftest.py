@@ -24,7 +24,7 @@ from tests import planted_models
 _PIPELINE_SECONDS = 2000
 _SLOW_FIXTURES = {
     "planted_run": "runs Transform and trains models",
-    "pushed": "pushes a bundle, whose models are asked in new interpreters",
+    "pushed": "pushes a bundle and loads its models in new interpreters",
     "pushed_without": "pushes a bundle",
 }
 # For tests of what ScaNN does; test_without_scann.py tests what is built where it is not installed.
@@ -130,7 +130,7 @@ def planted_pipeline(tmp_path_factory: pytest.TempPathFactory):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with whole pipelines, so that both processes end at about the same time; and give them longer.
 
-    Who uses what takes long to make is slow.
+    Mark tests that use a slow fixture as slow.
     """
     for item in items:
         if item.get_closest_marker("e2e"):

@@ -29,7 +29,7 @@ FLAGS = (
 
 def run(*arguments: str, cwd: pathlib.Path = ROOT) -> subprocess.CompletedProcess:
     command = [sys.executable, str(ROOT / "local_runner.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, cwd=cwd)
+    return subprocess.run(command, capture_output=True, text=True, timeout=250, check=False, cwd=cwd)
 
 
 def test_help_lists_every_flag_with_its_default() -> None:
@@ -296,7 +296,7 @@ def test_beams_workers_find_the_project_from_any_folder(command: list[str], tmp_
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         [sys.executable, "-c", code, *command[2:], *beam_options],
-        capture_output=True, text=True, check=False, cwd=tmp_path, env=environment, timeout=600,
+        capture_output=True, text=True, check=False, cwd=tmp_path, env=environment, timeout=250,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "runs" / "years").read_text() == "1972\n"

@@ -2,7 +2,8 @@
 
 Importing TFX takes longer than most of what a test asks of a command. A forked process is a process of its
 own, with the command's arguments, environment, working directory and standard streams. It finds the libraries
-imported already, and imports the project itself. Tests of what a command imports start interpreters instead.
+imported already, and imports the project itself. Functions that it registers with atexit do not run. Tests of
+what a command imports start interpreters instead.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import multiprocessing
+import multiprocessing.util
 import os
 import pathlib
 import runpy
@@ -18,6 +20,10 @@ import sys
 import tempfile
 import types
 from collections.abc import Mapping, Sequence
+
+# For a command that runs a whole pipeline; other tests, and so their commands, have 300 seconds.
+PIPELINE_SECONDS = 1800.0
+_SECONDS = 250.0
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Libraries alone; not tensorflow_recommenders, which imports ScaNN: a process without ScaNN must have none.
@@ -47,7 +53,7 @@ class Command:
         assert self.process.pid is not None, "it was started"
         return self.process.pid
 
-    def finish(self, timeout: float = 600.0) -> subprocess.CompletedProcess[str]:
+    def finish(self, timeout: float = _SECONDS) -> subprocess.CompletedProcess[str]:
         """Wait for its end.
 
         Args:
@@ -92,6 +98,8 @@ def start(
         target=_main, name=words[0], args=(words, str(cwd), environment, str(stdout), str(stderr))
     )
     process.start()
+    # Before multiprocessing waits, at this process's end, for what a failed test has left.
+    multiprocessing.util.Finalize(None, process.kill, exitpriority=0)
     return Command(process, stdout, stderr)
 
 
@@ -99,7 +107,7 @@ def run(
     arguments: Sequence[str],
     cwd: pathlib.Path = ROOT,
     env: Mapping[str, str] | None = None,
-    timeout: float = 600.0,
+    timeout: float = _SECONDS,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, as `subprocess.run` with captured text does."""
     with tempfile.TemporaryDirectory() as folder:
@@ -113,7 +121,7 @@ def launch(
     """Run a container's command, as `spec_executor.subprocess_launch` does."""
     if command[:2] != ["python", "-m"]:
         raise ValueError(f"only `python -m` can be run so; received {command[:3]}")
-    return start(command[1:], log, log, folder, environment).finish(1800.0).returncode
+    return start(command[1:], log, log, folder, environment).finish(PIPELINE_SECONDS).returncode
 
 
 def _main(words: list[str], cwd: str, environment: dict[str, str], stdout: str, stderr: str) -> None:
@@ -124,7 +132,8 @@ def _main(words: list[str], cwd: str, environment: dict[str, str], stdout: str, 
     for path, stream in ((stdout, 1), (stderr, 2)):
         with open(path, "ab") as file:
             os.dup2(file.fileno(), stream)
-    sys.stdout, sys.stderr = (os.fdopen(stream, "w", encoding="utf-8", closefd=False) for stream in (1, 2))
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", closefd=False)
     found = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
     libraries = [path for path in sys.path if path and pathlib.Path(path).resolve() != ROOT]
     kind, *rest = words

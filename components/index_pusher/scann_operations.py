@@ -1,8 +1,9 @@
-"""ScaNN's TensorFlow operations, where they are installed. Only this module imports ScaNN.
+"""ScaNN's TensorFlow operations, where they are installed.
 
 Called by what builds, searches and loads an index, and before a run. A release of ScaNN has operations for
-one release of TensorFlow, and for some releases of TensorFlow there are none. Scripts that know nothing of
-the project import ScaNN themselves, for bundles whose manifest says that they need it.
+one release of TensorFlow, and for some releases of TensorFlow there are none. No other module of the project
+imports ScaNN, except `savedmodel_process.py` and `recommend.py`, which import nothing of the project and need
+ScaNN where a bundle's manifest says so.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def chief(
             environ = {**os.environ, "TF_USE_LEGACY_KERAS": "1", strategies.CLUSTER: cluster}
             workers.append(subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log))
     try:
-        codes = [worker.wait(timeout=600) for worker in workers]
+        codes = [worker.wait(timeout=250) for worker in workers]
     finally:
         for worker in workers:
             worker.kill()

@@ -1,4 +1,4 @@
-"""The default preset on real MovieLens 100K: run, run again, ask what was pushed."""
+"""The default preset, with shorter trainings, on real MovieLens 100K: run, run again, ask what was pushed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run leaves is gone on with: after kills, and by TFX's own command line."""
+"""A run on planted rows goes on from what another one left: after kills, and by TFX's command line."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from pipeline import config
 from tests import warm_python
 from tests.e2e.conftest import EXECUTED, steps, succeeded
 from tests.planted_pipeline import PlantedPipeline
+from tests.warm_python import ROOT
 
 pytestmark = pytest.mark.e2e
 
-# local_runner.py takes no flags from TFX's command line.
+# TFX's command line hands no flags to local_runner.py.
 WITH_FLAGS = """
 import runpy, sys
+sys.path.insert(0, {root})
 sys.argv[1:] = {flags}
 runpy.run_path({script}, run_name="__main__")
 """
@@ -35,20 +37,21 @@ def test_a_run_killed_twice_is_run_again_and_completes(planted_pipeline: Planted
 def test_tfxs_own_command_line_creates_and_runs_it(
     planted_pipeline: PlantedPipeline, tmp_path: pathlib.Path
 ) -> None:
+    runner, with_flags = str(ROOT / "local_runner.py"), tmp_path / "with_flags.py"
+    with_flags.write_text(
+        WITH_FLAGS.format(root=repr(str(ROOT)), script=repr(runner), flags=planted_pipeline.flags)
+    )
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    environ = {**os.environ, "PATH": path, "LOCAL_HOME": str(tmp_path / "home")}
-    environ["PYTHONPATH"] = str(warm_python.ROOT)
-    script = tmp_path / "pipeline.py"
-    runner, flags = str(warm_python.ROOT / "local_runner.py"), planted_pipeline.flags
-    script.write_text(WITH_FLAGS.format(script=repr(runner), flags=flags))
-
-    def tfx(*arguments: str) -> str:
-        line = ["-m", "tfx.tools.cli.cli_main", *arguments, "--engine=local"]
-        return succeeded(warm_python.run(line, tmp_path, environ))
-
     name = config.default().pipeline_name
-    created = tfx("pipeline", "create", f"--pipeline_path={script}")
-    assert f'Pipeline "{name}" created successfully.' in created
-    output = tfx("run", "create", f"--pipeline_name={name}")
+
+    def tfx(*arguments: str, home: str) -> str:
+        line = ["-m", "tfx.tools.cli.cli_main", *arguments, "--engine=local"]
+        environ = {**os.environ, "PATH": path, "LOCAL_HOME": str(tmp_path / home)}
+        return succeeded(warm_python.run(line, tmp_path, environ, timeout=warm_python.PIPELINE_SECONDS))
+
+    for home, script in (("as it is", runner), ("with flags", with_flags)):
+        created = tfx("pipeline", "create", f"--pipeline_path={script}", home=home)
+        assert f'Pipeline "{name}" created successfully.' in created
+    output = tfx("run", "create", f"--pipeline_name={name}", home="with flags")
     assert steps(output, "cached") >= EXECUTED - {"IndexPusher"}
     assert re.search(r"published +before: the same models", output)

@@ -22,13 +22,13 @@ TIMES = {"modified": "2024-01-01T00:00:00Z", "published": "2024-01-01T00:00:00Z"
 
 
 class Database(http.server.ThreadingHTTPServer):
-    """OSV's, with what is planted for pyarrow alone; notes what it is asked about."""
+    """OSV's, with what is planted for pyarrow alone; notes the packages of the queries."""
 
     planted: dict[str, Any]
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
-        self.asked: list[tuple[str, str]] = []
+        self.queried: list[tuple[str, str]] = []
 
     @property
     def flag(self) -> tuple[str, str]:
@@ -43,10 +43,10 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         queries = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["queries"]
-        asked = [(query["package"]["name"], query["version"]) for query in queries]
-        self.server.asked += asked
+        queried = [(query["package"]["name"], query["version"]) for query in queries]
+        self.server.queried += queried
         found = {"vulns": [{"id": self.server.planted["id"], "modified": TIMES["modified"]}]}
-        self._send({"results": [found if name == "pyarrow" else {} for name, _ in asked]})
+        self._send({"results": [found if name == "pyarrow" else {} for name, _ in queried]})
 
     def do_GET(self) -> None:
         self._send({**self.server.planted, **TIMES, "summary": "planted", "affected": []})
@@ -81,7 +81,7 @@ def test_every_locked_package_is_looked_up(database: Database) -> None:
         for match in re.finditer(r"^([a-z0-9-]+)\S*==(\S+) ", path.read_text(), re.MULTILINE)
     }
     assert len(wanted) > 200
-    assert set(database.asked) == wanted
+    assert set(database.queried) == wanted
 
 
 def test_what_the_page_lists_is_passed_over_by_any_of_its_names(

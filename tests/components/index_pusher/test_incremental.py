@@ -249,7 +249,6 @@ REQUEST: dict[str, tuple[list[int], type]] = {
 
 @pytest.mark.usefixtures("in_process")
 @pytest.mark.slow("pushes three times")
-@pytest.mark.usefixtures("in_process")
 def test_a_push_builds_on_the_version_in_service_and_proves_the_whole(
     planted, tmp_path: pathlib.Path
 ) -> None:

@@ -50,7 +50,7 @@ def without_scann(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def pushed_without(planted, tmp_path_factory: pytest.TempPathFactory) -> Pushed:
-    """The planted models, pushed where there is no ScaNN, and asked in fresh processes."""
+    """The planted models, pushed where there is no ScaNN; fresh processes load the bundle."""
     root = tmp_path_factory.mktemp("without")
     with pytest.MonkeyPatch.context() as patch:
         remove(patch)
