@@ -17,6 +17,26 @@ from tests.e2e.conftest import EXECUTED, MODELS, SHORTER, manifest, run, steps, 
 pytestmark = pytest.mark.e2e
 
 
+# Titles for user 42, and then for the same request without the first five of them.
+RECOMMEND_TWICE = """
+import json, sys
+import tensorflow as tf
+
+model = tf.saved_model.load(sys.argv[1])
+request = {name: tf.constant(["unknown"]) for name in ("user_gender", "user_occupation")}
+request |= {"user_id": tf.constant(["42"]), "timestamp": tf.constant([890000000], tf.int64)}
+request |= {"user_age": tf.constant([-1], tf.int64), "k": tf.constant(20)}
+history = {"title": tf.string, "rating": tf.float32, "timestamp": tf.int64}
+request |= {f"history_{name}": tf.zeros([1, 0], dtype) for name, dtype in history.items()}
+answers, excluded = [], [""]
+for _ in range(2):
+    answer = model.signatures["serving_default"](**request, exclude_title=tf.constant([excluded]))
+    answers.append([title.decode() for title in answer["movie_title"].numpy()[0]])
+    excluded = answers[0][:5]
+print(json.dumps(answers))
+"""
+
+
 def ratings_of(root: pathlib.Path, split: str, user: str) -> set[str]:
     """List the titles of a user's rows, from what the ExampleGen wrote."""
     (folder,) = (root / "MovieLensExampleGen" / "examples").glob(f"*/Split-{split}")
@@ -67,37 +87,15 @@ def test_what_was_pushed_recommends_unseen_titles_in_a_fresh_process(
     first_run: tuple[pathlib.Path, str],
 ) -> None:
     root, _ = first_run
-    code = (
-        "import json, sys, tensorflow as tf\n"
-        "model = tf.saved_model.load(sys.argv[1])\n"
-        "ask = model.signatures['serving_default']\n"
-        "names = ('user_id', 'user_gender', 'user_occupation')\n"
-        "words = dict(zip(names, ('42', 'unknown', 'unknown')))\n"
-        "inputs = {n: tf.constant([v]) for n, v in words.items()}\n"
-        "inputs |= {n: tf.constant([v], tf.int64) for n, v in (('timestamp', 890000000), ('user_age', -1))}\n"
-        "untold = {'title': tf.string, 'rating': tf.float32, 'timestamp': tf.int64}\n"
-        "inputs |= {f'history_{n}': tf.zeros([1, 0], t) for n, t in untold.items()}\n"
-        "inputs['exclude_title'] = tf.constant([sys.argv[2:]])\n"
-        "answer = ask(k=tf.constant(20), **inputs)\n"
-        "print(json.dumps([t.decode() for t in answer['movie_title'].numpy()[0]]))\n"
-    )
     # The build that stock servers load: without ScaNN.
     path = root / "pushed" / "current" / "recommend_exact"
-
-    def ask(*excluded: str) -> list[str]:
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(path), *(excluded or [""])],
-            capture_output=True,
-            text=True,
-            check=True,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        )
-        return json.loads(done.stdout.splitlines()[-1])
-
-    titles = ask()
+    command = [sys.executable, "-c", RECOMMEND_TWICE, str(path)]
+    environ = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
+    titles, others = json.loads(done.stdout.splitlines()[-1])
     assert len(set(titles)) == 20
     assert not set(titles) & ratings_of(root, "train", "42")
-    assert ask(*titles[:5])[:15] == titles[5:]
+    assert others[:15] == titles[5:]
 
 
 def test_all_parts_of_the_bundle_were_held_against_each_other(first_run: tuple[pathlib.Path, str]) -> None:
