@@ -151,6 +151,28 @@ STEPS = [
 ]
 
 
+def test_all_of_a_version_is_on_the_disk_before_it_has_its_name(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: set[str] = set()
+    left: list[set[str]] = []
+    fsync, rename = os.fsync, os.rename
+
+    def noted_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        flushed.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    def noted_rename(source: str, target: str) -> None:
+        if pathlib.Path(target).name.isdecimal():
+            left.append({source, *map(str, pathlib.Path(source).rglob("*"))} - flushed)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "rename", noted_rename)
+    publish.publish(make_bundle(tmp_path / "bundle", "a"), str(tmp_path / "destination"))
+    assert left == [set()]
+
+
 def run(code: str, *arguments: str) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=ROOT)
 
