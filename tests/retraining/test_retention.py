@@ -56,6 +56,13 @@ def run(root: pathlib.Path, week: int, good: bool) -> str:
     return (newest / "met").read_text()
 
 
+def train_alone(root: pathlib.Path, week: int) -> None:
+    """Run as far as a run comes that fails before its Evaluator."""
+    connection = metadata.sqlite_metadata_connection_config(str(root / workspace.METADATA))
+    trainer = Train(week=week).with_id("Trainer.a")
+    LocalDagRunner().run(pipeline.Pipeline(NAME, str(root), connection, components=[trainer]))
+
+
 def weeks(root: pathlib.Path) -> list[str]:
     return sorted(path.read_text() for path in root.glob("Trainer.a/model/*/weights"))
 
@@ -76,6 +83,15 @@ def test_champions_and_the_newest_runs_stay(tmp_path: pathlib.Path) -> None:
     assert run(tmp_path, 5, good=False) == "2"
     run(tmp_path, 1, good=True)
     assert weeks(tmp_path) == ["1", "2", "4", "5"]
+
+
+def test_a_champion_stays_that_the_newest_run_never_met(tmp_path: pathlib.Path) -> None:
+    for week, good in ((1, True), (2, False)):
+        run(tmp_path, week, good)
+    train_alone(tmp_path, 3)
+    retention.tidy(tmp_path, NAME, keep_runs=1)
+    assert weeks(tmp_path) == ["1", "3"]
+    assert run(tmp_path, 4, good=False) == "1"
 
 
 def test_other_pipelines_and_what_lies_elsewhere_are_let_be(tmp_path: pathlib.Path) -> None:
