@@ -77,7 +77,7 @@ def _of_newest_runs(store: mlmd.MetadataStore, pipeline_id: int, keep_runs: int)
 
 
 def _champions(store: mlmd.MetadataStore, artifacts: dict[int, mlmd.proto.Artifact]) -> set[int]:
-    """Ids of each trainer's latest blessed model."""
+    """Ids of each trainer's latest blessed model, and of its blessing, by which the next run finds it."""
     blessings = {a.id: a for a in artifacts.values() if a.type == "ModelBlessing"}
     verdicts: defaultdict[str, list[Verdict]] = defaultdict(list)
     for event in store.get_events_by_artifact_ids(list(blessings)):
@@ -92,7 +92,11 @@ def _champions(store: mlmd.MetadataStore, artifacts: dict[int, mlmd.proto.Artifa
                 )
             )
     chosen = (champion_id(of_node, challenger_id="") for of_node in verdicts.values())
-    return {int(model) for model in chosen if model is not None}
+    models = {int(model) for model in chosen if model is not None}
+    judged = {
+        i: blessing.custom_properties["current_model_id"].int_value for i, blessing in blessings.items()
+    }
+    return models | {blessing for blessing, model in judged.items() if model in models}
 
 
 def _last_pushed(store: mlmd.MetadataStore, artifacts: dict[int, mlmd.proto.Artifact]) -> set[int]:
