@@ -20,6 +20,8 @@ from tests import planted_models
 from tests.conftest import needs_scann
 from tests.planted_queries import read_queries
 
+pytestmark = pytest.mark.slow("writes a composite in each test")
+
 BLEND = BlendConfig(rating_weight=0.5, pool=80)
 
 

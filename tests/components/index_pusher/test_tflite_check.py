@@ -18,6 +18,8 @@ from modules import features
 from tests import planted_models, planted_twins
 from tests.planted_queries import rate_on_device, read_queries
 
+pytestmark = pytest.mark.slow("starts a new interpreter in each test")
+
 
 @pytest.fixture(scope="module")
 def ranking(planted) -> Any:

@@ -72,6 +72,7 @@ def _anomalies(outcome, root: pathlib.Path) -> dict[str, set[str]]:
     }
 
 
+@pytest.mark.slow("runs the ExampleGen and StatisticsGen many times")
 def test_no_history_is_no_anomaly_and_a_wrong_one_is(write_ml_100k, run_executor, tmp_path):
     # The rows of eval are first ratings, so that a whole column has no value.
     base = write_ml_100k(extra=b"".join(b"%d\t1\t4\t%d\n" % (user, 890_000_000) for user in range(7, 12)))
