@@ -22,6 +22,7 @@ from tests import planted_models
 
 # For one test of a whole pipeline, with the run that it reads: four times what the longest takes.
 _PIPELINE_SECONDS = 2000
+# Fixtures whose tests `make check` leaves out, and what takes long in them.
 _SLOW_FIXTURES = {
     "planted_run": "runs Transform and trains models",
     "pushed": "pushes a bundle and loads its models in new interpreters",
@@ -68,7 +69,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def shared_folder(
     factory: pytest.TempPathFactory, name: str, write: Callable[[pathlib.Path], None]
 ) -> pathlib.Path:
-    """Return a folder that is written once for all processes of pytest-xdist; who comes later waits.
+    """Return a folder that one process of pytest-xdist writes; the others wait until it is written.
 
     Args:
       factory: pytest's.
