@@ -39,7 +39,7 @@ def preprocessing_fn(
         for feature in features.TRANSFORMED_FEATURES
         if feature.name != features.MOVIE_TITLE
     }
-    outputs[features.MOVIE_TITLE] = _indices(inputs[features.MOVIE_TITLE], vocabulary)
+    outputs[features.MOVIE_TITLE] = _indices(inputs[features.MOVIE_TITLE], vocabulary, features.MOVIE_TITLE)
     outputs.update(_history(inputs, vocabulary))
     outputs[features.RATING] = inputs[features.RATING]
     outputs[features.TIMESTAMP] = tf.identity(inputs[features.TIMESTAMP])
@@ -90,19 +90,23 @@ def _analyzed(values: tf.Tensor, name: str, caps: _Caps) -> tf.Tensor:
     return tft.vocabulary(values, top_k=caps.get(name), vocab_filename=name)
 
 
-def _indices(values: tf.Tensor, vocabulary: tf.Tensor) -> tf.Tensor:
-    return tft.apply_vocabulary(values, vocabulary, num_oov_buckets=1)
+def _indices(values: tf.Tensor, vocabulary: tf.Tensor, name: str) -> tf.Tensor:
+    """Find terms in a vocabulary; its size stands for all that it does not hold."""
+    # As num_oov_buckets=1, which saves two tables for each lookup, and eleven functions for each table.
+    found = tft.apply_vocabulary(values, vocabulary, default_value=-1)
+    return tf.where(found < 0, tft.experimental.get_vocabulary_size_by_name(name), found)
 
 
 def _history(
     inputs: Mapping[str, tf.Tensor | tf.SparseTensor], vocabulary: tf.Tensor
 ) -> dict[str, tf.Tensor]:
     titles, ratings, timestamps = (
-        tf.RaggedTensor.from_sparse(inputs[feature.name]).to_tensor(feature.default)
+        tf.sparse.to_dense(inputs[feature.name], feature.default, validate_indices=False)
         for feature in features.HISTORY_FEATURES
     )
     titles, ratings, gaps = history.latest(titles, ratings, timestamps, inputs[features.TIMESTAMP])
-    indices = tf.where(titles == "", tf.constant(0, tf.int64), _indices(titles, vocabulary) + 1)
+    found = _indices(titles, vocabulary, features.MOVIE_TITLE)
+    indices = tf.where(titles == "", tf.constant(0, tf.int64), found + 1)
     reached = gaps[:, :, tf.newaxis] >= tf.constant(features.GAP_BOUNDARIES, tf.int64)
     return {
         features.HISTORY_TITLE: indices,
@@ -112,7 +116,7 @@ def _history(
 
 
 def _vocabulary(values: tf.Tensor, feature: TransformedFeature, caps: _Caps) -> tf.Tensor:
-    return _indices(values, _analyzed(values, feature.name, caps))
+    return _indices(values, _analyzed(values, feature.name, caps), feature.name)
 
 
 def _padded_terms(terms: tf.Tensor, feature: TransformedFeature, caps: _Caps) -> tf.Tensor:
@@ -121,7 +125,10 @@ def _padded_terms(terms: tf.Tensor, feature: TransformedFeature, caps: _Caps) ->
 
 
 def _term_set(values: tf.SparseTensor, feature: TransformedFeature, caps: _Caps) -> tf.Tensor:
-    ragged = tf.RaggedTensor.from_sparse(values)
+    # RaggedTensor.from_sparse would add checks to every SavedModel, of what tf.io.parse_example made.
+    ragged = tf.RaggedTensor.from_value_rowids(
+        values.values, values.indices[:, 0], values.dense_shape[0], validate=False
+    )
     return _padded_terms(ragged.to_tensor("", shape=[None, feature.width]), feature, caps)
 
 

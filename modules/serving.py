@@ -6,6 +6,7 @@ Raw features go in; the graph of Transform, the towers and the tables are inside
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -25,19 +26,20 @@ _REQUIRED = (features.TIMESTAMP, features.MOVIE_TITLE)
 Tower = Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
 
 
-class ServedModel(tf.Module):
+class ServedModel:
     """A model as it is exported: towers, tables and signatures."""
 
     def __init__(self, data: TrainingData):
         """Take what every signature needs; `add_retrieval` and `add_rating` give it something to predict."""
-        super().__init__()
         self._data = data
-        self.queries = Queries(data)
+        self._queries = Queries(data)
         catalogue = data.catalogue
         self._positions = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(catalogue.titles, np.arange(len(catalogue), dtype=np.int32)),
             -1,
         )
+        # What the signatures read. All that is saved beside them, for a server calls nothing else.
+        self._state: list[Any] = [self._queries, self._positions]
         self._signatures: dict[str, tf.types.experimental.GenericFunction] = {}
         self._predictions: list[Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]] = []
         self._eval_columns: list[Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]] = []
@@ -59,7 +61,7 @@ class ServedModel(tf.Module):
         own = [name for name in describing if name in data.interactions.user_features]
         raw = {feature.raw for feature in features.TRANSFORMED_FEATURES if feature.name in own}
         self._untold = {row.name: row.default for row in features.QUERY_FEATURES if row.name in raw}
-        self.query_tower = query_tower
+        self._query_tower = query_tower
         vectors = candidate_tower({name: tf.constant(v) for name, v in data.catalogue.transformed.items()})
         self._candidate_vectors = tf.Variable(vectors, trainable=False, name="candidate_vectors")
         self._titles = tf.constant(data.catalogue.titles)
@@ -70,6 +72,7 @@ class ServedModel(tf.Module):
         positions, splits = data.interactions.seen()
         self._seen_positions = tf.Variable(positions, trainable=False, name="seen_positions")
         self._seen_splits = tf.Variable(splits, trainable=False, name="seen_splits")
+        self._state += [query_tower, self._candidate_vectors, self._seen_positions, self._seen_splits]
         self._signatures[features.QUERY_SIGNATURE] = tf.function(
             self._query, autograph=False, input_signature=[_raw_query_spec()]
         )
@@ -85,7 +88,7 @@ class ServedModel(tf.Module):
         self._eval_columns.append(self._ranks)
 
     def _query(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {features.QUERY_EMBEDDING: self.query_tower(self.queries(_as_columns(raw)))}
+        return {features.QUERY_EMBEDDING: self._query_tower(self._queries(_as_columns(raw)))}
 
     def _candidates(self) -> dict[str, tf.Tensor]:
         return {
@@ -113,10 +116,10 @@ class ServedModel(tf.Module):
         return tf.concat([self._seen_of(users), self._positions.lookup(raw[features.HISTORY_TITLE])], axis=1)
 
     def _scores(self, query: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        return tf.matmul(self.query_tower(query), self._candidate_vectors, transpose_b=True)
+        return tf.matmul(self._query_tower(query), self._candidate_vectors, transpose_b=True)
 
     def _recommend(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        query = self.queries(raw)
+        query = self._queries(raw)
         scores = metrics.exclude(self._scores(query), self._rated(raw, query[features.USER_ID]))
         best, positions = tf.math.top_k(scores, tf.minimum(_TOP_K, tf.shape(scores)[1]))
         # Where fewer titles are unseen than there are columns, what is left would be seen ones.
@@ -128,7 +131,7 @@ class ServedModel(tf.Module):
         }
 
     def _ranks(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        query = self.queries(raw)
+        query = self._queries(raw)
         positions = self._positions.lookup(tf.squeeze(raw[features.MOVIE_TITLE], 1))
         scores = self._scores(query)
         popularity = tf.broadcast_to(self._popularity_scores, tf.shape(scores))
@@ -156,10 +159,11 @@ class ServedModel(tf.Module):
           candidate_tower: from transformed features to `[n, dim]`.
           head: from both embeddings to `[batch, 1]` ratings.
         """
-        self.rating_query_tower = query_tower
-        self.rating_head = head
+        self._rating_query_tower = query_tower
+        self._rating_head = head
         table = rating_candidate_table(self._data, candidate_tower)
         self._rating_vectors = tf.Variable(table, trainable=False, name="rating_candidate_vectors")
+        self._state += [query_tower, head, self._rating_vectors]
         title_spec = {features.MOVIE_TITLE: tf.TensorSpec([None], tf.string, name=features.MOVIE_TITLE)}
         self._signatures[features.RATING_SIGNATURE] = tf.function(
             lambda raw: self._rate(_as_columns(raw)),
@@ -174,7 +178,7 @@ class ServedModel(tf.Module):
         positions = self._positions.lookup(tf.squeeze(raw[features.MOVIE_TITLE], 1))
         unknown = len(self._data.catalogue)
         vectors = tf.gather(self._rating_vectors, tf.where(positions < 0, unknown, positions))
-        ratings = self.rating_head(self.rating_query_tower(self.queries(raw)), vectors)
+        ratings = self._rating_head(self._rating_query_tower(self._queries(raw)), vectors)
         lowest, highest = self._data.interactions.rating_range
         return {features.PREDICTED_RATING: tf.clip_by_value(tf.squeeze(ratings, 1), lowest, highest)}
 
@@ -198,7 +202,9 @@ class ServedModel(tf.Module):
                 self._eval_columns, dataset.raw_feature_spec(features.RATING_ROW)
             ),
         }
-        save(self, path, {name: f.get_concrete_function() for name, f in signatures.items()})
+        model = tf.Module()
+        model.state = self._state
+        save(model, path, {name: f.get_concrete_function() for name, f in signatures.items()})
 
     def _request_spec(self) -> dict:
         """Parse what a request knows: no label, no slice; what is not told takes its default."""
@@ -256,7 +262,7 @@ def _fit_biases(data: TrainingData) -> baselines.Biases:
 def _dense(raw: Mapping[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.Tensor | tf.SparseTensor]:
     """Give parsed lists the form of the raw signatures, `[batch, any]`; not genres, which Transform reads."""
     dense = {
-        row.name: tf.RaggedTensor.from_sparse(raw[row.name]).to_tensor(row.default)
+        row.name: tf.sparse.to_dense(raw[row.name], row.default, validate_indices=False)
         for row in (*features.HISTORY_FEATURES, features.EXCLUDE_FEATURE)
         if row.name in raw
     }

@@ -6,6 +6,7 @@ index needs `import scann`, which registers its operations; the build on brute f
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -66,9 +67,16 @@ class Recommender(tf.Module):
         """
         super().__init__(name="recommender")
         self._blend = blend or BlendConfig()
-        # Held as attributes, so that the tables their signatures read are saved with them.
-        self._retrieval = retrieval
-        self._ranking = ranking
+        # Held as attributes, so that the tables the signatures read are saved with the composite.
+        self._state = [signatures.state(retrieval), signatures.state(ranking)]
+        self._seen, self._embed, self._rate = (
+            functools.partial(signatures.call, model.signatures[signature])
+            for model, signature in (
+                (retrieval, features.SEEN_SIGNATURE),
+                (retrieval, features.QUERY_SIGNATURE),
+                (ranking, features.RATING_SIGNATURE),
+            )
+        )
         self.index = index
         order = np.argsort(-candidates.popularity, kind="stable").astype(np.int32)
         self._titles = _fixed(candidates.titles.astype(object), tf.string)
@@ -77,7 +85,7 @@ class Recommender(tf.Module):
         self._by_popularity = _fixed(order, tf.int32)
         self._count = len(candidates)
 
-    @tf.function(input_signature=_REQUEST)
+    @tf.function(autograph=False, input_signature=_REQUEST)
     def recommend(self, k: tf.Tensor, exclude_title: tf.Tensor, *columns: tf.Tensor) -> dict[str, tf.Tensor]:
         """Recommend unseen titles.
 
@@ -126,11 +134,10 @@ class Recommender(tf.Module):
         self, query: Mapping[str, tf.Tensor], exclude_title: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """`[b, any]` positions of what may not be recommended, -1 for none; and `[b]` who is no stranger."""
-        function = self._retrieval.signatures[features.SEEN_SIGNATURE]
-        known = signatures.call(function, query)[features.USER_KNOWN]
+        known = self._seen(query)[features.USER_KNOWN]
         # The signature finds the positions of told titles, and so of these too; but to exclude tells nothing.
         told = tf.concat([query[features.HISTORY_TITLE], exclude_title], axis=1)
-        seen = signatures.call(function, {**query, features.HISTORY_TITLE: told})[features.SEEN]
+        seen = self._seen({**query, features.HISTORY_TITLE: told})[features.SEEN]
         return seen, known
 
     def _ranked(
@@ -140,8 +147,7 @@ class Recommender(tf.Module):
         heaviest = tf.reduce_max(tf.reduce_sum(tf.cast(seen >= 0, tf.int32), axis=1))
         # The maximum of an empty batch is the least integer, hence the lower bound.
         fetch = tf.clip_by_value(k + tf.maximum(heaviest, 0), 1, self._count)
-        embeddings = signatures.call(self._retrieval.signatures[features.QUERY_SIGNATURE], query)
-        positions, scores = self.index.search(embeddings[features.QUERY_EMBEDDING], fetch)
+        positions, scores = self.index.search(self._embed(query)[features.QUERY_EMBEDDING], fetch)
         popular = self._by_popularity[:fetch]
         return (
             tf.where(known[:, None], positions, popular[None]),
@@ -153,8 +159,7 @@ class Recommender(tf.Module):
         shape = tf.shape(titles)
         pairs = {name: tf.repeat(column, shape[1], axis=0) for name, column in query.items()}
         pairs[features.MOVIE_TITLE] = tf.reshape(titles, [-1])
-        outputs = signatures.call(self._ranking.signatures[features.RATING_SIGNATURE], pairs)
-        return tf.reshape(tf.cast(outputs[features.PREDICTED_RATING], tf.float32), shape)
+        return tf.reshape(tf.cast(self._rate(pairs)[features.PREDICTED_RATING], tf.float32), shape)
 
 
 def _fixed(values: np.ndarray, dtype: tf.DType) -> tf.Variable:

@@ -92,6 +92,18 @@ def _as(tensor: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     return tensor if tensor.dtype == dtype else tf.cast(tensor, dtype)
 
 
+def state(model: Any) -> tf.Module:
+    """Return what the signatures of a loaded SavedModel read, without the signatures themselves.
+
+    A module that calls some of the signatures and tracks this one is saved without the others.
+    """
+    tracked = tf.Module()
+    for name, value in vars(model).items():
+        if name != "signatures" and not name.startswith("_self_"):
+            setattr(tracked, name, value)
+    return tracked
+
+
 def read_candidates(retrieval: Any) -> Candidates:
     """Ask the retrieval model for its catalogue, and refuse one that cannot be served.
 
