@@ -81,8 +81,8 @@ class CandidateSoftmax(tf.keras.layers.Layer):
         """
         titles = tf.squeeze(inputs[features.MOVIE_TITLE], 1)
         if self._full:
+            query /= self._config.temperature
             logits = tf.matmul(query, self._tower(self._catalogue, training=training), transpose_b=True)
-            logits /= self._config.temperature
             own = tf.gather(self._position, titles)
             if self._exclude_history:
                 logits -= _EXCLUDED * self._in_history(inputs[features.HISTORY_TITLE], own)

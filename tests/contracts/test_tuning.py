@@ -268,4 +268,7 @@ def test_a_tuner_feeds_a_trainer_and_reads_nothing_of_eval(
     assert f"ranking: tuned to {hyperparameters.described(values)}" in caplog.messages
     exported = tf.saved_model.load(os.path.join(model.uri, features.SERVING_DIR))
     # A side of a factorisation machine has a column of linear terms beside its embedding.
-    assert exported._rating_vectors.shape[1] == values["embedding_dim"] + 1
+    captured = {
+        variable.name: variable for variable in exported.signatures[features.RATING_SIGNATURE].variables
+    }
+    assert captured["rating_candidate_vectors:0"].shape[1] == values["embedding_dim"] + 1

@@ -60,9 +60,9 @@ def manifest(root: pathlib.Path) -> dict:
 
 # Fewer passes than the default preset has; its gates pass all the same. `make run` shows the preset itself.
 SHORTER: dict[str, dict] = {
-    "retrieval": {"epochs": 3},
+    "retrieval": {"epochs": 2},
     "ranking": {"bayesian": {"sweeps": 60, "burn_in": 20}},
-    "multitask": {"epochs": 3},
+    "multitask": {"epochs": 2},
 }
 
 

@@ -12,6 +12,7 @@ import pytest
 from click import testing
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import aiplatform
+from google.cloud.aiplatform.utils import gcs_utils
 from tfx.tools.cli import cli_main
 
 import kubeflow_v2_runner
@@ -188,6 +189,10 @@ def test_tfxs_own_command_line_takes_this_runner(
     assert f'Pipeline "{NAME}" created successfully.' in tfx("pipeline", "create", path)
 
     vertex = FakeVertex()
+    # It would look for the bucket, at Google, and go on without an answer after two minutes.
+    monkeypatch.setattr(
+        gcs_utils, "create_gcs_bucket_for_pipeline_artifacts_if_it_does_not_exist", lambda **_: None
+    )
     monkeypatch.setattr(google.auth, "default", lambda *_, **__: (AnonymousCredentials(), PROJECT))
     with fake_vertex.serving(vertex) as clients:
         monkeypatch.setattr(

@@ -181,8 +181,7 @@ def test_ratings_that_are_nan_are_refused(parts, oracle, tmp_path, monkeypatch) 
 
 
 def _without_overfetch(self, query, seen, known, k):
-    embeddings = signatures.call(self._retrieval.signatures["query"], query)["query_embedding"]
-    positions, scores = self.index.exact.search(embeddings, k)
+    positions, scores = self.index.exact.search(self._embed(query)["query_embedding"], k)
     popular = self._by_popularity[:k]
     return tf.where(known[:, None], positions, popular[None]), tf.where(
         known[:, None], scores, tf.gather(self._popularity, popular)[None]

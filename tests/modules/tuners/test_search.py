@@ -54,13 +54,13 @@ def values(search: Search) -> list[dict[str, Any]]:
 
 
 def test_the_best_value_is_found(make) -> None:
-    search = make(max_trials=24)
+    search = make(max_trials=16)
     search.search()
     (best,) = search.get_best_hyperparameters()
     assert best.values["embedding_dim"] == 32
     assert 0.005 < best.values["learning_rate"] < 0.02
     assert search.summary() == {
-        "trials": 24,
+        "trials": 16,
         "objective": "error",
         "score": error(best.values)["error"],
         "own_score": error(OWN)["error"],
@@ -74,12 +74,12 @@ def test_it_beats_as_many_draws_at_random(make) -> None:
 
     names = ("learning_rate", "l2", "softmax.temperature")
     scores = []
-    for drawn in (0, 24):
+    for drawn in (0, 16):
         search = make(
             figures,
             space=dict.fromkeys(names, Range(low=1e-4, high=1.0)),
             own=dict.fromkeys(names, 1.0),
-            max_trials=24,
+            max_trials=16,
         )
         search.oracle.num_initial_points = drawn or search.oracle.num_initial_points
         search.search()
@@ -139,10 +139,10 @@ def test_a_trial_that_fails_loses_and_the_search_goes_on(failure: str, make) -> 
         return {"error": float(failure)}
 
     # The first one fails, and more than KerasTuner would stand in a row.
-    search = make(figures, max_trials=16, space={**SPACE, "learning_rate": Range(low=1e-4, high=1e9)})
+    search = make(figures, max_trials=9, space={**SPACE, "learning_rate": Range(low=1e-4, high=1e9)})
     search.search()
     failed = [trial for trial in values(search) if trial["learning_rate"] >= 0.1]
-    assert len(values(search)) == 16
+    assert len(values(search)) == 9
     assert len(failed) > 3
     assert search.get_best_hyperparameters()[0].values["learning_rate"] < 0.1
     assert "own_score" not in search.summary()
