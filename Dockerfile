@@ -21,17 +21,17 @@ ENV PIP_NO_CACHE_DIR=1 \
     UV_NO_CONFIG=1 \
     UV_LINK_MODE=copy
 WORKDIR /src
-COPY requirements-tools.lock requirements-build.lock requirements.lock ./
+COPY requirements/tools.lock requirements/build.lock requirements/runtime.lock ./
 # Everything, to the hash; and compiled, for the user of the steps may not write here. pyfarmhash has no wheel and
 # wants a C++ compiler: zig, which is locked with a hash as Debian's packages are not.
-RUN python -m pip install --require-hashes --no-deps --target /opt/tools --requirement requirements-tools.lock \
+RUN python -m pip install --require-hashes --no-deps --target /opt/tools --requirement tools.lock \
     && /opt/tools/bin/uv venv --no-project --python "$(command -v python)" /opt/venv \
     && /opt/tools/bin/uv pip install --python /opt/venv/bin/python --target /opt/zig --require-hashes \
-    --requirement requirements-build.lock \
+    --requirement build.lock \
     && CC="/opt/zig/ziglang/zig cc" CXX="/opt/zig/ziglang/zig c++" ZIG_GLOBAL_CACHE_DIR=/tmp/zig \
     /opt/tools/bin/uv pip sync --python /opt/venv/bin/python --compile-bytecode --require-hashes \
-    --build-constraints requirements-build.lock --require-build-hashes \
-    --preview-features build-dependency-hashes requirements.lock \
+    --build-constraints build.lock --require-build-hashes \
+    --preview-features build-dependency-hashes runtime.lock \
     && rm -rf /tmp/zig
 COPY setup.py ./
 COPY pipeline ./pipeline

@@ -13,7 +13,7 @@ help:
 	@echo "make check   check style, types and imports, then run the quick tests: for while you work"
 	@echo "make test    the same with every test: what continuous integration runs"
 	@echo "make setup   only do the set-up that these begin with"
-	@echo "make lock    work the requirements*.in into the requirements*.lock"
+	@echo "make lock    work the requirements/*.in into the requirements/*.lock"
 	@echo "make audit   look up known vulnerabilities of what is locked, but for those in docs/security.md"
 	@echo "make clean   remove what the set-up and the checks made"
 
@@ -44,11 +44,11 @@ compile = .tools/bin/uv pip compile --quiet --no-config --generate-hashes --pyth
 	--python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock"
 
 lock: setup
-	@$(compile) requirements-tools.in --output-file requirements-tools.lock
-	@$(compile) requirements-build.in --output-file requirements-build.lock
-	@$(compile) requirements.in --output-file requirements.lock --build-constraints requirements-build.lock
-	@$(compile) requirements-dev.in --output-file requirements-dev.lock
-	@$(compile) requirements-benchmarks.in --output-file requirements-benchmarks.lock
+	@$(compile) requirements/tools.in --output-file requirements/tools.lock
+	@$(compile) requirements/build.in --output-file requirements/build.lock
+	@$(compile) requirements/runtime.in --output-file requirements/runtime.lock --build-constraints requirements/build.lock
+	@$(compile) requirements/dev.in --output-file requirements/dev.lock
+	@$(compile) requirements/benchmarks.in --output-file requirements/benchmarks.lock
 
 # Asks a server on the internet; its answer changes while nothing here does. So it is no part of `make test`.
 audit: setup

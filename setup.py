@@ -1,7 +1,7 @@
 """Package what Beam workers and images import: `python setup.py sdist`, which Beam's `--setup_file` runs.
 
 A clone is used in place and needs no installing. There are no requirements here on purpose: workers run in an
-image that has requirements.lock, whose hashes a resolver would pass over.
+image that has requirements/runtime.lock, whose hashes a resolver would pass over.
 """
 
 import setuptools

@@ -31,7 +31,7 @@ from runners.terminal import Terminal
 
 BASELINES, OURS = "baselines", "ours"
 _RELEASES = ("ml-100k", "ml-1m")
-_INSTALL = ".venv/bin/pip install --require-hashes --requirement requirements-benchmarks.lock"
+_INSTALL = ".venv/bin/pip install --require-hashes --requirement requirements/benchmarks.lock"
 
 
 class Data(NamedTuple):

@@ -1,6 +1,6 @@
 """The baselines' models: popularity and biases in NumPy, and what is wrapped of implicit, surprise and myfm.
 
-The libraries are an extra of the benchmarks (requirements-benchmarks.in), imported where a model is fitted.
+The libraries are an extra of the benchmarks (requirements/benchmarks.in), imported where a model is fitted.
 """
 
 from __future__ import annotations

@@ -27,9 +27,9 @@ VENV = os.path.join(ROOT, ".venv")
 VENV_PYTHON = os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, "marquee-setup.txt")  # inside .venv, so that the two vanish together
 
-TOOLS_LOCK = os.path.join(ROOT, "requirements-tools.lock")
-BUILD_LOCK = os.path.join(ROOT, "requirements-build.lock")
-LOCKS = [os.path.join(ROOT, "requirements.lock"), os.path.join(ROOT, "requirements-dev.lock")]
+TOOLS_LOCK = os.path.join(ROOT, "requirements", "tools.lock")
+BUILD_LOCK = os.path.join(ROOT, "requirements", "build.lock")
+LOCKS = [os.path.join(ROOT, "requirements", name) for name in ("runtime.lock", "dev.lock")]
 
 
 def fingerprint() -> str:

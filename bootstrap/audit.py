@@ -25,7 +25,7 @@ _PACKAGE = '\n[[package]]\nname = "{}"\nversion = "{}"\nsource = {{ registry = "
 def locked() -> List[Tuple[str, str]]:
     """Return name and version of every package in a lock file."""
     pins = set()
-    for path in glob.glob(os.path.join(ROOT, "requirements*.lock")):
+    for path in glob.glob(os.path.join(ROOT, "requirements", "*.lock")):
         with open(path, encoding="utf-8") as lock:
             pins.update(_PIN.findall(lock.read()))
     return sorted(pins)

@@ -41,7 +41,7 @@ def source_digest(entry: str, root: Path = _ROOT) -> str:
         )
     digest = hashlib.sha256()
     # Other versions of the libraries are other code too. An installed package comes without the lock.
-    lock = root / "requirements.lock"
+    lock = root / "requirements" / "runtime.lock"
     if lock.exists():
         digest.update(lock.read_bytes())
     for module, source in sorted(_closure(entry, root).items()):

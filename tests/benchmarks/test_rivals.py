@@ -136,7 +136,7 @@ def test_the_search_prefers_the_least_error(capsys) -> None:
 )
 def test_a_librarys_model_learns_a_planted_preference(rival) -> None:
     if not importlib.util.find_spec(rivals.LIBRARIES[rival.library]):
-        pytest.skip("of requirements-benchmarks.lock, which is not installed")
+        pytest.skip("of requirements/benchmarks.lock, which is not installed")
     # Even users rate even titles, and highly; odd users odd ones; 2 of each user's 60 are withheld.
     users, titles = (grid.ravel() for grid in np.meshgrid(np.arange(40), np.arange(120), indexing="ij"))
     like = users % 2 == titles % 2

@@ -6,7 +6,6 @@ Only what this Dockerfile uses. Absolute paths of the image lie below the folder
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 import os
 import pathlib
 import re
@@ -78,9 +77,8 @@ def context() -> list[pathlib.Path]:
     kept = [rule[1:] for rule in rules if rule[0] == "!"]
     dropped = [rule for rule in rules[1:] if rule[0] != "!"]
     assert dropped == ["**/__pycache__"]
-    files = [path for path in ROOT.iterdir() if any(fnmatch.fnmatch(path.name, rule) for rule in kept)]
-    below = [path for folder in files if folder.is_dir() for path in folder.rglob("*") if path.is_file()]
-    return [p for p in [*filter(pathlib.Path.is_file, files), *below] if "__pycache__" not in p.parts]
+    files = [path for rule in kept for path in [ROOT / rule, *(ROOT / rule).rglob("*")] if path.is_file()]
+    return [path for path in files if "__pycache__" not in path.parts]
 
 
 @dataclasses.dataclass
@@ -139,7 +137,7 @@ class Rehearsal:
             chosen = [path for path in allowed if path.is_relative_to(source)]
             assert chosen, f"COPY {source}: .dockerignore lets nothing of it through"
             for path in chosen:
-                into = target / path.relative_to(source) if path != pathlib.Path(source) else target / path
+                into = target / (path.name if path == pathlib.Path(source) else path.relative_to(source))
                 into.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(ROOT / path, into)
 

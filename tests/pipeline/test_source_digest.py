@@ -71,6 +71,13 @@ def test_a_package_init_counts_for_every_module_of_the_package_and_their_dependa
     }
 
 
+def test_locked_libraries_of_other_versions_change_every_module(project: Path) -> None:
+    before = source_digest("modules.leaf", project)
+    (project / "requirements").mkdir()
+    (project / "requirements/runtime.lock").write_text("numpy==1.26.4\n")
+    assert source_digest("modules.leaf", project) != before
+
+
 def test_an_import_cycle_ends(project: Path) -> None:
     (project / "modules/leaf.py").write_text("import modules.retrieval\n")
     assert len(source_digest("modules.leaf", project)) == 64

@@ -77,7 +77,7 @@ def test_every_locked_package_is_looked_up(database: Database) -> None:
     audit.main(database.flag)
     wanted = {
         (match[1], match[2])
-        for path in ROOT.glob("requirements*.lock")
+        for path in ROOT.glob("requirements/*.lock")
         for match in re.finditer(r"^([a-z0-9-]+)\S*==(\S+) ", path.read_text(), re.MULTILINE)
     }
     assert len(wanted) > 200

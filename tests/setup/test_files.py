@@ -12,17 +12,18 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 PACKAGES = ("pipeline", "components", "modules", "runners", "serving")
-LOCKS = sorted(path.name for path in ROOT.glob("requirements*.lock"))
+REQUIREMENTS = ROOT / "requirements"
+LOCKS = sorted(path.name for path in REQUIREMENTS.glob("*.lock"))
 
 
 def _blocks(lock: str) -> dict[str, str]:
     """Return the text of each locked package by `name==version`."""
-    parts = re.split(r"^(?=[A-Za-z0-9])", (ROOT / lock).read_text(), flags=re.MULTILINE)[1:]
+    parts = re.split(r"^(?=[A-Za-z0-9])", (REQUIREMENTS / lock).read_text(), flags=re.MULTILINE)[1:]
     return {part.split()[0]: part for part in parts}
 
 
 def test_every_set_of_requirements_is_locked() -> None:
-    assert sorted(path.with_suffix(".lock").name for path in ROOT.glob("requirements*.in")) == LOCKS
+    assert sorted(path.with_suffix(".lock").name for path in REQUIREMENTS.glob("*.in")) == LOCKS
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -36,7 +37,7 @@ def test_every_locked_package_has_hashes(lock: str) -> None:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_lock_names_no_index_and_no_folder(lock: str) -> None:
-    text = (ROOT / lock).read_text()
+    text = (REQUIREMENTS / lock).read_text()
     assert not re.search(
         r"://|^\s*-(-index|-extra-index|-find-links|-trusted|i |f )|#.* /", text, re.MULTILINE
     )
@@ -44,7 +45,7 @@ def test_a_lock_names_no_index_and_no_folder(lock: str) -> None:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_what_is_pinned_is_what_is_locked(lock: str) -> None:
-    wanted = (ROOT / lock).with_suffix(".in").read_text()
+    wanted = (REQUIREMENTS / lock).with_suffix(".in").read_text()
     pins = re.findall(r"^([\w-]+)(?:\[\w+\])?==([\w.]+)", wanted, re.MULTILINE)
     assert pins
     locked = {name.split("[")[0].split("==")[0] + "==" + name.split("==")[1] for name in _blocks(lock)}
@@ -52,8 +53,8 @@ def test_what_is_pinned_is_what_is_locked(lock: str) -> None:
 
 
 def test_development_agrees_with_run_time() -> None:
-    run_time = dict(name.split("==") for name in _blocks("requirements.lock"))
-    for name in _blocks("requirements-dev.lock"):
+    run_time = dict(name.split("==") for name in _blocks("runtime.lock"))
+    for name in _blocks("dev.lock"):
         package, version = name.split("==")
         assert run_time.get(package, version) == version
 

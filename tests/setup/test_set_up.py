@@ -22,7 +22,7 @@ if [ "$2" = sync ]; then {sync}; fi
 
 
 def _locked_uv() -> str:
-    lines = (ROOT / "requirements-tools.lock").read_text().splitlines()
+    lines = (ROOT / "requirements/tools.lock").read_text().splitlines()
     return next(line.split()[0][len("uv==") :] for line in lines if line.startswith("uv=="))
 
 
@@ -37,8 +37,8 @@ class Clone:
         self.fakes.mkdir()
         self.bin.mkdir()
         shutil.copytree(ROOT / "bootstrap", self.folder / "bootstrap")
-        for path in [ROOT / "Makefile", *ROOT.glob("requirements*.lock")]:
-            shutil.copy(path, self.folder)
+        shutil.copytree(ROOT / "requirements", self.folder / "requirements")
+        shutil.copy(ROOT / "Makefile", self.folder)
         for name in ("gcc", "g++"):  # so that none is fetched
             (self.bin / name).symlink_to("/usr/bin/false")
 
@@ -176,12 +176,12 @@ def test_it_is_done_again_when_a_lock_file_changes(clone: Clone) -> None:
     clone.fake_uv()
     clone.python_310_on_path()
     clone.setup()
-    for lock in sorted(clone.folder.glob("requirements*.lock")):
+    for lock in sorted(clone.folder.glob("requirements/*.lock")):
         clone.called()
         lock.write_text(lock.read_text() + "# changed\n")
         assert clone.setup().returncode == 0
         # The set-up does not install what the benchmarks alone need.
-        expected = [] if lock.name == "requirements-benchmarks.lock" else ["venv", "pip sync"]
+        expected = [] if lock.name == "benchmarks.lock" else ["venv", "pip sync"]
         assert clone.called() == expected, lock.name
 
 
