@@ -1,11 +1,6 @@
 # Every command sets up what it needs first, and is quick about it when nothing changed: see bootstrap/.
 PYTHON ?= python3
 
-# `make` adds a line of its own to a recipe that fails. $(error) keeps the line that says what to do the last one:
-# the set-up's progress goes to the terminal, its error is caught here.
-set_up = $(eval problem := $$(shell $(PYTHON) -m bootstrap 3>&1 1>&2 2>&3))$(if \
-	$(filter-out 0,$(.SHELLSTATUS)),$(error $(problem)))
-
 .PHONY: help setup run style check test lock audit clean
 
 help:
@@ -18,7 +13,7 @@ help:
 	@echo "make clean   remove what the set-up and the checks made"
 
 setup:
-	$(set_up)@:
+	@$(PYTHON) -m bootstrap
 
 run: setup
 	@.venv/bin/python local_runner.py

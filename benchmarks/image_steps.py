@@ -18,7 +18,6 @@ import tempfile
 import time
 
 from benchmarks.table import markdown
-from bootstrap import __main__ as set_up
 from bootstrap import index
 from tests.kubeflow import dockerfile
 
@@ -43,7 +42,7 @@ def main() -> int:
 def _rehearse(root: pathlib.Path) -> int:
     stages = dockerfile.stages((dockerfile.ROOT / "Dockerfile").read_text())
     # Where packages come from is this machine's affair.
-    packages = index.uv_variables(index.pip_settings(set_up.pip_configuration()), os.environ)
+    packages = index.uv_variables(index.pip_settings(index.pip_configuration()), os.environ)
     where = {name: value for name, value in packages.items() if name.startswith(("UV_", "PIP_", "SSL_"))}
     python = os.path.join(sysconfig.get_config_var("BINDIR"), "python3.10")
     rehearsal = dockerfile.Rehearsal(

@@ -3,17 +3,16 @@
 uv looks up a script's lock file, so all lock files are written as one. Nothing is resolved or installed.
 """
 
-import glob
 import os
 import re
 import subprocess
 import sys
 import tempfile
-from typing import List, Sequence, Tuple
+from collections.abc import Sequence
 
 from bootstrap.__main__ import ROOT, UV, VENV_PYTHON
 
-PAGE = os.path.join(ROOT, "docs", "security.md")
+PAGE = ROOT / "docs" / "security.md"
 
 _ID = re.compile(r"\b(?:CVE-\d{4}-\d+|PYSEC-\d{4}-\d+|GHSA(?:-[0-9a-z]{4}){3})\b")
 _PIN = re.compile(r"^([\w-]+)(?:\[[\w,-]+\])?==(\S+)", re.MULTILINE)
@@ -22,19 +21,18 @@ _LOCK = 'version = 1\nrequires-python = ">=3.10"\n\n[manifest]\nrequirements = [
 _PACKAGE = '\n[[package]]\nname = "{}"\nversion = "{}"\nsource = {{ registry = "." }}\n'
 
 
-def locked() -> List[Tuple[str, str]]:
+def locked() -> list[tuple[str, str]]:
     """Return name and version of every package in a lock file."""
     pins = set()
-    for path in glob.glob(os.path.join(ROOT, "requirements", "*.lock")):
-        with open(path, encoding="utf-8") as lock:
-            pins.update(_PIN.findall(lock.read()))
+    for lock in (ROOT / "requirements").glob("*.lock"):
+        pins.update(_PIN.findall(lock.read_text()))
     return sorted(pins)
 
 
-def known() -> List[str]:
+def known() -> list[str]:
     """Return the ids in the table of docs/security.md."""
-    with open(PAGE, encoding="utf-8") as page:
-        return [found for line in page if line.startswith("|") for found in _ID.findall(line)]
+    rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    return [found for row in rows for found in _ID.findall(row)]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
       arguments: more of them for `uv audit`.
     """
     pins = locked()
-    command = [UV, "audit", "--no-config", "--preview-features", "audit-command", "--frozen", *arguments]
+    command = [str(UV), "audit", "--no-config", "--preview-features", "audit-command", "--frozen", *arguments]
     for ignored in known():
         command += ["--ignore", ignored]
     with tempfile.TemporaryDirectory() as folder:
@@ -54,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         with open(script + ".lock", "w", encoding="utf-8") as file:
             wanted = ", ".join('{{ name = "{}", specifier = "=={}" }}'.format(*pin) for pin in pins)
             file.write(_LOCK.format(wanted) + "".join(_PACKAGE.format(*pin) for pin in pins))
-        environ = {**os.environ, "UV_PYTHON": VENV_PYTHON}
+        environ = {**os.environ, "UV_PYTHON": str(VENV_PYTHON)}
         return subprocess.run([*command, "--script", script], env=environ).returncode
 
 

@@ -1,13 +1,23 @@
-"""Tell uv the package index that pip is set up with: uv does not read pip's configuration. Pure functions."""
+"""Tell uv the package index that pip is set up with: uv does not read pip's configuration."""
+
+from __future__ import annotations
 
 import ast
 import os
-from typing import Dict, Mapping
+import subprocess
+import sys
+from collections.abc import Mapping
 
 INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL")
 
 
-def pip_settings(listing: str) -> Dict[str, str]:
+def pip_configuration() -> str:
+    """Return what `pip config list` prints, nothing where there is no pip."""
+    command = [sys.executable, "-m", "pip", "config", "list"]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout
+
+
+def pip_settings(listing: str) -> dict[str, str]:
     r"""Return pip's settings from what `pip config list` prints, the one in force for each name.
 
     >>> pip_settings("global.index-url='https://a/'\n:env:.index-url='https://b/'")
@@ -22,7 +32,7 @@ def pip_settings(listing: str) -> Dict[str, str]:
     return settings
 
 
-def uv_variables(settings: Mapping[str, str], environ: Mapping[str, str]) -> Dict[str, str]:
+def uv_variables(settings: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
     """Return `environ` with pip's settings in it as uv's variables; those that are set already win.
 
     They are variables and not flags because a URL may carry a password, and any user of a machine sees flags.

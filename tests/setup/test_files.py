@@ -10,6 +10,8 @@ import tarfile
 
 import pytest
 
+import bootstrap
+
 ROOT = pathlib.Path(__file__).parents[2]
 PACKAGES = ("pipeline", "components", "modules", "runners", "serving")
 REQUIREMENTS = ROOT / "requirements"
@@ -60,8 +62,8 @@ def test_development_agrees_with_run_time() -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "bootstrap").glob("*.py")), ids=lambda path: path.name)
-def test_python_36_can_read_the_bootstrap(path: pathlib.Path) -> None:
-    ast.parse(path.read_text(), feature_version=(3, 6))
+def test_the_oldest_python_can_read_the_bootstrap(path: pathlib.Path) -> None:
+    ast.parse(path.read_text(), feature_version=bootstrap.OLDEST)
 
 
 def test_setup_py_packs_the_sources_and_the_schemas(tmp_path: pathlib.Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
+PYTHON_310 = pathlib.Path(sys.executable).resolve()
 UNREACHABLE = "http://127.0.0.1:9/simple"
 
 # Stands for uv where a test is about what is done and not about uv: it notes what it is told.
@@ -42,11 +43,11 @@ class Clone:
         for name in ("gcc", "g++"):  # so that none is fetched
             (self.bin / name).symlink_to("/usr/bin/false")
 
-    def fake_uv(self, sync: str = "true") -> None:
-        """Put a uv in place that does `sync`, a line of shell, when it is to install packages."""
+    def fake_uv(self, sync: str = "true", python: str = sys.executable) -> None:
+        """Put a uv in place that finds `python`, and does `sync`, a line of shell, to install packages."""
         uv = self.folder / ".tools/bin/uv"
         uv.parent.mkdir(parents=True, exist_ok=True)
-        uv.write_text(FAKE_UV.format(version=_locked_uv(), log=self.calls, python=sys.executable, sync=sync))
+        uv.write_text(FAKE_UV.format(version=_locked_uv(), log=self.calls, python=python, sync=sync))
         uv.chmod(0o755)
 
     def real_uv(self) -> None:
@@ -59,10 +60,12 @@ class Clone:
         """Have the Python that runs the set-up begin with `code`."""
         (self.fakes / "sitecustomize.py").write_text(code)
 
-    def python_310_on_path(self) -> None:
-        (self.bin / "python3.10").symlink_to(pathlib.Path(sys.executable).resolve())
-
     def setup(self, python: str = sys.executable, **variables: str) -> subprocess.CompletedProcess[str]:
+        running = self.start(python, **variables)
+        out, err = running.communicate(timeout=120)
+        return subprocess.CompletedProcess(running.args, running.returncode, out, err)
+
+    def start(self, python: str = sys.executable, **variables: str) -> subprocess.Popen[str]:
         environ: Mapping[str, str] = {
             "PATH": f"{self.bin}:/usr/bin:/bin",
             "HOME": str(self.fakes),
@@ -75,9 +78,9 @@ class Clone:
             "UV_PYTHON_INSTALL_DIR": str(self.fakes / "pythons"),
             **variables,
         }
-        return subprocess.run(
+        return subprocess.Popen(
             ["make", "setup", f"PYTHON={python}"],
-            cwd=self.folder, env=environ, text=True, capture_output=True, timeout=120, check=False,
+            cwd=self.folder, env=environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
     def called(self) -> list[str]:
@@ -93,80 +96,103 @@ def clone(tmp_path: pathlib.Path) -> Clone:
 
 
 def _last_line(done: subprocess.CompletedProcess[str]) -> str:
-    """Return what a person reads last, having made sure that it is an error in words."""
+    """Return what stands last but for make's own line, having made sure that it is an error in words."""
     assert done.returncode != 0, done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
-    return done.stderr.splitlines()[-1]
+    *_, last, makes = done.stderr.splitlines()
+    assert makes.startswith("make: *** ")
+    return last
 
 
-def test_another_platform(clone: Clone) -> None:
-    clone.patch("import platform\nplatform.machine = lambda: 'aarch64'\n")
-    assert "Marquee needs Linux on x86-64" in _last_line(clone.setup())
+def test_an_older_python(clone: Clone) -> None:
+    clone.patch("import sys\nsys.version_info = (3, 8, 18, 'final', 0)\n")
+    assert "The set-up needs Python 3.9 or later" in _last_line(clone.setup())
 
 
-def test_another_c_library(clone: Clone) -> None:
-    clone.patch("import os\ndef confstr(name): raise OSError(22, 'Invalid argument')\nos.confstr = confstr\n")
-    assert "with another C library" in _last_line(clone.setup())
+@pytest.mark.parametrize(
+    ("patch", "told"),
+    [
+        ("platform.system, platform.machine = lambda: 'Darwin', lambda: 'arm64'", "is Darwin on arm64"),
+        ("platform.machine = lambda: 'aarch64'", "is Linux on aarch64"),
+        ("platform.libc_ver = lambda: ('', '')", "with another C library"),
+        ("platform.libc_ver = lambda: ('glibc', '2.17')", "with glibc 2.17"),
+    ],
+)
+def test_a_platform_without_wheels(clone: Clone, patch: str, told: str) -> None:
+    clone.patch(f"import platform\n{patch}\n")
+    line = _last_line(clone.setup())
+    assert "Marquee needs Linux on x86-64 with glibc 2.28 or later" in line and told in line
 
 
 def test_no_pip(clone: Clone, tmp_path: pathlib.Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
-    assert "has no pip: install it" in _last_line(clone.setup(python=f"{tmp_path}/bare/bin/python"))
-
-
-def test_disk_nearly_full(clone: Clone) -> None:
-    clone.patch("import shutil, types\nshutil.disk_usage = lambda path: types.SimpleNamespace(free=10**9)\n")
-    assert f"about 5 GB free in {clone.folder} and found 1.0 GB" in _last_line(clone.setup())
-
-
-def test_disk_full_midway(clone: Clone) -> None:
-    clone.fake_uv(sync="echo '  cause: a.so: No space left on device (os error 28)'; exit 2")
-    clone.python_310_on_path()
-    assert "The disk is full" in _last_line(clone.setup())
+    python = f"{tmp_path}/bare/bin/python"
+    done = clone.setup(python=python)
+    assert "No module named pip" in done.stderr
+    assert f"give {python} a pip" in _last_line(done)
 
 
 def test_folder_that_may_not_be_written(clone: Clone) -> None:
     (clone.folder / ".tools").write_text("in the way")
-    assert "Set-up could not use a file" in _last_line(clone.setup())
+    assert "The set-up could not use a file" in _last_line(clone.setup())
 
 
 def test_index_out_of_reach_for_pip(clone: Clone) -> None:
-    assert "The package index could not be reached" in _last_line(clone.setup())
+    assert "uv could not be installed, see above" in _last_line(clone.setup())
 
 
-def test_index_out_of_reach_for_uv(clone: Clone) -> None:
+def test_uv_asks_pips_index_and_says_itself_what_is_wrong(clone: Clone) -> None:
     clone.real_uv()
-    clone.python_310_on_path()
+    (clone.bin / "python3.10").symlink_to(PYTHON_310)
     done = clone.setup()
-    assert "the locked packages" in done.stderr
-    assert "The package index could not be reached" in _last_line(done)
+    assert f"error sending request for url ({UNREACHABLE}" in done.stderr
+    assert "The packages could not be installed, see above" in _last_line(done)
+
+
+@pytest.mark.parametrize(
+    "variables", [{"PATH": "{}/shims:/usr/bin:/bin"}, {"PYENV_ROOT": "{}"}, {"HOME": "{}/.."}], ids=str
+)
+def test_pyenvs_python_is_found(clone: Clone, tmp_path: pathlib.Path, variables: dict[str, str]) -> None:
+    clone.real_uv()
+    pyenv = tmp_path / "home/.pyenv"
+    (pyenv / "shims").mkdir(parents=True)
+    shim = pyenv / "shims/python3.10"
+    shim.write_text("#!/bin/sh\necho 'pyenv: python3.10: command not found' >&2\nexit 127\n")
+    shim.chmod(0o755)
+    (pyenv / "versions").mkdir()
+    (pyenv / "versions/3.10.13").symlink_to(PYTHON_310.parents[1])
+    clone.setup(UV_OFFLINE="1", **{name: value.format(pyenv) for name, value in variables.items()})
+    assert (clone.folder / ".venv/bin/python").resolve() == PYTHON_310
+
+
+def test_a_python_without_c_headers_is_passed_over(clone: Clone, tmp_path: pathlib.Path) -> None:
+    bare = tmp_path / "bare/bin/python3.10"
+    bare.parent.mkdir(parents=True)
+    bare.touch(mode=0o755)
+    clone.fake_uv(python=str(bare))
+    assert clone.setup().returncode == 0
+    first, second, _ = clone.calls.read_text().splitlines()
+    assert second == f"{first} --managed-python"
 
 
 def test_no_python_310_and_no_network(clone: Clone) -> None:
     if any(pathlib.Path(folder, "python3.10").exists() for folder in ("/usr/bin", "/bin")):
         pytest.skip("this system's own Python is 3.10")
     clone.real_uv()
-    assert "No Python 3.10 on PATH or in pyenv's folders" in _last_line(clone.setup(UV_OFFLINE="1"))
-
-
-def test_what_nobody_knows_is_shown(clone: Clone) -> None:
-    clone.fake_uv(sync="echo 'the hash of kfp is wrong'; exit 2")
-    clone.python_310_on_path()
-    done = clone.setup()
-    assert "the hash of kfp is wrong" in done.stderr
-    assert "uv could not install the packages, see above" in _last_line(done)
+    assert "No Python 3.10 with its C headers was found" in _last_line(clone.setup(UV_OFFLINE="1"))
 
 
 def test_it_is_done_once(clone: Clone) -> None:
     clone.fake_uv()
-    clone.python_310_on_path()
     first = clone.setup()
     assert first.returncode == 0, first.stderr
-    assert [line.split(" ... ")[0].split(" (")[0] for line in first.stderr.splitlines()] == [
-        f"set-up: Python {sys.version.split()[0]}",
+    assert [line.split(" (")[0] for line in first.stderr.splitlines()] == [
+        "set-up: Python 3.10",
         "set-up: the locked packages",
     ]
+    _, sync = clone.calls.read_text().splitlines()
+    assert {"--compile-bytecode", "--require-hashes", "--require-build-hashes"} <= set(sync.split())
     assert len(clone.called()) == 2
     again = clone.setup()
     assert (again.returncode, again.stdout, again.stderr, clone.called()) == (0, "", "", [])
@@ -174,7 +200,6 @@ def test_it_is_done_once(clone: Clone) -> None:
 
 def test_it_is_done_again_when_a_lock_file_changes(clone: Clone) -> None:
     clone.fake_uv()
-    clone.python_310_on_path()
     clone.setup()
     for lock in sorted(clone.folder.glob("requirements/*.lock")):
         clone.called()
@@ -187,7 +212,6 @@ def test_it_is_done_again_when_a_lock_file_changes(clone: Clone) -> None:
 
 def test_it_is_done_again_when_it_was_stopped_halfway(clone: Clone) -> None:
     clone.fake_uv(sync="kill -9 $PPID; sleep 0.2")  # the set-up itself is killed, no handler runs
-    clone.python_310_on_path()
     assert clone.setup().returncode != 0
     assert (clone.folder / ".venv").is_dir()
     clone.called()
@@ -196,9 +220,24 @@ def test_it_is_done_again_when_it_was_stopped_halfway(clone: Clone) -> None:
     assert clone.called() == ["venv", "pip sync"]
 
 
+def test_what_is_left_of_an_environment_goes(clone: Clone) -> None:
+    clone.real_uv()
+    (clone.bin / "python3.10").symlink_to(PYTHON_310)
+    (clone.folder / ".venv/lib").mkdir(parents=True)
+    clone.setup()
+    assert (clone.folder / ".venv/bin/python").resolve() == PYTHON_310
+
+
+def test_two_at_once_do_it_once(clone: Clone) -> None:
+    clone.fake_uv(sync="sleep 2")
+    both = [clone.start(), clone.start()]
+    errors = [each.communicate(timeout=120)[1] for each in both]
+    assert [each.returncode for each in both] == [0, 0], errors
+    assert clone.called() == ["venv", "pip sync"]
+
+
 def test_it_is_done_again_in_another_folder(clone: Clone, tmp_path: pathlib.Path) -> None:
     clone.fake_uv()
-    clone.python_310_on_path()
     clone.setup()
     clone.called()
     clone.folder = clone.folder.rename(tmp_path / "moved")
@@ -208,7 +247,6 @@ def test_it_is_done_again_in_another_folder(clone: Clone, tmp_path: pathlib.Path
 
 def test_it_is_done_again_when_its_python_is_gone(clone: Clone) -> None:
     clone.fake_uv()
-    clone.python_310_on_path()
     clone.setup()
     clone.called()
     (clone.folder / ".venv/bin/python").unlink()
@@ -218,7 +256,6 @@ def test_it_is_done_again_when_its_python_is_gone(clone: Clone) -> None:
 
 def test_zig_is_the_compiler_where_there_is_none(clone: Clone) -> None:
     clone.fake_uv(sync='echo "$CC" >> "$HOME/compiler"')
-    clone.python_310_on_path()
     for name in ("gcc", "g++"):
         (clone.bin / name).unlink()
     for name in ("sh", "rm", "mkdir", "ln", "make"):
