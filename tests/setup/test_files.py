@@ -1,4 +1,4 @@
-"""The lock files, the bootstrap's syntax, and what setup.py packs."""
+"""The lock files, the bootstrap's syntax, what setup.py packs, and where it refuses to."""
 
 import ast
 import pathlib
@@ -6,7 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
+import venv
 
 import pytest
 
@@ -82,3 +84,34 @@ def test_setup_py_packs_the_sources_and_the_schemas(tmp_path: pathlib.Path) -> N
     assert any(name.endswith(".pbtxt") for name in wanted)
     assert wanted <= names
     assert not any(name.startswith(("tests", "bootstrap", "benchmarks")) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("foreign", "own", "refused"),
+    [
+        ("modules/__init__.py", "", "modules"),
+        ("pipeline.py", "", "pipeline"),
+        ("runners/of_another/__init__.py", "", "runners"),  # without __init__.py it is a package too
+        ("modules_of_another/__init__.py", "", ""),
+        ("modules/__init__.py", "marquee-0.1.0.dist-info/METADATA", ""),  # an earlier version of this project
+    ],
+)
+def test_setup_py_spares_another_projects_package(
+    tmp_path: pathlib.Path, foreign: str, own: str, refused: str
+) -> None:
+    venv.create(tmp_path / "venv")
+    (site,) = (tmp_path / "venv/lib").glob("python*/site-packages")
+    (site / "setuptools.pth").write_text(sysconfig.get_path("purelib"))
+    for name in filter(None, (foreign, own)):
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).write_text("Name: marquee\n" if name == own else "")
+    project = tmp_path / "project"
+    (project / "modules").mkdir(parents=True)
+    shutil.copy(ROOT / "setup.py", project)
+    (project / "modules/__init__.py").touch()
+    command = [str(tmp_path / "venv/bin/python"), "setup.py", "--quiet", "build"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert (project / "build/lib/modules").exists() is not bool(refused), done.stderr
+    if refused:
+        line = done.stderr.splitlines()[-1]
+        assert line.startswith(f"Marquee installs a package {refused}, and {site}/{foreign.split('/')[0]}")
