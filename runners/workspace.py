@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
+from components import locks
 from components.movielens_example_gen.archive import disk_errors
 
 METADATA = "metadata.sqlite"
@@ -27,7 +27,7 @@ class BusyError(Exception):
 
 @contextlib.contextmanager
 def claimed(root: Path) -> Iterator[None]:
-    """Keep a pipeline's folder to this process: runs share its metadata and what they push.
+    """Keep a folder to this process: runs share metadata and what they push, schedulers their record.
 
     Args:
       root: the folder; made where it is absent.
@@ -35,26 +35,20 @@ def claimed(root: Path) -> Iterator[None]:
       BusyError: another run has it.
       DataError: the disk refuses, in words.
     """
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as stack:
         with disk_errors(root):
             root.mkdir(parents=True, exist_ok=True)
-            _claim(root, held.enter_context(open(root / _LOCK, "a+")))
+            try:
+                lock = stack.enter_context(locks.held(root / _LOCK, wait=False))
+            except locks.HeldError as error:
+                raise BusyError(
+                    f"One run at a time may use {root}; process {str(error) or 'unknown'} is using it. "
+                    "Wait until it has ended, or name another folder with --pipeline-root."
+                ) from error
+            lock.truncate(0)
+            lock.write(f"{os.getpid()} on {socket.gethostname()}")
+            lock.flush()
         yield
-
-
-def _claim(root: Path, lock: TextIO) -> None:
-    # The kernel lets go of the lock when its holder dies, however it dies.
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.seek(0)
-        raise BusyError(
-            f"One run at a time may use {root}; process {lock.read().strip() or 'unknown'} is using it. "
-            "Wait until it has ended, or name another folder with --pipeline-root."
-        ) from error
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
 
 
 def new_log(root: Path) -> Path:

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
 import shutil
 from collections.abc import Callable, Collection, Iterator
 
-from components import durable
+from components import durable, locks
 from components.index_pusher import manifest
 from components.index_pusher.layout import BUNDLES, CURRENT, LAST, SERVING, numbers
 
@@ -36,8 +35,7 @@ class PosixStore:
     def locked(self) -> Iterator[None]:
         """Wait for whoever changes the destination, and keep others waiting."""
         os.makedirs(self._path(BUNDLES), exist_ok=True)
-        with open(self._path(LOCK), "a", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with locks.held(self._path(LOCK)):
             self._sweep()
             yield
 
@@ -53,8 +51,7 @@ class PosixStore:
             with self.locked():  # so that nobody sweeps between the next steps
                 os.mkdir(staging)
                 stack.callback(shutil.rmtree, staging, ignore_errors=True)
-                held = stack.enter_context(open(os.path.join(staging, LOCK), "w", encoding="utf-8"))
-                fcntl.flock(held, fcntl.LOCK_EX)
+                stack.enter_context(locks.held(os.path.join(staging, LOCK)))
             copy = os.path.join(staging, "bundle")
             shutil.copytree(bundle, copy)
             _sync_tree(copy)
@@ -160,15 +157,14 @@ class PosixStore:
 
 
 def _abandoned(staging: str) -> bool:
-    """Whether nobody holds the lock in a staging folder."""
+    """Whether nobody holds the lock in a staging folder; another user's, which cannot be locked, is left."""
     try:
-        with open(os.path.join(staging, LOCK), encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        with locks.held(os.path.join(staging, LOCK), wait=False):
+            return True
+    except (locks.HeldError, PermissionError):
         return False
-    except FileNotFoundError:
+    except FileNotFoundError:  # Its maker has cleared it up at this moment.
         return True
-    return True
 
 
 def _names(folder: str) -> list[str]:

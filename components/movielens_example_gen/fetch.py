@@ -7,7 +7,6 @@ was verified when it came in, is put in place by one rename, and is looked over 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
 import pathlib
@@ -15,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 
+from components import locks
 from components.movielens_example_gen import archive, download, releases, spans, wheel
 from components.movielens_example_gen.config import GIVEN, DataConfig
 from components.movielens_example_gen.errors import DataError
@@ -212,13 +212,12 @@ def _from_cache(cache_dir: pathlib.Path, key: str, fill: Callable[[pathlib.Path]
 
 @contextlib.contextmanager
 def _alone(path: pathlib.Path) -> Iterator[None]:
-    # The kernel lets go of the lock when its holder dies, however it dies.
-    with open(path, "w") as handle:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            stack.enter_context(locks.held(path, wait=False))
+        except locks.HeldError:
             _PROGRESS.info("Another run is fetching %s; waiting for it", path.stem)
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            stack.enter_context(locks.held(path))
         yield
 
 

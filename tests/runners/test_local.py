@@ -7,6 +7,7 @@ import logging
 import os
 import pathlib
 import signal
+import socket
 import sys
 import time
 
@@ -79,7 +80,7 @@ def test_a_killed_run_goes_on_and_nothing_half_written_is_used_or_stays(tmp_path
     hanging = hang(tmp_path)
     with pytest.raises(workspace.BusyError) as busy, workspace.claimed(tmp_path):
         pass
-    assert f"process {hanging.pid} is using it" in str(busy.value)
+    assert f"process {hanging.pid} on {socket.gethostname()} is using it" in str(busy.value)
 
     os.kill(hanging.pid, signal.SIGKILL)
     hanging.finish()

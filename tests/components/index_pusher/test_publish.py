@@ -14,6 +14,7 @@ import threading
 
 import pytest
 
+from components import locks
 from components.index_pusher import manifest, publish
 from tests.planted_bundles import assert_whole, linked, make_bundle, versions_in
 
@@ -281,6 +282,21 @@ def test_two_publishers_of_the_same_models_make_one_version(tmp_path: pathlib.Pa
     publishers = [run(PUBLISHER, str(destination), bundle) for _ in range(2)]
     assert [publisher.wait(60) for publisher in publishers] == [0, 0]
     assert os.listdir(destination / "bundles") == ["1"]
+
+
+def test_a_copy_of_another_user_who_shares_no_lock_is_left(tmp_path: pathlib.Path, monkeypatch) -> None:
+    """The superuser, who may open every lock, may run this test."""
+    held, staging = locks.held, tmp_path / "destination" / "bundles" / ".staging-theirs"
+
+    def refused(path: str, wait: bool = True):
+        if path.startswith(str(staging)):
+            raise PermissionError(13, "Permission denied", path)
+        return held(path, wait)
+
+    staging.mkdir(parents=True)
+    monkeypatch.setattr(locks, "held", refused)
+    assert publish.publish(make_bundle(tmp_path / "a", "a"), str(tmp_path / "destination")).version == 1
+    assert staging.exists()
 
 
 def test_a_manifest_that_cannot_be_read_says_so(tmp_path: pathlib.Path) -> None:
