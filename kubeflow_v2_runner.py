@@ -22,7 +22,7 @@ import pydantic
 
 from pipeline.config import Config
 from retraining import schedule as schedule_file
-from runners import flags, secrets
+from runners import exit_codes, flags, secrets
 from runners.kubeflow import environment
 from runners.kubeflow.plan import WINDOW, Run, Schedule, ServiceError, Value, parameter_values
 from runners.kubeflow.settings import Settings, parse_labels, parse_resources
@@ -30,7 +30,6 @@ from runners.kubeflow.settings import Settings, parse_labels, parse_resources
 _REMEDY = f"{secrets.REMEDY}; for --host put a token into {environment.TOKEN}"
 _COMPILES = ("compile", "submit", "schedule")
 _OUTPUT = "pipeline.json"
-_FAILED, _MISTAKE, _STOPPED = 1, 2, 130
 
 
 class Service(Protocol):
@@ -77,13 +76,13 @@ def main(
         return _ask(options, config, connect or _connect)
     except (ValueError, OSError) as error:
         print(f"kubeflow_v2_runner.py: {_words(error)}", file=sys.stderr)
-        return _MISTAKE
+        return exit_codes.MISTAKE
     except ServiceError as error:
         print(f"kubeflow_v2_runner.py: {error}", file=sys.stderr)
-        return _FAILED
+        return exit_codes.FAILED
     except KeyboardInterrupt:
         print("kubeflow_v2_runner.py: stopped", file=sys.stderr)
-        return _STOPPED
+        return exit_codes.STOPPED
 
 
 def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from components.movielens_example_gen.archive import disk_errors
 from components.movielens_example_gen.errors import DataError
 from pipeline import config as configuration
-from runners import failure, flags, redirect, secrets, terminal, workspace
+from runners import exit_codes, failure, flags, redirect, secrets, terminal, workspace
 from runners.flags import configure
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ _SHOWN_USER = "42"
 # glibc's malloc.h.
 _M_ARENA_MAX, _M_TRIM_THRESHOLD = -8, -1
 
-_FAILED, _MISTAKE, _STOPPED = 1, 2, 130
-
 
 def main(arguments: Sequence[str]) -> int:
     """Run; return the process's exit code."""
@@ -53,16 +51,16 @@ def main(arguments: Sequence[str]) -> int:
         flags.run_here(config)
     except ValueError as error:
         print(f"local_runner.py: {error}", file=sys.stderr)
-        return _MISTAKE
+        return exit_codes.MISTAKE
     try:
         with workspace.claimed(options.pipeline_root):
             return _run(options, config, started)
     except (DataError, workspace.BusyError) as error:
         print(f"local_runner.py: {error}", file=sys.stderr)
-        return workspace.BUSY if isinstance(error, workspace.BusyError) else _FAILED
+        return exit_codes.BUSY if isinstance(error, workspace.BusyError) else exit_codes.FAILED
     except KeyboardInterrupt:
         print("local_runner.py: stopped", file=sys.stderr)
-        return _STOPPED
+        return exit_codes.STOPPED
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -144,7 +142,7 @@ def _run(options: argparse.Namespace, config: configuration.Config, started: flo
         if options.report:
             with disk_errors(options.report):
                 options.report.write_text(json.dumps({workspace.FAILED: str(error)}))
-        return _FAILED
+        return exit_codes.FAILED
     return 0 if options.report else _recommend(options.push_dir)
 
 
@@ -211,7 +209,7 @@ def _stopping(screen: terminal.Terminal, log: pathlib.Path) -> Iterator[None]:
         screen.end(
             "Stopped. The same command goes on from here: what is done is in the cache.", f"Log: {log}"
         )
-        os._exit(_STOPPED)
+        os._exit(exit_codes.STOPPED)
 
     previous = signal.signal(signal.SIGINT, stop)
     try:

@@ -23,9 +23,8 @@ from retraining import runs, schedule
 from retraining.journal import JournalError
 from retraining.lease import LeaseError
 from retraining.runs import LeaseLostError, Workspace
-from runners import flags, workspace
+from runners import exit_codes, flags, workspace
 
-_FAILED, _MISTAKE, _STOPPED = 1, 2, 130
 _PRESET = "retraining"
 
 
@@ -36,18 +35,18 @@ def main(arguments: Sequence[str]) -> int:
     logging.getLogger("marquee.progress").setLevel(logging.INFO)
     warnings.simplefilter("ignore")  # Of other people's libraries, for their own readers.
     # As systemd stops a service: leave the lease, and the child, in order.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_STOPPED))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(exit_codes.STOPPED))
     try:
         return options.do(options)
     except ValueError as error:
         print(f"retraining: {error}", file=sys.stderr)
-        return _MISTAKE
+        return exit_codes.MISTAKE
     except (DataError, JournalError, LeaseError, LeaseLostError, workspace.BusyError, OSError) as error:
         print(f"retraining: {error}", file=sys.stderr)
-        return _FAILED
+        return exit_codes.FAILED
     except KeyboardInterrupt:
         print("retraining: stopped", file=sys.stderr)
-        return _STOPPED
+        return exit_codes.STOPPED
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -145,7 +144,7 @@ def _prepare(options: argparse.Namespace) -> tuple[Workspace, Config, schedule.S
 def _run(options: argparse.Namespace) -> int:
     place, config, when = _prepare(options)
     made = runs.run_due(place, config, when, runs.launch, options.since)
-    return _FAILED if any(entry.outcome == "failed" for entry in made) else 0
+    return exit_codes.FAILED if any(entry.outcome == "failed" for entry in made) else 0
 
 
 def _watch(options: argparse.Namespace) -> int:

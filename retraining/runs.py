@@ -18,7 +18,8 @@ from components.movielens_example_gen.errors import DataError
 from pipeline.config import Config
 from retraining import journal, lease, plan, retention
 from retraining.schedule import Schedule
-from runners.workspace import BUSY, FAILED, BusyError
+from runners.exit_codes import BUSY
+from runners.workspace import FAILED, BusyError
 
 _PROGRESS = logging.getLogger("marquee.progress")
 _ROOT = pathlib.Path(__file__).resolve().parents[1]

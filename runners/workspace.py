@@ -14,9 +14,8 @@ from components.movielens_example_gen.archive import disk_errors
 
 METADATA = "metadata.sqlite"
 
-# For who starts local_runner.py: its exit code where another run uses the folder (sysexits.h, EX_TEMPFAIL),
-# and the key of a report that a failed run leaves, with what was wrong.
-BUSY, FAILED = 75, "failed"
+# Key of the report that a failed run leaves: what was wrong.
+FAILED = "failed"
 
 _LOCK = ".lock"
 

@@ -16,7 +16,7 @@ import pytest
 
 import local_runner
 from retraining.journal import Report
-from runners import workspace
+from runners import exit_codes
 from tests import warm_python
 
 ROOT = pathlib.Path(local_runner.__file__).parent
@@ -161,7 +161,7 @@ def test_a_second_run_of_one_folder_is_refused(tmp_path: pathlib.Path) -> None:
         lock.write("4711")
         lock.flush()
         done = run("--pipeline-root", str(tmp_path))
-    assert done.returncode == workspace.BUSY == 75
+    assert done.returncode == exit_codes.BUSY == 75
     assert done.stderr == (
         f"local_runner.py: One run at a time may use {tmp_path}; process 4711 is using it. "
         "Wait until it has ended, or name another folder with --pipeline-root.\n"

@@ -17,7 +17,8 @@ from retraining.journal import Report
 from retraining.lease import Lease, LeaseError
 from retraining.runs import Launched, Workspace
 from retraining.schedule import Schedule
-from runners.workspace import BUSY, BusyError
+from runners.exit_codes import BUSY
+from runners.workspace import BusyError
 
 CONFIG = configuration.retraining()
 WEEKLY = Schedule(window=3)
