@@ -21,8 +21,7 @@ from components.movielens_example_gen.releases import RELEASES
 from pipeline.config import Config
 from retraining import runs, schedule
 from retraining.journal import JournalError
-from retraining.lease import LeaseError
-from retraining.runs import LeaseLostError, Workspace
+from retraining.runs import Workspace
 from runners import exit_codes, flags, workspace
 
 _PRESET = "retraining"
@@ -34,14 +33,14 @@ def main(arguments: Sequence[str]) -> int:
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S", stream=sys.stdout)
     logging.getLogger("marquee.progress").setLevel(logging.INFO)
     warnings.simplefilter("ignore")  # Of other people's libraries, for their own readers.
-    # As systemd stops a service: leave the lease, and the child, in order.
+    # As systemd stops a service: end the child too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(exit_codes.STOPPED))
     try:
         return options.do(options)
     except ValueError as error:
         print(f"retraining: {error}", file=sys.stderr)
         return exit_codes.MISTAKE
-    except (DataError, JournalError, LeaseError, LeaseLostError, workspace.BusyError, OSError) as error:
+    except (DataError, JournalError, workspace.BusyError, OSError) as error:
         print(f"retraining: {error}", file=sys.stderr)
         return exit_codes.FAILED
     except KeyboardInterrupt:

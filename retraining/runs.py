@@ -1,4 +1,4 @@
-"""Make the runs that are due, one after the other: each a process of its own, under the pipeline's lease."""
+"""Make the runs that are due, one after the other: each a process of its own, one scheduler at a time."""
 
 from __future__ import annotations
 
@@ -16,18 +16,14 @@ from components.movielens_example_gen import emptiness, spans
 from components.movielens_example_gen.config import SpansConfig
 from components.movielens_example_gen.errors import DataError
 from pipeline.config import Config
-from retraining import journal, lease, plan, retention
+from retraining import journal, plan, retention
 from retraining.schedule import Schedule
 from runners.exit_codes import BUSY
-from runners.workspace import FAILED, BusyError
+from runners.workspace import FAILED, BusyError, claimed
 
 _PROGRESS = logging.getLogger("marquee.progress")
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _BUSY_SECONDS = 30.0  # Between two tries at a root that another uses.
-
-
-class LeaseLostError(Exception):
-    """The lease went to another while a run was under way."""
 
 
 class Workspace(NamedTuple):
@@ -55,11 +51,6 @@ class Workspace(NamedTuple):
         """What was run."""
         return self.folder / "runs.jsonl"
 
-    @property
-    def lease(self) -> pathlib.Path:
-        """Who runs it."""
-        return self.folder / "lease.json"
-
 
 class Launched(NamedTuple):
     """How a run ended: what it came to, or the words of its failure."""
@@ -68,8 +59,8 @@ class Launched(NamedTuple):
     words: str = ""
 
 
-# Runs a pipeline with a configuration, until it is over or the lease was lost.
-Launch = Callable[[Config, Workspace, lease.Lease], Launched]
+# Runs a pipeline with a configuration.
+Launch = Callable[[Config, Workspace], Launched]
 
 
 class There(NamedTuple):
@@ -146,14 +137,16 @@ def run_due(
     Returns:
       What was run; nothing where no span came.
     Raises:
+      BusyError: another scheduler runs the pipeline.
+      DataError: a span's folder leaves open what is meant, or the disk refuses, in words.
       JournalError: the record of the runs is damaged.
-      LeaseError: the pipeline is being run by another.
-      LeaseLostError: another took the lease, after this process stood still.
       ValueError: the backfill cannot be.
     """
     made = []
     window = schedule.read_window(require_spans(config).window)
-    with lease.held(workspace.lease, schedule.lease_seconds) as held:
+    # From the plan to the record, so that no two schedulers run the same span. Not the root, which each run
+    # claims for itself.
+    with claimed(workspace.folder):
         entries = journal.read(workspace.journal)
         there = look(workspace.data, config)
         due = plan.due(there.versions, entries, schedule.catch_up, window, since, there.empty)
@@ -163,14 +156,7 @@ def run_due(
             _PROGRESS.info("Span %d, run %d of %d: %s", newest, place, len(due.spans), due.reason)
             known = {number: version for number, version in there.versions.items() if number <= newest}
             started = time.time()
-            launched = launch(configured(config, window, known), workspace, held)
-            # Asked anew: the thread that renews it may not have run since this process stood still.
-            if held.lost.is_set() or not held.renew():
-                raise LeaseLostError(
-                    f"The lease on {workspace.root} went to another while span {newest} was run: this "
-                    f"process stood still for more than {schedule.lease_seconds} s. See that only one "
-                    "scheduler runs."
-                )
+            launched = launch(configured(config, window, known), workspace)
             entry = _entry(newest, known, launched, started)
             journal.append(workspace.journal, entry)
             made.append(entry)
@@ -217,8 +203,8 @@ def described(entry: journal.Entry) -> str:
     return f"refused, what was served still is: {report.not_pushed_because}{drift}"
 
 
-def launch(config: Config, workspace: Workspace, held: lease.Lease) -> Launched:
-    """Run local_runner.py as soon as nobody else uses the root, and stop it if the lease goes to another."""
+def launch(config: Config, workspace: Workspace) -> Launched:
+    """Run local_runner.py as soon as nobody else uses the root."""
     folder = workspace.folder
     settings, report = folder / "config.json", folder / "report.json"
     settings.write_text(config.model_dump_json(indent=1))
@@ -236,12 +222,13 @@ def launch(config: Config, workspace: Workspace, held: lease.Lease) -> Launched:
         *(str(x) for pair in flags.items() for x in pair),
     ]
     with open(folder / "output.log", "w+", encoding="utf-8", errors="replace") as output:
-        code = _wait(command, output, held)
+        code = _wait(command, output)
         if code == BUSY:
             # Pipelines may share a root, and a run may have outlived the scheduler that began it.
             _PROGRESS.info("Waiting: another run uses %s", workspace.root)
-        while code == BUSY and not held.lost.wait(_BUSY_SECONDS):
-            code = _wait(command, output, held)
+        while code == BUSY:
+            time.sleep(_BUSY_SECONDS)
+            code = _wait(command, output)
         output.seek(0)
         lines = [line.strip() for line in output if line.strip() and not line.startswith("Log: ")]
     told = json.loads(report.read_text()) if report.exists() else {}
@@ -252,13 +239,9 @@ def launch(config: Config, workspace: Workspace, held: lease.Lease) -> Launched:
     return Launched(journal.Report.model_validate(told))
 
 
-def _wait(command: Sequence[str], output, held: lease.Lease) -> int:
+def _wait(command: Sequence[str], output) -> int:
     process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=_ROOT)
     try:
-        while process.poll() is None and not held.lost.wait(0.5):
-            pass
-        if process.poll() is None:
-            process.terminate()  # Once, or it would be interrupted while it puts things in order.
         return process.wait()
     finally:
         if process.poll() is None:  # Stopped by a signal, like this process.

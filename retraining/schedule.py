@@ -28,8 +28,8 @@ _NUMBERS = {day.upper(): number for number, day in enumerate(_DAYS)}
 class Schedule(pydantic.BaseModel):
     """When and how a pipeline is run again.
 
-    >>> Schedule(cron="30 3 * * 1", time_zone="Europe/Berlin").lease_seconds
-    300
+    >>> Schedule(cron="30 3 * * 1", time_zone="Europe/Berlin").keep_runs
+    3
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -48,8 +48,6 @@ class Schedule(pydantic.BaseModel):
     max_concurrency: Literal[1] = 1
     # Runs whose artifacts are kept, 1 or more; champions and what was pushed last are kept in any case.
     keep_runs: int = pydantic.Field(3, ge=1)
-    # Seconds after which a run whose process gives no sign of life no longer holds up others, 10 or more.
-    lease_seconds: int = pydantic.Field(300, ge=10)
 
     @pydantic.field_validator("cron")
     @classmethod

@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator
 
 from components.movielens_example_gen.errors import DataError
 from retraining.journal import JournalError
-from retraining.lease import LeaseError
-from retraining.runs import LeaseLostError
 from retraining.schedule import Schedule
 from runners.workspace import BusyError
 
 _PROGRESS = logging.getLogger("marquee.progress")
 # The clock is looked at this often, since it may be set while this process sleeps.
 _NAP_SECONDS = 30.0
+_BUSY_SECONDS = 300.0  # Between two tries where another scheduler runs the pipeline.
 
 
 def moments(
@@ -41,21 +40,21 @@ def moments(
 def watch(schedule: Schedule, run: Callable[[], object]) -> None:
     """Run what is due at every moment of the schedule, until this process is stopped.
 
-    What went wrong is told, and tried again at the next moment; where another holds the lease, as soon as
-    that may have run out.
+    What went wrong is told, and tried again at the next moment; where another scheduler runs the
+    pipeline, as soon as that has ended.
     """
     for _ in moments(schedule, lambda: datetime.datetime.now(datetime.timezone.utc), time.sleep):
         while not _try(run):
-            time.sleep(schedule.lease_seconds)
+            time.sleep(_BUSY_SECONDS)
 
 
 def _try(run: Callable[[], object]) -> bool:
-    """Run; False where another holds the lease."""
+    """Run; False where another scheduler runs the pipeline."""
     try:
         run()
-    except LeaseError as error:
+    except BusyError as error:
         _PROGRESS.error("%s", error)
         return False
-    except (DataError, JournalError, LeaseLostError, BusyError, OSError) as error:
+    except (DataError, JournalError, OSError) as error:
         _PROGRESS.error("%s", error)
     return True

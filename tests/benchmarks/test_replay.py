@@ -16,7 +16,6 @@ from pipeline.config import Config
 from retraining import runs
 from retraining.cut import DAY, cut
 from retraining.journal import Report
-from retraining.lease import Lease
 from retraining.runs import Launched, Workspace
 from retraining.schedule import Schedule
 from runners import record, report, steps
@@ -30,9 +29,8 @@ pytestmark = pytest.mark.slow("runs Evaluators span by span")
 REFUSED = 4
 
 
-def launch(config: Config, place: Workspace, held: Lease) -> Launched:
+def launch(config: Config, place: Workspace) -> Launched:
     """Run a small pipeline; its retrieval model fails the women in one span, and is worse for it."""
-    del held
     rank = "sexist_rank" if runs.require_spans(config).newest == REFUSED else "good_rank"
     place.root.mkdir(parents=True, exist_ok=True)
     with steps.shown(Terminal(io.StringIO())):

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
+import re
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,11 +19,10 @@ from pipeline import config as configuration
 from pipeline.config import Config
 from retraining import journal, runs
 from retraining.journal import Report
-from retraining.lease import Lease, LeaseError
 from retraining.runs import Launched, Workspace
 from retraining.schedule import Schedule
-from runners.exit_codes import BUSY
-from runners.workspace import BusyError
+from runners.exit_codes import BUSY, FAILED, STOPPED
+from runners.workspace import BusyError, claimed
 
 CONFIG = configuration.retraining()
 WEEKLY = Schedule(window=3)
@@ -35,9 +39,8 @@ class Planted:
     def __post_init__(self) -> None:
         self.seen: list[tuple[int | None, int | None]] = []
 
-    def launch(self, config: Config, place: Workspace, held: Lease) -> Launched:
-        assert place.lease.exists(), "a run must be made under the lease"
-        with pytest.raises(LeaseError):
+    def launch(self, config: Config, place: Workspace) -> Launched:
+        with pytest.raises(BusyError):
             runs.run_due(place, config, WEEKLY, self.launch)
         read = runs.require_spans(config)
         self.seen.append((read.newest, read.window))
@@ -120,10 +123,10 @@ def test_spans_without_rows_are_passed_over(planted: Planted, told) -> None:
 def test_a_run_reads_the_versions_that_are_recorded_of_it(planted: Planted) -> None:
     deliver(planted, 2, version=1)
 
-    def launch(config: Config, place: Workspace, held: Lease) -> Launched:
+    def launch(config: Config, place: Workspace) -> Launched:
         deliver(planted, 2, version=9)  # Comes while the run is under way.
         read.append(runs.require_spans(config).versions)
-        return planted.launch(config, place, held)
+        return planted.launch(config, place)
 
     read: list[dict[int, int] | None] = []
     (entry,) = runs.run_due(planted.place, CONFIG, WEEKLY, launch)
@@ -183,7 +186,9 @@ def test_a_damaged_record_runs_nothing_and_holds_up_nobody(planted: Planted) -> 
     with pytest.raises(journal.JournalError, match=r"Line 1 of .*runs.jsonl must be .* Restore the file"):
         planted.run()
     assert planted.seen == [(3, 3)]
-    assert planted.place.journal.read_bytes() == content and not planted.place.lease.exists()
+    assert planted.place.journal.read_bytes() == content
+    with claimed(planted.place.folder):
+        pass
 
 
 def test_a_backfill_goes_through_the_past(planted: Planted) -> None:
@@ -236,30 +241,84 @@ def test_the_process_of_a_run_gets_the_configuration_and_leaves_a_report(
     assert Config.model_validate(written) == runs.configured(CONFIG, 3, {1: 0, 2: 0, 3: 0, 4: 0})
 
 
-def test_a_run_that_lost_the_lease_is_stopped_and_not_recorded(planted: Planted, monkeypatch) -> None:
-    replace_runner(planted, monkeypatch, "import time; time.sleep(600)\n")
+# `python -m retraining`, with another script in the place of local_runner.py.
+SCHEDULER = """
+import pathlib, sys
+from retraining import __main__ as command, runs
+runs._ROOT = pathlib.Path(sys.argv[1])
+sys.exit(command.main(sys.argv[2:]))
+"""
+# Its run: says that it is under way, and ends when it may.
+SLOW_RUN = """
+import json, os, pathlib, sys, time
+flags = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+with open("started.new", "w") as file:
+    file.write(str(os.getpid()))
+os.rename("started.new", "started")
+while not os.path.exists("may-end"):
+    time.sleep(0.02)
+report = {"rows": [1, 1], "models": [], "pushed_version": 1}
+pathlib.Path(flags["--report"]).write_text(json.dumps(report))
+"""
 
-    def launch(config: Config, place: Workspace, held: Lease) -> Launched:
-        held.lost.set()
-        return runs.launch(config, place, held)
 
-    with pytest.raises(runs.LeaseLostError, match="went to another while span 3 was run"):
-        runs.run_due(planted.place, CONFIG, WEEKLY, launch)
+@pytest.fixture
+def scheduler(planted: Planted, monkeypatch) -> Iterator[subprocess.Popen]:
+    """A scheduler whose run is under way."""
+    replace_runner(planted, monkeypatch, SLOW_RUN)
+    with schedule(planted) as process:
+        wait_for(planted.place.root / "started")
+        yield process
+        (planted.place.root / "may-end").touch()
+
+
+def schedule(planted: Planted) -> subprocess.Popen:
+    flags = ["run", "--data", str(planted.place.data), "--pipeline-root", str(planted.place.root)]
+    command = [sys.executable, "-c", SCHEDULER, str(planted.place.root), *flags]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(path: pathlib.Path) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_of_two_schedulers_one_runs_a_span_and_the_other_gives_up_in_words(
+    planted: Planted, scheduler: subprocess.Popen
+) -> None:
+    second = schedule(planted)
+    _, words = second.communicate()
+    assert second.returncode == FAILED
+    assert re.fullmatch(
+        f"retraining: One run at a time may use {planted.place.folder}; process {scheduler.pid} on .+ is "
+        "using it. Wait until it has ended, or name another folder with --pipeline-root.\n",
+        words,
+    )
     assert journal.read(planted.place.journal) == []
+    (planted.place.root / "may-end").touch()
+    scheduler.communicate()
+    assert scheduler.returncode == 0
+    assert planted.run() == []
+    assert [entry.span for entry in journal.read(planted.place.journal)] == [3]
 
 
-def test_a_lease_that_went_to_another_unnoticed_records_nothing(planted: Planted) -> None:
-    """The process stood still, and the thread that renews has not run since."""
+def test_a_killed_scheduler_holds_up_nobody(planted: Planted, scheduler: subprocess.Popen) -> None:
+    scheduler.kill()
+    scheduler.communicate()
+    assert planted.run() == [(3, "pushed")]
+    assert len(journal.read(planted.place.journal)) == 1
 
-    def launch(config: Config, place: Workspace, held: Lease) -> Launched:
-        launched = planted.launch(config, place, held)
-        state = json.loads(place.lease.read_text())
-        place.lease.write_text(json.dumps({**state, "token": "another's"}))
-        return launched
 
-    with pytest.raises(runs.LeaseLostError, match="went to another while span 3 was run"):
-        runs.run_due(planted.place, CONFIG, WEEKLY, launch)
-    assert journal.read(planted.place.journal) == []
+def test_a_scheduler_that_is_stopped_ends_its_run(planted: Planted, scheduler: subprocess.Popen) -> None:
+    run = int((planted.place.root / "started").read_text())
+    scheduler.send_signal(signal.SIGTERM)
+    scheduler.communicate()
+    assert scheduler.returncode == STOPPED
+    with pytest.raises(ProcessLookupError):
+        os.kill(run, 0)
+    assert planted.run() == [(3, "pushed")]
 
 
 def test_the_commands_refuse_in_words(planted: Planted) -> None:

@@ -10,8 +10,6 @@ import pytest
 from components.movielens_example_gen.errors import DataError
 from retraining import watch as watching
 from retraining.journal import JournalError
-from retraining.lease import LeaseError
-from retraining.runs import LeaseLostError
 from retraining.schedule import Schedule
 from runners.workspace import BusyError
 
@@ -56,7 +54,7 @@ def test_a_moment_that_passed_while_it_worked_is_made_up_for_once_or_left_out() 
     assert looks(waits, [3.5, 0, 0]) == ["06 13:00", "06 17:00", "06 18:00"]
 
 
-@pytest.mark.parametrize("kind", [DataError, JournalError, LeaseLostError, BusyError, OSError])
+@pytest.mark.parametrize("kind", [DataError, JournalError, OSError])
 def test_what_goes_wrong_is_told_and_tried_again(kind: type[Exception], monkeypatch, caplog) -> None:
     calls = itertools.count()
 
@@ -72,18 +70,18 @@ def test_what_goes_wrong_is_told_and_tried_again(kind: type[Exception], monkeypa
         watching.watch(Schedule(), lambda: 1 / 0)
 
 
-def test_a_lease_of_another_is_waited_for_and_not_for_the_next_moment(monkeypatch, caplog) -> None:
-    held = iter([True, True, False])
+def test_another_scheduler_is_waited_for_and_not_for_the_next_moment(monkeypatch, caplog) -> None:
+    busy = iter([True, True, False])
     slept: list[float] = []
     ran: list[str] = []
 
     def run() -> None:
-        if next(held):
-            raise LeaseError("One run of a pipeline at a time.")
+        if next(busy):
+            raise BusyError("One run at a time may use it.")
         ran.append("once")
 
     monkeypatch.setattr(watching, "moments", lambda *_: iter([START]))
     monkeypatch.setattr(watching.time, "sleep", slept.append)
-    watching.watch(Schedule(lease_seconds=40), run)
-    assert (slept, ran) == ([40, 40], ["once"])
-    assert "One run of a pipeline at a time." in caplog.text
+    watching.watch(Schedule(), run)
+    assert (slept, ran) == ([300, 300], ["once"])
+    assert "One run at a time may use it." in caplog.text
