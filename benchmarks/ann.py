@@ -20,8 +20,6 @@ from components.index_pusher import index
 from components.index_pusher.config import IndexConfig
 
 _DIM, _SEED, _SPREAD = 64, 42, 0.5
-# Share of the candidates that are new to an earlier index.
-_NEW = 0.01
 
 Search = Callable[[np.ndarray], np.ndarray]
 
@@ -88,55 +86,24 @@ def compare(candidates: np.ndarray, queries: np.ndarray, k: int, least: float) -
     flat.add(candidates)
     built = time.monotonic() - began
     results.append(_timed("brute force, faiss", built, lambda rows: flat.search(rows, k)[1], queries, exact))
-    of_scann, plan = _scann(candidates, queries, exact, k, least)
-    results += [of_scann, _grown(candidates, queries, exact, k, least, plan)]
+    results.append(_scann(candidates, queries, exact, k, least))
     results.append(_faiss(candidates, queries, exact, k, least))
     return results
 
 
-def _scann(
-    candidates: np.ndarray, queries: np.ndarray, exact: np.ndarray, k: int, least: float
-) -> tuple[Result, index.Plan]:
-    config = IndexConfig(recall_k=k)
-    plan = index.plan(config, len(candidates))
+def _scann(candidates: np.ndarray, queries: np.ndarray, exact: np.ndarray, k: int, least: float) -> Result:
+    config, count = IndexConfig(recall_k=k), len(candidates)
     began = time.monotonic()
-    searcher = index.Index(candidates, plan, k)
+    searcher = index.Index(candidates, index.plan(config, count), k)
     built = time.monotonic() - began
-    search = _widened(searcher, config, queries, exact, least)
-    return _timed(f"ScaNN, {_described(searcher.plan)}", built, search, queries, exact), searcher.plan
-
-
-def _widened(
-    searcher: index.Index, config: IndexConfig, queries: np.ndarray, exact: np.ndarray, least: float
-) -> Search:
-    count, k = int(searcher.embeddings.shape[0]), exact.shape[1]
     search = _tensorflow(searcher.search, k)
     while recall(search(queries), exact) < least and (wider := index.widen(searcher.plan, config, count)):
         searcher.plan = wider
         search = _tensorflow(searcher.search, k)
-    return search
-
-
-def _described(plan: index.Plan) -> str:
-    if plan.kind != "partitioned":
-        return plan.kind
-    return f"{plan.kind}, {plan.leaves_to_search} of {plan.leaves} leaves"
-
-
-def _grown(
-    candidates: np.ndarray, queries: np.ndarray, exact: np.ndarray, k: int, least: float, plan: index.Plan
-) -> Result:
-    """On top of what ScaNN trained before the last candidates came, searched as widely or more so."""
-    old = len(candidates) - int(_NEW * len(candidates))
-    earlier = index.Index(candidates[:old], plan, k)
-    state = {name: getattr(earlier.state, name).numpy() for name in index.STATE}
-    began = time.monotonic()
-    grown = index.Index(candidates, plan, k, index.Trained(state, np.arange(old, dtype=np.int32), plan))
-    built = time.monotonic() - began
-    search = _widened(grown, IndexConfig(recall_k=k), queries, exact, least)
-    name = f"the same on an earlier index, {_NEW:.0%} new"
-    if grown.plan != plan:
-        name += f", {_described(grown.plan)}"
+    plan = searcher.plan
+    name = f"ScaNN, {plan.kind}"
+    if plan.kind == "partitioned":
+        name += f", {plan.leaves_to_search} of {plan.leaves} leaves"
     return _timed(name, built, search, queries, exact)
 
 

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from components.index_pusher import (
-    incremental,
     index_gate,
     manifest,
     model_card,
@@ -36,7 +35,6 @@ from components.index_pusher import (
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Blessing, Refusal, check_blessing
 from components.index_pusher.gating import read_evaluation
-from components.index_pusher.index import BruteForce, Index
 from components.index_pusher.parity import Models
 from components.index_pusher.queries import parse, read_records
 from modules import features
@@ -111,13 +109,12 @@ def with_multitask(sources: Sources, model_dir: str, blessing: Blessing) -> Sour
     return dataclasses.replace(sources, multitask_dir=model_dir)
 
 
-def build(sources: Sources, folder: str, destination: str = "") -> Figures:
+def build(sources: Sources, folder: str) -> Figures:
     """Write a complete bundle.
 
     Args:
       sources: what to make it of.
       folder: where; made where absent.
-      destination: where a version may be in service on whose index this one can be built; empty for none.
     Returns:
       What was measured; `parity` is a list of rows (see parity_table.py), the others are scalars.
     Raises:
@@ -125,14 +122,14 @@ def build(sources: Sources, folder: str, destination: str = "") -> Figures:
     """
     figures: Figures = {}
     try:
-        _build(sources, folder, destination, figures)
+        _build(sources, folder, figures)
     except Refusal as refusal:
         rows = [*figures.get("parity", []), *refusal.figures.get("parity", [])]
         raise Refusal(str(refusal), {**figures, **refusal.figures, "parity": rows}) from refusal
     return figures
 
 
-def _build(sources: Sources, folder: str, destination: str, figures: Figures) -> None:
+def _build(sources: Sources, folder: str, figures: Figures) -> None:
     config = sources.config
     records = read_records(sources.queries_dir, config.num_queries, config.seed)
     queries, few = parse(records), records[:PARITY_QUERIES]
@@ -142,7 +139,7 @@ def _build(sources: Sources, folder: str, destination: str, figures: Figures) ->
         sources.retrieval_dir, sources.ranking_dir, models, few, asked, config.quantized, folder
     )
     figures.update(measured, parity=parity_table.figures(rows))
-    figures.update(add_recommend(models, queries, config, folder, destination))
+    figures.update(add_recommend(models, queries, config, folder))
     figures.update(add_single(sources, folder))
     warmup.add_all(folder, records)
     depth = min(config.recall_k, len(models.candidates))
@@ -212,17 +209,13 @@ def add_single(sources: Sources, folder: str) -> Figures:
 
 
 def add_recommend(
-    models: Models,
-    queries: Mapping[str, np.ndarray],
-    config: IndexConfig,
-    folder: str,
-    destination: str = "",
+    models: Models, queries: Mapping[str, np.ndarray], config: IndexConfig, folder: str
 ) -> Figures:
     """Build the index, and both composites: on it, and on brute force in TensorFlow's own operations."""
     vectors.write(models.candidates, folder)
     embedded = signatures.embed(models.retrieval, queries)
-    index, measurement, origin = _index(models.candidates, embedded, config, destination)
-    figures: Figures = {**index_gate.figures(index, measurement, len(models.candidates)), **origin}
+    index, measurement = index_gate.build(models.candidates.embeddings, embedded, config)
+    figures: Figures = index_gate.figures(index, measurement, len(models.candidates))
     figures["index_build"] = RECOMMEND if measurement.pays >= 1 else RECOMMEND_EXACT
     _progress.info(
         "Index over %s titles (%s): recall@%d %.4f, %.2f ms a query, brute force %.2f ms: serve %s",
@@ -240,19 +233,3 @@ def add_recommend(
         )
         recommender.save(composite, os.path.join(folder, name))
     return figures
-
-
-def _index(
-    candidates: signatures.Candidates, embedded: np.ndarray, config: IndexConfig, destination: str
-) -> tuple[Index | BruteForce, index_gate.Measurement, Figures]:
-    """Build the index on that of the version in service where its recall holds, else anew; say which."""
-    origin: Figures = {"index_built_on": 0}
-    try:
-        if found := incremental.in_service(destination, RECOMMEND, candidates, config):
-            version, trained = found
-            grown = index_gate.grow(candidates.embeddings, embedded, config, trained)
-            return *grown, {"index_built_on": version}
-    except (ValueError, Refusal) as error:
-        _progress.info("The index is built anew: %s", error)
-        origin["index_built_anew"] = str(error)
-    return *index_gate.build(candidates.embeddings, embedded, config), origin

@@ -52,11 +52,9 @@ class IndexPusher(base_component.BaseComponent):
     the pipeline: `pushed_model` then carries `pushed` = 0 and the `reason`. Its other custom properties:
     `pushed_version`, `pushed_destination`, `published_anew`, `index_kind`, `index_recall`,
     `index_latency_ms`, `brute_force_latency_ms`, `index_pays` (the second by the first), `index_build` (which
-    of the two composites is quicker at this size), `index_built_on` (the version whose trained index it
-    stands on; 0 for none, and `index_built_anew` says why not on the one in service), `index_tail` (titles
-    searched beside it), `recommend_recall`, `tflite_max_difference`, `num_candidates`, `parity` (JSON, see
-    parity_table.py), and why something was left out: `multitask_left_out`, `ranking_quantized_left_out`,
-    `retrieval_quantized_left_out`.
+    of the two composites is quicker at this size), `recommend_recall`, `tflite_max_difference`,
+    `num_candidates`, `parity` (JSON, see parity_table.py), and why something was left out:
+    `multitask_left_out`, `ranking_quantized_left_out`, `retrieval_quantized_left_out`.
     """
 
     SPEC_CLASS = IndexPusherSpec

@@ -78,9 +78,6 @@ class IndexConfig(BaseModel):
     num_leaves_to_search: int | None = Field(default=None, ge=1)
     # Candidates scored exactly after the hashed pass; None: 5 recall_k, then as many as the recall needs.
     num_reordering_candidates: int | None = Field(default=None, ge=1)
-    # Share of the catalogue that may be new to an earlier index and is then searched exactly beside it;
-    # above, or where the recall does not hold, the index is trained anew (see incremental.py).
-    max_tail_share: float = Field(default=0.05, ge=0.0, lt=1.0)
     # Seed of the draw of queries.
     seed: int = 0
     # The order of what is recommended.

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -105,28 +104,6 @@ def widen(current: Plan, config: IndexConfig, num_candidates: int) -> Plan | Non
     return None if wider == current else wider
 
 
-# What ScaNN trained and holds, as it names its tensors, in the order in which it takes them back.
-STATE = (
-    *("scann_config", "serialized_partitioner", "datapoint_to_token", "ah_codebook", "hashed_dataset"),
-    *("int8_dataset", "int8_multipliers", "dp_norms", "dataset"),
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Trained:
-    """What ScaNN trained on some of the candidates, for an index over all of them (see incremental.py).
-
-    Attributes:
-      state: ScaNN's tensors by the names of STATE.
-      rows: `[m]` int32 positions in the catalogue, distinct; what ScaNN counts as i is `rows[i]`.
-      plan: parameters with which it reached its recall.
-    """
-
-    state: Mapping[str, np.ndarray]
-    rows: np.ndarray
-    plan: Plan
-
-
 class BruteForce(tf.Module):
     """Exact search in TensorFlow's own operations, which every server of SavedModels has.
 
@@ -136,7 +113,6 @@ class BruteForce(tf.Module):
     # Of the operations that it is made of, beside TensorFlow's own.
     namespaces: tuple[str, ...] = ()
     plan = Plan(BRUTE_FORCE)
-    tail_size = 0
 
     def __init__(self, embeddings: np.ndarray) -> None:
         """Take the candidates, `[n, d]` float32."""
@@ -168,39 +144,31 @@ class Index(tf.Module):
 
     namespaces = ("Scann",)
 
-    def __init__(
-        self, embeddings: np.ndarray, chosen: Plan, recall_k: int, trained: Trained | None = None
-    ) -> None:
-        """Build the index.
+    def __init__(self, embeddings: np.ndarray, chosen: Plan, recall_k: int) -> None:
+        """Have ScaNN train on the candidates.
 
         Args:
           embeddings: `[n, d]` float32, finite.
           chosen: parameters at depth `recall_k`; a wider plan may be assigned to `plan` before saving,
             as what is searched is told to ScaNN at each call.
           recall_k: that depth.
-          trained: what ScaNN holds already, of these embeddings; the others, the tail, are searched exactly
-            beside it. None: train on all.
         """
         super().__init__(name="index")
-        rows = np.arange(len(embeddings)) if trained is None else trained.rows
-        tail = np.setdiff1d(np.arange(len(embeddings)), rows)
-        # `state` and `rows` are read from the SavedModel's variables by these names, see incremental.py.
-        if trained is None:
-            self.state = _trained(embeddings, chosen, recall_k)
+        builder = scann_operations.load().builder(embeddings, min(recall_k, len(embeddings)), "dot_product")
+        if chosen.kind == "partitioned":
+            builder = builder.tree(chosen.leaves, chosen.leaves_to_search)
+        if chosen.kind == "exact":
+            builder = builder.score_brute_force()
         else:
-            self.state = scann_operations.restore([trained.state[name] for name in STATE])
-        self.rows = tf.Variable(rows.astype(np.int32), trainable=False)
-        self.tail_rows = tf.Variable(tail.astype(np.int32), trainable=False)
-        self.tail = BruteForce(embeddings[tail])
+            builder = builder.score_ah(dimensions_per_block=2).reorder(chosen.reordering)
+        self._trained = builder.build().serialize_to_module()
         self.exact = BruteForce(embeddings)
         self.embeddings = self.exact.embeddings
         self.plan = chosen
-        self.tail_size = len(tail)
-        self._renumbered = trained is not None
         self._recall_k = recall_k
 
     def approximate(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Ask ScaNN, and take what it returns, and the tail's where it is better.
+        """Ask ScaNN, and take what it returns.
 
         Args:
           queries: `[b, d]` float32.
@@ -209,31 +177,14 @@ class Index(tf.Module):
           `[b, c]` int32 positions and float32 scores; c should be k, and is not always.
         """
         scale = tf.maximum(1.0, tf.cast(k, tf.float32) / self._recall_k)
-        searcher = scann_operations.load().searcher_from_module(self.state)
+        searcher = scann_operations.load().searcher_from_module(self._trained)
         found = searcher.search_batched(
             queries,
             final_num_neighbors=k,
-            pre_reorder_num_neighbors=self._scaled(self.plan.reordering, scale, self.rows.shape[0]),
+            pre_reorder_num_neighbors=self._scaled(self.plan.reordering, scale, self.embeddings.shape[0]),
             leaves_to_search=self._scaled(self.plan.leaves_to_search, scale, self.plan.leaves),
         )
-        if not self._renumbered:
-            return found.indices, found.distances
-        positions = tf.gather(self.rows, found.indices)
-        if not self.tail_size:
-            return positions, found.distances
-        return self._with_tail(queries, k, positions, found.distances)
-
-    def _with_tail(
-        self, queries: tf.Tensor, k: tf.Tensor, positions: tf.Tensor, scores: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """`[b, min(k, all)]` the best of what ScaNN found and of the tail."""
-        tail_places, tail_scores = self.tail.search(queries, tf.minimum(k, self.tail_size))
-        # Makes the whole row NaN where ScaNN's part of it is: sorting could drop that unseen.
-        soundness = 0.0 * tf.reduce_sum(scores, axis=1, keepdims=True)
-        both = tf.concat([scores, tail_scores], axis=1) + soundness
-        places = tf.concat([positions, tf.gather(self.tail_rows, tail_places)], axis=1)
-        best, order = tf.math.top_k(both, tf.minimum(k, tf.shape(both)[1]))
-        return tf.gather(places, order, batch_dims=1), best
+        return found.indices, found.distances
 
     @staticmethod
     def _scaled(value: int, scale: tf.Tensor, most: int) -> tf.Tensor:
@@ -253,18 +204,6 @@ class Index(tf.Module):
             & tf.reduce_all(ordered[:, 1:] > ordered[:, :-1])
         )
         return tf.cond(sound, lambda: (positions, scores), lambda: self.exact.search(queries, k))
-
-
-def _trained(embeddings: np.ndarray, chosen: Plan, recall_k: int) -> tf.Module:
-    """Have ScaNN train on all of the candidates."""
-    builder = scann_operations.load().builder(embeddings, min(recall_k, len(embeddings)), "dot_product")
-    if chosen.kind == "partitioned":
-        builder = builder.tree(chosen.leaves, chosen.leaves_to_search)
-    if chosen.kind == "exact":
-        builder = builder.score_brute_force()
-    else:
-        builder = builder.score_ah(dimensions_per_block=2).reorder(chosen.reordering)
-    return builder.build().serialize_to_module()
 
 
 def make(embeddings: np.ndarray, chosen: Plan, recall_k: int) -> Index | BruteForce:

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Refusal
-from components.index_pusher.index import BruteForce, Index, Trained, make, plan_of_installed, widen
+from components.index_pusher.index import BruteForce, Index, make, plan_of_installed, widen
 
 # Single queries timed, index and brute force in turn, so that a busy machine weighs on both alike.
 TIMED_QUERIES = 200
@@ -152,19 +152,6 @@ def _seconds(function: Callable, query: tf.Tensor, k: int) -> float:
     return time.perf_counter() - start
 
 
-def grow(
-    embeddings: np.ndarray, queries: np.ndarray, config: IndexConfig, trained: Trained
-) -> tuple[Index, Measurement]:
-    """Build an index on top of an earlier one, searched as widely as that; arguments as of `build`.
-
-    Raises:
-      Refusal: what it returns is unsound, or its recall is under the threshold.
-    """
-    index = Index(embeddings, trained.plan, config.recall_k, trained)
-    # The half that judges, for nothing is chosen here.
-    return index, _judged(index, queries[len(queries) // 2 :], config)
-
-
 def build(
     embeddings: np.ndarray, queries: np.ndarray, config: IndexConfig
 ) -> tuple[Index | BruteForce, Measurement]:
@@ -189,21 +176,15 @@ def build(
         index, queries[: max(half, 1)], k
     ) < enough:
         index.plan = wider
-    return index, _judged(index, queries[half:], config)
-
-
-def _judged(index: Index | BruteForce, queries: np.ndarray, config: IndexConfig) -> Measurement:
-    """Measure an index, and hold it against the threshold."""
-    count = int(index.embeddings.shape[0])
-    k = min(config.recall_k, count)
-    measurement = Measurement(measure_recall(index, queries, k), *measure_latency(index, queries, k))
+    judging = queries[half:]
+    measurement = Measurement(measure_recall(index, judging, k), *measure_latency(index, judging, k))
     if not measurement.recall >= config.min_recall:
         raise Refusal(
             f"the index returns {measurement.recall:.4f} of the exact top {k}, under the threshold of "
             f"{config.min_recall}; search more leaves or reorder more candidates",
             figures(index, measurement, count),
         )
-    return measurement
+    return index, measurement
 
 
 def _reached(index: Index | BruteForce, queries: np.ndarray, k: int) -> float:
@@ -223,7 +204,6 @@ def figures(
         "index_leaves": index.plan.leaves,
         "index_leaves_to_search": index.plan.leaves_to_search,
         "index_reordering": index.plan.reordering,
-        "index_tail": index.tail_size,
         "index_recall": measurement.recall,
         "index_latency_ms": measurement.latency_ms,
         "brute_force_latency_ms": measurement.brute_force_latency_ms,

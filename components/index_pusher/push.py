@@ -77,7 +77,7 @@ def _published(sources: Sources, destination: str, archive: str, keep: int) -> p
     if published and published.in_service:
         publish.fetch(destination, published.version, archive)
     elif not published:
-        bundle.build(sources, archive, destination)
+        bundle.build(sources, archive)
         published = publish.publish(archive, destination, keep)
     if not published.in_service:
         raise Refusal(

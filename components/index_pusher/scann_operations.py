@@ -9,7 +9,6 @@ ScaNN where a bundle's manifest says so.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
 from typing import Any, Final
 
 from components.index_pusher.config import IndexConfig
@@ -47,10 +46,3 @@ def load() -> Any:
     from scann import scann_ops
 
     return scann_ops
-
-
-def restore(tensors: Sequence[Any]) -> Any:
-    """Return the searcher's state that these tensors, in ScaNN's order, were taken from."""
-    from scann.scann_ops.py.scann_ops import ScannState
-
-    return ScannState(tensors)

@@ -109,6 +109,14 @@ def test_a_search_too_narrow_is_widened_until_it_reaches_the_recall() -> None:
 
 
 @needs_scann
+def test_a_deeper_search_looks_into_more_leaves() -> None:
+    """Of ScaNN itself, without the fallback: asked for all, it finds all."""
+    index = Index(drawn(3_000), Plan("partitioned", leaves=30, leaves_to_search=8, reordering=300), 50)
+    positions, _ = index.approximate(tf.constant(drawn(3, seed=1)), tf.constant(3_000))
+    assert np.sort(positions.numpy()).tolist() == [list(range(3_000))] * 3
+
+
+@needs_scann
 def test_fewer_columns_than_asked_for_are_refused_and_never_served() -> None:
     candidates = two_clusters(60)
     query = np.array([[1, 0.1]], np.float32)
@@ -119,6 +127,27 @@ def test_fewer_columns_than_asked_for_are_refused_and_never_served() -> None:
     expected, expected_scores = index_gate.brute_force(query, candidates, 100)
     np.testing.assert_array_equal(positions.numpy(), expected)
     np.testing.assert_allclose(scores.numpy(), expected_scores, rtol=1e-5)
+
+
+@needs_scann
+@pytest.mark.parametrize(
+    "harm, falls_back",
+    [
+        (lambda positions, scores: (positions, scores), False),
+        (lambda positions, scores: (positions, scores * [[np.nan], [1.0]]), True),
+        (lambda positions, scores: (np.maximum(positions, np.sort(positions)[:, 1:2]), scores), True),
+    ],
+    ids=["sound", "NaN", "a candidate twice"],
+)
+def test_unsound_results_are_never_served(monkeypatch: pytest.MonkeyPatch, harm, falls_back: bool) -> None:
+    candidates, queries = drawn(100), drawn(2, seed=1)
+    best, scores = index_gate.brute_force(queries, candidates, 10)
+    worst_first = best[:, ::-1]
+    found, told = harm(worst_first, scores)
+    received = tf.constant(found, tf.int32), tf.constant(told, tf.float32)
+    monkeypatch.setattr(Index, "approximate", lambda *_: received)
+    positions, _ = Index(candidates, Plan("exact"), 10).search(tf.constant(queries), tf.constant(10))
+    np.testing.assert_array_equal(positions.numpy(), best if falls_back else worst_first)
 
 
 SCORES = np.array([[4.0, 3.0, 2.0, 1.0], [1.0, 2.0, 3.0, 4.0]])

@@ -65,7 +65,13 @@ def composite(
 
 
 @pytest.mark.parametrize(
-    "plan", [pytest.param(Plan("exact"), marks=needs_scann), None], ids=["ScaNN", "brute force"]
+    "plan",
+    [
+        pytest.param(Plan("exact"), marks=needs_scann),
+        pytest.param(Plan("partitioned", leaves=6, leaves_to_search=6, reordering=300), marks=needs_scann),
+        None,
+    ],
+    ids=["ScaNN", "ScaNN with partitions", "brute force"],
 )
 def test_a_sound_composite_passes(parts, oracle, tmp_path, plan: Plan | None) -> None:
     reached = check(oracle, composite(parts, plan), str(tmp_path))
