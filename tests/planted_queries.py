@@ -11,8 +11,8 @@ from components.index_pusher.queries import parse, read_records
 from modules import features
 
 
-def read_queries(split_dir: str, size: int, seed: int = 0) -> dict[str, np.ndarray]:
-    return parse(read_records(split_dir, size, seed))
+def read_queries(split_dir: str, size: int) -> dict[str, np.ndarray]:
+    return parse(read_records(split_dir, size))
 
 
 def rate_on_device(tflite_path: str, queries: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -131,7 +131,7 @@ def build(sources: Sources, folder: str) -> Figures:
 
 def _build(sources: Sources, folder: str, figures: Figures) -> None:
     config = sources.config
-    records = read_records(sources.queries_dir, config.num_queries, config.seed)
+    records = read_records(sources.queries_dir, config.num_queries)
     queries, few = parse(records), records[:PARITY_QUERIES]
     models = _load(sources)
     asked = tflite_check.with_strangers({name: column[: len(few)] for name, column in queries.items()})

@@ -78,8 +78,6 @@ class IndexConfig(BaseModel):
     num_leaves_to_search: int | None = Field(default=None, ge=1)
     # Candidates scored exactly after the hashed pass; None: 5 recall_k, then as many as the recall needs.
     num_reordering_candidates: int | None = Field(default=None, ge=1)
-    # Seed of the draw of queries.
-    seed: int = 0
     # The order of what is recommended.
     blend: BlendConfig = BlendConfig()
     # What the quantised TFLite files may lose.

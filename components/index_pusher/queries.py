@@ -19,21 +19,22 @@ TENSORFLOW_DTYPES = {
     features.Dtype.INT: tf.int64,
     features.Dtype.FLOAT: tf.float32,
 }
+# Of the draw: the same models are held against the same queries.
+_SEED = 0
 
 
-def read_records(split_dir: str, size: int, seed: int = 0) -> list[bytes]:
+def read_records(split_dir: str, size: int) -> list[bytes]:
     """Draw ratings uniformly, without replacement, in the order of the files.
 
     Args:
       split_dir: folder of one split: TFRecord files of tf.train.Examples, gzipped where named `.gz`.
       size: how many; fewer where the split holds fewer.
-      seed: of the draw.
     Returns:
       Serialized tf.train.Examples.
     Raises:
       Refusal: the split holds no rating.
     """
-    records = _sample(split_dir, size, seed)
+    records = _sample(split_dir, size)
     if not records:
         raise Refusal(f"no rating to take queries from in {split_dir}")
     return records
@@ -70,9 +71,9 @@ def absent(row: features.RawFeature) -> bytes | int | float:
     return row.default.encode() if isinstance(row.default, str) else row.default
 
 
-def _sample(split_dir: str, size: int, seed: int) -> list[bytes]:
+def _sample(split_dir: str, size: int) -> list[bytes]:
     """Keep the records with the smallest random keys: one pass, memory for `size` of them."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_SEED)
     kept: list[tuple[float, int, bytes]] = []
     position = 0
     for path in sorted(tf.io.gfile.glob(os.path.join(split_dir, "*"))):
