@@ -12,7 +12,7 @@ import pathlib
 import re
 import zoneinfo
 from collections.abc import Collection, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import pydantic
 from cronsim import CronSim, CronSimError
@@ -44,8 +44,6 @@ class Schedule(pydantic.BaseModel):
     # Whether every span that came since the last run gets a run of its own, the oldest first, and a time that
     # was missed is made up for; otherwise only the newest span is run, at the next time.
     catch_up: bool = True
-    # Runs of one pipeline at once: a run builds on what the one before it left.
-    max_concurrency: Literal[1] = 1
     # Runs whose artifacts are kept, 1 or more; champions and what was pushed last are kept in any case.
     keep_runs: int = pydantic.Field(3, ge=1)
 
