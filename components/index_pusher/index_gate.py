@@ -38,21 +38,6 @@ class Measurement:
         return self.brute_force_latency_ms / self.latency_ms
 
 
-def brute_force(queries: np.ndarray, embeddings: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Score every candidate with NumPy: the oracle that the index is held against.
-
-    Returns:
-      `[q, k]` positions and scores, best first; ties in the order of the catalogue.
-
-    >>> positions, _ = brute_force(np.array([[1.0, 0.0]]), np.array([[0.0, 1], [2, 0], [1, 0]]), 2)
-    >>> positions.tolist()
-    [[1, 2]]
-    """
-    scores = queries @ embeddings.T
-    positions = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return positions, np.take_along_axis(scores, positions, axis=1)
-
-
 def check_found(positions: np.ndarray, scores: np.ndarray, true_scores: np.ndarray, k: int) -> None:
     """Refuse results that are not k distinct candidates with their own scores.
 

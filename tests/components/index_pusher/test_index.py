@@ -11,6 +11,7 @@ from components.index_pusher import index_gate
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Refusal
 from components.index_pusher.index import Index, Plan, plan, widen
+from tests import exact_search
 from tests.conftest import needs_scann
 
 
@@ -62,7 +63,7 @@ def test_small_catalogues_are_searched_exactly(size: int) -> None:
     index, measured = index_gate.build(candidates, queries, IndexConfig())
     assert measured.recall == 1.0
     positions, _ = index.search(tf.constant(queries), tf.constant(size))
-    expected, _ = index_gate.brute_force(queries, candidates, size)
+    expected, _ = exact_search.best(queries, candidates, size)
     np.testing.assert_array_equal(positions.numpy(), expected)
 
 
@@ -124,7 +125,7 @@ def test_fewer_columns_than_asked_for_are_refused_and_never_served() -> None:
     with pytest.raises(Refusal, match="returned 60 candidates where 100 of 120 were asked for"):
         index_gate.measure_recall(index, query, 100)
     positions, scores = index.search(tf.constant(query), tf.constant(100))
-    expected, expected_scores = index_gate.brute_force(query, candidates, 100)
+    expected, expected_scores = exact_search.best(query, candidates, 100)
     np.testing.assert_array_equal(positions.numpy(), expected)
     np.testing.assert_allclose(scores.numpy(), expected_scores, rtol=1e-5)
 
@@ -141,7 +142,7 @@ def test_fewer_columns_than_asked_for_are_refused_and_never_served() -> None:
 )
 def test_unsound_results_are_never_served(monkeypatch: pytest.MonkeyPatch, harm, falls_back: bool) -> None:
     candidates, queries = drawn(100), drawn(2, seed=1)
-    best, scores = index_gate.brute_force(queries, candidates, 10)
+    best, scores = exact_search.best(queries, candidates, 10)
     worst_first = best[:, ::-1]
     found, told = harm(worst_first, scores)
     received = tf.constant(found, tf.int32), tf.constant(told, tf.float32)

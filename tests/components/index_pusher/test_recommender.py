@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.index_pusher import index_gate, recommender
+from components.index_pusher import recommender
 from modules import features
 from tests import planted_models
 from tests.conftest import needs_scann
@@ -248,9 +248,3 @@ class TestBlendedOrder:
     def test_equal_ones_stay_in_the_order_given(self) -> None:
         found = recommender.blended_order([[1.0, 1.0, 1.0]], [[2.0, 2.0, 2.0]], [[True, True, True]], 0.5)
         assert found.numpy().tolist() == [[0, 1, 2]]
-
-
-def test_the_oracle_agrees_with_the_planted_truth(planted) -> None:
-    world = planted.world
-    positions, _ = index_gate.brute_force(world.user_vectors, world.embeddings, 10)
-    assert positions[0].tolist() == expected_rows(world, 0, 10)

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pytest
 
 from components import parquet
-from components.index_pusher import index_gate, vectors
+from components.index_pusher import vectors
 from components.index_pusher.gates import Refusal
 from components.index_pusher.signatures import Candidates
+from tests import exact_search
 from tests.docs.blocks import blocks
 
 
@@ -37,7 +38,7 @@ def test_faiss_finds_the_neighbours_that_exact_search_finds(
     (code,) = blocks("vectors.md", "python")
     names: dict[str, Any] = {"query_embeddings": world.user_vectors}
     exec(code, names)
-    positions, scores = index_gate.brute_force(world.user_vectors, world.embeddings, 10)
+    positions, scores = exact_search.best(world.user_vectors, world.embeddings, 10)
     assert names["titles"].tolist() == [[world.titles[row] for row in rows] for rows in positions]
     np.testing.assert_allclose(names["scores"], scores, atol=1e-5)
 
