@@ -44,6 +44,13 @@ def questions(planted, models) -> Questions:
     return Questions(asked, records, oracle)
 
 
+@pytest.fixture(scope="module")
+def other_ranking(planted, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A ranking model that rates a little otherwise."""
+    folder = tmp_path_factory.mktemp("other") / "ranking"
+    return planted_models.write_model(planted.world, folder, planted_models.RANKING, told_weight=0.0101)
+
+
 @pytest.fixture
 def bundle(pushed, tmp_path: pathlib.Path) -> pathlib.Path:
     """A copy to plant damage in."""
@@ -136,11 +143,8 @@ class TestDamage:
     def test_an_honest_bundle_passes(self, bundle, models, questions) -> None:
         assert prove(bundle, models, questions) == 1.0
 
-    def test_another_ranking_model_is_refused(self, planted, bundle, models, questions, tmp_path) -> None:
-        other = planted_models.write_model(
-            planted.world, tmp_path / "other", planted_models.RANKING, told_weight=0.0101
-        )
-        _replace(bundle / "ranking", signatures.serving_path(other))
+    def test_another_ranking_model_is_refused(self, bundle, models, questions, other_ranking: str) -> None:
+        _replace(bundle / "ranking", signatures.serving_path(other_ranking))
         refusal = refused(bundle, models, questions)
         assert str(refusal).startswith(
             "ranking, rate differs from the Trainer's model: rating, stars by 0.00"
@@ -160,12 +164,9 @@ class TestDamage:
         assert str(refusal).startswith("retrieval, query differs from the Trainer's model: embedding")
 
     def test_a_composite_that_rates_otherwise_is_refused(
-        self, planted, bundle, models, questions, tmp_path
+        self, bundle, models, questions, other_ranking: str
     ) -> None:
-        other = planted_models.write_model(
-            planted.world, tmp_path / "other", planted_models.RANKING, told_weight=0.0101
-        )
-        ranking = signatures.load(other, "ranking", planted_models.RANKING)
+        ranking = signatures.load(other_ranking, "ranking", planted_models.RANKING)
         index = BruteForce(models.candidates.embeddings)
         _save(recommender.Recommender(models.retrieval, ranking, index, models.candidates), bundle)
         refusal = refused(bundle, models, questions)

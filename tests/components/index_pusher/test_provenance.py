@@ -90,7 +90,3 @@ def test_metrics_and_gates_are_told_and_nan_is_no_number() -> None:
         {"metric": "rmse", "slice": "user_gender=F", "rule": "<= 1", "value": 1.25, "passed": False}
     ]
     json.dumps(told, allow_nan=False)
-
-
-def test_what_is_told_is_no_part_of_the_identity(pushed, content: dict) -> None:
-    assert content["identity"] == manifest.digest_of(pushed.planted.sources.digests())
