@@ -19,6 +19,7 @@ from benchmarks import table
 from components.movielens_example_gen import fetch
 from components.movielens_example_gen.config import DataConfig
 from modules import features
+from modules.progress import progress
 from pipeline import config as configuration
 from pipeline.config import Config
 from retraining import runs
@@ -33,8 +34,6 @@ _FIGURES = (
     ("ranking", features.RMSE, "RMSE"),
 )
 _HEADER = ("span", "train", "new", *(words for *_, words in _FIGURES), "outcome", "served", "drifted", "s")
-
-progress = logging.getLogger("marquee.progress")
 
 
 def reduced(config: Config, epochs: int, sweeps: int) -> Config:

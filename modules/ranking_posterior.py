@@ -14,8 +14,9 @@ from modules.features import Encoding, TransformedFeature
 from modules.hyperparameters import RankingConfig, described
 from modules.machine import Field, Machine, mean_machine
 from modules.mood import MoodTower
+from modules.progress import progress
 from modules.towers import RatingHead, Tower
-from modules.training import DivergedError, TrainingData, progress
+from modules.training import DivergedError, TrainingData
 
 # Progress lines of a fit; each needs the machine of the draws so far.
 _REPORTS = 4

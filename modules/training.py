@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import math
 import os
 import time
@@ -17,8 +16,7 @@ import tensorflow_transform as tft
 from modules import dataset, features, hyperparameters, strategies, warm_start
 from modules.features import Encoding
 from modules.hyperparameters import TrainingConfig
-
-progress = logging.getLogger("marquee.progress")
+from modules.progress import progress
 
 Config = TypeVar("Config", bound=TrainingConfig)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -20,8 +19,7 @@ import tensorflow_transform as tft
 
 from modules import features
 from modules.features import Encoding
-
-progress = logging.getLogger("marquee.progress")
+from modules.progress import progress
 
 # Beside features.SERVING_DIR.
 FOLDER, FILE = "Format-WarmStart", "weights.npz"

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from components.movielens_example_gen.config import DataConfig
 from components.movielens_example_gen.errors import DataError
 from components.movielens_example_gen.releases import RELEASES
+from modules.progress import progress
 from pipeline.config import Config
 from retraining import runs, schedule
 from retraining.journal import JournalError
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     """Do what the command says; return the process's exit code."""
     options = parse(arguments)
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S", stream=sys.stdout)
-    logging.getLogger("marquee.progress").setLevel(logging.INFO)
+    progress.setLevel(logging.INFO)
     warnings.simplefilter("ignore")  # Of other people's libraries, for their own readers.
     # As systemd stops a service: end the child too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(exit_codes.STOPPED))

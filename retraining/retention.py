@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import pathlib
 import shutil
 from collections import defaultdict
@@ -12,9 +11,9 @@ from collections.abc import Iterator
 import ml_metadata as mlmd
 
 from components.champion.selection import Verdict, champion_id
+from modules.progress import progress
 from runners import workspace
 
-_PROGRESS = logging.getLogger("marquee.progress")
 _LIVE, _DELETED = mlmd.proto.Artifact.LIVE, mlmd.proto.Artifact.DELETED
 
 
@@ -52,7 +51,7 @@ def tidy(root: pathlib.Path, pipeline_name: str, keep_runs: int) -> list[str]:
             artifact.state = _DELETED
         if old:
             store.put_artifacts(old)
-            _PROGRESS.info("Removed %d artifacts of runs before the last %d", len(removed), keep_runs)
+            progress.info("Removed %d artifacts of runs before the last %d", len(removed), keep_runs)
     return removed
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import pathlib
 import subprocess
 import sys
@@ -15,13 +14,13 @@ from typing import NamedTuple
 from components.movielens_example_gen import emptiness, spans
 from components.movielens_example_gen.config import SpansConfig
 from components.movielens_example_gen.errors import DataError
+from modules.progress import progress
 from pipeline.config import Config
 from retraining import journal, plan, retention
 from retraining.schedule import Schedule
 from runners.exit_codes import BUSY
 from runners.workspace import FAILED, BusyError, claimed
 
-_PROGRESS = logging.getLogger("marquee.progress")
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _BUSY_SECONDS = 30.0  # Between two tries at a root that another uses.
 
@@ -151,19 +150,19 @@ def run_due(
         there = look(workspace.data, config)
         due = plan.due(there.versions, entries, schedule.catch_up, window, since, there.empty)
         if not due.spans:
-            _PROGRESS.info("Nothing to run: %s", due.reason)
+            progress.info("Nothing to run: %s", due.reason)
         for place, newest in enumerate(due.spans, 1):
-            _PROGRESS.info("Span %d, run %d of %d: %s", newest, place, len(due.spans), due.reason)
+            progress.info("Span %d, run %d of %d: %s", newest, place, len(due.spans), due.reason)
             known = {number: version for number, version in there.versions.items() if number <= newest}
             started = time.time()
             launched = launch(configured(config, window, known), workspace)
             entry = _entry(newest, known, launched, started)
             journal.append(workspace.journal, entry)
             made.append(entry)
-            _PROGRESS.info("Span %d: %s", newest, described(entry))
+            progress.info("Span %d: %s", newest, described(entry))
             if entry.outcome == "failed":
                 if waiting := due.spans[place:]:
-                    _PROGRESS.info("Later spans wait for it; `run --since %d` goes on without it", waiting[0])
+                    progress.info("Later spans wait for it; `run --since %d` goes on without it", waiting[0])
                 break
             _tidy(workspace, schedule.keep_runs)
     return made
@@ -174,7 +173,7 @@ def _tidy(workspace: Workspace, keep_runs: int) -> None:
     try:
         retention.tidy(workspace.root, workspace.name, keep_runs)
     except (BusyError, DataError, OSError) as error:
-        _PROGRESS.warning("What old runs left stays until the next one is over: %s", error)
+        progress.warning("What old runs left stays until the next one is over: %s", error)
 
 
 def _entry(newest: int, known: dict[int, int], launched: Launched, started: float) -> journal.Entry:
@@ -225,7 +224,7 @@ def launch(config: Config, workspace: Workspace) -> Launched:
         code = _wait(command, output)
         if code == BUSY:
             # Pipelines may share a root, and a run may have outlived the scheduler that began it.
-            _PROGRESS.info("Waiting: another run uses %s", workspace.root)
+            progress.info("Waiting: another run uses %s", workspace.root)
         while code == BUSY:
             time.sleep(_BUSY_SECONDS)
             code = _wait(command, output)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import datetime
-import logging
 import time
 from collections.abc import Callable, Iterator
 
 from components.movielens_example_gen.errors import DataError
+from modules.progress import progress
 from retraining.journal import JournalError
 from retraining.schedule import Schedule
 from runners.workspace import BusyError
 
-_PROGRESS = logging.getLogger("marquee.progress")
 # The clock is looked at this often, since it may be set while this process sleeps.
 _NAP_SECONDS = 30.0
 _BUSY_SECONDS = 300.0  # Between two tries where another scheduler runs the pipeline.
@@ -28,7 +27,7 @@ def moments(
     """
     due = now() if schedule.catch_up else schedule.next_time(now())
     while True:
-        _PROGRESS.info("Next look: %s", f"{due:%Y-%m-%d %H:%M %Z}")
+        progress.info("Next look: %s", f"{due:%Y-%m-%d %H:%M %Z}")
         while (left := (due - now()).total_seconds()) > 0:
             sleep(min(left, _NAP_SECONDS))
         yield due
@@ -53,8 +52,8 @@ def _try(run: Callable[[], object]) -> bool:
     try:
         run()
     except BusyError as error:
-        _PROGRESS.error("%s", error)
+        progress.error("%s", error)
         return False
     except (DataError, JournalError, OSError) as error:
-        _PROGRESS.error("%s", error)
+        progress.error("%s", error)
     return True

@@ -15,13 +15,13 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
 from components.index_pusher import scann_operations
 from components.movielens_example_gen.archive import disk_errors
+from modules.progress import progress
 from pipeline.beam_flags import LOCAL_RUNNER
 from runners import leftovers, record, steps
 from runners.failure import RunError, cause_of
 from runners.terminal import Terminal
 from runners.workspace import METADATA
 
-_progress = logging.getLogger("marquee.progress")
 RUNNERS = {"local": LocalDagRunner, "beam": BeamDagRunner}
 
 Create = Callable[[mlmd.proto.ConnectionConfig], pipeline.Pipeline]
@@ -42,7 +42,7 @@ def run(create: Create, runner: str, root: Path, terminal: Terminal) -> list[rec
       DataError: the disk refuses, in words.
     """
     if not scann_operations.installed():
-        _progress.info(scann_operations.MISSING)
+        progress.info(scann_operations.MISSING)
     connection = metadata.sqlite_metadata_connection_config(str(root / METADATA))
     store = _open(connection, root)
     with steps.shown(terminal) as watch, _named_runner():

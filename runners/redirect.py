@@ -12,8 +12,6 @@ from typing import Any, Literal, TextIO
 
 from components.movielens_example_gen.archive import disk_errors
 
-PROGRESS = "marquee.progress"
-
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 

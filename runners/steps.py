@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import logging
 import time
 from collections.abc import Callable, Iterator
 
 from tfx.orchestration.portable import launcher
 from tfx.orchestration.portable.data_types import ExecutionInfo
 
+from modules.progress import progress
 from runners import figures, record, retry
 from runners.failure import cause_in_text, cause_of
-from runners.redirect import PROGRESS
 from runners.terminal import Terminal
-
-_PROGRESS = logging.getLogger(PROGRESS)
 
 
 class StepError(Exception):
@@ -81,7 +78,7 @@ def _launched(
             cause = cause_of(error)
             if not retry.is_transient(cause):
                 raise
-            _PROGRESS.warning("%s: %s; trying again in %g s", node_id, cause, delay)
+            progress.warning("%s: %s; trying again in %g s", node_id, cause, delay)
         time.sleep(delay)
     info = launch(self)
     return info, _step(self, info)

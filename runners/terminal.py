@@ -19,7 +19,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from runners.redirect import PROGRESS
+from modules.progress import progress
 
 _PLAIN_WIDTH = 110  # Columns of a table where there is no terminal to ask.
 _NAME_WIDTH = 30
@@ -44,7 +44,7 @@ class Outcome:
 class Terminal(logging.Handler):
     """Lines for a person, on a stream of their own.
 
-    A handler too: records of the logger `marquee.progress` are shown while `listening`.
+    A handler too: records of `modules.progress` are shown while `listening`.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
@@ -65,16 +65,15 @@ class Terminal(logging.Handler):
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
         """Show what the project logs as progress."""
-        logger = logging.getLogger(PROGRESS)
-        level = logger.level
-        logger.setLevel(logging.INFO)
-        logger.addHandler(self)
+        level = progress.level
+        progress.setLevel(logging.INFO)
+        progress.addHandler(self)
         try:
             yield
         finally:
             self._display.stop()
-            logger.removeHandler(self)
-            logger.setLevel(level)
+            progress.removeHandler(self)
+            progress.setLevel(level)
 
     def end(self, *lines: str) -> None:
         """Clear the line of the step that runs, and show these instead."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from typing import Any
 
@@ -15,6 +14,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
 from components.anomaly_gate.report import AnomalyError, describe, describe_drift
+from modules.progress import progress
 
 # The inputs, and the word for each dataset in an error.
 RATINGS_KEY = "ratings_anomalies"
@@ -24,8 +24,6 @@ _DATASETS = {RATINGS_KEY: "ratings", CATALOGUE_KEY: "catalogue"}
 DRIFT_KEY = "drift_anomalies"
 ON_DRIFT = "on_drift"
 STOP, WARN = "stop", "warn"
-
-_PROGRESS = logging.getLogger("marquee.progress")
 
 
 class Executor(base_executor.BaseExecutor):
@@ -59,7 +57,7 @@ class Executor(base_executor.BaseExecutor):
             if drifted and exec_properties[ON_DRIFT] == STOP:
                 raise AnomalyError(drifted)
             if drifted:
-                _PROGRESS.warning(" ".join(drifted.split()))
+                progress.warning(" ".join(drifted.split()))
 
 
 def _read_drift(artifact: types.Artifact) -> anomalies_pb2.Anomalies:

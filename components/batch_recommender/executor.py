@@ -1,6 +1,5 @@
 """Executor of the BatchRecommender: artifacts in, one Beam pipeline, counts as properties out."""
 
-import logging
 import os
 import time
 from typing import Any
@@ -14,14 +13,13 @@ from components.batch_recommender import recommending
 from components.batch_recommender.config import BatchConfig
 from components.index_pusher import bundle, manifest, push
 from modules import features
+from modules.progress import progress
 
 PUSHED_MODEL = "pushed_model"
 EXAMPLES = "examples"
 BATCH_CONFIG = "batch_config"
 SOURCE_DIGEST = "source_digest"
 RECOMMENDATIONS = "recommendations"
-
-_PROGRESS = logging.getLogger("marquee.progress")
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -48,7 +46,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             reason = "nothing was pushed in this run"
             written.set_int_custom_property("recommended", 0)
             written.set_string_custom_property("reason", reason)
-            _PROGRESS.info("No batch recommendations: %s", reason)
+            progress.info("No batch recommendations: %s", reason)
             return
         # Beam's workers load it from where it is; only to be verified is it copied here.
         with remote.as_local_folders({PUSHED_MODEL: [pushed]}, {}):
@@ -71,4 +69,4 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         properties = {"recommended": 1, **counts, "version": version, "timestamp": timestamp}
         for name, value in properties.items():
             written.set_int_custom_property(name, value)
-        _PROGRESS.info("Recommended to %s users: %s", f"{counts['users']:,}", written.uri)
+        progress.info("Recommended to %s users: %s", f"{counts['users']:,}", written.uri)

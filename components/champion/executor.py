@@ -1,6 +1,5 @@
 """What runs in containers, where verdicts are files: the search for a champion, Evaluators that record."""
 
-import logging
 from typing import Any
 
 from tfx import types
@@ -11,14 +10,13 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.standard_component_specs import BASELINE_MODEL_KEY, BLESSING_KEY
 
 from components.champion import verdicts
+from modules.progress import progress
 
 CHALLENGER = "challenger"
 VERDICTS = "verdicts"
 BASELINE_URI = "baseline_uri"
 # A word, because an empty parameter is easily taken for one that is not there.
 NO_CHAMPION = "none"
-
-_progress = logging.getLogger("marquee.progress")
 
 
 class Executor(base_executor.BaseExecutor):
@@ -34,7 +32,7 @@ class Executor(base_executor.BaseExecutor):
         challenger = artifact_utils.get_single_uri(input_dict[CHALLENGER])
         chosen = verdicts.champion(exec_properties[VERDICTS], challenger)
         artifact_utils.get_single_instance(output_dict[BASELINE_URI]).value = chosen or NO_CHAMPION
-        _progress.info("champion: %s", chosen or NO_CHAMPION)
+        progress.info("champion: %s", chosen or NO_CHAMPION)
 
 
 class EvaluatorExecutor(evaluator.Executor):

@@ -8,7 +8,6 @@ it against its gate, and returns figures. Folders with a SavedModel get TF Servi
 from __future__ import annotations
 
 import dataclasses
-import logging
 import os
 import shutil
 from collections.abc import Mapping
@@ -38,6 +37,7 @@ from components.index_pusher.gating import read_evaluation
 from components.index_pusher.parity import Models
 from components.index_pusher.queries import parse, read_records
 from modules import features
+from modules.progress import progress
 
 RECOMMEND, RECOMMEND_EXACT = parity.RECOMMEND, parity.RECOMMEND_EXACT
 RANKING = parity.RANKING
@@ -46,7 +46,6 @@ TFLITE = tflite_files.TFLITE
 # judge it.
 PARITY_QUERIES = 400
 
-_progress = logging.getLogger("marquee.progress")
 Figures = dict[str, Any]
 
 
@@ -149,7 +148,7 @@ def _build(sources: Sources, folder: str, figures: Figures) -> None:
     questions = parity.Questions(asked, few, oracle)
     figures["recommend_recall"], of_models = parity.prove(folder, models, questions, config.min_recall)
     rows += of_models
-    _progress.info("Parity: %d comparisons hold, in fresh processes", len(rows))
+    progress.info("Parity: %d comparisons hold, in fresh processes", len(rows))
     figures["parity"] = parity_table.figures(rows)
     write_card(sources, folder, figures)
     manifest.write(folder, sources.digests(), figures, _provenance(sources, folder))
@@ -203,7 +202,7 @@ def add_single(sources: Sources, folder: str) -> Figures:
     for name, model_dir in dirs.items():
         shutil.copytree(signatures.serving_path(model_dir), os.path.join(folder, name))
     if sources.multitask_left_out:
-        _progress.info("The bundle holds no multitask model: %s", sources.multitask_left_out)
+        progress.info("The bundle holds no multitask model: %s", sources.multitask_left_out)
         return {"multitask_left_out": sources.multitask_left_out}
     return {}
 
@@ -217,7 +216,7 @@ def add_recommend(
     index, measurement = index_gate.build(models.candidates.embeddings, embedded, config)
     figures: Figures = index_gate.figures(index, measurement, len(models.candidates))
     figures["index_build"] = RECOMMEND if measurement.pays >= 1 else RECOMMEND_EXACT
-    _progress.info(
+    progress.info(
         "Index over %s titles (%s): recall@%d %.4f, %.2f ms a query, brute force %.2f ms: serve %s",
         f"{len(models.candidates):,}",
         index.plan.kind.replace("_", " "),

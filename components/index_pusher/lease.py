@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import secrets
 import socket
@@ -26,7 +25,7 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
-_progress = logging.getLogger("marquee.progress")
+from modules.progress import progress
 
 
 class LeaseLost(OSError):
@@ -107,7 +106,7 @@ class Lease:
                 if self._current_holder() == self._holder:
                     return
             elif not told:
-                _progress.info("Waiting for %s, which holds the destination", holder)
+                progress.info("Waiting for %s, which holds the destination", holder)
                 told = True
             time.sleep(self._settle)
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import os
 import shutil
 
 from components.index_pusher import bundle, gates, manifest, publish
 from components.index_pusher.bundle import Figures, Sources
 from components.index_pusher.gates import Blessing, Refusal
+from modules.progress import progress
 
 PUSHED = "pushed"
 PUSHED_VERSION = "pushed_version"
 PUSHED_DESTINATION = "pushed_destination"
 PUBLISHED_ANEW = "published_anew"
 REASON = "reason"
-
-_progress = logging.getLogger("marquee.progress")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +52,10 @@ def push(
     except Refusal as refusal:
         shutil.rmtree(archive, ignore_errors=True)
         os.makedirs(archive)
-        _progress.info("Not pushed: %s", refusal)
+        progress.info("Not pushed: %s", refusal)
         return {**refusal.figures, PUSHED: 0, REASON: str(refusal)}
     state = "Pushed" if published.new else "Already published:"
-    _progress.info("%s version %d: %s", state, published.version, published.path)
+    progress.info("%s version %d: %s", state, published.version, published.path)
     return {
         **manifest.read(archive)["metrics"],
         PUSHED: 1,

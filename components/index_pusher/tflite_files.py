@@ -7,7 +7,6 @@ Called by the builder of the bundle, in the executor's process.
 from __future__ import annotations
 
 import dataclasses
-import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -22,10 +21,9 @@ from components.index_pusher.parity import RANKING, RETRIEVAL, Models
 from components.index_pusher.parity_table import Row
 from components.index_pusher.processes import Columns, Job, ask_tflite
 from modules import features
+from modules.progress import progress
 
 TFLITE = "tflite"
-
-_progress = logging.getLogger("marquee.progress")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +97,7 @@ def add(
         tflite_check.check_retrieval(answers[retrieval.file], exact, models.candidates),
     ]
     parity_table.check(rows)
-    _progress.info("TFLite equals its SavedModel to %.1e stars, without TensorFlow", rows[0].difference)
+    progress.info("TFLite equals its SavedModel to %.1e stars, without TensorFlow", rows[0].difference)
     figures: dict[str, float | str] = {"tflite_max_difference": rows[0].difference}
     os.makedirs(os.path.join(folder, TFLITE))
     for twin in (ranking, retrieval):
@@ -109,7 +107,7 @@ def add(
             rows.append(_accuracy(small, answers[twin.file], records, asked, config))
             shutil.copyfile(small.path, os.path.join(folder, TFLITE, small.file))
         except Refusal as refusal:
-            _progress.info("Left out: %s", refusal)
+            progress.info("Left out: %s", refusal)
             figures[f"{small.file.removesuffix('.tflite')}_left_out"] = str(refusal)
     return figures, rows
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import pathlib
 import re
 import sys
@@ -15,8 +14,8 @@ import rich.progress
 
 from components.movielens_example_gen.archive import disk_errors
 from components.movielens_example_gen.errors import DataError
+from modules.progress import progress
 
-_PROGRESS = logging.getLogger("marquee.progress")
 _BLOCK = 1 << 18
 _TIMEOUT = (10, 30)  # Seconds to connect, and between two blocks.
 _ATTEMPTS = 5  # In a row that bring nothing new.
@@ -188,7 +187,7 @@ class _Display:
             self._bar.update(self._task, completed=have, total=total)
         else:
             of = f" of {total / 1e6:,.1f} MB" if total else ""
-            _PROGRESS.info("Fetching %s%s%s", self._name, of, f", from {have / 1e6:,.1f} MB on" * bool(have))
+            progress.info("Fetching %s%s%s", self._name, of, f", from {have / 1e6:,.1f} MB on" * bool(have))
 
     def advance(self, count: int) -> None:
         """Say that `count` more bytes came."""

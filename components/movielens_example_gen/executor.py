@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from tfx import types
@@ -16,10 +15,9 @@ from tfx.types import artifact_utils
 from components.movielens_example_gen import outcome, preparation, sources, spans
 from components.movielens_example_gen.config import DataConfig
 from modules import features
+from modules.progress import progress
 
 WINDOW = "window"
-
-_PROGRESS = logging.getLogger("marquee.progress")
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -72,5 +70,5 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples.set_string_custom_property(outcome.DATA_CONFIG, config.model_dump_json())
         if inputs.window:
             examples.set_int_custom_property("newest_span", inputs.window.spans[-1].number)
-            _PROGRESS.info(spans.described(inputs.window))
-        _PROGRESS.info(outcome.summary(counts, config))
+            progress.info(spans.described(inputs.window))
+        progress.info(outcome.summary(counts, config))

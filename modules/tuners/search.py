@@ -18,8 +18,9 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from modules import search_space
 from modules.hyperparameters import described, replaced
+from modules.progress import progress
 from modules.search_space import Range, SearchConfig
-from modules.training import Config, DivergedError, TrainingData, progress
+from modules.training import Config, DivergedError, TrainingData
 from modules.tuners import held_out
 
 Figures = Mapping[str, float]

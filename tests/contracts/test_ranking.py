@@ -11,6 +11,7 @@ import pytest
 from modules import audience, bayesian, dataset, features, ranking, ranking_posterior, training
 from modules import hyperparameters as presets
 from modules.machine import Machine, embed
+from modules.progress import progress
 from tests.contracts.planted_run import PlantedRun
 from tests.contracts.suite import RatingContract, TrainingContract, small
 
@@ -43,7 +44,7 @@ class TestDefault(TrainingContract, RatingContract):
             planted_run.train(self.module, self.hyperparameters, export=False)
 
     def test_its_progress_is_told(self, planted_run: PlantedRun, caplog: pytest.LogCaptureFixture) -> None:
-        with caplog.at_level("INFO", "marquee.progress"):
+        with caplog.at_level("INFO", progress.name):
             planted_run.train(self.module, self.hyperparameters, export=False)
         lines = [line for line in caplog.messages if line.startswith("ranking: sweep ")]
         assert [line.split(",")[0] for line in lines] == [

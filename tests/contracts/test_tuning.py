@@ -24,6 +24,7 @@ from components.candidate_trainer.component import CandidateTrainer
 from components.candidate_tuner.component import CandidateTuner
 from modules import dataset, features, hyperparameters, training
 from modules.hyperparameters import TrainingConfig
+from modules.progress import progress
 from modules.search_space import SearchConfig
 from modules.training import TrainingData
 from modules.tuners import held_out
@@ -237,7 +238,7 @@ def test_a_tuner_feeds_a_trainer_and_reads_nothing_of_eval(
     connection = metadata.sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite"))
     nodes = [whole, poisoned, catalogue, graph, tuner, trainer]
     for _ in range(2):
-        with caplog.at_level("INFO", "marquee.progress"):
+        with caplog.at_level("INFO", progress.name):
             LocalDagRunner().run(
                 pipeline.Pipeline(
                     "tuning", str(tmp_path / "root"), connection, components=nodes, enable_cache=True

@@ -16,6 +16,7 @@ import pytest
 
 from benchmarks.replay import reduced
 from modules import features
+from modules.progress import progress
 from pipeline import config as configuration
 from pipeline.config import Config
 from pipeline.drift import DriftConfig
@@ -159,7 +160,7 @@ def test_drift_is_told(played: Played) -> None:
 
 
 def test_without_a_new_span_nothing_is_run(played: Played, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "marquee.progress")
+    caplog.set_level("INFO", progress.name)
     log = played.place.folder / "output.log"
     before = log.stat().st_mtime_ns
     assert runs.run_due(played.place, config(9), SCHEDULE, runs.launch) == []

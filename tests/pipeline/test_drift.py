@@ -17,6 +17,7 @@ from tfx.types import standard_artifacts
 from components.anomaly_gate import executor
 from components.anomaly_gate.executor import Executor as AnomalyGate
 from components.anomaly_gate.report import AnomalyError
+from modules.progress import progress
 from pipeline import config
 from pipeline.drift import DriftConfig
 from runners import report
@@ -79,7 +80,7 @@ def test_a_span_that_has_moved_stops_the_run_or_is_told(statistics, tmp_path, ca
     named = [line.split(":")[0].strip() for line in str(error.value).splitlines() if line.startswith("  ")]
     assert named == ["user_gender", "user_rating"]
     assert "drift.bounds" in str(error.value)
-    caplog.set_level(logging.INFO, "marquee.progress")
+    caplog.set_level(logging.INFO, progress.name)
     gate(drift, "warn", tmp_path / "warn")
     assert "user_gender" in caplog.text and "user_age" not in caplog.text
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from modules.progress import progress
 from pipeline import config as configuration
 from pipeline.config import Config
 from retraining import journal, runs
@@ -80,7 +81,7 @@ def replace_runner(planted: Planted, monkeypatch, text: str) -> None:
 
 @pytest.fixture
 def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level("INFO", "marquee.progress")
+    caplog.set_level("INFO", progress.name)
     return caplog
 
 

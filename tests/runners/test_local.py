@@ -16,6 +16,7 @@ import pytest
 from apache_beam.runners.direct.direct_runner import DirectRunner
 from tfx.orchestration import metadata
 
+from modules.progress import progress
 from runners import local, record, workspace
 from runners.failure import RunError
 from runners.terminal import Terminal
@@ -125,7 +126,7 @@ def test_beams_pipeline_of_steps_names_its_runner_too(
 def test_a_run_without_scann_says_so_before_its_steps(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "marquee.progress")
+    caplog.set_level(logging.INFO, progress.name)
     (tmp_path / "refuse").touch()
     monkeypatch.setitem(sys.modules, "scann", None)
     with pytest.raises(RunError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 import pty
 import re
@@ -13,9 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from modules.progress import progress
 from runners.terminal import Terminal, _Added
-
-PROGRESS = logging.getLogger("marquee.progress")
 
 
 class Clock:
@@ -53,7 +51,7 @@ class TestElsewhere:
     def test_a_step_with_progress_is_announced_and_its_progress_thinned_out(self) -> None:
         with self.terminal.step("Trainer.retrieval") as outcome:
             for epoch in range(1, 9):
-                PROGRESS.info("epoch %d", epoch)
+                progress.info("epoch %d", epoch)
                 self.clock.now += 2
             outcome.figure = "[loss 3]"
         assert self.lines() == [
@@ -66,13 +64,13 @@ class TestElsewhere:
 
     def test_the_last_line_of_progress_stands_for_a_figure(self) -> None:
         with self.terminal.step("Trainer.retrieval"):
-            PROGRESS.info("epoch 1")
-            PROGRESS.info("epoch 2")
+            progress.info("epoch 1")
+            progress.info("epoch 2")
         assert self.lines() == ["Trainer.retrieval ...", " epoch 1", "Trainer.retrieval 0.0 s run epoch 2"]
 
     def test_a_figure_is_not_taken_from_an_earlier_step(self) -> None:
         with self.terminal.step("Trainer.retrieval"):
-            PROGRESS.info("epoch 1")
+            progress.info("epoch 1")
         with self.terminal.step("Champion.retrieval"):
             pass
         assert self.lines()[-1] == "Champion.retrieval 0.0 s run"
@@ -98,7 +96,7 @@ class TestElsewhere:
         def announce() -> None:
             with self.terminal.step("Transform"):
                 monkeypatch.setattr(self.stream, "flush", interrupted)
-                PROGRESS.info("row 1")
+                progress.info("row 1")
 
         threading.Thread(target=announce, daemon=True).start()
         assert ended.wait(10)
@@ -133,8 +131,8 @@ class TestElsewhere:
         assert self.lines() == ["Transform 0.0 s failed"]
 
     def test_lines_outside_a_step_all_stay(self) -> None:
-        PROGRESS.info("Data kept in %s", "[cache]")
-        PROGRESS.info("Fetching")
+        progress.info("Data kept in %s", "[cache]")
+        progress.info("Fetching")
         assert self.lines() == [" Data kept in [cache]", " Fetching"]
 
     def test_a_long_line_is_neither_cut_nor_broken(self) -> None:
@@ -146,7 +144,7 @@ class TestElsewhere:
         quiet = io.StringIO()
         with Terminal(quiet).listening():
             pass
-        PROGRESS.info("late")
+        progress.info("late")
         assert quiet.getvalue() == ""
 
 
@@ -173,9 +171,9 @@ class TestOnATerminal:
 
     def test_progress_is_overwritten_and_one_line_stays(self) -> None:
         with self.terminal.step("Trainer.retrieval") as outcome:
-            PROGRESS.info("epoch 1, loss 9")
+            progress.info("epoch 1, loss 9")
             self.clock.now += 61
-            PROGRESS.info("epoch 2, loss 3")
+            progress.info("epoch 2, loss 3")
             outcome.figure = "loss 3"
         raw = self.raw()
         assert re.search(r"Trainer\.retrieval +61 s +epoch 2, loss 3", raw)
@@ -183,18 +181,18 @@ class TestOnATerminal:
 
     def test_a_long_line_of_progress_stays_on_one_line(self) -> None:
         with self.terminal.step("Trainer.retrieval"):
-            PROGRESS.info("epoch 1 %s", "x" * 300)
+            progress.info("epoch 1 %s", "x" * 300)
         (line,) = visible(self.raw())
         assert line.startswith("Trainer.retrieval 0.0 s run epoch 1 xxx") and line.endswith("…")
 
     def test_an_end_clears_the_line(self) -> None:
         with self.terminal.step("Trainer.retrieval"):
-            PROGRESS.info("epoch 1")
+            progress.info("epoch 1")
             self.terminal.end("Stopped.")
             assert visible(self.raw()) == ["Stopped."]
 
     def test_lines_outside_a_step_stay(self) -> None:
-        PROGRESS.info("Data kept")
+        progress.info("Data kept")
         assert visible(self.raw()) == ["Data kept"]
 
 

@@ -14,6 +14,7 @@ import urllib3
 
 from components.movielens_example_gen import download
 from components.movielens_example_gen.errors import DataError
+from modules.progress import progress
 
 CONTENT = bytes(range(256)) * 4000
 SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
@@ -77,7 +78,7 @@ def _download(server: Server, folder: pathlib.Path, expected: str | None = SHA25
 
 
 def test_fetches_and_says_so(server, tmp_path, caplog):
-    caplog.set_level(logging.INFO, "marquee.progress")
+    caplog.set_level(logging.INFO, progress.name)
     assert _download(server, tmp_path).read_bytes() == CONTENT
     assert server.seen == [""]
     assert caplog.messages == ["Fetching ml-1m.zip of 1.0 MB"]
@@ -90,7 +91,7 @@ class _Terminal(io.StringIO):
 
 
 def test_draws_a_bar_on_a_terminal(server, tmp_path, monkeypatch, caplog):
-    caplog.set_level(logging.INFO, "marquee.progress")
+    caplog.set_level(logging.INFO, progress.name)
     monkeypatch.setattr(sys, "stderr", _Terminal())
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
@@ -102,7 +103,7 @@ def test_draws_a_bar_on_a_terminal(server, tmp_path, monkeypatch, caplog):
 
 
 def test_resumes_after_each_cut(server, tmp_path, caplog):
-    caplog.set_level(logging.INFO, "marquee.progress")
+    caplog.set_level(logging.INFO, progress.name)
     server.script = ["cut", "cut", "503", "serve"]
     assert _download(server, tmp_path).read_bytes() == CONTENT
     assert server.seen == ["", "bytes=300000-", "bytes=600000-", "bytes=600000-"]

@@ -19,6 +19,7 @@ from components import parquet
 from components.movielens_example_gen import download, fetch, releases, wheel
 from components.movielens_example_gen.config import DataConfig, SplitConfig
 from components.movielens_example_gen.errors import DataError
+from modules.progress import progress
 
 RATINGS = b"userId,movieId,rating,timestamp\n1,2,3.5,1112486027\n"
 MOVIES = b'movieId,title,genres\n2,"Film, The (1995)",Drama\n'
@@ -127,7 +128,7 @@ def test_an_altered_archive_is_refused_and_leaves_nothing(grouplens, monkeypatch
 
 
 def test_ml_latest_is_held_against_the_md5_published_beside_it(grouplens, tmp_path, caplog):
-    caplog.set_level(logging.INFO, "marquee.progress")
+    caplog.set_level(logging.INFO, progress.name)
     path = _archive(grouplens.folder / "ml-latest.zip", top="ml-latest/")
     config = DataConfig(release="ml-latest")
     fetch.resolve_data(config, None, tmp_path / "a")
@@ -170,7 +171,7 @@ def test_members_are_verified_wherever_they_come_from(no_grouplens, tmp_path, mo
 
 
 def test_a_folder_of_ones_own_is_used_where_it_stands(write_ml_100k, tmp_path, caplog):
-    caplog.set_level(logging.INFO, "marquee.progress")
+    caplog.set_level(logging.INFO, progress.name)
     base = write_ml_100k()
     assert fetch.resolve_data(DataConfig(), base, tmp_path / "cache") == base
     assert "u.data is not GroupLens' ml-100k" in caplog.text
@@ -193,7 +194,7 @@ def test_a_zip_of_ones_own_is_unpacked_once(tmp_path):
 
 @pytest.mark.parametrize("algorithm", ["sha256", "md5"])
 def test_a_zip_of_ones_own_is_held_against_the_published_one(tmp_path, monkeypatch, caplog, algorithm):
-    caplog.set_level(logging.INFO, "marquee.progress")
+    caplog.set_level(logging.INFO, progress.name)
     path = _archive(tmp_path / "mine.zip")
     checksum = download.checksum(path, algorithm)
     known = dataclasses.replace(releases.RELEASES["ml-20m"], archive_checksum=checksum)

@@ -14,6 +14,7 @@ import keras_tuner
 import pytest
 import tensorflow as tf
 
+from modules.progress import progress
 from modules.search_space import Range, SearchConfig, Space
 from modules.training import DivergedError
 from modules.tuners.search import Search
@@ -187,7 +188,7 @@ def test_each_trial_is_a_line_and_the_outcome_another(make, caplog: pytest.LogCa
     def figures(values: Mapping[str, Any]) -> dict[str, float]:
         return {"error": values["embedding_dim"] / 3 if values["embedding_dim"] < 64 else math.nan, "by": 2.0}
 
-    with caplog.at_level(logging.INFO, "marquee.progress"):
+    with caplog.at_level(logging.INFO, progress.name):
         make(figures, space={"embedding_dim": (8, 64)}, own={"embedding_dim": 64}, max_trials=5).search()
     assert [re.sub(r"\(\d+ s\)", "(0 s)", line) for line in caplog.messages] == [
         "planted: trial 1 of 5, embedding_dim 64: error nan, by 2 (0 s)",
