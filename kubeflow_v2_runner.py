@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import pydantic
 
+from modules.validation import in_words
 from pipeline.config import Config
 from retraining import schedule as schedule_file
 from runners import exit_codes, flags, secrets
@@ -287,11 +288,8 @@ def _connect(options: argparse.Namespace, pipeline_name: str) -> Service:
 def _words(error: Exception) -> str:
     if not isinstance(error, pydantic.ValidationError):
         return str(error)
-    first = error.errors()[0]
-    flag = "--" + str(first["loc"][0] if first["loc"] else error.title.lower()).replace("_", "-")
-    own = first["type"] == "value_error"
-    said = first["ctx"]["error"] if own else f"{first['msg']}; received {first['input']!r}"
-    return str(said) if own and not first["loc"] else f"{flag}: {said}"
+    place = error.errors()[0]["loc"]
+    return in_words(error, f"--{place[0]}".replace("_", "-") if place else "")
 
 
 if __name__ == "__main__":

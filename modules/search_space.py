@@ -12,6 +12,7 @@ from typing import Any
 import pydantic
 
 from modules.hyperparameters import ModelsConfig, MultitaskConfig, RankingConfig, TrainingConfig, replaced
+from modules.validation import in_words
 
 
 class Range(pydantic.BaseModel):
@@ -139,7 +140,7 @@ def _check(path: str, value: Any, config: TrainingConfig) -> None:
     try:
         replaced(config, {path: value})
     except pydantic.ValidationError as error:
-        raise ValueError(f"{path}: {error.errors()[0]['msg']}; received {value!r}") from error
+        raise ValueError(in_words(error, path)) from error
 
 
 def _widened(path: str, values: Range, own: Any) -> Range:

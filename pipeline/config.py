@@ -15,6 +15,7 @@ from components.movielens_example_gen.config import SPAN, DataConfig, SpansConfi
 from modules import features, hyperparameters, search_space
 from modules.hyperparameters import ModelsConfig
 from modules.search_space import TuningConfig
+from modules.validation import in_words
 from pipeline import gates
 from pipeline.drift import DriftConfig
 
@@ -136,7 +137,7 @@ def tuned(config: Config) -> Config:
     try:
         return Config.model_validate({**config.model_dump(), "tuning": TuningConfig()})
     except pydantic.ValidationError as error:
-        raise ValueError(_in_words(error)) from error
+        raise ValueError(in_words(error)) from error
 
 
 def with_batch(config: Config) -> Config:
@@ -169,16 +170,7 @@ def load(path: pathlib.Path, preset: Config) -> Config:
     try:
         return Config.model_validate(_merged(preset.model_dump(), changes))
     except pydantic.ValidationError as error:
-        raise ValueError(f"{path}: {_in_words(error)}") from error
-
-
-def _in_words(error: pydantic.ValidationError) -> str:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    # Our own validators say themselves what was received; pydantic would add the whole object.
-    own = first["type"] == "value_error"
-    said = first["ctx"]["error"] if own else f"{first['msg']}; received {first['input']!r}"
-    return f"{place}: {said}" if place else str(said)
+        raise ValueError(f"{path}: {in_words(error)}") from error
 
 
 def _merged(base: dict, changes: dict) -> dict:

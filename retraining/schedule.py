@@ -17,6 +17,8 @@ from typing import Any
 import pydantic
 from cronsim import CronSim, CronSimError
 
+from modules.validation import in_words
+
 _UTC = datetime.timezone.utc
 _ANY_MOMENT = datetime.datetime(2024, 1, 1, tzinfo=_UTC)
 # A value, or a range's two ends, that a step follows.
@@ -198,8 +200,6 @@ def load(path: pathlib.Path | None) -> Schedule:
     try:
         return Schedule.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{path}: {place}: {first['msg'].removeprefix('Value error, ')}") from error
+        raise ValueError(f"{path}: {in_words(error)}") from error
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} must be a readable JSON file: {error}") from error

@@ -70,6 +70,7 @@ def test_a_models_own_values_are_added(space: search_space.Space, expected: sear
         ({"dropout": (0.1,)}, "^dropout: what is tuned must be one of query_features, .*learning_rate"),
         ({"epochs.x": (1,)}, "^epochs.x: what is tuned must be one of"),
         ({"epochs": (0, 1)}, "^epochs: Input should be greater than or equal to 1; received 0"),
+        ({"bayesian.sweeps": (30,)}, "^bayesian.sweeps: sweeps must be above burn_in, 30; received 30$"),
         ({"epochs": (1.5,)}, "^epochs: Input should be a valid integer.*; received 1.5"),
         ({"optimizer": ("sgd",)}, "^optimizer: Input should be 'adagrad' or 'adam'; received 'sgd'"),
         ({"epochs": Range(low=1, high=9)}, "^epochs: a range must be .*; it is 8. List the values"),

@@ -69,7 +69,7 @@ def test_no_moment_is_past_whenever_one_asks(cron: str) -> None:
         ({"cron": "0 3 * JAN-jan/2 *"}, r"a step must follow \* or a range of several values"),
         ({"cron": "0 0 31 2 *"}, "cron must be"),
         ({"time_zone": "Europe/Berln"}, "time_zone must be an IANA name.*received 'Europe/Berln'"),
-        ({"window": 1}, "window: .*greater than or equal to 2"),
+        ({"window": 1}, r"schedule.json: window: .*greater than or equal to 2; received 1$"),
         ({"windw": 3}, "windw: Extra inputs are not permitted"),
     ],
 )
