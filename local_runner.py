@@ -165,7 +165,7 @@ def _find_data(options: argparse.Namespace, config: configuration.Config) -> pat
     from components.movielens_example_gen import fetch  # Half a second, which --help need not spend.
 
     with terminal.Terminal(sys.stdout).listening():
-        return fetch.resolve_data(config.data, options.data, fetch.default_cache_dir(os.environ))
+        return fetch.resolve_data(config.data, options.data, fetch.default_cache_dir())
 
 
 def _run_pipeline(

@@ -187,7 +187,7 @@ def main(arguments: Sequence[str]) -> int:
         if not options.config:
             config.write_text("{}")
         data_config = configuration.load(config, configuration.default()).data
-        data = fetch.resolve_data(data_config, options.data, fetch.default_cache_dir(os.environ))
+        data = fetch.resolve_data(data_config, options.data, fetch.default_cache_dir())
         found, seconds = {}, []
         with job_service(folder / "service") as port:
             for name, beam in paths(port).items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import pathlib
 import shutil
 
@@ -72,7 +71,7 @@ def find_data(data: pathlib.Path | None, release: str = ML_100K.name) -> pathlib
     Raises:
       DataError: it is nowhere to be had.
     """
-    return fetch.resolve_data(DataConfig(release=release), data, fetch.default_cache_dir(os.environ))
+    return fetch.resolve_data(DataConfig(release=release), data, fetch.default_cache_dir())
 
 
 def read(folder: pathlib.Path, release: Release = ML_100K) -> Ratings:

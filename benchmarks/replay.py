@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import pathlib
 import shutil
 import sys
@@ -135,7 +134,7 @@ def main(arguments: Sequence[str]) -> int:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     progress.setLevel(logging.INFO)
     data = DataConfig()
-    release = fetch.resolve_data(data, options.data, fetch.default_cache_dir(os.environ))
+    release = fetch.resolve_data(data, options.data, fetch.default_cache_dir())
     config = reduced(configuration.retraining(), options.epochs, options.sweeps)
     config = config.model_copy(update={"warm_start": not options.cold})
     with tempfile.TemporaryDirectory() as temporary:

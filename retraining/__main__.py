@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import pathlib
 import shlex
 import signal
@@ -122,7 +121,7 @@ def _cut(options: argparse.Namespace) -> int:
     if options.days < 1:
         raise ValueError(f"--days must be 1 or more; received {options.days}")
     config = DataConfig(release=options.release)
-    release = fetch.resolve_data(config, options.data, fetch.default_cache_dir(os.environ))
+    release = fetch.resolve_data(config, options.data, fetch.default_cache_dir())
     written = cut(release, config, options.into, options.days)
     timeless = f", {written.timeless:,} of them without a time, in span 1" if written.timeless else ""
     print(f"{options.into}: {written.spans} spans of {options.days} days, {written.rows:,} rows{timeless}")

@@ -11,7 +11,9 @@ import json
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+
+import platformdirs
 
 from components import locks
 from components.movielens_example_gen import archive, download, releases, spans, wheel
@@ -22,15 +24,9 @@ from modules.progress import progress
 _STAMP = ".marquee.json"
 
 
-def default_cache_dir(environ: Mapping[str, str]) -> pathlib.Path:
-    """Folder in which fetched data is kept.
-
-    >>> str(default_cache_dir({"XDG_CACHE_HOME": "/var/cache"}))
-    '/var/cache/marquee'
-    """
-    base = environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification: a relative path is to be ignored.
-    return (pathlib.Path(base) if base.startswith("/") else pathlib.Path.home() / ".cache") / "marquee"
+def default_cache_dir() -> pathlib.Path:
+    """Folder in which fetched data is kept."""
+    return platformdirs.user_cache_path("marquee")
 
 
 def resolve_data(config: DataConfig, data: pathlib.Path | None, cache_dir: pathlib.Path) -> pathlib.Path:

@@ -294,11 +294,14 @@ def test_a_run_killed_midway_leaves_nothing_that_counts(tmp_path):
     assert not list(cache.glob(".custom-*"))
 
 
-def test_the_cache_obeys_xdg_only_where_absolute(monkeypatch):
-    monkeypatch.setenv("HOME", "/home/someone")
-    assert fetch.default_cache_dir({"XDG_CACHE_HOME": "cache"}) == pathlib.Path(
-        "/home/someone/.cache/marquee"
-    )
+@pytest.mark.parametrize(
+    ("set_to", "expected"),
+    [("", "/home/u/.cache"), ("/var/cache", "/var/cache"), ("relative", "/home/u/.cache")],
+)
+def test_the_cache_is_where_the_xdg_specification_says(monkeypatch, set_to, expected):
+    monkeypatch.setenv("HOME", "/home/u")
+    monkeypatch.setenv("XDG_CACHE_HOME", set_to)
+    assert fetch.default_cache_dir() == pathlib.Path(expected, "marquee")
 
 
 def test_the_wheels_tables_become_the_published_text(tmp_path, monkeypatch):

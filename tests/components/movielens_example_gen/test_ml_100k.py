@@ -1,6 +1,5 @@
 """MovieLens 100K itself, taken from where its users take it."""
 
-import os
 from collections import Counter
 
 import pytest
@@ -15,7 +14,7 @@ pytestmark = pytest.mark.slow("the network, where MovieLens 100K is not in the c
 @pytest.fixture(scope="module")
 def ml_100k():
     """The cache's copy; fetched first where there is none."""
-    return fetch.resolve_data(DataConfig(), None, fetch.default_cache_dir(os.environ))
+    return fetch.resolve_data(DataConfig(), None, fetch.default_cache_dir())
 
 
 def _columns(folder, *names: str) -> dict[str, list]:
