@@ -23,11 +23,10 @@ _FILES_AT_ONCE = 8
 
 def raw_feature_spec(rows: Sequence[features.RawFeature]) -> dict:
     """Return the parsing spec of raw features: `[batch, 1]`, repeated ones sparse, as Transform expects."""
-    dtypes = {"bytes": tf.string, "int": tf.int64, "float": tf.float32}
     return {
-        row.name: tf.io.VarLenFeature(dtypes[row.dtype.value])
+        row.name: tf.io.VarLenFeature(tf.as_dtype(row.dtype.value))
         if row.repeated
-        else tf.io.FixedLenFeature([1], dtypes[row.dtype.value])
+        else tf.io.FixedLenFeature([1], tf.as_dtype(row.dtype.value))
         for row in rows
     }
 

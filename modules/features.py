@@ -38,11 +38,11 @@ CATALOGUE_SPLIT = "catalogue"
 
 
 class Dtype(enum.Enum):
-    """Wire type of a raw feature in a tf.train.Example."""
+    """Wire type of a raw feature in a tf.train.Example; its value is what tf.as_dtype takes."""
 
-    BYTES = "bytes"
-    INT = "int"
-    FLOAT = "float"
+    BYTES = "string"
+    INT = "int64"
+    FLOAT = "float32"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -270,9 +270,8 @@ def _dense(raw: Mapping[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.Tenso
 
 
 def _raw_query_spec() -> dict[str, tf.TensorSpec]:
-    dtypes = {"bytes": tf.string, "int": tf.int64, "float": tf.float32}
     return {
-        f.name: tf.TensorSpec([None, None] if f.repeated else [None], dtypes[f.dtype.value], name=f.name)
+        f.name: tf.TensorSpec([None, None] if f.repeated else [None], tf.as_dtype(f.dtype.value), f.name)
         for f in features.QUERY_FEATURES
     }
 

@@ -14,11 +14,6 @@ from modules import features
 QUERY_COLUMNS = features.QUERY_FEATURES + tuple(
     row for row in features.CANDIDATE_FEATURES if row.name == features.MOVIE_TITLE
 )
-TENSORFLOW_DTYPES = {
-    features.Dtype.BYTES: tf.string,
-    features.Dtype.INT: tf.int64,
-    features.Dtype.FLOAT: tf.float32,
-}
 # Of the draw: the same models are held against the same queries.
 _SEED = 0
 
@@ -47,9 +42,9 @@ def parse(records: Sequence[bytes]) -> dict[str, np.ndarray]:
       Arrays by name: `[q]`, of the history `[q, HISTORY_LENGTH]`; strings as bytes objects.
     """
     spec = {
-        row.name: tf.io.RaggedFeature(TENSORFLOW_DTYPES[row.dtype])
+        row.name: tf.io.RaggedFeature(tf.as_dtype(row.dtype.value))
         if row.repeated
-        else tf.io.FixedLenFeature([], TENSORFLOW_DTYPES[row.dtype], default_value=row.default)
+        else tf.io.FixedLenFeature([], tf.as_dtype(row.dtype.value), default_value=row.default)
         for row in QUERY_COLUMNS
     }
     parsed = tf.io.parse_example(tf.constant(list(records)), spec)

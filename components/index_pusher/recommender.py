@@ -16,7 +16,6 @@ import tensorflow as tf
 from components.index_pusher import signatures
 from components.index_pusher.config import BlendConfig
 from components.index_pusher.index import BruteForce, Index
-from components.index_pusher.queries import TENSORFLOW_DTYPES
 from components.index_pusher.signatures import Candidates
 from modules import features
 
@@ -33,7 +32,7 @@ _REQUEST = [
     tf.TensorSpec([], tf.int32, K),
     tf.TensorSpec([None, None], tf.string, EXCLUDE_TITLE),
     *(
-        tf.TensorSpec([None, None] if row.repeated else [None], TENSORFLOW_DTYPES[row.dtype], row.name)
+        tf.TensorSpec([None, None] if row.repeated else [None], tf.as_dtype(row.dtype.value), row.name)
         for row in features.QUERY_FEATURES
     ),
 ]

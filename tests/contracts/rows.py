@@ -29,7 +29,6 @@ QUERY_INPUTS: Ends = {
     features.HISTORY_TIMESTAMP: ("int64", (None, None)),
 }
 _REPEATED = {feature.name: feature for feature in features.HISTORY_FEATURES}
-_DTYPES = {"bytes": object, "int": np.int64, "float": np.float32}
 
 
 def columns(rows: Sequence[Row], *more: str) -> Columns:
@@ -50,7 +49,8 @@ def _padded(lists: Sequence[Sequence], feature: features.RawFeature) -> np.ndarr
         return value.encode() if isinstance(value, str) else value
 
     shape = (len(lists), max(features.HISTORY_LENGTH, *map(len, lists)))
-    result = np.full(shape, plain(feature.default), _DTYPES[feature.dtype.value])
+    dtype = object if feature.dtype is features.Dtype.BYTES else feature.dtype.value
+    result = np.full(shape, plain(feature.default), dtype)
     for row, values in zip(result, lists, strict=True):
         row[: len(values)] = [plain(value) for value in values]
     return result

@@ -196,10 +196,7 @@ def test_rows_are_laid_out_without_padding() -> None:
 
 def test_a_request_tells_of_nobody_more_than_the_id() -> None:
     specs = {
-        row.name: tf.TensorSpec(
-            [None, None] if row.repeated else [None],
-            {"bytes": tf.string, "int": tf.int64, "float": tf.float32}[row.dtype.value],
-        )
+        row.name: tf.TensorSpec([None, None] if row.repeated else [None], tf.as_dtype(row.dtype.value))
         for row in features.QUERY_FEATURES
     }
     specs |= {"k": tf.TensorSpec([], tf.int32), "exclude_title": tf.TensorSpec([None, None], tf.string)}

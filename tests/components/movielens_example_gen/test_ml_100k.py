@@ -21,9 +21,8 @@ def _columns(folder, *names: str) -> dict[str, list]:
     # One value per row and column, in file order.
     import tensorflow as tf
 
-    dtypes = {features.Dtype.BYTES: tf.string, features.Dtype.INT: tf.int64, features.Dtype.FLOAT: tf.float32}
     spec = {
-        feature.name: tf.io.FixedLenFeature([], dtypes[feature.dtype])
+        feature.name: tf.io.FixedLenFeature([], tf.as_dtype(feature.dtype.value))
         for feature in features.RATING_ROW
         if feature.name in names
     }
