@@ -30,14 +30,9 @@ def run_here(config: configuration.Config) -> None:
     """Check that a configuration can be run by this process alone.
 
     Raises:
-      ValueError: it needs other workers, or ScaNN, which is not installed.
+      ValueError: it needs ScaNN, which is not installed.
     """
     scann_operations.require(config.index)
-    if config.strategy == "multi_worker":
-        raise ValueError(
-            "strategy multi_worker is for Trainers that are started on each of several workers, and here all "
-            "steps are one process: set strategy to mirrored, or none"
-        )
 
 
 def add_configuration(parser: argparse.ArgumentParser) -> None:
@@ -68,9 +63,8 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--strategy",
-        choices=["none", "mirrored", "multi_worker"],
-        help="spread trainings over the GPUs of a machine, or over the workers that TF_CONFIG tells of "
-        "(default: as configured, none in the presets)",
+        choices=["none", "mirrored"],
+        help="spread trainings over the GPUs of a machine (default: as configured, none in the presets)",
     )
     parser.add_argument(
         "--batch-recommendations",
@@ -84,7 +78,8 @@ def configure(options: argparse.Namespace) -> configuration.Config:
     """Compose the configuration: the preset, the file over it, the flags over both.
 
     Raises:
-      ValueError: the file does not hold a configuration, or what is tuned does not fit its models.
+      ValueError: the file does not hold a configuration, or one that no runner here can run, or what is tuned
+        does not fit its models.
     """
     config = configuration.PRESETS[options.preset]()
     if options.config:
@@ -94,6 +89,11 @@ def configure(options: argparse.Namespace) -> configuration.Config:
         config = config.model_copy(update={"data": data})
     if options.strategy:
         config = config.model_copy(update={"strategy": options.strategy})
+    if config.strategy == "multi_worker":
+        raise ValueError(
+            f"{options.config}: strategy multi_worker needs a Trainer started on each of several workers, "
+            "and this runner starts one: set strategy to mirrored, or none"
+        )
     if options.batch_recommendations:
         config = configuration.with_batch(config)
     return configuration.tuned(config) if options.tune else config

@@ -100,7 +100,7 @@ def test_trainings_are_spread_as_the_flag_or_the_file_says(tmp_path: pathlib.Pat
     file = ["--config", str(path)]
     for flags, strategy in (
         ([], "none"),
-        (["--strategy", "multi_worker"], "multi_worker"),
+        (["--strategy", "mirrored"], "mirrored"),
         (file, "mirrored"),
         ([*file, "--strategy", "none"], "none"),
     ):
@@ -116,7 +116,9 @@ def test_trainings_are_spread_as_the_flag_or_the_file_says(tmp_path: pathlib.Pat
         pytest.param(["--config", "no.json"], 2, "no.json must be a readable JSON file", id="no such file"),
         pytest.param(["--config", "typo.json"], 2, "typo.json: dta: ", id="an unknown field"),
         pytest.param(["--config", "share.json"], 2, "share.json: data.max_bad_share: ", id="out of range"),
-        pytest.param(["--strategy", "multi_worker"], 2, "set strategy to mirrored, or none", id="workers"),
+        pytest.param(
+            ["--config", "workers.json"], 2, "workers.json: strategy multi_worker needs", id="several workers"
+        ),
         pytest.param(["--pipeline-root", "gs://b/x"], 2, "--pipeline-root: must be a path", id="a URL"),
         pytest.param(["--push-dir", "gs://b/x"], 2, "--push-dir: must be a path", id="another"),
         pytest.param(["--data", "absent.zip"], 1, "there is none at ", id="no such data"),
@@ -127,6 +129,7 @@ def test_a_mistake_is_answered_in_words(
     tmp_path: pathlib.Path, arguments: list[str], code: int, words: str
 ) -> None:
     (tmp_path / "typo.json").write_text('{"dta": {}}')
+    (tmp_path / "workers.json").write_text('{"strategy": "multi_worker"}')
     (tmp_path / "share.json").write_text('{"data": {"max_bad_share": 2}}')
     done = run(*arguments, cwd=tmp_path)
     last = done.stderr.splitlines()[-1]

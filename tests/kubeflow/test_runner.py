@@ -102,6 +102,22 @@ def test_a_window_has_two_spans_or_is_as_configured(
     assert asked == [{"window": 0}, {"window": 2}]
 
 
+def test_a_training_on_several_workers_is_not_compiled(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"strategy": "multi_worker"}')
+    output = tmp_path / "job.json"
+    flags = ["--config", str(path), "--output", str(output)]
+    assert kubeflow_v2_runner.main(["compile", *flags], ENVIRON) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        f"kubeflow_v2_runner.py: {path}: strategy multi_worker needs a Trainer started on each of several "
+        "workers, and this runner starts one: set strategy to mirrored, or none"
+    )
+    assert not output.exists()
+
+
 @pytest.mark.parametrize("missing", ["MARQUEE_IMAGE", "MARQUEE_PIPELINE_ROOT"])
 def test_what_is_neither_flag_nor_variable_is_asked_for(
     missing: str, capsys: pytest.CaptureFixture[str]
