@@ -47,7 +47,7 @@ def fit(
 
 @pytest.mark.parametrize("module", [retrieval, ranking])
 def test_training_goes_on_from_the_base(module, planted_run: PlantedRun, tmp_path: pathlib.Path) -> None:
-    base, first, _ = fit(module, planted_run, tmp_path / "first", None, epochs=10)
+    base, first, _ = fit(module, planted_run, tmp_path / "first", None, epochs=16)
     _, [goes_on], lines = fit(module, planted_run, tmp_path / "second", base, epochs=1)
     assert any("new to it are 0 of 48 users, 0 of 48 titles" in line for line in lines)
     assert goes_on < first[-1] < 0.97 * first[0]

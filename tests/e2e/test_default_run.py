@@ -41,7 +41,7 @@ def ratings_of(root: pathlib.Path, split: str, user: str) -> set[str]:
     """List the titles of a user's rows, from what the ExampleGen wrote."""
     (folder,) = (root / "MovieLensExampleGen" / "examples").glob(f"*/Split-{split}")
     spec = {name: tf.io.FixedLenFeature([], tf.string) for name in ("user_id", "movie_title")}
-    titles = set()
+    titles: set[str] = set()
     for records in tf.data.TFRecordDataset([str(p) for p in folder.iterdir()], "GZIP").batch(10_000):
         rows = tf.io.parse_example(records, spec)
         titles.update(title.decode() for title in rows["movie_title"][rows["user_id"] == user].numpy())

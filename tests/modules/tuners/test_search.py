@@ -103,7 +103,7 @@ def test_the_direction_decides(direction: str, best: int, make) -> None:
 
 def test_a_models_own_values_are_tried_first_and_nothing_twice(make) -> None:
     search = make(
-        max_trials=30,
+        max_trials=10,
         space={"embedding_dim": (8, 16, 32, 64), "epochs": (1, 2)},
         figures=_width,
         own={"embedding_dim": 16, "epochs": 2},
@@ -122,7 +122,7 @@ def _width(values: Mapping[str, Any]) -> dict[str, float]:
 def test_the_seed_decides_what_is_tried(make) -> None:
     tried = []
     for seed in (0, 0, 1):
-        search = make(max_trials=8, seed=seed)
+        search = make(max_trials=7, seed=seed)
         search.search()
         tried.append(values(search))
     assert tried[0] == tried[1] != tried[2]
@@ -140,10 +140,10 @@ def test_a_trial_that_fails_loses_and_the_search_goes_on(failure: str, make) -> 
         return {"error": float(failure)}
 
     # The first one fails, and more than KerasTuner would stand in a row.
-    search = make(figures, max_trials=9, space={**SPACE, "learning_rate": Range(low=1e-4, high=1e9)})
+    search = make(figures, max_trials=7, space={**SPACE, "learning_rate": Range(low=1e-4, high=1e9)})
     search.search()
     failed = [trial for trial in values(search) if trial["learning_rate"] >= 0.1]
-    assert len(values(search)) == 9
+    assert len(values(search)) == 7
     assert len(failed) > 3
     assert search.get_best_hyperparameters()[0].values["learning_rate"] < 0.1
     assert "own_score" not in search.summary()
