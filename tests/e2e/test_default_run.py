@@ -74,7 +74,7 @@ def test_an_identical_run_comes_from_the_cache_and_publishes_nothing_anew(
 ) -> None:
     root, _ = first_run
     before = manifest(root)
-    output = run(root, *with_models(tmp_path, **SHORTER))
+    output = run(root, *with_models(tmp_path, **SHORTER), "--report", str(tmp_path / "report.json"))
     # The IndexPusher looks at its destination, which no cache can vouch for.
     assert steps(output, "cached") >= EXECUTED - {"IndexPusher"}
     assert "IndexPusher" in steps(output, "run")
@@ -113,7 +113,8 @@ def test_a_changed_model_alone_is_trained_again_and_meets_the_champion(
     root, _ = first_run
     served = manifest(root)
     worse = {"ranking": {"bayesian": {"sweeps": 1, "burn_in": 0}}}
-    output = run(root, *with_models(tmp_path, **{**SHORTER, **worse}))
+    models = with_models(tmp_path, **{**SHORTER, **worse})
+    output = run(root, *models, "--report", str(tmp_path / "report.json"))
     again = {"Trainer.ranking", "Evaluator.ranking", "IndexPusher"}
     assert again <= steps(output, "run")
     assert EXECUTED - again <= steps(output, "cached")

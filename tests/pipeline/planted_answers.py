@@ -73,7 +73,6 @@ MODELS: dict[str, Planted] = {
     "no rating once": Planted(lambda row: HIT, lambda row: NAN if row == FIRST else 0.5),
     # These are as good as the good one, but what needs no model is better, as good, or hardly worse.
     "below its baselines": Planted(four_of_five, lambda row: 0.5, lambda row: HIT, lambda row: 0.4),
-    "as its baselines": Planted(four_of_five, lambda row: 0.5, four_of_five, lambda row: -0.5),
     "hardly above its baselines": Planted(
         four_of_five,
         lambda row: 0.5,

@@ -158,9 +158,8 @@ def test_a_model_below_the_bounds_is_refused(judge: Judge) -> None:
     assert judge.judge("bad") == (False, both())
 
 
-@pytest.mark.parametrize(
-    "challenger", ["below its baselines", "as its baselines", "hardly above its baselines"]
-)
+# The first is worse on every row; the second better, but not surely.
+@pytest.mark.parametrize("challenger", ["below its baselines", "hardly above its baselines"])
 def test_a_model_that_does_not_surely_beat_what_needs_none_is_refused_though_within_the_bounds(
     judge: Judge, challenger: str
 ) -> None:

@@ -75,12 +75,12 @@ def test_it_beats_as_many_draws_at_random(make) -> None:
 
     names = ("learning_rate", "l2", "softmax.temperature")
     scores = []
-    for drawn in (0, 16):
+    for drawn in (0, 14):
         search = make(
             figures,
             space=dict.fromkeys(names, Range(low=1e-4, high=1.0)),
             own=dict.fromkeys(names, 1.0),
-            max_trials=16,
+            max_trials=14,
         )
         search.oracle.num_initial_points = drawn or search.oracle.num_initial_points
         search.search()
