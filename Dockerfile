@@ -38,6 +38,8 @@ COPY pipeline ./pipeline
 COPY components ./components
 COPY modules ./modules
 COPY runners ./runners
+COPY serving ./serving
+COPY common ./common
 RUN /opt/tools/bin/uv pip install --python /opt/venv/bin/python --no-deps --no-build-isolation --compile-bytecode .
 
 FROM ${PYTHON} AS steps

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import pydantic
 
-from modules.validation import in_words
+from common.validation import in_words
 from pipeline.config import Config
 from retraining import schedule as schedule_file
 from runners import exit_codes, flags, secrets

@@ -21,14 +21,16 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from components.movielens_example_gen.archive import disk_errors
-from components.movielens_example_gen.errors import DataError
+from common.errors import DataError, disk_errors
 from pipeline import config as configuration
-from runners import exit_codes, failure, flags, redirect, secrets, terminal, workspace
+from runners import exit_codes, flags, secrets
 from runners.flags import configure
+from runners.reporting import failure
+from runners.running import workspace
+from runners.terminal import redirect, status
 
 if TYPE_CHECKING:
-    from runners.summary import Summary
+    from runners.reporting.summary import Summary
 
 _ROOT = pathlib.Path(__file__).resolve().parent
 _RUNNERS = ("local", "beam")
@@ -131,7 +133,7 @@ def _run(options: argparse.Namespace, config: configuration.Config, started: flo
     os.environ["PYTHONPATH"] = f"{_ROOT}{os.pathsep}{path}" if path else str(_ROOT)
     try:
         with redirect.terminal_and_log(log) as stream:
-            screen = terminal.Terminal(stream)
+            screen = status.Terminal(stream)
             with _stopping(screen, log):
                 summary = _run_pipeline(options, config, data_root, screen)
             _show_summary(screen, summary, time.monotonic() - started, log)
@@ -162,9 +164,9 @@ def _limit_memory() -> None:
 
 
 def _find_data(options: argparse.Namespace, config: configuration.Config) -> pathlib.Path:
-    from components.movielens_example_gen import fetch  # Half a second, which --help need not spend.
+    from components.movielens_example_gen.fetching import fetch  # Half a second, which --help need not spend.
 
-    with terminal.Terminal(sys.stdout).listening():
+    with status.Terminal(sys.stdout).listening():
         return fetch.resolve_data(config.data, options.data, fetch.default_cache_dir())
 
 
@@ -172,13 +174,13 @@ def _run_pipeline(
     options: argparse.Namespace,
     config: configuration.Config,
     data_root: pathlib.Path,
-    screen: terminal.Terminal,
+    screen: status.Terminal,
 ) -> Summary:
     with screen.listening():
         with screen.step("TensorFlow and TFX") as outcome:
             from pipeline.pipeline import create_pipeline
-            from runners import local
-            from runners.summary import read_summary
+            from runners.reporting.summary import read_summary
+            from runners.running import local
 
             outcome.state = "loaded"
         steps = local.run(
@@ -198,7 +200,7 @@ def _run_pipeline(
 
 
 @contextlib.contextmanager
-def _stopping(screen: terminal.Terminal, log: pathlib.Path) -> Iterator[None]:
+def _stopping(screen: status.Terminal, log: pathlib.Path) -> Iterator[None]:
     """End the process in words on Ctrl-C.
 
     From the handler, as a kill would: Beam turns a KeyboardInterrupt inside a worker into an error of its
@@ -218,14 +220,14 @@ def _stopping(screen: terminal.Terminal, log: pathlib.Path) -> Iterator[None]:
         signal.signal(signal.SIGINT, previous)
 
 
-def _show_summary(screen: terminal.Terminal, summary: Summary, seconds: float, log: pathlib.Path) -> None:
-    from runners import tables
+def _show_summary(screen: status.Terminal, summary: Summary, seconds: float, log: pathlib.Path) -> None:
+    from runners.reporting import tables
 
     tables.show(screen.console, summary, seconds, log)
 
 
 def _write_report(summary: Summary, path: pathlib.Path) -> None:
-    from runners import report
+    from runners.reporting import report
 
     with disk_errors(path):
         report.write(summary, path)

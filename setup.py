@@ -11,7 +11,7 @@ import site
 import setuptools
 from setuptools.command import build_py
 
-PACKAGES = ("pipeline", "components", "modules", "runners", "serving")
+PACKAGES = ("pipeline", "components", "modules", "runners", "serving", "common")
 
 
 class BuildWhereNamesAreFree(build_py.build_py):

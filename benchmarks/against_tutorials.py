@@ -17,13 +17,13 @@ from typing import NamedTuple
 
 from benchmarks import processes, protocol, table
 from benchmarks.processes import Cost
-from modules.progress import progress
+from common.progress import progress
 
 _CORES = 2
 _SEED = 42
 _RUNNER = pathlib.Path(__file__).resolve().parent.parent / "local_runner.py"
 # What local_runner.py imports before its first step.
-_IMPORTS = "import pipeline.pipeline, runners.local, runners.summary"
+_IMPORTS = "import pipeline.pipeline, runners.running.local, runners.reporting.summary"
 
 
 class Pair(NamedTuple):

@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import table
-from components.index_pusher import index
 from components.index_pusher.config import IndexConfig
+from components.index_pusher.index import searches
 
 _DIM, _SEED, _SPREAD = 64, 42, 0.5
 
@@ -76,7 +76,7 @@ def compare(candidates: np.ndarray, queries: np.ndarray, k: int, least: float) -
       least: recall, above 0 and up to 1.
     """
     began = time.monotonic()
-    brute = index.BruteForce(candidates)
+    brute = searches.BruteForce(candidates)
     built = time.monotonic() - began
     search = _tensorflow(brute.search, k)
     exact = search(queries)
@@ -94,10 +94,10 @@ def compare(candidates: np.ndarray, queries: np.ndarray, k: int, least: float) -
 def _scann(candidates: np.ndarray, queries: np.ndarray, exact: np.ndarray, k: int, least: float) -> Result:
     config, count = IndexConfig(recall_k=k), len(candidates)
     began = time.monotonic()
-    searcher = index.Index(candidates, index.plan(config, count), k)
+    searcher = searches.Index(candidates, searches.plan(config, count), k)
     built = time.monotonic() - began
     search = _tensorflow(searcher.search, k)
-    while recall(search(queries), exact) < least and (wider := index.widen(searcher.plan, config, count)):
+    while recall(search(queries), exact) < least and (wider := searches.widen(searcher.plan, config, count)):
         searcher.plan = wider
         search = _tensorflow(searcher.search, k)
     plan = searcher.plan

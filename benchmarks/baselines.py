@@ -7,9 +7,9 @@ import numpy as np
 from benchmarks import figures
 from benchmarks.figures import TOP_K, Figures
 from benchmarks.protocol import Ratings
-from modules import baselines
-from modules.baselines import SWEEPS, TITLE_WEIGHT, USER_WEIGHT
-from modules.baselines import shrunk_mean as shrunk_mean
+from modules.data import baselines
+from modules.data.baselines import SWEEPS, TITLE_WEIGHT, USER_WEIGHT
+from modules.data.baselines import shrunk_mean as shrunk_mean
 
 _BLOCK = 4096
 
@@ -26,7 +26,7 @@ def popularity(train: Ratings, held_out: Ratings) -> Figures:
 
 
 def ranks(scores: np.ndarray, users: np.ndarray, titles: np.ndarray) -> np.ndarray:
-    """Count the titles that score at least as high as the rated one, as modules.metrics.ranks does.
+    """Count the titles that score at least as high as the rated one, as ranking_metrics.ranks does.
 
     Args:
       scores: `[users, titles]`, minus infinity where a title is no candidate.
@@ -49,7 +49,7 @@ def _hits(scores: np.ndarray, held_out: Ratings) -> float:
 def bias_terms(
     train: Ratings, user_weight: float = USER_WEIGHT, title_weight: float = TITLE_WEIGHT, sweeps: int = SWEEPS
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """Fit the mean rating, `[users]` and `[titles]` biases, see modules.baselines.biases."""
+    """Fit the mean rating, `[users]` and `[titles]` biases, see modules.data.baselines.biases."""
     fitted = baselines.biases(
         train.users,
         train.titles,

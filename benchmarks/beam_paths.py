@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from benchmarks import partial, table
-from components.movielens_example_gen import fetch
+from components.movielens_example_gen.fetching import fetch
 from pipeline import config as configuration
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]

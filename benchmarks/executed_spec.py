@@ -17,10 +17,10 @@ import tempfile
 import time
 
 from benchmarks.table import markdown
-from components.index_pusher import manifest
-from components.movielens_example_gen import fetch
+from components.movielens_example_gen.fetching import fetch
 from runners import flags
 from runners.kubeflow import environment
+from serving import manifest
 from tests.kubeflow import dockerfile
 from tests.kubeflow.spec_executor import Service, Step
 

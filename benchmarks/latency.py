@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from benchmarks import latency_probe, table
-from components.index_pusher import manifest
+from serving import manifest
 
 _WARMUP = pathlib.Path("assets.extra") / "tf_serving_warmup_requests"
 _LOADS = 3

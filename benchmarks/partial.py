@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> None:
     from tfx.orchestration.pipeline import RunOptions
 
     from pipeline.pipeline import create_pipeline
-    from runners import record
+    from runners.running import record
 
     options.root.mkdir(parents=True, exist_ok=True)
     connection = metadata.sqlite_metadata_connection_config(str(options.root / _METADATA))

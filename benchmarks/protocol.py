@@ -9,10 +9,10 @@ import shutil
 
 import numpy as np
 
-from components.movielens_example_gen import fetch
-from components.movielens_example_gen.catalogue import Movie, build_catalogue, title_year
 from components.movielens_example_gen.config import DataConfig
-from components.movielens_example_gen.releases import RELEASES, Release, Table
+from components.movielens_example_gen.fetching import fetch
+from components.movielens_example_gen.parsing.catalogue import Movie, build_catalogue, title_year
+from components.movielens_example_gen.sources.releases import RELEASES, Release, Table
 
 TRAIN_SHARE = 0.8
 ML_100K = RELEASES["ml-100k"]

@@ -24,7 +24,8 @@ import time
 
 from benchmarks import table, torture_workers
 from benchmarks.torture_workers import BEGIN, PROMOTED, ROLLED_BACK, STOP
-from components.index_pusher import publish, store
+from serving import publish
+from serving.stores import store
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _WORKERS = {"publisher x": "publisher", "publisher y": "publisher", "operator": "operator"}

@@ -22,12 +22,12 @@ from benchmarks.protocol import Ratings
 from benchmarks.results import Key, Result, Store
 from benchmarks.rivals import Rival
 from benchmarks.splits import ROLLING, STATIC, TIME, Split
+from common.errors import DataError
 from components.movielens_example_gen.config import GIVEN, DataConfig, SplitConfig
-from components.movielens_example_gen.errors import DataError
-from components.movielens_example_gen.releases import RELEASES, Release
+from components.movielens_example_gen.sources.releases import RELEASES, Release
 from modules import features
-from runners import redirect
-from runners.terminal import Terminal
+from runners.terminal import redirect
+from runners.terminal.status import Terminal
 
 BASELINES, OURS = "baselines", "ours"
 _RELEASES = ("ml-100k", "ml-1m")

@@ -15,10 +15,10 @@ import tempfile
 from collections.abc import Sequence
 
 from benchmarks import table
-from components.movielens_example_gen import fetch
+from common.progress import progress
 from components.movielens_example_gen.config import DataConfig
+from components.movielens_example_gen.fetching import fetch
 from modules import features
-from modules.progress import progress
 from pipeline import config as configuration
 from pipeline.config import Config
 from retraining import runs

@@ -11,7 +11,7 @@ from typing import Any
 import pydantic
 
 from benchmarks.figures import Figures
-from components.movielens_example_gen.errors import DataError
+from common.errors import DataError
 
 
 class Key(pydantic.BaseModel):

@@ -16,7 +16,7 @@ from benchmarks import baselines
 from benchmarks.fm_features import FmFeatures
 from benchmarks.protocol import Ratings
 from benchmarks.splits import Queries
-from modules.baselines import popularity_scores, shrunk_mean
+from modules.data.baselines import popularity_scores, shrunk_mean
 
 
 @runtime_checkable

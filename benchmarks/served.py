@@ -71,7 +71,7 @@ def train(
     transform = Transform(
         examples=example_gens[0].outputs["examples"],
         schema=schema.outputs["schema"],
-        preprocessing_fn="modules.preprocessing.preprocessing_fn",
+        preprocessing_fn="modules.data.preprocessing.preprocessing_fn",
         disable_statistics=True,
         disable_analyzer_cache=True,
     )

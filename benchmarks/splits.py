@@ -11,9 +11,9 @@ import numpy as np
 
 from benchmarks import protocol
 from benchmarks.protocol import Ratings
-from components.movielens_example_gen import splits
-from components.movielens_example_gen.errors import DataError
-from components.movielens_example_gen.releases import Release
+from common.errors import DataError
+from components.movielens_example_gen.parsing import splits
+from components.movielens_example_gen.sources.releases import Release
 
 RANDOM, OFFICIAL, TIME = "random", "u", "time"
 PROTOCOLS = (RANDOM, OFFICIAL, TIME)

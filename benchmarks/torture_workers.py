@@ -16,8 +16,8 @@ import shutil
 import sys
 import time
 
-from components.index_pusher import manifest, publish, store
-from serving import reader
+from serving import manifest, publish, reader
+from serving.stores import store
 
 # Few, so that removing is as frequent as publishing.
 KEEP = 3

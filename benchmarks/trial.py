@@ -22,8 +22,8 @@ import numpy as np
 
 from benchmarks import protocol, splits
 from benchmarks.splits import RANDOM, TIME
+from common.errors import DataError
 from components.movielens_example_gen.config import GIVEN, DataConfig, SplitConfig
-from components.movielens_example_gen.errors import DataError
 from modules import features, hyperparameters
 from modules.hyperparameters import TrainingConfig
 from modules.search_space import TuningConfig

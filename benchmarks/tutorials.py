@@ -16,8 +16,8 @@ from benchmarks import baselines, protocol, table
 from benchmarks.figures import Figures
 from components.movielens_example_gen.config import GIVEN, DataConfig, SplitConfig
 from modules import hyperparameters
-from runners import redirect
-from runners.terminal import Terminal
+from runners.terminal import redirect
+from runners.terminal.status import Terminal
 
 # As the pages say: tensorflow.org/recommenders/examples/{basic_retrieval, basic_ranking, multitask}.
 PUBLISHED = {

@@ -105,13 +105,13 @@ class RetrievalConfig(TrainingConfig):
 
 
 class BayesianConfig(pydantic.BaseModel):
-    """How a factorisation machine is sampled, see modules.bayesian."""
+    """How a factorisation machine is sampled, see modules.bayesian.sampler."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     # Length of the vectors in a draw, 1 or more; their mean is then fitted into embedding_dim.
     sample_dim: int = pydantic.Field(10, ge=1)
-    # Numbers that describe a title by who rated it, see modules.audience; 0 for none.
+    # Numbers that describe a title by who rated it, see modules.bayesian.rater_embedding; 0 for none.
     audience_dim: int = pydantic.Field(16, ge=0)
     # Passes over the train split, each of which gives a draw, above burn_in.
     sweeps: int = pydantic.Field(150, ge=1)

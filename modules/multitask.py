@@ -7,7 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from modules import metrics, serving, strategies, tflite, training
+from modules import strategies, training
+from modules.evaluation import ranking_metrics
+from modules.export import saved_model, tflite
 from modules.features import MOVIE_TITLE
 from modules.hyperparameters import MultitaskConfig
 from modules.ranking import RankingModel
@@ -83,7 +85,7 @@ def run_fn(fn_args: Any) -> None:
     """
     config = training.read_config(MultitaskConfig, fn_args, "multitask")
     data = training.load(fn_args)
-    sample = metrics.EvalSample.load(data)
+    sample = ranking_metrics.EvalSample.load(data)
     model = fit(
         config,
         data,
@@ -95,7 +97,7 @@ def run_fn(fn_args: Any) -> None:
     if strategies.left_to_chief(data.strategy, fn_args.serving_model_dir):
         return
     training.leave_for_warm_start(model, data, fn_args)
-    served = serving.ServedModel(data)
+    served = saved_model.ServedModel(data)
     retrieval = (_RetrievalQuery(model), model.candidate_tower)
     rating = (model.query_tower, model.candidate_tower, model.head)
     # Without strangers in training, what a tower says of them is chance.

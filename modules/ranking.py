@@ -8,10 +8,13 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from modules import metrics, ranking_posterior, serving, strategies, tflite, training
+from modules import strategies, training
+from modules.bayesian import posterior
+from modules.bayesian.posterior import SampledModel
+from modules.evaluation import ranking_metrics
+from modules.export import saved_model, tflite
 from modules.features import RATING
 from modules.hyperparameters import RankingConfig
-from modules.ranking_posterior import SampledModel
 from modules.towers import RatingHead, Tower
 from modules.training import TrainingData
 
@@ -62,7 +65,7 @@ def fit(
 ) -> RankingModel | SampledModel:
     """Build the model and fit it, as `training.fit` or, head bayesian, `ranking_posterior.fit` does."""
     if config.sampled:
-        return ranking_posterior.fit(config, data, measure)
+        return posterior.fit(config, data, measure)
     return training.fit(lambda: RankingModel(config, data), config, data, "ranking", measure)
 
 
@@ -75,13 +78,13 @@ def run_fn(fn_args: Any) -> None:
     """
     config = training.read_config(RankingConfig, fn_args, "ranking")
     data = training.load(fn_args)
-    sample = metrics.EvalSample.load(data)
+    sample = ranking_metrics.EvalSample.load(data)
     model = fit(config, data, lambda model: sample.rmse(model.rate))
     if strategies.left_to_chief(data.strategy, fn_args.serving_model_dir):
         return
     if isinstance(model, RankingModel):  # A posterior is sampled anew: the mean of its draws is no draw.
         training.leave_for_warm_start(model, data, fn_args)
-    served = serving.ServedModel(data)
+    served = saved_model.ServedModel(data)
     rating = (model.query_tower, model.candidate_tower, model.head)
     served.add_rating(*rating)
     served.save(fn_args.serving_model_dir)

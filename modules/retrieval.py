@@ -7,7 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from modules import features, metrics, serving, strategies, tflite, training
+from modules import features, strategies, training
+from modules.evaluation import ranking_metrics
+from modules.export import saved_model, tflite
 from modules.hyperparameters import RetrievalConfig
 from modules.softmax import CandidateSoftmax
 from modules.towers import Ensemble, Tower
@@ -82,12 +84,12 @@ def run_fn(fn_args: Any) -> None:
     """
     config = training.read_config(RetrievalConfig, fn_args, "retrieval")
     data = training.load(fn_args)
-    sample = metrics.EvalSample.load(data)
+    sample = ranking_metrics.EvalSample.load(data)
     model = fit(config, data, lambda model: sample.top_100(model.query_tower, model.candidate_tower))
     if strategies.left_to_chief(data.strategy, fn_args.serving_model_dir):
         return
     training.leave_for_warm_start(model, data, fn_args)
-    served = serving.ServedModel(data)
+    served = saved_model.ServedModel(data)
     retrieval = (model.query_tower, model.candidate_tower)
     # Without strangers in training, what a tower says of them is chance.
     served.add_retrieval(*retrieval, describing=config.query_features if config.unknown_share else ())

@@ -11,8 +11,8 @@ from typing import Any
 
 import pydantic
 
+from common.validation import in_words
 from modules.hyperparameters import ModelsConfig, MultitaskConfig, RankingConfig, TrainingConfig, replaced
-from modules.validation import in_words
 
 
 class Range(pydantic.BaseModel):

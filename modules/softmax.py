@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from modules import features
-from modules.dataset import Catalogue, Interactions
+from modules.data.dataset import Catalogue, Interactions
 from modules.hyperparameters import SoftmaxConfig
 
 # Taken from the logit of a candidate that is none.

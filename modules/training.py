@@ -13,10 +13,11 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tensorflow_transform as tft
 
-from modules import dataset, features, hyperparameters, strategies, warm_start
+from common.progress import progress
+from modules import features, hyperparameters, strategies, warm_start
+from modules.data import dataset
 from modules.features import Encoding
 from modules.hyperparameters import TrainingConfig
-from modules.progress import progress
 
 Config = TypeVar("Config", bound=TrainingConfig)
 

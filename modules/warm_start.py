@@ -17,9 +17,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from common.progress import progress
 from modules import features
 from modules.features import Encoding
-from modules.progress import progress
 
 # Beside features.SERVING_DIR.
 FOLDER, FILE = "Format-WarmStart", "weights.npz"

@@ -9,13 +9,13 @@ from typing import Literal
 
 import pydantic
 
+from common.validation import in_words
 from components.batch_recommender.config import BatchConfig
 from components.index_pusher.config import IndexConfig, PublishConfig
 from components.movielens_example_gen.config import SPAN, DataConfig, SpansConfig, SplitConfig
 from modules import features, hyperparameters, search_space
 from modules.hyperparameters import ModelsConfig
 from modules.search_space import TuningConfig
-from modules.validation import in_words
 from pipeline import gates
 from pipeline.drift import DriftConfig
 

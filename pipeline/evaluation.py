@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from tensorflow_model_analysis.proto import config_pb2
 
-from modules import evaluation, features
+from modules import features
+from modules.evaluation import evaluator_metrics
 from pipeline.gates import MUST_GAIN, SLICES, Gate
 from pipeline.source_digest import source_digest
 
@@ -28,15 +29,15 @@ def eval_config(
     Raises:
       ValueError: a gate names a metric that the model does not have.
     """
-    reported = evaluation.RETRIEVAL_METRICS * retrieval + evaluation.RATING_METRICS * rating
+    reported = evaluator_metrics.RETRIEVAL_METRICS * retrieval + evaluator_metrics.RATING_METRICS * rating
     unknown = sorted({gate.metric for gate in gates} - set(reported))
     if unknown:
         raise ValueError(
             f"a gate's metric must be one of {', '.join(reported)}; received {', '.join(unknown)}"
         )
-    classes = [evaluation.HitRates] * retrieval + [evaluation.RatingErrors] * rating
+    classes = [evaluator_metrics.HitRates] * retrieval + [evaluator_metrics.RatingErrors] * rating
     # TFMA hands the digest to the metric, which ignores it: so the code gets into the Evaluator's cache key.
-    code = json.dumps({"source_digest": source_digest(evaluation.__name__)})
+    code = json.dumps({"source_digest": source_digest(evaluator_metrics.__name__)})
     metrics = [
         config_pb2.MetricConfig(class_name=cls.__name__, module=cls.__module__, config=code)
         for cls in classes
@@ -44,7 +45,7 @@ def eval_config(
     metrics.append(config_pb2.MetricConfig(class_name="ExampleCount"))
     thresholds = {gate.metric: _thresholds(gate) for gate in gates}
     gained = [metric for metric in MUST_GAIN if must_beat_baselines and metric in reported]
-    thresholds.update({features.gain_metric(metric) + evaluation.LOWER: _gain() for metric in gained})
+    thresholds.update({features.gain_metric(metric) + evaluator_metrics.LOWER: _gain() for metric in gained})
     return config_pb2.EvalConfig(
         model_specs=[config_pb2.ModelSpec(signature_name=features.EVAL_SIGNATURE, label_key=features.RATING)],
         slicing_specs=[
@@ -57,7 +58,7 @@ def eval_config(
 
 def _thresholds(gate: Gate) -> config_pb2.PerSliceMetricThresholds:
     # A bound under `thresholds` would hold on every slice that is reported; so each is said of its slices.
-    error = gate.metric in evaluation.RATING_METRICS
+    error = gate.metric in evaluator_metrics.RATING_METRICS
     overall = config_pb2.MetricThreshold(
         value_threshold=_bound(error, gate.bound),
         change_threshold=config_pb2.GenericChangeThreshold(

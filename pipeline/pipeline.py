@@ -87,12 +87,12 @@ def create_pipeline(
     transform = Transform(
         examples=ratings,
         schema=ratings_checks[1].outputs["schema"],
-        preprocessing_fn="modules.preprocessing.preprocessing_fn",
+        preprocessing_fn="modules.data.preprocessing.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(
             analyze=[features.TRAIN_SPLIT], transform=[features.TRAIN_SPLIT, features.EVAL_SPLIT]
         ),
         custom_config={
-            "source_digest": source_digest("modules.preprocessing"),
+            "source_digest": source_digest("modules.data.preprocessing"),
             **({"vocabularies": config.vocabularies} if config.vocabularies else {}),
         },
         # They would double its time, and what comes in was checked above.

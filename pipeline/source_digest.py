@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-OWN_PACKAGES = ("components", "modules", "pipeline")
+OWN_PACKAGES = ("components", "modules", "pipeline", "serving", "common")
 
 _ROOT = Path(__file__).resolve().parent.parent
 

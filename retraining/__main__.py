@@ -14,15 +14,16 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+from common.errors import DataError
+from common.progress import progress
 from components.movielens_example_gen.config import DataConfig
-from components.movielens_example_gen.errors import DataError
-from components.movielens_example_gen.releases import RELEASES
-from modules.progress import progress
+from components.movielens_example_gen.sources.releases import RELEASES
 from pipeline.config import Config
 from retraining import runs, schedule
 from retraining.journal import JournalError
 from retraining.runs import Workspace
-from runners import exit_codes, flags, workspace
+from runners import exit_codes, flags
+from runners.running import workspace
 
 _PRESET = "retraining"
 
@@ -115,7 +116,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _cut(options: argparse.Namespace) -> int:
-    from components.movielens_example_gen import fetch
+    from components.movielens_example_gen.fetching import fetch
     from retraining.cut import cut
 
     if options.days < 1:

@@ -9,10 +9,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from components.movielens_example_gen import parse, sources
-from components.movielens_example_gen.archive import disk_errors
+from common.errors import DataError, disk_errors
 from components.movielens_example_gen.config import DataConfig
-from components.movielens_example_gen.errors import DataError
+from components.movielens_example_gen.parsing import parse
+from components.movielens_example_gen.sources import files
 
 DAY = 86_400
 # Lines that are held back to be written together: an open file for each span would be too many.
@@ -46,7 +46,7 @@ def cut(release: pathlib.Path, config: DataConfig, target: pathlib.Path, days: i
     with disk_errors(target):
         if target.exists():
             raise DataError(f"{target} must not exist yet, for the spans to be written there. Name another.")
-        inputs = sources.find_inputs(str(release), config)
+        inputs = files.find_inputs(str(release), config)
         (ratings,) = inputs.ratings
         if ratings.groups:
             raise DataError(f"{ratings.path} must be a text file to be cut into spans. Write it as CSV.")
@@ -63,7 +63,7 @@ def cut(release: pathlib.Path, config: DataConfig, target: pathlib.Path, days: i
     return written
 
 
-def _write(ratings: sources.Source, folder: pathlib.Path, seconds: int) -> Cut:
+def _write(ratings: files.Source, folder: pathlib.Path, seconds: int) -> Cut:
     moments = [moment for _, moment in _lines(ratings) if moment is not None]
     if not moments:
         raise DataError(f"{ratings.path} must hold ratings with a time; it has none. Name another release.")
@@ -83,7 +83,7 @@ def _write(ratings: sources.Source, folder: pathlib.Path, seconds: int) -> Cut:
     return Cut(count, rows, rows - len(moments))
 
 
-def _lines(ratings: sources.Source) -> Iterator[tuple[bytes, int | None]]:
+def _lines(ratings: files.Source) -> Iterator[tuple[bytes, int | None]]:
     """Yield each row as it stands, and its second; None where the pipeline could not read it either."""
     layout = ratings.layout
     position = layout.positions[-1]
@@ -96,12 +96,12 @@ def _lines(ratings: sources.Source) -> Iterator[tuple[bytes, int | None]]:
             yield line.rstrip(b"\r\n") + b"\n", parse.read_seconds(text)
 
 
-def _append(held: defaultdict[int, list[bytes]], folder: pathlib.Path, ratings: sources.Source) -> None:
+def _append(held: defaultdict[int, list[bytes]], folder: pathlib.Path, ratings: files.Source) -> None:
     for number, lines in held.items():
         with open(_path(folder, number, ratings), "ab") as file:
             file.writelines(lines)
     held.clear()
 
 
-def _path(folder: pathlib.Path, number: int, ratings: sources.Source) -> pathlib.Path:
+def _path(folder: pathlib.Path, number: int, ratings: files.Source) -> pathlib.Path:
     return folder / f"span-{number}" / ratings.name

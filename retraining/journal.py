@@ -10,7 +10,7 @@ from typing import Literal
 
 import pydantic
 
-from components import durable
+from common import durable
 
 
 class JournalError(Exception):

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import ml_metadata as mlmd
 
+from common.progress import progress
 from components.champion.selection import Verdict, champion_id
-from modules.progress import progress
-from runners import workspace
+from runners.running import workspace
 
 _LIVE, _DELETED = mlmd.proto.Artifact.LIVE, mlmd.proto.Artifact.DELETED
 

@@ -11,15 +11,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from components.movielens_example_gen import emptiness, spans
+from common.errors import DataError
+from common.progress import progress
 from components.movielens_example_gen.config import SpansConfig
-from components.movielens_example_gen.errors import DataError
-from modules.progress import progress
+from components.movielens_example_gen.sources import emptiness, spans
 from pipeline.config import Config
 from retraining import journal, plan, retention
 from retraining.schedule import Schedule
 from runners.exit_codes import BUSY
-from runners.workspace import FAILED, BusyError, claimed
+from runners.running.workspace import FAILED, BusyError, claimed
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _BUSY_SECONDS = 30.0  # Between two tries at a root that another uses.

@@ -17,7 +17,7 @@ from typing import Any
 import pydantic
 from cronsim import CronSim, CronSimError
 
-from modules.validation import in_words
+from common.validation import in_words
 
 _UTC = datetime.timezone.utc
 _ANY_MOMENT = datetime.datetime(2024, 1, 1, tzinfo=_UTC)

@@ -6,11 +6,11 @@ import datetime
 import time
 from collections.abc import Callable, Iterator
 
-from components.movielens_example_gen.errors import DataError
-from modules.progress import progress
+from common.errors import DataError
+from common.progress import progress
 from retraining.journal import JournalError
 from retraining.schedule import Schedule
-from runners.workspace import BusyError
+from runners.running.workspace import BusyError
 
 # The clock is looked at this often, since it may be set while this process sleeps.
 _NAP_SECONDS = 30.0

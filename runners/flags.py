@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import pathlib
 
-from components.index_pusher import scann_operations
-from components.movielens_example_gen import releases
+from components.index_pusher.index import scann_operations
+from components.movielens_example_gen.sources import releases
 from pipeline import config as configuration
 
 DEFAULT_PRESET = "default"

@@ -18,7 +18,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from components.index_pusher import manifest, publish, store
+from serving import manifest, publish
+from serving.stores import store
 
 _FAILED = 1
 # Metrics that tell versions apart, where a manifest has them, and their headings.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from components.index_pusher import store
+from serving.stores import store
 
 
 @dataclasses.dataclass(frozen=True)

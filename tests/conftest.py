@@ -13,10 +13,11 @@ from collections.abc import Callable
 
 import pytest
 
-from components.index_pusher import processes, savedmodel_process, scann_operations
 from components.index_pusher.bundle import Sources
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Blessing
+from components.index_pusher.index import scann_operations
+from components.index_pusher.proof import processes, savedmodel_process
 from components.index_pusher.push import Blessings, push
 from tests import planted_models
 

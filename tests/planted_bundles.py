@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 
-from components.index_pusher import manifest
+from serving import manifest
 
 FILES = ("recommend/saved_model.pb", "recommend/variables/data", "ranking/saved_model.pb", "tflite/r.tflite")
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow
 
-from components import parquet
+from common import parquet
 
 
 class MakesFolder:

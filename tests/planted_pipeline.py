@@ -14,7 +14,7 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.pipeline import RunOptions
 
 from pipeline.pipeline import create_pipeline
-from runners import record, workspace
+from runners.running import record, workspace
 from tests import warm_python
 from tests.kubeflow import planted_release
 

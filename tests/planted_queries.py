@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from components.index_pusher.processes import Job, ask_tflite
-from components.index_pusher.queries import parse, read_records
+from components.index_pusher.index.queries import parse, read_records
+from components.index_pusher.proof.processes import Job, ask_tflite
 from modules import features
 
 

@@ -23,8 +23,9 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.coders import example_coder
 from tfx_bsl.public import tfxio
 
-from components.movielens_example_gen import examples
-from modules import features, preprocessing
+from components.movielens_example_gen.parsing import examples
+from modules import features
+from modules.data import preprocessing
 from pipeline.beam_flags import with_runner
 
 NUM_USERS = 48

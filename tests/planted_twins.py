@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from modules import dataset, features, metrics, tflite
+from modules import features
+from modules.data import dataset
+from modules.evaluation import ranking_metrics
+from modules.export import tflite
 
 _DEPTH = 100
 
@@ -49,7 +52,7 @@ def _best(functions: Mapping[str, Any], query: list, raw: Mapping[str, tf.Tensor
     seen = functions[features.SEEN_SIGNATURE](raw[features.USER_ID], raw[features.HISTORY_TITLE])
     scores = tf.matmul(embedded, candidates[features.CANDIDATE_EMBEDDING], transpose_b=True)
     depth = tf.minimum(_DEPTH, tf.shape(scores)[1])
-    best, positions = tf.math.top_k(metrics.exclude(scores, seen[features.SEEN]), depth)
+    best, positions = tf.math.top_k(ranking_metrics.exclude(scores, seen[features.SEEN]), depth)
     unseen = tf.math.is_finite(best)
     return {
         features.MOVIE_TITLE: tf.where(unseen, tf.gather(candidates[features.MOVIE_TITLE], positions), ""),

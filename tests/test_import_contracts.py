@@ -6,7 +6,7 @@ import pathlib
 import tomli
 
 ROOT = pathlib.Path(__file__).parents[1]
-PIPELINE_CODE = {"retraining", "runners", "serving", "pipeline", "components", "modules"}
+PIPELINE_CODE = {"retraining", "runners", "serving", "pipeline", "components", "modules", "common"}
 BESIDE = {"bootstrap", "tests", "benchmarks"}
 
 

@@ -279,7 +279,7 @@ from retraining.journal import Report
 def create_pipeline(pipeline_root, metadata_connection_config, beam_pipeline_args, **_):
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
-    from components.movielens_example_gen.catalogue import title_year
+    from components.movielens_example_gen.parsing.catalogue import title_year
     from pipeline.beam_flags import with_runner
     from tests.runners import slow_pipeline
     with beam.Pipeline(options=PipelineOptions(with_runner(beam_pipeline_args))) as pipeline:

@@ -12,7 +12,7 @@ import pyarrow
 import pytest
 
 import recommend
-from components import parquet
+from common import parquet
 from tests import planted_parquet
 
 ROOT = pathlib.Path(recommend.__file__).parent
@@ -71,7 +71,7 @@ def test_the_planted_file_runs_code_where_nothing_prevents_it(
 def test_the_scheduler_does_not_run_it_and_leaves_the_words_to_the_run(
     tmp_path: pathlib.Path, made: pathlib.Path
 ) -> None:
-    """The words are in tests/components/movielens_example_gen/test_bad_parquet.py."""
+    """The words are in tests/components/movielens_example_gen/sources/test_bad_parquet.py."""
     (tmp_path / "span-1").mkdir()
     planted_parquet.attack(tmp_path / "span-1" / "ratings.parquet", RATINGS, made)
     done = python("-c", LOOK, tmp_path)

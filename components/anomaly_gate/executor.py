@@ -13,8 +13,8 @@ from tfx.dsl.components.base import base_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 
+from common.progress import progress
 from components.anomaly_gate.report import AnomalyError, describe, describe_drift
-from modules.progress import progress
 
 # The inputs, and the word for each dataset in an error.
 RATINGS_KEY = "ratings_anomalies"

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from components.index_pusher import recommender
+from components.index_pusher.composite import recommender
 from modules import features
 
 RANK = "rank"

@@ -8,12 +8,13 @@ from tfx import types
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
-from components import remote
+from common import remote
+from common.progress import progress
 from components.batch_recommender import recommending
 from components.batch_recommender.config import BatchConfig
-from components.index_pusher import bundle, manifest, push
+from components.index_pusher import bundle, push
 from modules import features
-from modules.progress import progress
+from serving import manifest
 
 PUSHED_MODEL = "pushed_model"
 EXAMPLES = "examples"

@@ -12,10 +12,10 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils import shared
 
-from components import parquet
+from common import parquet
 from components.batch_recommender import answers
 from components.batch_recommender.config import BatchConfig
-from components.index_pusher import scann_operations
+from components.index_pusher.index import scann_operations
 from modules import features
 
 # Users asked about in one call: enough to keep a core busy, few enough for a million titles' scores.

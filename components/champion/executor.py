@@ -9,8 +9,8 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.standard_component_specs import BASELINE_MODEL_KEY, BLESSING_KEY
 
+from common.progress import progress
 from components.champion import verdicts
-from modules.progress import progress
 
 CHALLENGER = "challenger"
 VERDICTS = "verdicts"

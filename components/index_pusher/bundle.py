@@ -15,35 +15,23 @@ from typing import Any
 
 import numpy as np
 
-from components.index_pusher import (
-    index_gate,
-    manifest,
-    model_card,
-    parity,
-    parity_table,
-    provenance,
-    recommend_check,
-    recommender,
-    scann_operations,
-    signatures,
-    tflite_check,
-    tflite_files,
-    vectors,
-    warmup,
-)
+from common.progress import progress
+from components.index_pusher.composite import recommender, signatures, warmup
 from components.index_pusher.config import IndexConfig
+from components.index_pusher.description import model_card, provenance
 from components.index_pusher.gates import Blessing, Refusal, check_blessing
-from components.index_pusher.gating import read_evaluation
-from components.index_pusher.parity import Models
-from components.index_pusher.queries import parse, read_records
+from components.index_pusher.index import scann_operations, selection, vectors
+from components.index_pusher.index.queries import parse, read_records
+from components.index_pusher.proof import parity, parity_table, recommend_check, tflite_check, tflite_files
+from components.index_pusher.proof.parity import Models
 from modules import features
-from modules.progress import progress
+from modules.evaluation.results import read_evaluation
+from serving import manifest
 
 RECOMMEND, RECOMMEND_EXACT = parity.RECOMMEND, parity.RECOMMEND_EXACT
 RANKING = parity.RANKING
 TFLITE = tflite_files.TFLITE
-# Queries for the parity; index_gate.py halves all of them, one half to choose the search and the other to
-# judge it.
+# The parity is shown with so many queries; index/selection.py uses all of them.
 PARITY_QUERIES = 400
 
 Figures = dict[str, Any]
@@ -213,8 +201,8 @@ def add_recommend(
     """Build the index, and both composites: on it, and on brute force in TensorFlow's own operations."""
     vectors.write(models.candidates, folder)
     embedded = signatures.embed(models.retrieval, queries)
-    index, measurement = index_gate.build(models.candidates.embeddings, embedded, config)
-    figures: Figures = index_gate.figures(index, measurement, len(models.candidates))
+    index, measurement = selection.build(models.candidates.embeddings, embedded, config)
+    figures: Figures = selection.figures(index, measurement, len(models.candidates))
     figures["index_build"] = RECOMMEND if measurement.pays >= 1 else RECOMMEND_EXACT
     progress.info(
         "Index over %s titles (%s): recall@%d %.4f, %.2f ms a query, brute force %.2f ms: serve %s",

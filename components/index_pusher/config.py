@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from components.index_pusher.publish import KEEP_VERSIONS
+from serving.publish import KEEP_VERSIONS
 
 
 class PublishConfig(BaseModel):

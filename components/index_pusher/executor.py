@@ -13,11 +13,11 @@ from tfx.orchestration.portable import data_types
 from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact_utils
 
-from components import remote
+from common import remote
 from components.index_pusher.bundle import Sources, with_multitask
 from components.index_pusher.config import IndexConfig, PublishConfig
+from components.index_pusher.description.model_card import Data
 from components.index_pusher.gates import Blessing
-from components.index_pusher.model_card import Data
 from components.index_pusher.push import Blessings, push
 from components.movielens_example_gen.config import DataConfig
 from components.movielens_example_gen.outcome import COUNTS, DATA_CONFIG

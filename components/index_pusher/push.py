@@ -6,10 +6,11 @@ import dataclasses
 import os
 import shutil
 
-from components.index_pusher import bundle, gates, manifest, publish
+from common.progress import progress
+from components.index_pusher import bundle, gates
 from components.index_pusher.bundle import Figures, Sources
 from components.index_pusher.gates import Blessing, Refusal
-from modules.progress import progress
+from serving import manifest, publish
 
 PUSHED = "pushed"
 PUSHED_VERSION = "pushed_version"

@@ -7,8 +7,9 @@ from tfx.orchestration import data_types
 from tfx.proto import example_gen_pb2
 from tfx.types import component_spec, standard_artifacts, standard_component_specs
 
-from components.movielens_example_gen import executor, spans
+from components.movielens_example_gen import executor
 from components.movielens_example_gen.config import DataConfig
+from components.movielens_example_gen.sources import spans
 
 
 class Quarantine(types.Artifact):

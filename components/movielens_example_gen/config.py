@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import pydantic
 
-from components.movielens_example_gen import releases
+from components.movielens_example_gen.sources import releases
 from modules import features
 
 HASH: Final = "hash"

@@ -12,10 +12,12 @@ from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
-from components.movielens_example_gen import outcome, preparation, sources, spans
+from common.progress import progress
+from components.movielens_example_gen import outcome
+from components.movielens_example_gen.beam import preparation
 from components.movielens_example_gen.config import DataConfig
+from components.movielens_example_gen.sources import files, spans
 from modules import features
-from modules.progress import progress
 
 WINDOW = "window"
 
@@ -38,7 +40,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         config = DataConfig.model_validate_json(exec_properties["data_config"])
         if window := exec_properties.get(WINDOW):
             config = config.with_window(window)
-        inputs = sources.find_inputs(exec_properties["input_base"], config)
+        inputs = files.find_inputs(exec_properties["input_base"], config)
         artifacts = {
             key: artifact_utils.get_single_instance(output_dict[key])
             for key in ("examples", "catalogue", "quarantine")

@@ -14,7 +14,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from modules import dataset, features, metrics, training
+from modules import features, training
+from modules.data import dataset
+from modules.evaluation import ranking_metrics
 from modules.search_space import SearchConfig
 from modules.training import TrainingData
 
@@ -106,7 +108,9 @@ def found(data: TrainingData, query_tower: Tower, candidate_tower: Tower) -> flo
         scores = tf.matmul(query_tower(batch), candidates, transpose_b=True)
         own = tf.gather(seen, batch[features.USER_ID][:, 0]).to_tensor(-1)
         positions = data.catalogue.positions(batch[features.CANDIDATE_KEY][:, 0].numpy())
-        ranks = metrics.ranks(metrics.exclude(scores, own), tf.constant(positions, tf.int32)).numpy()
+        ranks = ranking_metrics.ranks(
+            ranking_metrics.exclude(scores, own), tf.constant(positions, tf.int32)
+        ).numpy()
         # A rank is NaN where a score is.
         hits.append(np.where(np.isnan(ranks), np.nan, ranks < DEPTH))
     return float(np.mean(np.concatenate(hits)))

@@ -16,9 +16,9 @@ import tensorflow as tf
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
+from common.progress import progress
 from modules import search_space
 from modules.hyperparameters import described, replaced
-from modules.progress import progress
 from modules.search_space import Range, SearchConfig
 from modules.training import Config, DivergedError, TrainingData
 from modules.tuners import held_out

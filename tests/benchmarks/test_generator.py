@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks import generator
-from components.movielens_example_gen import parse, reading, sources
+from components.movielens_example_gen.beam import reading
 from components.movielens_example_gen.config import DataConfig
+from components.movielens_example_gen.parsing import parse
+from components.movielens_example_gen.sources import files
 
 RATINGS, TITLES, SEED = 60_000, 2_000, 7
 
@@ -22,13 +24,13 @@ def rows() -> generator.Block:
 def test_example_gen_reads_every_row(tmp_path: pathlib.Path, release: str) -> None:
     generator.write(tmp_path, ratings=500, titles=100, seed=SEED)
     config = DataConfig(release=release)
-    inputs = sources.find_inputs(str(tmp_path), config)
+    inputs = files.find_inputs(str(tmp_path), config)
     bad: list = []
     movies, read = reading._read_all(inputs.movies, config, "movies", bad)
     assert (len(movies), read, bad) == (100, 100, [])
-    (part,) = sources.split_parts(inputs.ratings, 1 << 20)
+    (part,) = files.split_parts(inputs.ratings, 1 << 20)
     scale = parse.scale_values(config.spec.scale)
-    read_rows = list(sources.read_ratings(part, config.spec.ratings.columns, scale, {}))
+    read_rows = list(files.read_ratings(part, config.spec.ratings.columns, scale, {}))
     ratings = [row for _, _, row in read_rows if isinstance(row, parse.Rating)]
     assert len(read_rows) == len(ratings) == 500
     assert {row.movie for row in ratings} <= {movie.movie_id for movie in movies}

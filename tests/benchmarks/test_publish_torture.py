@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import torture_workers
 from benchmarks.publish_torture import Torture
-from components.index_pusher import manifest, publish
+from serving import manifest, publish
 
 
 @pytest.mark.slow("many publications")

@@ -13,10 +13,10 @@ from benchmarks.figures import Figures, by_group
 from benchmarks.quality import Data
 from benchmarks.results import Key, Measured, Result, Store
 from benchmarks.splits import OFFICIAL, RANDOM, ROLLING, STATIC, TIME
-from components.movielens_example_gen.errors import DataError
-from components.movielens_example_gen.releases import RELEASES
+from common.errors import DataError
+from components.movielens_example_gen.sources.releases import RELEASES
 from modules import features, hyperparameters
-from runners.terminal import Terminal
+from runners.terminal.status import Terminal
 
 OURS_ALONE = tuple(rival for rival in rivals.RIVALS if rival.library is None)
 

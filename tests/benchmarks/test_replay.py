@@ -18,10 +18,11 @@ from retraining.cut import DAY, cut
 from retraining.journal import Report
 from retraining.runs import Launched, Workspace
 from retraining.schedule import Schedule
-from runners import record, report, steps
-from runners.local import RUNNERS
-from runners.summary import read_summary
-from runners.terminal import Terminal
+from runners.reporting import report
+from runners.reporting.summary import read_summary
+from runners.running import record, steps
+from runners.running.local import RUNNERS
+from runners.terminal.status import Terminal
 from tests.runners import planted_run
 
 pytestmark = pytest.mark.slow("runs Evaluators span by span")

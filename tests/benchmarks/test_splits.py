@@ -9,9 +9,9 @@ import pytest
 from benchmarks import protocol, splits
 from benchmarks.protocol import ML_100K, Ratings
 from benchmarks.splits import ROLLING, STATIC
-from components.movielens_example_gen.errors import DataError
-from components.movielens_example_gen.releases import RELEASES
-from components.movielens_example_gen.splits import time_cut, train_quota
+from common.errors import DataError
+from components.movielens_example_gen.parsing.splits import time_cut, train_quota
+from components.movielens_example_gen.sources.releases import RELEASES
 
 
 def _ratings(*rows: tuple[int, int, int]) -> Ratings:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from modules import baselines, features
+from modules import features
+from modules.data import baselines
 from tests import planted_ratings
 from tests.contracts.fresh_process import Ends
 from tests.contracts.planted_run import PlantedRun, Trained

@@ -39,7 +39,7 @@ def ask(path: str, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str
     """Call a signature of the SavedModel at `path`."""
     import tensorflow as tf
 
-    own = {"components", "modules", "pipeline"} & set(sys.modules)
+    own = {"components", "modules", "pipeline", "serving", "common"} & set(sys.modules)
     if own:
         raise RuntimeError(f"a server has nothing of the project; here {own} are loaded")
     function = _load(path).signatures[signature]

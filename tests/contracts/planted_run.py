@@ -16,7 +16,9 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
-from modules import dataset, features, serving, tflite
+from modules import features
+from modules.data import dataset
+from modules.export import saved_model, tflite
 from modules.hyperparameters import TrainingConfig
 from tests import planted_ratings
 from tests.contracts import fresh_process
@@ -112,7 +114,7 @@ class PlantedRun:
             retrieval = stack.enter_context(_watched("add_retrieval", export))
             rating = stack.enter_context(_watched("add_rating", export))
             if not export:
-                stack.enter_context(mock.patch.object(serving.ServedModel, "save"))
+                stack.enter_context(mock.patch.object(saved_model.ServedModel, "save"))
                 stack.enter_context(mock.patch.object(tflite, "export"))
             module.run_fn(self.fn_args(serving_dir, json.loads(custom_config)))
         return Trained(serving_dir, _handed(retrieval), _handed(rating), self._process)
@@ -132,9 +134,9 @@ class PlantedRun:
 
 def _watched(method: str, export: bool) -> contextlib.AbstractContextManager[mock.Mock]:
     """Note what a run_fn hands over for export to a method of ServedModel."""
-    original = getattr(serving.ServedModel, method)
+    original = getattr(saved_model.ServedModel, method)
     effect = original if export else None
-    return mock.patch.object(serving.ServedModel, method, autospec=True, side_effect=effect)
+    return mock.patch.object(saved_model.ServedModel, method, autospec=True, side_effect=effect)
 
 
 def _handed(method: mock.Mock) -> Parts:

@@ -19,9 +19,9 @@ import numpy as np
 import pydantic
 import pytest
 
-from components.index_pusher.processes import Job, ask_tflite
-from components.index_pusher.signatures import Candidates
-from components.index_pusher.tflite_check import check_retrieval, device_request
+from components.index_pusher.composite.signatures import Candidates
+from components.index_pusher.proof.processes import Job, ask_tflite
+from components.index_pusher.proof.tflite_check import check_retrieval, device_request
 from modules import features
 from modules.hyperparameters import TrainingConfig
 from tests import planted_ratings

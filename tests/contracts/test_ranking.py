@@ -8,10 +8,12 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from modules import audience, bayesian, dataset, features, ranking, ranking_posterior, training
+from common.progress import progress
+from modules import features, ranking, training
 from modules import hyperparameters as presets
-from modules.machine import Machine, embed
-from modules.progress import progress
+from modules.bayesian import posterior, rater_embedding, sampler
+from modules.bayesian.factorization_machine import Machine, embed
+from modules.data import dataset
 from tests.contracts.planted_run import PlantedRun
 from tests.contracts.suite import RatingContract, TrainingContract, small
 
@@ -86,16 +88,16 @@ def test_the_towers_compute_what_was_sampled(planted_run: PlantedRun) -> None:
         candidate_features=every[features.Side.CANDIDATE],
     )
     data = training.load(planted_run.fn_args("nowhere", {}))
-    query = ranking_posterior.query_fields(config, data)
-    audiences = ranking_posterior.title_audiences(config, data)
-    candidate = ranking_posterior.candidate_fields(config, data, audiences)
-    assert audience.NAME in candidate
+    query = posterior.query_fields(config, data)
+    audiences = posterior.title_audiences(config, data)
+    candidate = posterior.candidate_fields(config, data, audiences)
+    assert rater_embedding.NAME in candidate
     assert {field.level for field in query.values()} == {"user", "row", features.TIMESTAMP_BUCKET}
     draw = np.random.default_rng(0)
     fields = {**query, **candidate}
     width = config.embedding_dim + 1
     tables = {name: draw.normal(size=(field.size, width)).astype("f") for name, field in fields.items()}
-    model = ranking_posterior.SampledModel(config, data, audiences)
+    model = posterior.SampledModel(config, data, audiences)
     model.assign(Machine(3.5, tables))
 
     rows = np.arange(len(data.interactions.ratings))
@@ -105,5 +107,5 @@ def test_the_towers_compute_what_was_sampled(planted_run: PlantedRun) -> None:
     received = np.concatenate([model.rate(batch).numpy()[:, 0] for batch in batches])
     np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-3)
     # And it can be sampled.
-    machine = next(bayesian.draws(query, candidate, data.interactions.ratings, 2, 1))
+    machine = next(sampler.draws(query, candidate, data.interactions.ratings, 2, 1))
     assert machine.tables.keys() == fields.keys()

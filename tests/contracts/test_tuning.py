@@ -20,11 +20,12 @@ from tfx.orchestration import metadata, pipeline
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.types import standard_artifacts
 
+from common.progress import progress
 from components.candidate_trainer.component import CandidateTrainer
 from components.candidate_tuner.component import CandidateTuner
-from modules import dataset, features, hyperparameters, training
+from modules import features, hyperparameters, training
+from modules.data import dataset
 from modules.hyperparameters import TrainingConfig
-from modules.progress import progress
 from modules.search_space import SearchConfig
 from modules.training import TrainingData
 from modules.tuners import held_out

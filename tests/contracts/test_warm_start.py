@@ -9,7 +9,8 @@ from unittest import mock
 
 import pytest
 
-from modules import features, hyperparameters, ranking, retrieval, serving, tflite, training
+from modules import features, hyperparameters, ranking, retrieval, training
+from modules.export import saved_model, tflite
 from tests.contracts.planted_run import PlantedRun
 from tests.contracts.suite import small
 
@@ -35,7 +36,7 @@ def fit(
     )
     args.base_model = base
     with (
-        mock.patch.object(serving, "ServedModel"),
+        mock.patch.object(saved_model, "ServedModel"),
         mock.patch.object(tflite, "export"),
         mock.patch.object(training.progress, "info") as told,
     ):

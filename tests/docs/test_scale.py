@@ -10,7 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 
 import local_runner
-from modules import dataset
+from modules.data import dataset
 from pipeline import config
 from tests.docs.blocks import DOCS
 

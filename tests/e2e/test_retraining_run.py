@@ -15,8 +15,8 @@ import ml_metadata as mlmd
 import pytest
 
 from benchmarks.replay import reduced
+from common.progress import progress
 from modules import features
-from modules.progress import progress
 from pipeline import config as configuration
 from pipeline.config import Config
 from pipeline.drift import DriftConfig
@@ -26,7 +26,7 @@ from retraining.cut import cut
 from retraining.journal import Entry, Report
 from retraining.runs import Workspace
 from retraining.schedule import Schedule
-from runners import workspace
+from runners.running import workspace
 from tests.kubeflow import planted_release
 
 pytestmark = pytest.mark.e2e

@@ -8,9 +8,9 @@ import pathlib
 
 import pytest
 
-from components.index_pusher import manifest
 from runners.kubeflow import compiling
 from runners.kubeflow.settings import Settings
+from serving import manifest
 from tests.kubeflow import bundles, dockerfile, planted_release
 from tests.kubeflow.spec_executor import Service, Step
 from tests.planted_pipeline import PlantedPipeline

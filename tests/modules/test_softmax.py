@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from modules import features
-from modules.dataset import Catalogue, Interactions
+from modules.data.dataset import Catalogue, Interactions
 from modules.hyperparameters import SoftmaxConfig
 from modules.softmax import CandidateSoftmax
 

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from modules import features, hyperparameters, multitask, retrieval, warm_start
-from modules.dataset import Catalogue, Interactions
+from modules.data.dataset import Catalogue, Interactions
 from modules.features import Encoding, Side
 from modules.training import TrainingData
 from modules.warm_start import Meaning

@@ -11,7 +11,7 @@ import tensorflow_data_validation as tfdv
 import tensorflow_model_analysis as tfma
 
 from benchmarks import beam_paths
-from components import parquet
+from common import parquet
 from components.batch_recommender import answers
 from modules import features
 from tests.kubeflow import planted_release

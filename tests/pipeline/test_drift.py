@@ -14,14 +14,14 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 from tfx.components.distribution_validator.executor import Executor as DistributionValidator
 from tfx.types import standard_artifacts
 
+from common.progress import progress
 from components.anomaly_gate import executor
 from components.anomaly_gate.executor import Executor as AnomalyGate
 from components.anomaly_gate.report import AnomalyError
-from modules.progress import progress
 from pipeline import config
 from pipeline.drift import DriftConfig
-from runners import report
-from runners.record import Artifact, Step
+from runners.reporting import report
+from runners.running.record import Artifact, Step
 from tests.pipeline import dag
 
 BOUNDS = {"user_rating": 0.1, "user_gender": 0.2, "user_age": 0.3}

@@ -10,7 +10,8 @@ import pytest
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
-from modules import evaluation, features
+from modules import features
+from modules.evaluation import evaluator_metrics
 from pipeline import gates
 from pipeline.evaluation import eval_config
 from pipeline.gates import Gate, SliceGate
@@ -74,7 +75,7 @@ def test_every_gain_must_be_above_0_with_the_lower_end_of_its_interval(
     of_model = [gate for gate in GATES if gate.metric in expected]
     received = thresholds(eval_config(of_model, retrieval, rating))
     gains = {key: threshold for key, threshold in received.items() if features.gain_metric("") in key[0]}
-    assert set(gains) == {(features.gain_metric(metric) + evaluation.LOWER, "") for metric in expected}
+    assert set(gains) == {(features.gain_metric(metric) + evaluator_metrics.LOWER, "") for metric in expected}
     for threshold in gains.values():
         # 0 itself, a model that is as good as what needs none, is below it.
         assert 0 < threshold.value_threshold.lower_bound.value <= 1e-9
@@ -134,7 +135,7 @@ def test_the_presets_gates_are_on_metrics_of_classes_that_workers_find(
         assert issubclass(
             getattr(importlib.import_module(metric.module), metric.class_name), tfma.metrics.Metric
         )
-    classes = [evaluation.HitRates] * retrieval + [evaluation.RatingErrors] * rating
+    classes = [evaluator_metrics.HitRates] * retrieval + [evaluator_metrics.RatingErrors] * rating
     reported = {key.name for cls in classes for made in cls().computations() for key in made.keys}
     assert set(spec.per_slice_thresholds) <= reported
     assert [model.signature_name for model in config.model_specs] == [features.EVAL_SIGNATURE]

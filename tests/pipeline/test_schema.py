@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.movielens_example_gen import splits
+from components.movielens_example_gen.parsing import splits
 from modules import features
 from modules.features import Dtype, RawFeature
 

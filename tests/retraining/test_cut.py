@@ -6,9 +6,9 @@ import pathlib
 
 import pytest
 
-from components.movielens_example_gen import fetch
+from common.errors import DataError
 from components.movielens_example_gen.config import DataConfig
-from components.movielens_example_gen.errors import DataError
+from components.movielens_example_gen.fetching import fetch
 from retraining.__main__ import main
 from retraining.cut import DAY, Cut, cut
 

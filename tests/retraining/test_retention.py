@@ -13,7 +13,7 @@ from tfx.types.standard_artifacts import Model, ModelBlessing, PushedModel
 
 from components.champion.component import champion_resolver
 from retraining import retention
-from runners import workspace
+from runners.running import workspace
 
 NAME = "kept"
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from modules.progress import progress
+from common.progress import progress
 from pipeline import config as configuration
 from pipeline.config import Config
 from retraining import journal, runs
@@ -23,7 +23,7 @@ from retraining.journal import Report
 from retraining.runs import Launched, Workspace
 from retraining.schedule import Schedule
 from runners.exit_codes import BUSY, FAILED, STOPPED
-from runners.workspace import BusyError, claimed
+from runners.running.workspace import BusyError, claimed
 
 CONFIG = configuration.retraining()
 WEEKLY = Schedule(window=3)

@@ -7,11 +7,11 @@ import itertools
 
 import pytest
 
-from components.movielens_example_gen.errors import DataError
+from common.errors import DataError
 from retraining import watch as watching
 from retraining.journal import JournalError
 from retraining.schedule import Schedule
-from runners.workspace import BusyError
+from runners.running.workspace import BusyError
 
 UTC = datetime.timezone.utc
 START = datetime.datetime(2024, 5, 6, 12, 30, tzinfo=UTC)

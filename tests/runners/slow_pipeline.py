@@ -11,9 +11,9 @@ from tfx.dsl.components.common import resolver
 from tfx.orchestration import pipeline
 from tfx.types.standard_artifacts import Examples, Model
 
-from components.movielens_example_gen.errors import DataError
-from runners import local, workspace
-from runners.terminal import Terminal
+from common.errors import DataError
+from runners.running import local, workspace
+from runners.terminal.status import Terminal
 
 NAME = "slow"
 

@@ -10,9 +10,9 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from components.movielens_example_gen.errors import DataError
+from common.errors import DataError
 from pipeline.beam_flags import with_runner
-from runners.failure import cause_in_text, cause_of
+from runners.reporting.failure import cause_in_text, cause_of
 
 BAD_ROW = "u.data, line 3: a rating must be a number; received 'q'.\nCorrect it."
 

@@ -16,10 +16,10 @@ import pytest
 from apache_beam.runners.direct.direct_runner import DirectRunner
 from tfx.orchestration import metadata
 
-from modules.progress import progress
-from runners import local, record, workspace
-from runners.failure import RunError
-from runners.terminal import Terminal
+from common.progress import progress
+from runners.reporting.failure import RunError
+from runners.running import local, record, workspace
+from runners.terminal.status import Terminal
 from tests import warm_python
 from tests.runners import slow_pipeline
 

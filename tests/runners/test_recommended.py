@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runners import figures
-from runners.record import Artifact, Step
+from runners.reporting import figures
+from runners.running.record import Artifact, Step
 
 
 @pytest.mark.parametrize(

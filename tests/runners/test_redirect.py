@@ -10,12 +10,12 @@ import sys
 
 import pytest
 
-from runners.redirect import terminal_and_log
+from runners.terminal.redirect import terminal_and_log
 
 # In a process of its own: pytest's own sys.stdout does not lead to descriptor 1.
 SPEAKING = """
 import logging, os, pathlib, subprocess, sys, warnings
-from runners.redirect import terminal_and_log
+from runners.terminal.redirect import terminal_and_log
 
 with terminal_and_log(pathlib.Path(sys.argv[1])) as terminal:
     print("from python")
@@ -46,7 +46,7 @@ def test_all_that_libraries_say_goes_to_the_log_and_the_rest_to_the_terminal(tmp
 
 ON_A_FULL_DISK = """
 import logging, pathlib, sys
-from runners.redirect import terminal_and_log
+from runners.terminal.redirect import terminal_and_log
 
 try:
     with terminal_and_log(pathlib.Path("/dev/full")) as terminal:

@@ -7,9 +7,9 @@ import pathlib
 
 import pytest
 
-from runners import local, record, retry
-from runners.failure import Cause, RunError
-from runners.terminal import Terminal
+from runners.reporting.failure import Cause, RunError
+from runners.running import local, record, retry
+from runners.terminal.status import Terminal
 from tests.runners import slow_pipeline
 from tests.runners.test_local import store_of
 
@@ -65,7 +65,7 @@ def test_what_somebody_has_to_change_is_not_tried_again(tmp_path: pathlib.Path) 
         ("tensorflow.python.framework.errors_impl.ResourceExhaustedError", "No space left on device", False),
         ("TimeoutError", "timed out", True),
         ("ValueError", "Connection must be a name", False),
-        ("components.index_pusher.lease.LeaseLost", "another took it", False),
+        ("serving.stores.lease.LeaseLost", "another took it", False),
     ],
 )
 def test_which_failures_pass_by_themselves(name: str, message: str, transient: bool) -> None:

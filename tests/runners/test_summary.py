@@ -13,12 +13,13 @@ from rich.console import Console
 from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
-from components.index_pusher import model_card
-from components.index_pusher.gating import Gated
+from components.index_pusher.description import model_card
+from modules.evaluation.results import Gated
 from modules.features import COVERAGE, TOP_KS, hit_metric
-from runners import record, steps, tables
-from runners.summary import Model, Summary, read_summary
-from runners.terminal import Terminal
+from runners.reporting import tables
+from runners.reporting.summary import Model, Summary, read_summary
+from runners.running import record, steps
+from runners.terminal.status import Terminal
 from tests.runners import planted_run
 
 TOP_100 = "top_100_categorical_accuracy"

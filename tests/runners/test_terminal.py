@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from modules.progress import progress
-from runners.terminal import Terminal, _Added
+from common.progress import progress
+from runners.terminal.status import Terminal, _Added
 
 
 class Clock:
@@ -32,7 +32,7 @@ class TestElsewhere:
     @pytest.fixture(autouse=True)
     def with_terminal(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         # A busy machine may stand still for as long as a quick step must not take.
-        monkeypatch.setattr("runners.terminal._STARTS_AFTER", 3600)
+        monkeypatch.setattr("runners.terminal.status._STARTS_AFTER", 3600)
         self.clock = Clock()
         self.stream = io.StringIO()
         self.terminal = Terminal(self.stream, self.clock)
@@ -76,7 +76,7 @@ class TestElsewhere:
         assert self.lines()[-1] == "Champion.retrieval 0.0 s run"
 
     def test_a_step_that_takes_a_while_is_announced(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("runners.terminal._STARTS_AFTER", 0.01)
+        monkeypatch.setattr("runners.terminal.status._STARTS_AFTER", 0.01)
         announced = threading.Event()
         monkeypatch.setattr(self.stream, "flush", announced.set)
         with self.terminal.step("Transform"):
@@ -106,7 +106,7 @@ class TestElsewhere:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """As the timer's thread does, while the interrupted main thread holds the console."""
-        monkeypatch.setattr("runners.terminal._GIVES_UP_AFTER", 0.01)
+        monkeypatch.setattr("runners.terminal.status._GIVES_UP_AFTER", 0.01)
         held, over, display = threading.Event(), threading.Event(), self.terminal._display
         assert isinstance(display, _Added)
 

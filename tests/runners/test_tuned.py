@@ -8,9 +8,9 @@ import pathlib
 import pytest
 from rich.console import Console
 
-from runners import figures, tables
-from runners.record import Artifact, Step
-from runners.summary import Tuned, read_summary
+from runners.reporting import figures, tables
+from runners.reporting.summary import Tuned, read_summary
+from runners.running.record import Artifact, Step
 
 Told = dict[str, int | float | str]
 TOLD: Told = {

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from components.index_pusher import publish
+from serving import publish
 from tests.planted_bundles import assert_whole, make_bundle
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -15,7 +15,7 @@ import pytest
 import bootstrap
 
 ROOT = pathlib.Path(__file__).parents[2]
-PACKAGES = ("pipeline", "components", "modules", "runners", "serving")
+PACKAGES = ("pipeline", "components", "modules", "runners", "serving", "common")
 REQUIREMENTS = ROOT / "requirements"
 LOCKS = sorted(path.name for path in REQUIREMENTS.glob("*.lock"))
 

@@ -15,7 +15,7 @@ from tfx import types
 from tfx.types import standard_artifacts
 
 import recommend
-from components import parquet, remote
+from common import parquet, remote
 from components.batch_recommender import answers, recommending
 from components.batch_recommender.component import Recommendations
 from components.batch_recommender.config import BatchConfig

@@ -14,11 +14,11 @@ from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.types import standard_artifacts
 
-from components.index_pusher import manifest
 from components.index_pusher.component import IndexPusher
 from components.index_pusher.config import IndexConfig, PublishConfig
 from components.index_pusher.executor import Executor
 from modules import features
+from serving import manifest
 
 pytestmark = [pytest.mark.usefixtures("in_process"), pytest.mark.slow("pushes many times")]
 

@@ -8,11 +8,13 @@ import shutil
 
 import pytest
 
-from components.index_pusher import bundle, manifest, publish, scann_operations
+from components.index_pusher import bundle
 from components.index_pusher.bundle import Sources, with_multitask
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Blessing
+from components.index_pusher.index import scann_operations
 from components.index_pusher.push import Blessings, push
+from serving import manifest, publish
 from tests import planted_models
 
 pytestmark = [pytest.mark.usefixtures("in_process"), pytest.mark.slow("pushes many times")]

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
+from common.errors import DataError
 from components.movielens_example_gen.config import DataConfig, SplitConfig
-from components.movielens_example_gen.errors import DataError
 
 HALF = SplitConfig(eval_share=0.5)
 

@@ -11,8 +11,8 @@ from tfx.components.example_validator import executor as validator_executor
 from tfx.components.statistics_gen import executor as statistics_executor
 from tfx.types import standard_artifacts
 
-from components.movielens_example_gen import catalogue, parse, users
 from components.movielens_example_gen.config import DataConfig, SplitConfig
+from components.movielens_example_gen.parsing import catalogue, parse, users
 from modules import features
 from pipeline.beam_flags import with_runner
 

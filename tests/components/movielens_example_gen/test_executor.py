@@ -6,10 +6,11 @@ from collections import Counter
 import pyarrow
 import pytest
 
-from components import parquet
-from components.movielens_example_gen import preparation, splits
+from common import parquet
+from common.errors import DataError
+from components.movielens_example_gen.beam import preparation
 from components.movielens_example_gen.config import DataConfig, SplitConfig
-from components.movielens_example_gen.errors import DataError
+from components.movielens_example_gen.parsing import splits
 from modules import features
 
 START = 1_112_486_027

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import pathlib
 
-from components.movielens_example_gen import preparation
+from components.movielens_example_gen.beam import preparation
 from components.movielens_example_gen.config import DataConfig
 
 

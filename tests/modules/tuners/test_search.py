@@ -14,7 +14,7 @@ import keras_tuner
 import pytest
 import tensorflow as tf
 
-from modules.progress import progress
+from common.progress import progress
 from modules.search_space import Range, SearchConfig, Space
 from modules.training import DivergedError
 from modules.tuners.search import Search

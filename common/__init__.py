@@ -1,0 +1,1 @@
+"""What several packages use; it imports none of them."""

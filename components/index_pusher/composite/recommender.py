@@ -1,0 +1,234 @@
+"""The composite SavedModel: one call from a user's id and history to titles, scores and predicted ratings.
+
+Built in the executor's process; its graph runs wherever the bundle is served. Loading the build on ScaNN's
+index needs `import scann`, which registers its operations; the build on brute force needs TensorFlow alone.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from components.index_pusher.composite import signatures
+from components.index_pusher.composite.signatures import Candidates
+from components.index_pusher.config import BlendConfig
+from components.index_pusher.index.searches import BruteForce, Index
+from modules import features
+
+K = "k"
+SERVED_BY = "served_by"
+EXCLUDE_TITLE = features.EXCLUDE_TITLE
+NUM_RETURNED = features.NUM_RETURNED
+BY_MODEL = "model"
+BY_POPULARITY = "popularity"
+# Stands after the last title of a row that has fewer than the others. Finite, so that it survives JSON.
+PADDING_SCORE = float(np.finfo(np.float32).min)
+
+_REQUEST = [
+    tf.TensorSpec([], tf.int32, K),
+    tf.TensorSpec([None, None], tf.string, EXCLUDE_TITLE),
+    *(
+        tf.TensorSpec([None, None] if row.repeated else [None], tf.as_dtype(row.dtype.value), row.name)
+        for row in features.QUERY_FEATURES
+    ),
+]
+
+
+class Recommender(tf.Module):
+    """Query tower, index, hard exclusion of seen titles, popularity for strangers, ranking model.
+
+    Seen is what the user rated in train or tells of, and what the request excludes; a stranger is who neither
+    occurs in train nor tells of a title of the catalogue, nor of a side feature by which the model knows one.
+    The index is asked for k (or for the blend's pool) and as many more as the batch's heaviest viewer has
+    seen, so k titles remain after the exclusion wherever the catalogue holds that many unseen ones.
+    """
+
+    def __init__(
+        self,
+        retrieval: Any,
+        ranking: Any,
+        index: Index | BruteForce,
+        candidates: Candidates,
+        blend: BlendConfig | None = None,
+    ) -> None:
+        """Compose loaded models.
+
+        Args:
+          retrieval: SavedModel with the signatures `query` and `seen`.
+          ranking: SavedModel with the signature `rate`; may be the same object.
+          index: over `candidates.embeddings`.
+          candidates: the retrieval model's catalogue.
+          blend: the order of what is recommended; None: that of the retrieval scores.
+        """
+        super().__init__(name="recommender")
+        self._blend = blend or BlendConfig()
+        # Held as attributes, so that the tables the signatures read are saved with the composite.
+        self._state = [signatures.state(retrieval), signatures.state(ranking)]
+        self._seen, self._embed, self._rate = (
+            functools.partial(signatures.call, model.signatures[signature])
+            for model, signature in (
+                (retrieval, features.SEEN_SIGNATURE),
+                (retrieval, features.QUERY_SIGNATURE),
+                (ranking, features.RATING_SIGNATURE),
+            )
+        )
+        self.index = index
+        order = np.argsort(-candidates.popularity, kind="stable").astype(np.int32)
+        self._titles = _fixed(candidates.titles.astype(object), tf.string)
+        self._ids = _fixed(candidates.ids.astype(object), tf.string)
+        self._popularity = _fixed(candidates.popularity.astype(np.float32), tf.float32)
+        self._by_popularity = _fixed(order, tf.int32)
+        self._count = len(candidates)
+
+    @tf.function(autograph=False, input_signature=_REQUEST)
+    def recommend(self, k: tf.Tensor, exclude_title: tf.Tensor, *columns: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Recommend unseen titles.
+
+        Args:
+          k: scalar int32, at least 1.
+          exclude_title: `[b, any]` string, titles that may not be recommended; what is no title of the
+            catalogue excludes nothing, so shorter rows are padded with "".
+          columns: `[b]` each, repeated ones `[b, any]`, in the order of `features.QUERY_FEATURES`; their
+            defaults stand for what is not told. The saved signature takes them by name.
+        Returns:
+          `movie_title`, `movie_id`, `score`, `predicted_rating`: `[b, min(k, catalogue)]`, best first by
+          the blend; `served_by` `[b]`: `model` (score: inner product) or `popularity` (score: ratings in
+          train); `num_returned` `[b]`: columns that hold a title. Those after them hold empty strings,
+          PADDING_SCORE and a rating of 0.
+        """
+        # Tied to k itself, or another operation may fail on it first, in words nobody understands.
+        with tf.control_dependencies([tf.debugging.assert_positive(k, "k must be at least 1")]):
+            k = tf.minimum(k, self._count)
+        query = {row.name: column for row, column in zip(features.QUERY_FEATURES, columns, strict=True)}
+        seen, known = self._viewers(query, exclude_title)
+        # At weight 0 no other order is possible, so nothing but what is returned need be rated.
+        pool = tf.clip_by_value(self._blend.pool, k, self._count) if self._blend.rating_weight else k
+        positions, scores = self._ranked(query, seen, known, pool)
+        positions, scores, remaining = best_unseen(positions, scores, seen, pool)
+        real = tf.sequence_mask(remaining, pool)
+        titles = tf.where(real, tf.gather(self._titles, positions), "")
+        pooled = {
+            features.MOVIE_TITLE: titles,
+            features.MOVIE_ID: tf.where(real, tf.gather(self._ids, positions), ""),
+            features.SCORE: tf.where(real, scores, PADDING_SCORE),
+            features.PREDICTED_RATING: tf.where(real, self._ratings(query, titles), 0.0),
+        }
+        if weight := self._blend.rating_weight:
+            order = blended_order(scores, pooled[features.PREDICTED_RATING], real, weight)[:, :k]
+            pooled = {name: tf.gather(column, order, batch_dims=1) for name, column in pooled.items()}
+        answer = {
+            **pooled,
+            SERVED_BY: tf.where(known, BY_MODEL, BY_POPULARITY),
+            NUM_RETURNED: tf.minimum(remaining, k),
+        }
+        # ScaNN's operations tell no shapes; a server's clients are told these.
+        ranks = {SERVED_BY: 1, NUM_RETURNED: 1}
+        return {name: tf.ensure_shape(tensor, [None] * ranks.get(name, 2)) for name, tensor in answer.items()}
+
+    def _viewers(
+        self, query: Mapping[str, tf.Tensor], exclude_title: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """`[b, any]` positions of what may not be recommended, -1 for none; and `[b]` who is no stranger."""
+        known = self._seen(query)[features.USER_KNOWN]
+        # The signature finds the positions of told titles, and so of these too; but to exclude tells nothing.
+        told = tf.concat([query[features.HISTORY_TITLE], exclude_title], axis=1)
+        seen = self._seen({**query, features.HISTORY_TITLE: told})[features.SEEN]
+        return seen, known
+
+    def _ranked(
+        self, query: Mapping[str, tf.Tensor], seen: tf.Tensor, known: tf.Tensor, k: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """`[b, f]` positions and scores, best first, of k candidates and enough to exclude from."""
+        heaviest = tf.reduce_max(tf.reduce_sum(tf.cast(seen >= 0, tf.int32), axis=1))
+        # The maximum of an empty batch is the least integer, hence the lower bound.
+        fetch = tf.clip_by_value(k + tf.maximum(heaviest, 0), 1, self._count)
+        positions, scores = self.index.search(self._embed(query)[features.QUERY_EMBEDDING], fetch)
+        popular = self._by_popularity[:fetch]
+        return (
+            tf.where(known[:, None], positions, popular[None]),
+            tf.where(known[:, None], scores, tf.gather(self._popularity, popular)[None]),
+        )
+
+    def _ratings(self, query: Mapping[str, tf.Tensor], titles: tf.Tensor) -> tf.Tensor:
+        """`[b, k]` predicted ratings of `[b, k]` titles."""
+        shape = tf.shape(titles)
+        pairs = {name: tf.repeat(column, shape[1], axis=0) for name, column in query.items()}
+        pairs[features.MOVIE_TITLE] = tf.reshape(titles, [-1])
+        return tf.reshape(tf.cast(self._rate(pairs)[features.PREDICTED_RATING], tf.float32), shape)
+
+
+def _fixed(values: np.ndarray, dtype: tf.DType) -> tf.Variable:
+    """A variable rather than a constant: a large catalogue must not swell the graph's own file."""
+    return tf.Variable(tf.constant(values, dtype), trainable=False)
+
+
+def best_unseen(
+    positions: tf.Tensor, scores: tf.Tensor, seen: tf.Tensor, k: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Drop what was seen and keep the first k of the rest, in the order given.
+
+    Args:
+      positions: `[b, f]` int32, distinct in a row.
+      scores: `[b, f]`.
+      seen: `[b, w]` int32, any order, -1 for none.
+      k: scalar int32, at most f.
+    Returns:
+      `[b, k]` positions and scores, and `[b]` int32, how many of a row's are real; the rest is arbitrary.
+
+    >>> best_unseen([[4, 2, 0]], [[3.0, 2.0, 1.0]], [[2, -1]], 2)[0].numpy().tolist()
+    [[4, 0]]
+    """
+    positions, scores = tf.convert_to_tensor(positions), tf.convert_to_tensor(scores)
+    # Binary search in the sorted row: comparing all pairs would need b*f*w of memory.
+    ordered = tf.sort(tf.pad(seen, [[0, 0], [0, 1]], constant_values=-1), axis=1)
+    slots = tf.minimum(tf.searchsorted(ordered, positions), tf.shape(ordered)[1] - 1)
+    unseen = tf.not_equal(tf.gather(ordered, slots, batch_dims=1), positions)
+    # Of equal elements top_k takes the earlier first, so the order given is kept.
+    order = tf.math.top_k(tf.cast(unseen, tf.int32), k).indices
+    returned = tf.minimum(tf.reduce_sum(tf.cast(unseen, tf.int32), axis=1), k)
+    return tf.gather(positions, order, batch_dims=1), tf.gather(scores, order, batch_dims=1), returned
+
+
+def blended_order(scores: tf.Tensor, ratings: tf.Tensor, real: tf.Tensor, weight: float) -> tf.Tensor:
+    """Sort by retrieval score and predicted rating together, see BlendConfig.
+
+    Args:
+      scores: `[b, p]` float32.
+      ratings: `[b, p]` float32.
+      real: `[b, p]` bool; the others come last and count for nothing.
+      weight: of the ratings, from 0 to 1.
+    Returns:
+      `[b, p]` int32 columns, best first; ties stay in the order given.
+
+    >>> order = blended_order([[3.0, 2.0, 1.0]], [[1.0, 3.0, 2.9]], [[True, True, True]], 0.6)
+    >>> order.numpy().tolist()
+    [[1, 2, 0]]
+    """
+    real = tf.convert_to_tensor(real)
+    both = (1.0 - weight) * _standardised(scores, real) + weight * _standardised(ratings, real)
+    # Finite, for top_k's order of infinities is nobody's promise.
+    return tf.math.top_k(tf.where(real, both, both.dtype.min), tf.shape(both)[1]).indices
+
+
+def _standardised(values: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+    """Mean 0 and standard deviation 1 in every row, of its real entries; 0 where all are equal."""
+    present = tf.cast(real, tf.float32)
+    count = tf.maximum(tf.reduce_sum(present, axis=1, keepdims=True), 1.0)
+    mean = tf.reduce_sum(values * present, axis=1, keepdims=True) / count
+    centred = (values - mean) * present
+    deviation = tf.sqrt(tf.reduce_sum(tf.square(centred), axis=1, keepdims=True) / count)
+    return tf.math.divide_no_nan(centred, deviation)
+
+
+def save(recommender: Recommender, path: str) -> None:
+    """Write the composite with the raw-tensor signature `serving_default`."""
+    tf.saved_model.save(
+        recommender,
+        path,
+        signatures={features.SERVING_SIGNATURE: recommender.recommend},
+        options=tf.saved_model.SaveOptions(namespace_whitelist=list(recommender.index.namespaces)),
+    )

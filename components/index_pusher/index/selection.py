@@ -1,0 +1,197 @@
+"""The gate of the index: soundness, recall and latency on real queries, against brute force.
+
+Runs in the executor's process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from components.index_pusher.config import IndexConfig
+from components.index_pusher.gates import Refusal
+from components.index_pusher.index.searches import BruteForce, Index, make, plan_of_installed, widen
+
+# Single queries timed, index and brute force in turn, so that a busy machine weighs on both alike.
+TIMED_QUERIES = 200
+# In units of the largest score: how far an exact score may be off by float32's rounding, and how close two
+# scores are that only the rounding tells apart.
+SCORE_TOLERANCE = 1e-5
+TIE_TOLERANCE = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """What an index reached. Latencies are medians of single queries, in milliseconds."""
+
+    recall: float
+    latency_ms: float
+    brute_force_latency_ms: float
+
+    @property
+    def pays(self) -> float:
+        """How many times as long brute force takes: above 1, the index is worth having at this size."""
+        return self.brute_force_latency_ms / self.latency_ms
+
+
+def check_found(positions: np.ndarray, scores: np.ndarray, true_scores: np.ndarray, k: int) -> None:
+    """Refuse results that are not k distinct candidates with their own scores.
+
+    Args:
+      positions: `[q, c]`, as the index returned them.
+      scores: `[q, c]`, likewise.
+      true_scores: `[q, n]` of every candidate.
+      k: columns that were asked for.
+    Raises:
+      Refusal: which of these failed, and on how many queries.
+    """
+    size, count = true_scores.shape
+    if positions.shape != (size, k) or scores.shape != (size, k):
+        raise Refusal(
+            f"the index returned {positions.shape[1]} candidates where {k} of {count} were asked for"
+        )
+    broken = int((~np.isfinite(scores).all(axis=1)).sum())
+    if broken:
+        raise Refusal(f"the index returned NaN or infinite scores for {broken} of {size} queries")
+    if (positions < 0).any() or (positions >= count).any():
+        raise Refusal(f"the index returned positions outside the catalogue of {count}")
+    ordered = np.sort(positions, axis=1)
+    repeats = int((ordered[:, 1:] == ordered[:, :-1]).any(axis=1).sum())
+    if repeats:
+        raise Refusal(f"the index returned a candidate twice for {repeats} of {size} queries")
+    truth = np.take_along_axis(true_scores, positions, axis=1)
+    tolerance = SCORE_TOLERANCE * _largest(true_scores)
+    wrong = int((np.abs(scores - truth) > tolerance).any(axis=1).sum())
+    if wrong:
+        raise Refusal(
+            f"the index returned scores that are not the inner products for {wrong} of {size} queries"
+        )
+
+
+def recall(positions: np.ndarray, true_scores: np.ndarray) -> float:
+    """Share of the exact best that was found; a candidate tied with the last of them counts as found.
+
+    Titles that the training never saw share one embedding, so ties are no rarity.
+
+    Args:
+      positions: `[q, k]` distinct positions.
+      true_scores: `[q, n]`.
+
+    >>> recall(np.array([[0, 2]]), np.array([[3.0, 2.0, 1.0]]))
+    0.5
+    """
+    k = positions.shape[1]
+    last = -np.partition(-true_scores, k - 1, axis=1)[:, k - 1 : k]
+    found = np.take_along_axis(true_scores, positions, axis=1)
+    return float((found >= last - TIE_TOLERANCE * _largest(true_scores)).mean())
+
+
+def _largest(scores: np.ndarray) -> float:
+    return max(1.0, float(np.abs(scores).max()))
+
+
+def measure_recall(index: Index | BruteForce, queries: np.ndarray, k: int) -> float:
+    """Hold an index against brute force.
+
+    Args:
+      index: the index.
+      queries: `[q, d]` float32 embeddings of real queries.
+      k: depth, at most the number of candidates.
+    Returns:
+      recall at k.
+    Raises:
+      Refusal: what ScaNN returned is not sound (see `check_found`).
+    """
+    true_scores = queries @ index.embeddings.numpy().T
+    positions, scores = (tensor.numpy() for tensor in _traced(index.approximate, index)(queries, k))
+    check_found(positions, scores, true_scores, k)
+    return recall(positions, true_scores)
+
+
+def measure_latency(index: Index | BruteForce, queries: np.ndarray, k: int) -> tuple[float, float]:
+    """Median time of one query in milliseconds: by the index, and by brute force in TensorFlow.
+
+    Where brute force is the index, both are one figure: two measurements would differ by noise.
+    """
+    approximate, exact = _traced(index.approximate, index), _traced(index.exact.search, index)
+    singles = [tf.constant(query[None]) for query in queries[:TIMED_QUERIES]]
+    for function in (approximate, exact):
+        function(singles[0], k)  # the first call traces
+    timings = [(_seconds(approximate, single, k), _seconds(exact, single, k)) for single in singles]
+    by_index, by_brute_force = 1e3 * np.median(timings, axis=0)
+    return float(by_brute_force if index.exact is index else by_index), float(by_brute_force)
+
+
+def _traced(function: Callable, index: Index | BruteForce) -> Callable:
+    spec = [tf.TensorSpec([None, index.embeddings.shape[1]]), tf.TensorSpec([], tf.int32)]
+    return tf.function(function, input_signature=spec)
+
+
+def _seconds(function: Callable, query: tf.Tensor, k: int) -> float:
+    start = time.perf_counter()
+    function(query, k)
+    return time.perf_counter() - start
+
+
+def build(
+    embeddings: np.ndarray, queries: np.ndarray, config: IndexConfig
+) -> tuple[Index | BruteForce, Measurement]:
+    """Build an index that reaches the recall, widening its search until it does.
+
+    The first half of the queries chooses and the second half judges: a search widened until a number
+    fits would otherwise be judged by the number it was fitted to.
+
+    Args:
+      embeddings: `[n, d]` float32 candidates.
+      queries: `[q, d]` float32, of real queries.
+      config: parameters and threshold.
+    Raises:
+      Refusal: the recall stays under the threshold; its figures carry what was reached.
+    """
+    count, half = len(embeddings), len(queries) // 2
+    k = min(config.recall_k, count)
+    index = make(embeddings, plan_of_installed(config, count), config.recall_k)
+    # Half of the allowed misses are kept for the difference between the two halves.
+    enough = 1 - (1 - config.min_recall) / 2
+    while (wider := widen(index.plan, config, count)) and _reached(
+        index, queries[: max(half, 1)], k
+    ) < enough:
+        index.plan = wider
+    judging = queries[half:]
+    measurement = Measurement(measure_recall(index, judging, k), *measure_latency(index, judging, k))
+    if not measurement.recall >= config.min_recall:
+        raise Refusal(
+            f"the index returns {measurement.recall:.4f} of the exact top {k}, under the threshold of "
+            f"{config.min_recall}; search more leaves or reorder more candidates",
+            figures(index, measurement, count),
+        )
+    return index, measurement
+
+
+def _reached(index: Index | BruteForce, queries: np.ndarray, k: int) -> float:
+    """Recall of a plan under trial; one that returns unsound results is no good, and a wider one may be."""
+    try:
+        return measure_recall(index, queries, k)
+    except Refusal:
+        return 0.0
+
+
+def figures(
+    index: Index | BruteForce, measurement: Measurement, num_candidates: int
+) -> dict[str, int | float | str]:
+    """What the output artifact and the manifest record of an index."""
+    return {
+        "index_kind": index.plan.kind,
+        "index_leaves": index.plan.leaves,
+        "index_leaves_to_search": index.plan.leaves_to_search,
+        "index_reordering": index.plan.reordering,
+        "index_recall": measurement.recall,
+        "index_latency_ms": measurement.latency_ms,
+        "brute_force_latency_ms": measurement.brute_force_latency_ms,
+        "index_pays": measurement.pays,
+        "num_candidates": num_candidates,
+    }

@@ -1,0 +1,203 @@
+"""Gate of the composite: what a build of it answers, held against exact search by the Trainers' models.
+
+Runs in the executor's process; the answers come from another one (see parity.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from components.index_pusher.composite import recommender, signatures
+from components.index_pusher.composite.signatures import Candidates
+from components.index_pusher.config import BlendConfig
+from components.index_pusher.gates import Refusal
+from components.index_pusher.index.selection import SCORE_TOLERANCE, TIE_TOLERANCE
+from modules import features
+
+# Titles that every other request excludes: the best that it would get, so that it matters.
+EXCLUDED = 5
+# In standard deviations: how far apart the same candidate may stand in a blend, in which two float32
+# computations of score and rating meet.
+BLEND_TOLERANCE = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class Oracle:
+    """What the Trainers' models and exact search say of some requests.
+
+    Attributes:
+      request: the composite's inputs, by name.
+      rows: position of each title in the catalogue.
+      exact: `[q, n]` retrieval scores, or popularity for strangers; minus infinity for what was seen or is
+        excluded.
+      order: `[q, n]` what is sorted by: `exact`, or the blend, which is minus infinity outside the pool.
+      tolerance: `[q]` how close two values of `order` are that only rounding tells apart.
+      known: `[q]` whether the user is no stranger, as of features.USER_KNOWN.
+      k: titles that are asked for.
+    """
+
+    request: Mapping[str, np.ndarray]
+    rows: Mapping[bytes, int]
+    exact: np.ndarray
+    order: np.ndarray
+    tolerance: np.ndarray
+    known: np.ndarray
+    k: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Reached:
+    """How answers compare with the oracle's.
+
+    Attributes:
+      recall: share of the best k that was recommended, mean over the requests; a title tied with the last of
+        them counts.
+      score_difference: greatest difference of a retrieval score, in units of the request's largest.
+      misplaced: places, over all requests, that hold another title than exact search would have put there,
+        ties aside.
+    """
+
+    recall: float
+    score_difference: float
+    misplaced: int
+
+
+def oracle(
+    retrieval: Any,
+    ranking: Any,
+    candidates: Candidates,
+    queries: Mapping[str, np.ndarray],
+    k: int,
+    blend: BlendConfig | None = None,
+) -> Oracle:
+    """Search exactly, with the Trainers' models.
+
+    Args:
+      retrieval: loaded, tells embeddings and who has seen what.
+      ranking: loaded; asked only where the blend has a weight.
+      candidates: the retrieval model's catalogue.
+      queries: query features by name, as of queries.parse, strangers among them.
+      k: titles per request, at most the catalogue.
+      blend: the composite's.
+    """
+    asked = {row.name: queries[row.name] for row in features.QUERY_FEATURES}
+    viewers = signatures.batched(retrieval.signatures[features.SEEN_SIGNATURE], asked)
+    seen, known = viewers[features.SEEN], viewers[features.USER_KNOWN]
+    exact = np.where(
+        known[:, None],
+        signatures.embed(retrieval, asked) @ candidates.embeddings.T,
+        candidates.popularity.astype(np.float32),
+    )
+    _put(exact, seen)
+    excluded = np.argsort(-exact, axis=1, kind="stable")[:, :EXCLUDED].astype(np.int32)
+    excluded[~np.isfinite(np.take_along_axis(exact, excluded, axis=1))] = -1
+    excluded[1::2] = -1
+    _put(exact, excluded)
+    titles = np.append(candidates.titles.astype(object), b"")[excluded]
+    request = {**asked, recommender.K: np.asarray(k, np.int32), recommender.EXCLUDE_TITLE: titles}
+    largest = np.maximum(1.0, np.abs(np.where(np.isfinite(exact), exact, 0.0)).max(axis=1))
+    order, tolerance = exact, TIE_TOLERANCE * largest
+    if blend and blend.rating_weight:
+        order = _blended(exact, ranking, candidates, asked, max(k, blend.pool), blend.rating_weight)
+        tolerance = np.full(len(exact), BLEND_TOLERANCE)
+    rows = {title: position for position, title in enumerate(candidates.titles)}
+    return Oracle(request, rows, exact, order, tolerance, known, k)
+
+
+def _put(exact: np.ndarray, positions: np.ndarray) -> None:
+    """Give these positions of each row, -1 for none, a score of minus infinity."""
+    for row, of_row in zip(exact, positions, strict=True):
+        row[of_row[of_row >= 0]] = -np.inf
+
+
+def _blended(
+    exact: np.ndarray,
+    ranking: Any,
+    candidates: Candidates,
+    queries: Mapping[str, np.ndarray],
+    pool: int,
+    weight: float,
+) -> np.ndarray:
+    """As recommender.blended_order, in NumPy: `[q, n]` what the pool is sorted by."""
+    pool = min(pool, exact.shape[1])
+    pooled = np.argsort(-exact, axis=1, kind="stable")[:, :pool]
+    scores = np.take_along_axis(exact, pooled, axis=1)
+    ratings = signatures.rate_pairs(ranking, queries, candidates.titles[pooled])
+    real = np.isfinite(scores)
+    both = (1 - weight) * _standardised(scores, real) + weight * _standardised(ratings, real)
+    order = np.full(exact.shape, -np.inf)
+    np.put_along_axis(order, pooled, np.where(real, both, -np.inf), axis=1)
+    return order
+
+
+def _standardised(values: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """Mean 0 and standard deviation 1 in every row, of its real entries; 0 where all are equal."""
+    count = np.maximum(real.sum(axis=1, keepdims=True), 1)
+    present = np.where(real, values, 0.0).astype(np.float64)
+    centred = np.where(real, present - present.sum(axis=1, keepdims=True) / count, 0.0)
+    deviation = np.sqrt(np.square(centred).sum(axis=1, keepdims=True) / count)
+    return centred / np.where(deviation > 0, deviation, 1.0)
+
+
+def check(answers: Mapping[str, np.ndarray], expected: Oracle) -> Reached:
+    """Hold a build's answers against the oracle.
+
+    Args:
+      answers: the outputs for `expected.request`, by name.
+      expected: the oracle.
+    Raises:
+      Refusal: a seen or excluded title, a title twice, one too few, a value that is not finite, the wrong
+        path.
+    """
+    reached = []
+    for place, user_id in enumerate(expected.request[features.USER_ID]):
+        answer = {name: column[place] for name, column in answers.items()}
+        try:
+            reached.append(_check_answer(answer, expected, place))
+        except Refusal as refusal:
+            name = user_id.decode("utf-8", "replace")
+            raise Refusal(f"the recommendations for user {name} {refusal}") from refusal
+    shares, differences, misplaced = zip(*reached, strict=True)
+    return Reached(float(np.mean(shares)), float(max(differences)), int(sum(misplaced)))
+
+
+def _check_answer(answer: Mapping[str, Any], expected: Oracle, place: int) -> tuple[float, float, int]:
+    """Hold one request's answer against exact search.
+
+    Returns:
+      Recall, greatest difference of a score, places that are wrong.
+    Raises:
+      Refusal: what is wrong, as the end of a sentence that begins with whose recommendations they are.
+    """
+    exact, order, known = expected.exact[place], expected.order[place], bool(expected.known[place])
+    path = recommender.BY_MODEL if known else recommender.BY_POPULARITY
+    if answer[recommender.SERVED_BY].decode() != path:
+        raise Refusal(f"came by {answer[recommender.SERVED_BY].decode()}, not by {path}")
+    count = int(answer[recommender.NUM_RETURNED])
+    remaining = min(expected.k, int(np.isfinite(exact).sum()))
+    if count != remaining:
+        raise Refusal(f"number {count} where {remaining} of the {expected.k} asked for remain")
+    found = [expected.rows[title] for title in answer[features.MOVIE_TITLE][:count]]
+    if len(set(found)) < count:
+        raise Refusal("hold a title twice")
+    if not np.isfinite(exact[found]).all():
+        raise Refusal("hold a title that the user has already rated, or that the request excludes")
+    largest = max(1.0, float(np.abs(exact[found]).max(initial=0.0)))
+    difference = np.abs(answer[features.SCORE][:count] - exact[found]) / largest
+    # NaN compares false, so the comparison is the one that must hold.
+    if not (difference <= SCORE_TOLERANCE).all():
+        raise Refusal("carry scores that are not the model's")
+    if not np.isfinite(answer[features.PREDICTED_RATING]).all():
+        raise Refusal("carry predicted ratings that are NaN or infinite")
+    if not count:
+        return 1.0, 0.0, 0
+    best, tolerance = np.sort(order)[::-1][:count], expected.tolerance[place]
+    share = float((order[found] >= best[-1] - tolerance).mean())
+    if not known and share < 1.0:
+        raise Refusal("are not the most popular titles")
+    misplaced = int((~(np.abs(order[found] - best) <= 10 * tolerance)).sum())
+    return share, float(difference.max()), misplaced

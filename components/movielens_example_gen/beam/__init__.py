@@ -1,0 +1,1 @@
+"""The Beam pipeline of the data preparation, in stages."""

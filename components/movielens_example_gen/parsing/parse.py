@@ -1,0 +1,196 @@
+"""One line of input to its fields or to the fault that keeps it out: pure, called in workers.
+
+A row is one physical line: a quoted field may hold separators and doubled quotes, but no line break.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from components.movielens_example_gen.sources import releases
+
+# Kinds of fault, the last part of a count's name (`bad_ratings_columns`).
+BAD_BYTES, BAD_COLUMNS, EMPTY_ID, BAD_RATING = "bytes", "columns", "empty_id", "rating"
+BAD_TIMESTAMP, UNKNOWN_MOVIE = "timestamp", "unknown_movie"
+BAD_TITLE, REPEATED_ID = "title", "repeated_id"
+BAD_GENDER, BAD_AGE, BAD_OCCUPATION = "gender", "age", "occupation"
+
+# Seconds since 1970, as in pipeline/schema: 0 stands for a missing time, and the year 2100 ends the range
+# because milliseconds are the usual mistake.
+TIMESTAMP_END = 4_102_444_800
+_TIMESTAMP_DIGITS = len(str(TIMESTAMP_END))
+
+
+class Fault(NamedTuple):
+    """Why a row cannot be used: a kind to count by, and words for a person."""
+
+    kind: str
+    reason: str
+
+
+class Rating(NamedTuple):
+    """One row of the ratings file; ids as written."""
+
+    user: str
+    movie: str
+    rating: float
+    timestamp: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Where the wanted columns stand in a line.
+
+    Attributes:
+      separator, encoding: as in `releases.Table`.
+      width: number of columns that every line must have.
+      positions: 0-based places of the wanted columns, in the order of the release's table.
+    """
+
+    separator: str
+    encoding: str
+    width: int
+    positions: tuple[int, ...]
+
+
+def fixed_layout(table: releases.Table) -> Layout:
+    """Lay out a file without a header."""
+    return Layout(table.separator, table.encoding, len(table.columns), tuple(range(len(table.columns))))
+
+
+def header_layout(table: releases.Table, header: bytes) -> Layout:
+    """Lay out a file by its header line.
+
+    Raises:
+      ValueError: a wanted column is missing or named twice, in words.
+
+    >>> header_layout(releases.RELEASES["ml-20m"].ratings, b"rating,userId,movieId,timestamp").positions
+    (1, 2, 0, 3)
+    """
+    names = split_line(header.removeprefix(b"\xef\xbb\xbf"), table.separator, table.encoding)
+    if isinstance(names, Fault):
+        raise ValueError(f"line 1 must name the columns {','.join(table.columns)}; {names.reason}")
+    names = [name.strip() for name in names]
+    wrong = [column for column in table.columns if names.count(column) != 1]
+    if wrong:
+        raise ValueError(
+            f"line 1 must name each of the columns {','.join(table.columns)} once; "
+            f"received {','.join(names)[:200]!r}, where {', '.join(wrong)} is missing or repeated"
+        )
+    positions = tuple(names.index(column) for column in table.columns)
+    return Layout(table.separator, table.encoding, len(names), positions)
+
+
+def split_line(line: bytes, separator: str, encoding: str) -> list[str] | Fault:
+    r"""Decode one line and split it.
+
+    >>> split_line(b'11,"American President, The (1995)",Drama', ",", "utf-8")
+    ['11', 'American President, The (1995)', 'Drama']
+    >>> split_line(b"caf\xe9,1", ",", "utf-8").kind
+    'bytes'
+    """
+    try:
+        text = line.decode(encoding)
+    except UnicodeDecodeError as error:
+        return Fault(BAD_BYTES, f"byte {error.start + 1} is not {encoding}")
+    if "\0" in text:
+        return Fault(BAD_BYTES, f"byte {line.index(0) + 1} is NUL")
+    if separator != "," or '"' not in text:
+        return text.split(separator)
+    try:
+        return next(csv.reader([text], strict=True))
+    except csv.Error as error:
+        return Fault(BAD_COLUMNS, f"the quotes do not match ({error})")
+
+
+def select(fields: Sequence[str], layout: Layout) -> list[str] | Fault:
+    """Pick the wanted columns in the order of the release's table, stripped of surrounding blanks."""
+    if len(fields) != layout.width:
+        return Fault(BAD_COLUMNS, f"expected {layout.width} columns, found {len(fields)}")
+    return [fields[position].strip() for position in layout.positions]
+
+
+def scale_values(scale: releases.Scale) -> dict[str, float]:
+    """Map the usual spellings of every allowed rating to its value.
+
+    >>> scale_values(releases.Scale("1", "2", "1"))
+    {'1.0': 1.0, '1': 1.0, '2.0': 2.0, '2': 2.0}
+    """
+    return {text: value for value in scale.values for text in (str(value), f"{value:g}")}
+
+
+def parse_rating(line: bytes, layout: Layout, scale: Mapping[str, float]) -> Rating | Fault:
+    r"""Read one line of a ratings file.
+
+    >>> layout = fixed_layout(releases.RELEASES["ml-100k"].ratings)
+    >>> scale = scale_values(releases.RELEASES["ml-100k"].scale)
+    >>> parse_rating(b"7\t12\t4\t881250949", layout, scale)
+    Rating(user='7', movie='12', rating=4.0, timestamp=881250949)
+    >>> parse_rating(b"7\t12\t6\t881250949", layout, scale)
+    Fault(kind='rating', reason="rating '6' must be one of 1, 2, 3, 4, 5")
+    """
+    fields = split_line(line, layout.separator, layout.encoding)
+    if isinstance(fields, Fault):
+        return fields
+    if len(fields) != layout.width:
+        return Fault(BAD_COLUMNS, f"expected {layout.width} columns, found {len(fields)}")
+    user, movie, rating, timestamp = layout.positions
+    return check_rating(fields[user], fields[movie], fields[rating], fields[timestamp], scale)
+
+
+def check_rating(
+    user: str, movie: str, rating: str, timestamp: str, scale: Mapping[str, float]
+) -> Rating | Fault:
+    """Check the four fields of a rating.
+
+    Args:
+      scale: result of `scale_values`.
+    """
+    user, movie = user.strip(), movie.strip()
+    if not user or not movie:
+        return Fault(EMPTY_ID, "the user id is empty" if not user else "the movie id is empty")
+    value = scale.get(rating)
+    if value is None:
+        value = _unusual_rating(rating, scale)
+        if value is None:
+            allowed = ", ".join(f"{allowed:g}" for allowed in dict.fromkeys(scale.values()))
+            return Fault(BAD_RATING, f"rating {rating[:40]!r} must be one of {allowed}")
+    seconds = read_seconds(timestamp)
+    if seconds is None:
+        return Fault(
+            BAD_TIMESTAMP,
+            f"timestamp {timestamp[:40]!r} must be whole seconds since 1970, from 1 and below "
+            f"{TIMESTAMP_END} (2100)",
+        )
+    return Rating(user, movie, value, seconds)
+
+
+def _unusual_rating(text: str, scale: Mapping[str, float]) -> float | None:
+    # "4.00" and " 4" are ratings too; "nan", "1_0" and digits of other scripts are not.
+    text = text.strip()
+    if not text.isascii() or "_" in text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return scale.get(str(value))
+
+
+def read_seconds(text: str) -> int | None:
+    """Read a rating's time; None where it is none that a rating may have.
+
+    >>> read_seconds(" 881250949"), read_seconds("0"), read_seconds("881250949000")
+    (881250949, None, None)
+    """
+    if not (text.isdigit() and text.isascii()):
+        text = text.strip()
+        if not (text.isdigit() and text.isascii()):
+            return None
+    if len(text) > _TIMESTAMP_DIGITS:
+        return None
+    seconds = int(text)
+    return seconds if 0 < seconds < TIMESTAMP_END else None

@@ -1,0 +1,1 @@
+"""Which files a release or a span has, and how they are written."""

@@ -1,0 +1,1 @@
+"""The ranking model of head `bayesian`: a factorisation machine sampled from its posterior."""

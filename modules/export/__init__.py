@@ -1,0 +1,1 @@
+"""What a Trainer writes: the SavedModel with its signatures, and the TFLite files."""

@@ -1,0 +1,95 @@
+"""The query side of a served model: from what a request tells, and what train told, to columns of a tower.
+
+Part of what the Trainers export, see saved_model.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from modules import features
+from modules.training import TrainingData
+
+
+class Queries(tf.Module):
+    """Transformed features of the query side, from raw ones.
+
+    What a request leaves at a feature's default is filled in for users of the train split from what was known
+    of them there; so is a history that it leaves empty, and Transform's graph then drops what is not before
+    the request's moment.
+    """
+
+    def __init__(self, data: TrainingData):
+        """Take the graph of Transform and the users' own features and histories."""
+        super().__init__()
+        self._transform = data.transform_layer
+        self._num_users = data.interactions.num_users
+        self._user_features = {name: tf.constant(v) for name, v in data.interactions.user_features.items()}
+        table = data.interactions.latest()
+        titles = np.append(data.catalogue.titles, b"").astype(object)
+        self._titles = tf.constant(titles, tf.string)
+        # Variables, since constants of many users would swell the graph's own file.
+        self._history = {
+            features.HISTORY_TITLE: tf.Variable(table.positions, trainable=False),
+            features.HISTORY_RATING: tf.Variable(table.ratings, trainable=False),
+            features.HISTORY_TIMESTAMP: tf.Variable(table.timestamps, trainable=False),
+        }
+
+    def __call__(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Transform raw features of features.QUERY_FEATURES, `[batch, 1]`, of the history `[batch, any]`."""
+        users = self._transform({features.USER_ID: raw[features.USER_ID]})[features.USER_ID]
+        raw = {feature.name: raw[feature.name] for feature in features.QUERY_FEATURES}
+        transformed = dict(self._transform({**raw, **_sparse(self.history(raw, users))}))
+        for feature in features.TRANSFORMED_FEATURES:
+            if feature.name in self._user_features:
+                default = next(f.default for f in features.QUERY_FEATURES if f.name == feature.raw)
+                fill = tf.logical_and(users < self._num_users, raw[feature.raw] == default)
+                known = tf.gather(self._user_features[feature.name], users)
+                transformed[feature.name] = tf.where(fill, known, transformed[feature.name])
+        return transformed
+
+    def history(self, raw: Mapping[str, tf.Tensor], users: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Take the train split's history where the request has none.
+
+        Args:
+          raw: as of a call.
+          users: `[batch, 1]` the users' indices.
+        Returns:
+          features.HISTORY_FEATURES, `[batch, any]`, as they were told or stood in train: not yet cut to what
+          is before the request's moment.
+        """
+        users = tf.squeeze(users, 1)
+        told = {row.name: raw[row.name] for row in features.HISTORY_FEATURES}
+        width = tf.maximum(features.HISTORY_LENGTH, tf.shape(told[features.HISTORY_TITLE])[1])
+        empty = tf.reduce_all(told[features.HISTORY_TITLE] == "", axis=1, keepdims=True)
+        filled = {}
+        for row in features.HISTORY_FEATURES:
+            known = tf.gather(self._history[row.name], users)
+            if row.name == features.HISTORY_TITLE:
+                known = tf.gather(self._titles, tf.where(known < 0, len(self._titles) - 1, known))
+            filled[row.name] = tf.where(
+                empty, _widened(known, width, row.default), _widened(told[row.name], width, row.default)
+            )
+        return filled
+
+
+def _widened(values: tf.Tensor, width: tf.Tensor, padding: str | float) -> tf.Tensor:
+    return tf.pad(values, [[0, 0], [0, width - tf.shape(values)[1]]], constant_values=padding)
+
+
+def _sparse(history: Mapping[str, tf.Tensor]) -> dict[str, tf.SparseTensor]:
+    """Give the history the form in which Transform's graph takes what is repeated."""
+    # Not from the values alone: a rating or a moment of 0 is no padding where it has a title.
+    told = tf.where(history[features.HISTORY_TITLE] != "")
+    # Told values move to the front of their row, so that the lists stay aligned.
+    size = tf.shape(history[features.HISTORY_TITLE], tf.int64)[0]
+    return {
+        # tf.where returns the indices in order; to check that would take 72 functions of every SavedModel.
+        name: tf.RaggedTensor.from_value_rowids(
+            tf.gather_nd(values, told), told[:, 0], size, validate=False
+        ).to_sparse()
+        for name, values in history.items()
+    }

@@ -1,0 +1,1 @@
+"""What a run came to: summary, tables, report, and failures in words."""

@@ -1,0 +1,68 @@
+"""The one figure that matters about a step, for its line on the terminal. Pure.
+
+To give a component a figure, add a row to `FIGURES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from runners.running.record import Step
+
+
+def figure(step: Step) -> str:
+    """Say in a few words what a step's outputs amount to; empty where there is nothing to say."""
+    words = FIGURES.get(step.kind)
+    return words(step) if words and step.done else ""
+
+
+def _data(step: Step) -> str:
+    examples = step.output("examples")
+    counts = examples.properties if examples else {}
+    bad = sum(int(counts.get(name, 0)) for name in ("bad_ratings", "bad_movies", "bad_users"))
+    return (
+        f"{counts.get('train_rows', 0):,} train rows, {counts.get('eval_rows', 0):,} eval rows, "
+        f"{counts.get('candidates', 0):,} candidates, {bad:,} bad rows"
+    )
+
+
+def _champion(step: Step) -> str:
+    model = step.output("model")
+    return f"model {model.id}" if model else "none yet"
+
+
+def _tuned(step: Step) -> str:
+    best = step.output("best_hyperparameters")
+    told = best.properties if best else {}
+    return f"{told.get('objective')} {told.get('score', 0):.4g} at best: {told.get('values')}"
+
+
+def _verdict(step: Step) -> str:
+    blessing = step.output("blessing")
+    return "blessed" if blessing and blessing.properties.get("blessed") == 1 else "refused"
+
+
+def _push(step: Step) -> str:
+    pushed = step.output("pushed_model")
+    if not pushed or not pushed.properties.get("pushed"):
+        return "not pushed"
+    return f"version {pushed.properties.get('pushed_version')}"
+
+
+def _recommended(step: Step) -> str:
+    written = step.output("recommendations")
+    told = written.properties if written else {}
+    if not written or not told.get("recommended"):
+        return str(told.get("reason", ""))
+    return f"{told['rows']:,} titles for {told['users']:,} users: {written.uri}"
+
+
+FIGURES: dict[str, Callable[[Step], str]] = {
+    "MovieLensExampleGen": _data,
+    "AnomalyGate": lambda _: "no anomalies",
+    "Resolver": _champion,
+    "CandidateTuner": _tuned,
+    "Evaluator": _verdict,
+    "IndexPusher": _push,
+    "BatchRecommender": _recommended,
+}

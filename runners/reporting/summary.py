@@ -1,0 +1,138 @@
+"""What a run came to, as plain data: read from ML Metadata and from what the Evaluators wrote."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from modules.evaluation.results import Evaluation, read_evaluation
+from runners.running.record import Artifact, Step
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What the ExampleGen made of its input.
+
+    Attributes:
+      counts: its counts, by name (see components.movielens_example_gen.outcome).
+      quarantine: folder of the rows that could not be used.
+    """
+
+    counts: dict[str, int]
+    quarantine: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuned:
+    """What a search for hyper-parameters came to.
+
+    Attributes:
+      name: the model's, such as `retrieval`.
+      trials: how many were made.
+      objective: name of the figure that decided.
+      score: the best trial's.
+      own_score: of the configured values; None where that was not finite.
+      values: the best trial's, written out.
+    """
+
+    name: str
+    trials: int
+    objective: str
+    score: float
+    own_score: float | None
+    values: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """What was gated of one model.
+
+    Attributes:
+      name: the trainer's, such as `retrieval`.
+      blessed: the verdict.
+      champion: artifact of the model it was compared with; None where there was none.
+      evaluation: metrics and thresholds.
+    """
+
+    name: str
+    blessed: bool
+    champion: int | None
+    evaluation: Evaluation
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """A run; a part of it that did not come to an end is None or absent."""
+
+    data: Data | None
+    tuned: tuple[Tuned, ...]
+    models: tuple[Model, ...]
+    pushed: dict[str, int | float | str] | None
+    steps: tuple[Step, ...]
+
+
+def read_summary(steps: Sequence[Step]) -> Summary:
+    """Gather what a person wants to know of a run.
+
+    Args:
+      steps: of one run, see record.latest_run.
+    """
+    done = [step for step in steps if step.done]
+    data = [_data(step) for step in done if step.kind == "MovieLensExampleGen"]
+    tuned = [_tuned(step) for step in done if step.kind == "CandidateTuner"]
+    models = [_model(step) for step in done if step.kind == "Evaluator"]
+    pushed = [_pushed(step) for step in done if step.kind == "IndexPusher"]
+    return Summary(
+        data=data[0] if data else None,
+        tuned=tuple(sorted(tuned, key=lambda tuned: tuned.name)),
+        models=tuple(sorted(models, key=lambda model: model.name)),
+        pushed=pushed[0] if pushed else None,
+        steps=tuple(steps),
+    )
+
+
+def _data(step: Step) -> Data:
+    examples, quarantine = _only(step, "examples"), _only(step, "quarantine")
+    counts = {name: value for name, value in examples.properties.items() if isinstance(value, int)}
+    return Data(counts, quarantine.uri)
+
+
+def _tuned(step: Step) -> Tuned:
+    told = _only(step, "best_hyperparameters").properties
+    own = told.get("own_score")
+    return Tuned(
+        name=_model_name(step),
+        trials=int(told["trials"]),
+        objective=str(told["objective"]),
+        score=float(told["score"]),
+        own_score=None if own is None else float(own),
+        values=str(told["values"]),
+    )
+
+
+def _model_name(step: Step) -> str:
+    return step.node_id.split(".", 1)[-1]
+
+
+def _model(step: Step) -> Model:
+    blessing = _only(step, "blessing").properties
+    champion = blessing.get("baseline_model_id")
+    return Model(
+        name=_model_name(step),
+        blessed=blessing.get("blessed") == 1,
+        champion=int(champion) if champion else None,
+        evaluation=read_evaluation(_only(step, "evaluation").uri),
+    )
+
+
+def _pushed(step: Step) -> dict[str, int | float | str]:
+    properties = _only(step, "pushed_model").properties
+    # Out of the cache, the artifact speaks of the run that made it.
+    return {**properties, "published_anew": 0} if step.state == "cached" else properties
+
+
+def _only(step: Step, key: str) -> Artifact:
+    artifact = step.output(key)
+    if artifact is None:
+        raise ValueError(f"{step.node_id} must have recorded its output {key}; it recorded {step.outputs}")
+    return artifact

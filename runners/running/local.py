@@ -1,0 +1,86 @@
+"""A pipeline run on this machine, to its end or to a failure in words."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import ml_metadata as mlmd
+from apache_beam.options.pipeline_options import StandardOptions
+from tfx.orchestration import metadata, pipeline
+from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+
+from common.errors import disk_errors
+from common.progress import progress
+from components.index_pusher.index import scann_operations
+from pipeline.beam_flags import LOCAL_RUNNER
+from runners.reporting.failure import RunError, cause_of
+from runners.running import leftovers, record, steps
+from runners.running.workspace import METADATA
+from runners.terminal.status import Terminal
+
+RUNNERS = {"local": LocalDagRunner, "beam": BeamDagRunner}
+
+Create = Callable[[mlmd.proto.ConnectionConfig], pipeline.Pipeline]
+
+
+def run(create: Create, runner: str, root: Path, terminal: Terminal) -> list[record.Step]:
+    """Run a pipeline and show its steps.
+
+    Args:
+      create: makes the pipeline, given where its metadata is.
+      runner: a key of RUNNERS.
+      root: the pipeline's folder, whose lock the caller holds.
+      terminal: for the steps.
+    Returns:
+      What ML Metadata holds of the run.
+    Raises:
+      RunError: the metadata cannot be read, or a step, or the wiring, raised. The traceback is in the log.
+      DataError: the disk refuses, in words.
+    """
+    if not scann_operations.installed():
+        progress.info(scann_operations.MISSING)
+    connection = metadata.sqlite_metadata_connection_config(str(root / METADATA))
+    store = _open(connection, root)
+    with steps.shown(terminal) as watch, _named_runner():
+        try:
+            RUNNERS[runner]().run(create(connection))
+        except Exception as error:
+            logging.getLogger(__name__).exception("The run failed")
+            place = f"{watch.failed} failed: " if watch.failed else ""
+            raise RunError(f"{place}{cause_of(watch.error or error)}") from error
+    return record.latest_run(store)
+
+
+@contextlib.contextmanager
+def _named_runner() -> Iterator[None]:
+    """Name Beam's local runner for BeamDagRunner too, whose own pipeline of Beam takes no flags."""
+    default = StandardOptions.DEFAULT_RUNNER
+    StandardOptions.DEFAULT_RUNNER = LOCAL_RUNNER
+    try:
+        yield
+    finally:
+        StandardOptions.DEFAULT_RUNNER = default
+
+
+def _open(connection: mlmd.proto.ConnectionConfig, root: Path) -> mlmd.MetadataStore:
+    try:
+        store = mlmd.MetadataStore(connection)
+        with disk_errors(root):
+            leftovers.remove(root, store)
+    except (RuntimeError, mlmd.errors.StatusError) as error:
+        logging.getLogger(__name__).exception("The metadata cannot be used")
+        cause = cause_of(error)
+        if cause.disk_full:
+            raise RunError(str(cause)) from error
+        # ML Metadata quotes the query that failed, which is long.
+        reason = (str(error).rpartition(" query: ")[0] or str(error)).rstrip(".")
+        raise RunError(
+            f"{root / METADATA} must be the record of earlier runs; it cannot be read: {reason}. Restore it, "
+            "or move it away (then every step runs anew, and there is no champion), or name another folder "
+            "with --pipeline-root."
+        ) from error
+    return store

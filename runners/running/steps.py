@@ -1,0 +1,101 @@
+"""The steps of a TFX run, shown on the terminal as they start and end."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+
+from tfx.orchestration.portable import launcher
+from tfx.orchestration.portable.data_types import ExecutionInfo
+
+from common.progress import progress
+from runners.reporting import figures
+from runners.reporting.failure import cause_in_text, cause_of
+from runners.running import record, retry
+from runners.terminal.status import Terminal
+
+
+class StepError(Exception):
+    """A step that TFX gave up without raising anything."""
+
+
+@dataclasses.dataclass
+class Watch:
+    """What was seen of a run.
+
+    Attributes:
+      failed: the step that raised, if one did.
+      error: what it raised. BeamDagRunner hands on an error of its own that holds this one as text.
+    """
+
+    failed: str = ""
+    error: Exception | None = None
+
+
+@contextlib.contextmanager
+def shown(terminal: Terminal) -> Iterator[Watch]:
+    """Give every step that is launched inside a line on the terminal.
+
+    The hook is around Launcher.launch, where LocalDagRunner and BeamDagRunner meet: both build one Launcher
+    for each node and call this one method of it, in this process. It knows the node, the execution and the
+    error. The alternative, to listen for log messages such as 'Component X is running.', depends on their
+    wording, which differs between the two, and sees neither cached executions nor errors.
+    """
+    watch = Watch()
+    launch = launcher.Launcher.launch
+
+    def shown_launch(self: launcher.Launcher) -> ExecutionInfo | None:
+        node_id = self._pipeline_node.node_info.id
+        with terminal.step(node_id) as outcome:
+            try:
+                info, step = _launched(launch, self, node_id)
+            except Exception as error:
+                watch.failed, watch.error = node_id, error
+                raise
+            outcome.state, outcome.figure = step.state, figures.figure(step)
+            return info
+
+    launcher.Launcher.launch = shown_launch
+    try:
+        yield watch
+    finally:
+        launcher.Launcher.launch = launch
+
+
+def _launched(
+    launch: Callable[[launcher.Launcher], ExecutionInfo | None], self: launcher.Launcher, node_id: str
+) -> tuple[ExecutionInfo | None, record.Step]:
+    """Launch a step, again after a while where it failed for what passes by itself.
+
+    TFX removes the outputs of a try that failed, and takes the next one for the same execution.
+    """
+    for delay in retry.DELAYS:
+        try:
+            info = launch(self)
+            return info, _step(self, info)
+        except Exception as error:
+            cause = cause_of(error)
+            if not retry.is_transient(cause):
+                raise
+            progress.warning("%s: %s; trying again in %g s", node_id, cause, delay)
+        time.sleep(delay)
+    info = launch(self)
+    return info, _step(self, info)
+
+
+def _step(self: launcher.Launcher, info: ExecutionInfo | None) -> record.Step:
+    """Read how an execution ended.
+
+    Raises:
+      StepError: it did not succeed. TFX records inputs that cannot be resolved as a failure, and goes on to
+        the next node.
+    """
+    if info is None or info.execution_id is None:
+        raise StepError("A step must find its inputs; TFX skipped this one for want of them.")
+    with self._mlmd_connection as connection:
+        step = record.step(connection.store, info.execution_id)
+    if not step.done:
+        raise StepError(str(cause_in_text(step.error) or f"TFX left the step in the state {step.state}."))
+    return step

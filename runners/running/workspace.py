@@ -1,0 +1,62 @@
+"""The folder of a pipeline: its lock and its logs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from common import locks
+from common.errors import disk_errors
+
+METADATA = "metadata.sqlite"
+
+# Key of the report that a failed run leaves: what was wrong.
+FAILED = "failed"
+
+_LOCK = ".lock"
+
+
+class BusyError(Exception):
+    """Another run uses the folder."""
+
+
+@contextlib.contextmanager
+def claimed(root: Path) -> Iterator[None]:
+    """Keep a folder to this process: runs share metadata and what they push, schedulers their record.
+
+    Args:
+      root: the folder; made where it is absent.
+    Raises:
+      BusyError: another run has it.
+      DataError: the disk refuses, in words.
+    """
+    with contextlib.ExitStack() as stack:
+        with disk_errors(root):
+            root.mkdir(parents=True, exist_ok=True)
+            try:
+                lock = stack.enter_context(locks.held(root / _LOCK, wait=False))
+            except locks.HeldError as error:
+                raise BusyError(
+                    f"One run at a time may use {root}; process {str(error) or 'unknown'} is using it. "
+                    "Wait until it has ended, or name another folder with --pipeline-root."
+                ) from error
+            lock.truncate(0)
+            lock.write(f"{os.getpid()} on {socket.gethostname()}")
+            lock.flush()
+        yield
+
+
+def new_log(root: Path) -> Path:
+    """Return the path of this run's log, named after the time.
+
+    Raises:
+      DataError: the disk refuses, in words.
+    """
+    logs = root / "logs"
+    with disk_errors(logs):
+        logs.mkdir(exist_ok=True)
+    return logs / f"{time.strftime('%Y%m%d-%H%M%S')}.log"

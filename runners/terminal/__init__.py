@@ -1,0 +1,1 @@
+"""The quiet terminal of a run, and where libraries' output goes."""

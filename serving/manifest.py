@@ -1,0 +1,199 @@
+"""The bundle's manifest: what it holds, digest by digest, and what it was made of.
+
+Standard library only. Written in the executor's process; read by whoever loads or verifies a bundle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import importlib.metadata
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from serving.layout import SAVED_MODEL
+
+MANIFEST = "manifest.json"
+FORMAT = 2
+LIBRARIES = ("tensorflow", "scann", "tensorflow-recommenders", "ai-edge-litert", "numpy")
+# Begins the names of ScaNN's operations, which stock TF Serving does not know.
+_SCANN_OPERATION = b"Scann>"
+CHUNK = 1 << 20
+# What every manifest of this format has, beside what provenance.py tells.
+_WRITTEN = {"identity", "created", "sources", "metrics", "libraries", "models", "files"}
+
+
+def libraries() -> dict[str, str]:
+    """Versions of LIBRARIES, of those that are installed."""
+    versions = {}
+    for name in LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+# Size in bytes, and SHA-256 where it was taken, of files by relative path.
+Files = dict[str, dict[str, "int | str"]]
+
+
+def describe_files(folder: str, digests: bool = True) -> Files:
+    """Size in bytes and SHA-256 of every file under a folder but the manifest, by relative path.
+
+    Args:
+      folder: where; one that is absent has no files.
+      digests: False leaves the SHA-256 out, which is quick.
+    """
+    described: Files = {}
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(parent, name)
+            relative = os.path.relpath(path, folder).replace(os.sep, "/")
+            if relative != MANIFEST:
+                described[relative] = {"bytes": os.path.getsize(path)}
+                if digests:
+                    described[relative]["sha256"] = _sha256(path)
+    return dict(sorted(described.items()))
+
+
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def describe_models(folder: str) -> dict[str, dict[str, bool]]:
+    """Of every SavedModel at the top of a bundle: whether it loads only where ScaNN's operations are."""
+    described = {}
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name, SAVED_MODEL)
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                described[name] = {"scann": _SCANN_OPERATION in file.read()}
+    return described
+
+
+def content_digest(folder: str) -> str:
+    """SHA-256 over the names and contents of a folder's files: the same whenever and wherever it is read."""
+    return digest_of(describe_files(folder))
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of a JSON value, whatever the order of its keys.
+
+    >>> digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
+    True
+    """
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def write(
+    folder: str,
+    sources: Mapping[str, str],
+    metrics: Mapping[str, Any],
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Write `manifest.json` into a complete bundle.
+
+    Args:
+      folder: the bundle.
+      sources: what it was made of, a digest each; their digest is the bundle's identity.
+      metrics: what was measured.
+      more: what else is told, see provenance.py.
+    """
+    content = {
+        **(more or {}),
+        "format": FORMAT,
+        "identity": digest_of(dict(sources)),
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "sources": dict(sources),
+        "metrics": dict(metrics),
+        "libraries": libraries(),
+        "models": describe_models(folder),
+        "files": describe_files(folder),
+    }
+    with open(os.path.join(folder, MANIFEST), "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=2, sort_keys=True)
+        file.write("\n")
+
+
+def read(folder: str) -> dict[str, Any]:
+    """Read a bundle's manifest.
+
+    Raises:
+      ValueError: it is absent or unreadable.
+    """
+    try:
+        with open(os.path.join(folder, MANIFEST), encoding="utf-8", errors="replace") as file:
+            return parse(file.read(), folder)
+    except FileNotFoundError:
+        return parse(None, folder)
+
+
+def parse(text: str | None, bundle: str) -> dict[str, Any]:
+    """Parse a manifest.
+
+    Args:
+      text: its JSON; None where there is none.
+      bundle: what it belongs to, for the error.
+    Raises:
+      ValueError: it is absent or unreadable.
+    """
+    try:
+        content = json.loads(text) if text is not None else None
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"{bundle} must hold a readable {MANIFEST}; it holds {error}. Push again."
+        ) from error
+    if content is None:
+        raise ValueError(f"{bundle} must hold a readable {MANIFEST}; there is none. Push again.")
+    if not isinstance(content, dict) or content.get("format") != FORMAT or not content.keys() >= _WRITTEN:
+        raise ValueError(
+            f"{bundle}/{MANIFEST} must be whole, and of format {FORMAT}; it was changed, or written by "
+            "another release. Push again."
+        )
+    return content
+
+
+def differences(found: Files, content: Mapping[str, Any]) -> list[str]:
+    """Files that are not as the manifest lists them, with what is wrong.
+
+    >>> listed = {"files": {"a": {"bytes": 1, "sha256": "x"}, "b": {"bytes": 2, "sha256": "y"}}}
+    >>> differences({"a": {"bytes": 1}, "c": {"bytes": 2}}, listed)
+    ['b is missing', 'c is not listed']
+    """
+    wrong = []
+    for path in sorted(set(found) | set(content["files"])):
+        if path not in found:
+            wrong.append(f"{path} is missing")
+        elif path not in content["files"]:
+            wrong.append(f"{path} is not listed")
+        elif not found[path].items() <= content["files"][path].items():
+            wrong.append(f"{path} is changed")
+    return wrong
+
+
+def check(found: Files, content: dict[str, Any], bundle: str) -> dict[str, Any]:
+    """Hold what was found against the manifest, and return that.
+
+    Raises:
+      ValueError: a file is missing, added or changed; the first is named.
+    """
+    wrong = differences(found, content)
+    if wrong:
+        raise ValueError(f"The bundle {bundle} must be as its manifest lists it; {wrong[0]}. Push again.")
+    return content
+
+
+def verify(folder: str) -> dict[str, Any]:
+    """Hold every file of a folder against its manifest, and return that.
+
+    Raises:
+      ValueError: the manifest is unreadable, or a file is missing, added or changed; the first is named.
+    """
+    content = read(folder)
+    return check(describe_files(folder), content, folder)

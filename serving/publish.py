@@ -1,0 +1,252 @@
+"""Publish a bundle: whole or not at all, under the next version, once per identity; and turn back.
+
+layout.py has the names in a destination, posix_store.py and object_store.py how each kind of storage keeps
+what is promised here. Standard library only, until a destination with a scheme (gs://) is opened. Called by
+the executor, and by `python -m serving`.
+
+In service is what `current` says, and what TF Serving is told (model_server_config.py). A push puts what it
+publishes in service. An operator's turn (rollback, promote) withdraws every version above the one turned to,
+and a withdrawn version comes back by `promote` alone:
+
+- The same models pushed again find their withdrawn version and are left there; the push is told so. So a
+  pipeline that runs every night does not undo the rollback of the evening.
+- Other models become the next version and go into service: they are what the rollback was waiting for.
+- A rollback passes over what was withdrawn before.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+from collections.abc import Collection
+
+from serving import layout, manifest, model_server_config
+from serving.stores.store import Store, bundle_path, newest, open_store, read_manifest, read_withdrawn, verify
+
+KEEP_VERSIONS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """Where a bundle stands.
+
+    Attributes:
+      version: its version, an integer from 1.
+      path: its folder, or its URI.
+      new: False where a version already held the same identity.
+      in_service: False where an operator took that version out of service.
+    """
+
+    version: int
+    path: str
+    new: bool
+    in_service: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Turned:
+    """A change of the version in service by an operator; the versions, 0 for none."""
+
+    before: int
+    after: int
+
+
+def publish(bundle: str, destination: str, keep: int = KEEP_VERSIONS) -> Published:
+    """Publish a bundle, or find it published; either way leave links and pointer whole.
+
+    Compared are the version in service, those withdrawn, and the newest: models pushed again after others are
+    a new decision.
+
+    Args:
+      bundle: a complete bundle with its manifest; left as it is.
+      destination: where to publish to; made where absent.
+      keep: how many of the newest versions stay; what is in service, and what a rollback would turn to, do
+        in any case.
+    Raises:
+      ValueError: the bundle is not as its manifest lists it.
+    """
+    identity = manifest.verify(bundle)["identity"]
+    store = open_store(destination)
+    with store.staged(bundle) as place, store.locked():
+        published = _find(store, identity)
+        if published is None:
+            version = store.next_version()
+            place(version)
+            published = Published(version, bundle_path(store, version), new=True)
+            _serve(store, version)
+            _retire(store, keep)
+    return published
+
+
+def find(destination: str, identity: str) -> Published | None:
+    """Find and repair the version that publishing this identity would end at; None where it would be new."""
+    store = open_store(destination)
+    if not store.versions():
+        return None
+    with store.locked():
+        return _find(store, identity)
+
+
+def fetch(destination: str, version: int, folder: str) -> None:
+    """Copy a published bundle to a local folder."""
+    open_store(destination).fetch(version, folder)
+
+
+def rollback_target(store: Store, service: int) -> int:
+    """Version that a rollback turns to: the next below that was not withdrawn; 0 where there is none."""
+    withdrawn = read_withdrawn(store)
+    return max((each for each in store.versions() if each < service and each not in withdrawn), default=0)
+
+
+def rollback(destination: str) -> Turned:
+    """Turn to the version before the one in service, verified first.
+
+    Raises:
+      ValueError: there is none, or it is damaged.
+    """
+    store = open_store(destination)
+    _require_versions(store)
+    with store.locked():
+        service = store.current()
+        target = rollback_target(store, service)
+        if not target:
+            raise ValueError(
+                f"A rollback needs a version before the one in service, {service or 'none'}; {destination} "
+                "holds no such version that was not withdrawn. Choose one by `promote`."
+            )
+        return _turn(store, target)
+
+
+def promote(destination: str, version: int) -> Turned:
+    """Turn to a given version, verified first.
+
+    Raises:
+      ValueError: it is absent or damaged.
+    """
+    store = open_store(destination)
+    _require_versions(store)
+    with store.locked():
+        if version not in store.versions():
+            raise ValueError(
+                f"{destination} must hold version {version}; it holds "
+                f"{', '.join(map(str, store.versions()))}. Choose one of these."
+            )
+        return _turn(store, version)
+
+
+def _require_versions(store: Store) -> None:
+    if not store.versions():
+        raise ValueError(f"{store.location} must hold a published version; it holds none. Push to it first.")
+
+
+def _turn(store: Store, version: int) -> Turned:
+    try:
+        verify(store, version)
+    except ValueError as error:
+        raise ValueError(f"{error} Or `promote` another version.") from error
+    before = store.current()
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    held = read_withdrawn(store)
+    withdrawn = {each: held.get(each, now) for each in store.versions() if each in held or each > version}
+    withdrawn.pop(version, None)
+    # First, so that a turn that dies here is not undone by a push.
+    store.write(layout.WITHDRAWN, json.dumps(withdrawn) + "\n")
+    _serve(store, version)
+    return Turned(before, version)
+
+
+def _find(store: Store, identity: str) -> Published | None:
+    service, withdrawn = store.current(), read_withdrawn(store)
+    if _holds(store, service, identity):
+        return _in_service(store, service)
+    for version in sorted(withdrawn, reverse=True):
+        if _is(store, version, identity):
+            return Published(version, bundle_path(store, version), new=False, in_service=False)
+    # Not in service, and not withdrawn: its publisher died before it pointed.
+    if _holds(store, newest(store), identity):
+        return _in_service(store, newest(store))
+    return None
+
+
+def _in_service(store: Store, version: int) -> Published:
+    _serve(store, version)
+    return Published(version, bundle_path(store, version), new=False)
+
+
+def _is(store: Store, version: int, identity: str) -> bool:
+    try:
+        return read_manifest(store, version)["identity"] == identity
+    except ValueError:
+        return False
+
+
+def _holds(store: Store, version: int, identity: str) -> bool:
+    """Whether a version is of this identity and undamaged; a damaged one is published anew."""
+    try:
+        return _is(store, version, identity) and bool(verify(store, version))
+    except ValueError:
+        return False
+
+
+def _serve(store: Store, version: int) -> None:
+    """Put a version in service: for who follows `current`, and for TF Serving.
+
+    All versions up to it are linked, not it alone: a publisher that died after its rename left no links.
+    Those above are not, nor what was withdrawn: a TF Serving without our configuration serves the highest it
+    sees. At no moment does a configuration name a version that is not linked.
+    """
+    withdrawn = read_withdrawn(store)
+    shown = {
+        each: _models(store, each)
+        for each in store.versions()
+        if each == version or (each < version and each not in withdrawn)
+    }
+    for each, models in shown.items():
+        store.link(each, models)
+    store.point(version)
+    # The version that a rollback would turn to beside it.
+    _configure(store, {each: shown[each] for each in sorted(shown, reverse=True)[:2]})
+    _unlink(store, set(store.versions()) - set(shown))
+
+
+def _configure(store: Store, loaded: dict[int, dict[str, dict[str, bool]]]) -> None:
+    """Tell TF Serving what to load.
+
+    Args:
+      store: where.
+      loaded: the models of the version in service, then those of the one before, by version.
+    """
+    for name, scann in ((layout.CONFIG, False), (layout.SCANN_CONFIG, True)):
+        able = {
+            each: [model for model, needs in models.items() if scann or not needs["scann"]]
+            for each, models in loaded.items()
+        }
+        versions = {
+            model: [each for each, models in able.items() if model in models]
+            for model in next(iter(able.values()))
+        }
+        store.write(f"{layout.SERVING}/{name}", model_server_config.write_text(store.location, versions))
+
+
+def _models(store: Store, version: int) -> dict[str, dict[str, bool]]:
+    """A version's SavedModels; none where its manifest is damaged."""
+    try:
+        return read_manifest(store, version)["models"]
+    except ValueError:
+        return {}
+
+
+def _retire(store: Store, keep: int) -> None:
+    """Remove what is neither among the last `keep` versions, nor in service, nor what a rollback needs."""
+    service = store.current()
+    kept = {*store.versions()[-keep:], service, rollback_target(store, service)}
+    doomed = [version for version in store.versions() if version not in kept]
+    _unlink(store, doomed)
+    for version in doomed:
+        store.remove(version)
+
+
+def _unlink(store: Store, versions: Collection[int]) -> None:
+    for version in versions:
+        store.unlink(version)

@@ -1,0 +1,124 @@
+"""A lock for object stores, which have none: an object that says who holds the destination, and until when.
+
+What it guarantees: one publisher at a time holds it, and one that dies frees it by its expiry, as long as
+
+- the publishers' clocks differ by much less than `seconds`, and no single file takes that long to write or
+  to read;
+- none stands still for longer than `settle` between reading the lease and writing it;
+- a write is atomic, as object stores promise.
+
+Not more: TensorFlow's file systems have no conditional write, so a publisher that was frozen at the wrong
+moment can meet another. It then notices at its next `renew`, and gives up. What a reader is promised does
+not rest on the lease: it takes a version for whole by its manifest's digests.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+from common.progress import progress
+
+
+class LeaseLost(OSError):
+    """Another holds the lease: this publisher stood still for longer than it was granted."""
+
+
+class SmallFile(Protocol):
+    """The object that the lease is."""
+
+    def read(self) -> str | None:
+        """Its text; None where it is absent."""
+
+    def write(self, text: str) -> None:
+        """Replace it."""
+
+    def remove(self) -> None:
+        """Delete it."""
+
+
+class Lease:
+    """A claim on a destination, for one `with` at a time."""
+
+    def __init__(self, file: SmallFile, seconds: float = 600.0, settle: float = 2.0) -> None:
+        """Prepare.
+
+        Args:
+          file: the lease object.
+          seconds: how long the claim holds without being renewed.
+          settle: wait between writing the claim and reading it back, so that of two who write one is seen to
+            be the last.
+        """
+        self._file = file
+        self._seconds = seconds
+        self._settle = settle
+        self._holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
+        self._renewed = 0.0
+        self._is_held = False
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Wait for the lease, hold it, and give it back."""
+        self._acquire()
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+            if self._current_holder() == self._holder:
+                self._file.remove()
+
+    def renew(self) -> None:
+        """Say that the holder lives.
+
+        Raises:
+          LeaseLost: another took it.
+        """
+        holder = self._current_holder()
+        if holder != self._holder:
+            raise LeaseLost(
+                f"A publisher must hold its destination to the end; {holder or 'nobody'} holds it now, since "
+                f"this one stood still for more than {self._seconds:.0f} s. Publish again."
+            )
+        if time.monotonic() - self._renewed > self._seconds / 4:
+            self._claim()
+
+    def renew_if_held(self) -> None:
+        """Do so from what is also called by who does not hold it."""
+        if self._is_held:
+            self.renew()
+
+    def _acquire(self) -> None:
+        told = False
+        while True:
+            holder = self._current_holder()
+            if holder is None:
+                self._claim()
+                time.sleep(self._settle)
+                if self._current_holder() == self._holder:
+                    return
+            elif not told:
+                progress.info("Waiting for %s, which holds the destination", holder)
+                told = True
+            time.sleep(self._settle)
+
+    def _claim(self) -> None:
+        self._file.write(json.dumps({"holder": self._holder, "expires": time.time() + self._seconds}))
+        self._renewed = time.monotonic()
+
+    def _current_holder(self) -> str | None:
+        """Who holds it; None where it is free, has expired, or is not what a publisher writes."""
+        text = self._file.read()
+        try:
+            content = json.loads(text or "")
+            return content["holder"] if content["expires"] > time.time() else None
+        except (ValueError, TypeError, KeyError):
+            return None

@@ -1,0 +1,238 @@
+"""The model card: what was recorded, in the words and numbers a reader relies on, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import re
+
+import pytest
+from tfx import types
+from tfx.types import standard_artifacts
+
+from components.index_pusher import bundle, executor
+from components.index_pusher.description import model_card
+from components.index_pusher.description.model_card import Data, Facts
+from components.movielens_example_gen.config import DataConfig, SplitConfig
+from components.movielens_example_gen.outcome import COUNTS
+from modules.evaluation.results import Evaluation, Gated
+
+RETRIEVAL = Evaluation(
+    gated=(
+        Gated("top_100", "", "", ">= 0.5", 0.75, (0.7, 0.8), None, 0.4, True),
+        Gated("top_100", "", "", "gain > 0", 0.35, (0.3, 0.4), None, 0.4, True),
+        Gated("top_100", "user_gender", "user_gender=F", ">= 0.4", 0.5, (0.4, 0.6), None, 0.45, True),
+    ),
+    others={"coverage": 0.6},
+    rows=2_000,
+    values={
+        "": {
+            **{"top_100": 0.75, "top_100_lower": 0.7, "top_100_upper": 0.8, "coverage": 0.6},
+            **{"top_100_baseline": 0.4, "top_100_gain": 0.35, "top_100_gain_lower": 0.3},
+            **{"top_100_gain_upper": 0.4, "example_count": 2_000.0},
+        },
+        "user_gender=F": {"top_100": 0.5, "example_count": 400.0, "top_100_gain": 0.05}
+        | {"top_100_gain_lower": -0.01, "top_100_gain_upper": 0.11},
+        "user_gender=M": {"top_100": 0.8125, "example_count": 1_600.0},
+    },
+)
+RANKING = Evaluation(
+    gated=(Gated("rmse", "", "", "<= 0.9", 0.875, None, None, None, True),),
+    others={},
+    rows=2_000,
+    reliability=((1_500, 3.25, 3.5), (500, 4.75, 4.5)),
+    values={"": {"rmse": 0.875}, "tier=a|b": {"rmse": 1.25}, "tier=c": {"rmse": 0.5}},
+)
+FACTS = Facts(
+    data=Data(DataConfig(), {"train_rows": 8_000, "eval_rows": 2_000, "bad_ratings": 3, "bad_users": 1}),
+    evaluations={"retrieval": RETRIEVAL, "ranking": RANKING},
+    figures={
+        **{"num_candidates": 1_664, "index_kind": "exact", "index_recall": 0.99756},
+        "parity": [
+            {"part": "recommend", "compared_with": "brute force", "difference": 1.25e-6},
+            {"part": "ranking", "compared_with": "the Trainer's model", "difference": 0.0},
+        ],
+    },
+    sources={"ranking_model": "aa11", "code": "bb22"},
+    libraries={"tensorflow": "2.16.2", "numpy": "1.26.4"},
+)
+
+
+def section(card: str, title: str) -> str:
+    (found,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", card, re.MULTILINE | re.DOTALL)
+    return found
+
+
+def rows(text: str, header: str) -> list[list[str]]:
+    """Cells of the table with this header."""
+    lines = text.split(header + "\n", 1)[1].splitlines()[1:]
+    table = lines[: next((n for n, line in enumerate(lines) if not line.startswith("|")), len(lines))]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+
+
+def test_the_sections_stand_in_their_order() -> None:
+    titles = re.findall(r"^## (.*)$", model_card.text(FACTS), re.MULTILINE)
+    assert titles == [
+        *("Data", "Protocol", "Model: retrieval", "Model: ranking", "Bundle: index and parity"),
+        *("Limits", "Licence of the data", "Made of"),
+    ]
+
+
+def test_metrics_stand_with_intervals_baseline_and_gate() -> None:
+    text = section(model_card.text(FACTS), "Model: retrieval")
+    assert "2,000 rows of eval." in text
+    assert rows(text, "| metric | value | 95% | baseline | gain | gain, 95% | gate |") == [
+        ["`coverage`", "0.600", "", "", "", "", ""],
+        ["`top_100`", "0.750", "0.700 to 0.800", "0.400", "0.350", "0.300 to 0.400", ">= 0.5; gain > 0"],
+    ]
+
+
+def test_gated_metrics_stand_by_slice() -> None:
+    text = section(model_card.text(FACTS), "Model: retrieval")
+    assert rows(text, "| slice | rows | value | 95% | baseline | gain | gain, 95% |") == [
+        ["user_gender=F", "400", "0.500", "", "", "0.050", "-0.010 to 0.110"],
+        ["user_gender=M", "1,600", "0.812", "", "", "", ""],
+    ]
+    ranking = section(model_card.text(FACTS), "Model: ranking")
+    assert "| tier=a&#124;b | missing | 1.250 |" in ranking
+    assert rows(ranking, "| rows | mean prediction | mean rating |") == [
+        ["1,500", "3.25", "3.50"],
+        ["500", "4.75", "4.50"],
+    ]
+
+
+def test_the_bundles_figures_and_tables_are_told() -> None:
+    text = section(model_card.text(FACTS), "Bundle: index and parity")
+    assert rows(text, "| figure | value |") == [
+        ["`index_kind`", "exact"],
+        ["`index_recall`", "0.9976"],
+        ["`num_candidates`", "1,664"],
+    ]
+    assert rows(text, "| part | compared with | difference |") == [
+        ["recommend", "brute force", "1.25e-06"],
+        ["ranking", "the Trainer's model", "0"],
+    ]
+
+
+def test_limits_follow_from_the_figures() -> None:
+    text = section(model_card.text(FACTS), "Limits")
+    assert "- retrieval: `top_100` is worst on user_gender=F, 0.500 (0.750 over all rows)." in text
+    assert "- ranking: `rmse` is worst on tier=a|b, 1.250 (0.875 over all rows)." in text, (
+        "an error is bad high"
+    )
+    assert (
+        "- retrieval: on user_gender=F, `top_100` does not surely beat the baseline; gain -0.010 to 0.110."
+        in text
+    )
+    assert "on all rows" not in text, "there the whole interval is above 0"
+    assert "- 4 rows of the input could not be used" in text
+    assert "- Under a random split a user's other ratings, later ones too, are in train." in text
+
+
+def test_a_split_by_time_is_told_as_such() -> None:
+    data = Data(DataConfig(split=SplitConfig(method="time", eval_share=0.1)), {})
+    card = model_card.text(dataclasses.replace(FACTS, data=data))
+    assert (
+        "Split time: all rows from one moment on are eval, all before it train. Share of eval: 0.1." in card
+    )
+    assert "Under a random split" not in card and "could not be used" not in card
+
+
+@pytest.mark.parametrize(
+    "release, words",
+    [
+        ("ml-100k", "may not be passed on without separate permission"),
+        ("ml-25m", "may be passed on under the same conditions only"),
+        ("custom", "their licence is not known to the pipeline"),
+    ],
+)
+def test_the_licence_is_that_of_the_release(release: str, words: str) -> None:
+    card = model_card.text(dataclasses.replace(FACTS, data=Data(DataConfig(release=release), {})))
+    assert words in section(card, "Licence of the data")
+
+
+def test_what_was_not_recorded_is_not_told() -> None:
+    nothing = Facts(data=Data(), evaluations={}, figures={}, sources={}, libraries={})
+    card = model_card.text(nothing)
+    assert section(card, "Data").strip() == "Not recorded."
+    assert "The split is not recorded." in section(card, "Protocol")
+    assert "## Model" not in card
+    assert section(card, "Licence of the data").strip() == "The data's licence is not recorded."
+    stated = re.sub(r"95%|SHA-256", "", card)
+    assert not re.findall(r"\d", stated), "no number without a source"
+
+
+def test_a_bundle_without_evaluations_has_a_card_of_the_rest(pushed) -> None:
+    card = (pushed.destination / "current" / "MODEL_CARD.md").read_text()
+    figures = rows(section(card, "Bundle: index and parity"), "| figure | value |")
+    assert ["`num_candidates`", "300"] in figures
+    digests = pushed.planted.sources.digests()
+    assert all(f"`{digest}`" in section(card, "Made of") for digest in digests.values())
+    listed = json.loads((pushed.destination / "current" / "manifest.json").read_text())["files"]
+    assert "MODEL_CARD.md" in listed
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_multitask_model_is_told_of_where_the_bundle_holds_it(
+    planted, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, held: bool
+) -> None:
+    written: dict[str, dict] = {}
+    monkeypatch.setattr(
+        model_card, "write", lambda folder, data, evaluations, *_: written.update(evaluations)
+    )
+    both = {"retrieval": "a", "multitask": "b"}
+    sources = dataclasses.replace(
+        planted.sources, evaluation_dirs=both, multitask_dir=planted.sources.retrieval_dir * held
+    )
+    bundle.write_card(sources, str(tmp_path), {})
+    assert written == (both if held else {"retrieval": "a"})
+
+
+class _Stop(Exception):
+    pass
+
+
+def test_the_executor_hands_on_what_the_artifacts_tell(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed = {}
+
+    def push(sources, *_: object) -> dict:
+        handed["sources"] = sources
+        raise _Stop
+
+    monkeypatch.setattr(executor, "push", push)
+
+    def artifact(kind: type, name: str) -> types.Artifact:
+        made = kind()
+        made.uri = str(tmp_path / name)
+        return made
+
+    examples = artifact(standard_artifacts.Examples, "examples")
+    examples.split_names = '["train", "eval"]'
+    config = DataConfig(release="ml-1m")
+    examples.set_string_custom_property("data_config", config.model_dump_json())
+    for place, name in enumerate(COUNTS):
+        examples.set_int_custom_property(name, place)
+    inputs = {
+        "examples": [examples],
+        **{f"{name}_model": [artifact(standard_artifacts.Model, name)] for name in ("retrieval", "ranking")},
+        **{
+            f"{name}_evaluation": [artifact(standard_artifacts.ModelEvaluation, f"evaluated_{name}")]
+            for name in ("ranking", "multitask")
+        },
+    }
+    with pytest.raises(_Stop):
+        executor.Executor().Do(
+            inputs,
+            {"pushed_model": [artifact(standard_artifacts.PushedModel, "pushed")]},
+            {"push_destination": "d", "index_config": "{}", "publish_config": "{}", "source_digest": "0"},
+        )
+    assert handed["sources"].data == Data(config, {name: place for place, name in enumerate(COUNTS)})
+    assert handed["sources"].split_dirs == {
+        name: str(tmp_path / "examples" / f"Split-{name}") for name in ("eval", "train")
+    }
+    assert handed["sources"].evaluation_dirs == {
+        name: str(tmp_path / f"evaluated_{name}") for name in ("ranking", "multitask")
+    }

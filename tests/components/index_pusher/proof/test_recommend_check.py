@@ -1,0 +1,196 @@
+"""The gate of the composite: what it may not do, done on purpose."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.index_pusher.composite import recommender, signatures
+from components.index_pusher.config import BlendConfig
+from components.index_pusher.gates import Refusal
+from components.index_pusher.index.searches import BruteForce, Index, Plan
+from components.index_pusher.proof import recommend_check, savedmodel_process
+from components.index_pusher.proof.recommend_check import Oracle, Reached
+from components.index_pusher.proof.tflite_check import with_strangers
+from modules import features
+from tests import planted_models
+from tests.conftest import needs_scann
+from tests.planted_queries import read_queries
+
+pytestmark = pytest.mark.slow("traces a composite in each test")
+
+BLEND = BlendConfig(rating_weight=0.5, pool=80)
+
+
+@pytest.fixture(scope="module")
+def parts(planted) -> dict[str, Any]:
+    retrieval = signatures.load(planted.sources.retrieval_dir, "retrieval", planted_models.RETRIEVAL)
+    return {
+        "retrieval": retrieval,
+        "ranking": signatures.load(planted.sources.ranking_dir, "ranking", planted_models.RANKING),
+        "candidates": signatures.read_candidates(retrieval),
+    }
+
+
+@pytest.fixture(scope="module")
+def queries(planted) -> dict[str, np.ndarray]:
+    return with_strangers(read_queries(planted.sources.queries_dir, 1_000))
+
+
+@pytest.fixture(scope="module")
+def oracle(parts, queries) -> Oracle:
+    return recommend_check.oracle(**parts, queries=queries, k=50)
+
+
+def saved_answers(built: recommender.Recommender, path: str, expected: Oracle) -> dict[str, np.ndarray]:
+    recommender.save(built, path)
+    return savedmodel_process.ask(path, features.SERVING_SIGNATURE, dict(expected.request))
+
+
+def answers(built: recommender.Recommender, expected: Oracle) -> dict[str, np.ndarray]:
+    """Ask a composite as it is: to save and load it would take several times as long."""
+    names = ("k", "exclude_title", *(row.name for row in features.QUERY_FEATURES))
+    answer = built.recommend(*(tf.constant(expected.request[name]) for name in names))
+    return {name: tensor.numpy() for name, tensor in answer.items()}
+
+
+def check(oracle: Oracle, built: recommender.Recommender) -> Reached:
+    return recommend_check.check(answers(built, oracle), oracle)
+
+
+def composite(
+    parts: dict[str, Any],
+    plan: Plan | None = None,
+    blend: BlendConfig | None = None,
+) -> recommender.Recommender:
+    embeddings = parts["candidates"].embeddings
+    index = Index(embeddings, plan, 50) if plan else BruteForce(embeddings)
+    return recommender.Recommender(parts["retrieval"], parts["ranking"], index, parts["candidates"], blend)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        pytest.param(Plan("exact"), marks=needs_scann),
+        pytest.param(Plan("partitioned", leaves=6, leaves_to_search=6, reordering=300), marks=needs_scann),
+        None,
+    ],
+    ids=["ScaNN", "ScaNN with partitions", "brute force"],
+)
+def test_a_sound_composite_passes(parts, oracle, tmp_path, plan: Plan | None) -> None:
+    received = saved_answers(composite(parts, plan), str(tmp_path), oracle)
+    reached = recommend_check.check(received, oracle)
+    assert (reached.recall, reached.misplaced) == (1.0, 0)
+    assert 0 <= reached.score_difference < 1e-5
+
+
+def test_a_blend_is_held_against_its_own_order(parts, oracle, queries, tmp_path) -> None:
+    blended = recommend_check.oracle(**parts, queries=queries, k=50, blend=BLEND)
+    received = saved_answers(composite(parts, None, BLEND), str(tmp_path), blended)
+    reached = recommend_check.check(received, blended)
+    assert (reached.recall, reached.misplaced) == (1.0, 0)
+    plain = recommend_check.check(_without_strangers(received), _without_strangers_expected(oracle))
+    assert plain.recall < 0.95 and plain.misplaced > 1_000, "the blend changes the order"
+
+
+def _without_strangers(received: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Whoever is served by popularity must get the most popular."""
+    return {name: column[:-5] for name, column in received.items()}
+
+
+def _without_strangers_expected(oracle: Oracle) -> Oracle:
+    users = {features.USER_ID: oracle.request[features.USER_ID][:-5]}
+    return dataclasses.replace(oracle, request={**oracle.request, **users})
+
+
+def test_recommending_excluded_titles_is_refused(parts, oracle, monkeypatch) -> None:
+    """By a composite that overlooks what the request excludes: of the first user the best five."""
+    viewers = recommender.Recommender._viewers
+
+    def overlooking(self, query, exclude_title):
+        return viewers(self, query, exclude_title[:, :0])
+
+    assert (oracle.request["exclude_title"] != b"").sum(axis=1).tolist()[:4] == [5, 0, 5, 0]
+    monkeypatch.setattr(recommender.Recommender, "_viewers", overlooking)
+    with pytest.raises(Refusal, match="for user 1 hold a title .* or that the request excludes"):
+        check(oracle, composite(parts))
+
+
+def test_recommending_seen_titles_is_refused(parts, oracle, monkeypatch) -> None:
+    def keep_all(positions, scores, seen, k):
+        return positions[:, :k], scores[:, :k], tf.fill([tf.shape(positions)[0]], k)
+
+    monkeypatch.setattr(recommender, "best_unseen", keep_all)
+    with pytest.raises(Refusal, match="the recommendations for user .* (already rated|remain)"):
+        check(oracle, composite(parts))
+
+
+def test_recommending_told_titles_is_refused(parts, oracle, monkeypatch) -> None:
+    """By a composite that overlooks what is told; user 1, who comes first, has nothing in train."""
+    best_unseen = recommender.best_unseen
+    in_train = max(planted_models.SEEN_COUNTS)
+
+    def only_train(positions, scores, seen, k):
+        return best_unseen(positions, scores, seen[:, :in_train], k)
+
+    assert (oracle.request["history_title"][0] != b"").sum() == 7
+    monkeypatch.setattr(recommender, "best_unseen", only_train)
+    with pytest.raises(Refusal, match="for user 1 hold a title that the user has already rated"):
+        check(oracle, composite(parts))
+
+
+def test_a_stranger_served_by_the_model_is_refused(parts, oracle, monkeypatch) -> None:
+    monkeypatch.setattr(recommender, "BY_POPULARITY", recommender.BY_MODEL)
+    broken = composite(parts)
+    received = answers(broken, oracle)
+    monkeypatch.undo()
+    with pytest.raises(Refusal, match="user no such user came by model, not by popularity"):
+        recommend_check.check(received, oracle)
+
+
+def test_too_few_after_the_exclusion_is_refused(parts, oracle, monkeypatch) -> None:
+    monkeypatch.setattr(recommender.Recommender, "_ranked", _without_overfetch)
+    with pytest.raises(Refusal, match=r"for user \d+ number \d+ where 50 of the 50 asked for remain"):
+        check(oracle, composite(parts))
+
+
+def test_another_order_of_popularity_is_refused(parts, oracle) -> None:
+    broken = composite(parts)
+    broken._by_popularity.assign(tf.reverse(broken._by_popularity, [0]))
+    with pytest.raises(Refusal, match="user no such user are not the most popular titles"):
+        check(oracle, broken)
+
+
+def test_scores_that_are_not_the_models_are_refused(parts, oracle, monkeypatch) -> None:
+    search = BruteForce.search
+
+    def shifted(self, queries, k):
+        positions, scores = search(self, queries, k)
+        return positions, scores + 0.01
+
+    monkeypatch.setattr(BruteForce, "search", shifted)
+    with pytest.raises(Refusal, match="user 1 carry scores that are not the model's"):
+        check(oracle, composite(parts))
+
+
+def test_ratings_that_are_nan_are_refused(parts, oracle, monkeypatch) -> None:
+    ratings = recommender.Recommender._ratings
+    monkeypatch.setattr(
+        recommender.Recommender,
+        "_ratings",
+        lambda self, query, titles: ratings(self, query, titles) * np.nan,
+    )
+    with pytest.raises(Refusal, match="predicted ratings that are NaN or infinite"):
+        check(oracle, composite(parts))
+
+
+def _without_overfetch(self, query, seen, known, k):
+    positions, scores = self.index.exact.search(self._embed(query)["query_embedding"], k)
+    popular = self._by_popularity[:k]
+    return tf.where(known[:, None], positions, popular[None]), tf.where(
+        known[:, None], scores, tf.gather(self._popularity, popular)[None]
+    )

@@ -1,0 +1,217 @@
+"""The metrics of the Evaluators: sums by user, what they come to, and TFMA's names."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from tensorflow_model_analysis.metrics import metric_types
+
+from modules import features
+from modules.evaluation import evaluator_metrics
+from modules.evaluation.evaluator_metrics import LOWER, UPPER, HitRates, RatingErrors
+from modules.features import baseline_metric, gain_metric, hit_metric
+
+NAN = float("nan")
+# Candidates of the planted catalogue.
+CANDIDATES = 40
+
+
+def retrieved(
+    user: str, rank: float, rank_unseen: float, popularity: tuple[float, float] = (0, 0), shown: tuple = ()
+) -> metric_types.StandardMetricInputs:
+    """A row with its ranks, those of popularity, and the best candidates."""
+    predictions = {
+        features.RANK: np.array([rank], np.float32),
+        features.RANK_UNSEEN: np.array([rank_unseen], np.float32),
+        features.POPULARITY_RANK: np.array(popularity[:1], np.float32),
+        features.POPULARITY_RANK_UNSEEN: np.array(popularity[1:], np.float32),
+        features.TOP_UNSEEN: np.array([*shown, *[-1] * (features.COVERAGE_DEPTH - len(shown))], np.int32),
+        features.NUM_CANDIDATES: np.array([CANDIDATES], np.int32),
+    }
+    return _inputs(user, predictions, np.array([4.0], np.float32))
+
+
+def _inputs(user: str, predictions, labels) -> metric_types.StandardMetricInputs:
+    return metric_types.StandardMetricInputs(
+        predictions=predictions,
+        labels=labels,
+        features={features.USER_ID: np.array([user.encode()], object)},
+    )
+
+
+def merged(combiner, *parts) -> dict[str, float | np.ndarray]:
+    """Combine rows that come in some parts."""
+    accumulators = []
+    for part in parts:
+        accumulator = combiner.create_accumulator()
+        for row in part:
+            accumulator = combiner.add_input(accumulator, row)
+        accumulators.append(accumulator)
+    output = combiner.extract_output(combiner.merge_accumulators(accumulators))
+    return {key.name: value for key, value in output.items()}
+
+
+ROWS = [
+    retrieved("a", 0, 0, (0, 100), (0, 1, 2)),
+    retrieved("a", 7, 4, (99, 0), (1, 2, 3)),
+    retrieved("b", 120, 99, (100, 100), ()),
+    retrieved("c", 60, 2, (500, 99), tuple(range(30, 40))),
+    retrieved("b", 30, 30, (600, 700), (39,)),
+]
+
+
+@pytest.fixture(scope="module")
+def combiner():
+    (computation,) = HitRates().computations()
+    return computation.combiner
+
+
+def test_hit_rates_are_shares_of_rows(combiner) -> None:
+    received = merged(combiner, ROWS)
+    # Ranks 0, 7, 120, 60, 30, and unseen 0, 4, 99, 2, 30.
+    shares = dict(zip(features.TOP_KS, [1 / 5, 1 / 5, 2 / 5, 3 / 5, 4 / 5], strict=True))
+    unseen = dict(zip(features.TOP_KS, [1 / 5, 3 / 5, 3 / 5, 4 / 5, 5 / 5], strict=True))
+    for k in features.TOP_KS:
+        assert received[hit_metric(k)] == pytest.approx(shares[k])
+        assert received[hit_metric(k, unseen=True)] == pytest.approx(unseen[k])
+    measured = set(received) - {features.COVERAGE}
+    for name in measured:
+        middle = name.removesuffix(LOWER).removesuffix(UPPER)
+        assert received[middle + LOWER] <= received[middle] <= received[middle + UPPER]
+    # The rates, popularity's at 100 and the gains, both with and without train titles, and their intervals.
+    assert len(measured) == 3 * (2 * len(features.TOP_KS) + 4)
+
+
+def test_popularity_is_measured_on_the_same_rows(combiner) -> None:
+    received = merged(combiner, ROWS)
+    # Within the first hundred: 0 and 99 of 0, 99, 100, 500, 600; unseen 0 and 99 of 100, 0, 100, 99, 700.
+    for metric, of_model in ((hit_metric(100), 4 / 5), (hit_metric(100, unseen=True), 5 / 5)):
+        assert received[baseline_metric(metric)] == pytest.approx(2 / 5)
+        assert received[gain_metric(metric)] == pytest.approx(of_model - 2 / 5)
+
+
+def test_a_gain_s_interval_is_of_the_difference(combiner) -> None:
+    """Users whom both find easy or both find hard leave no doubt about which is better."""
+    rows = []
+    for user in range(400):
+        # Nine rows that both hit, or both miss; and one that the model alone hits.
+        rank = 99 if user % 2 else 100
+        rows += [retrieved(str(user), rank, rank, (rank, rank)) for _ in range(9)]
+        rows.append(retrieved(str(user), 99, 99, (100, 100)))
+    received = merged(combiner, rows)
+    metric = hit_metric(100, unseen=True)
+    assert received[metric] == pytest.approx(0.55)
+    assert received[metric + UPPER] - received[metric + LOWER] > 0.05
+    ends = [received[gain_metric(metric) + end] for end in (LOWER, "", UPPER)]
+    assert ends == pytest.approx([0.1] * 3)
+
+
+def test_coverage_is_the_share_of_candidates_that_are_shown_to_somebody(combiner) -> None:
+    # 0 to 3, and 30 to 39.
+    assert merged(combiner, ROWS)[features.COVERAGE] == 14 / CANDIDATES
+    assert merged(combiner, ROWS[:2], ROWS[2:])[features.COVERAGE] == 14 / CANDIDATES
+    assert merged(combiner, [ROWS[2]])[features.COVERAGE] == 0
+
+
+def test_neither_the_order_of_rows_nor_their_parts_change_a_figure(combiner) -> None:
+    whole = merged(combiner, ROWS)
+    for rows in itertools.islice(itertools.permutations(ROWS), 0, 120, 17):
+        assert merged(combiner, rows) == pytest.approx(whole)
+        assert merged(combiner, rows[:2], [], rows[2:3], rows[3:]) == pytest.approx(whole)
+
+
+def test_many_rows_are_summed_as_few_are(combiner) -> None:
+    rows = ROWS * 700
+    split = [rows[start::7] for start in range(7)]
+    received, expected = merged(combiner, rows), merged(combiner, ROWS)
+    assert received == pytest.approx(merged(combiner, *split))
+    # The same users with the same shares: the rates are those of five rows, and so are their intervals.
+    assert received == pytest.approx(expected)
+
+
+def test_merging_leaves_the_parts_as_they_were(combiner) -> None:
+    parts = [combiner.add_input(combiner.create_accumulator(), row) for row in (ROWS[0], ROWS[1])]
+    before = [combiner.extract_output(part) for part in parts]
+    first = combiner.extract_output(combiner.merge_accumulators(parts))
+    assert [combiner.extract_output(part) for part in parts] == before
+    assert combiner.extract_output(combiner.merge_accumulators(parts)) == first
+
+
+def test_one_nan_spoils_every_share_of_its_rank_and_both_ends(combiner) -> None:
+    received = merged(combiner, [*ROWS, retrieved("d", NAN, 0)])
+    for k in features.TOP_KS:
+        for end in ("", LOWER, UPPER):
+            assert math.isnan(received[hit_metric(k) + end])
+            assert math.isfinite(received[hit_metric(k, unseen=True) + end])
+    for end in ("", LOWER, UPPER):
+        assert math.isnan(received[gain_metric(hit_metric(100)) + end])
+        assert math.isfinite(received[gain_metric(hit_metric(100, unseen=True)) + end])
+
+
+def rated(user: str, predicted: float, rating: float, by_biases: float = 3.0):
+    """A row with its predicted rating and that of the biases."""
+    predictions = {features.PREDICTED_RATING: predicted, features.BIAS_RATING: by_biases}
+    columns = {name: np.array([value], np.float32) for name, value in predictions.items()}
+    return _inputs(user, columns, np.array([rating], np.float32))
+
+
+def test_rating_errors() -> None:
+    (computation,) = RatingErrors().computations()
+    rows = [rated("a", 3.0, 4.0), rated("b", 5.0, 2.0), rated("b", 2.0, 2.0, by_biases=4.0)]
+    received = merged(computation.combiner, rows)
+    # Errors -1, 3 and 0: squares 1 + 9 + 0 over 3, absolutes 1 + 3 + 0 over 3. The biases' -1, 1, 2.
+    assert received[features.RMSE] == pytest.approx(math.sqrt(10 / 3))
+    assert received[features.MAE] == pytest.approx(4 / 3)
+    assert received[baseline_metric(features.RMSE)] == pytest.approx(math.sqrt(6 / 3))
+    # Negative, for the model is the worse one.
+    assert received[gain_metric(features.RMSE)] == pytest.approx(math.sqrt(6 / 3) - math.sqrt(10 / 3))
+    for name in (features.RMSE, features.MAE, gain_metric(features.RMSE), baseline_metric(features.RMSE)):
+        assert received[name + LOWER] <= received[name] <= received[name + UPPER]
+    spoiled = merged(computation.combiner, [*rows, rated("c", NAN, 2.0)])
+    of_baseline = {baseline_metric(features.RMSE) + end for end in ("", LOWER, UPPER)}
+    for name in set(received) - of_baseline - {features.RELIABILITY}:
+        assert math.isnan(spoiled[name]), name
+
+
+def test_reliability_by_bucket_of_the_prediction() -> None:
+    (computation,) = RatingErrors().computations()
+    rows = [rated("a", 3.25, 4.0), rated("b", 3.0, 2.0), rated("b", 4.75, 5.0)]
+    for parts in ((rows,), (rows[:1], rows[1:])):
+        received = merged(computation.combiner, *parts)
+        # One of nine buckets holds 3 to 3.5, the last 4.5 to 5.
+        expected = np.full((9, 3), [0, NAN, NAN])
+        expected[5], expected[8] = [2, 3.125, 3.0], [1, 4.75, 5.0]
+        np.testing.assert_array_equal(received[features.RELIABILITY], expected)
+        assert received[features.CALIBRATION_ERROR] == pytest.approx((2 * 0.125 + 1 * 0.25) / 3)
+
+
+def test_challenger_and_baseline_are_measured_side_by_side_under_their_names() -> None:
+    computations = RatingErrors().computations(model_names=["candidate", "baseline"])
+    labels = np.array([4.5], np.float32)
+    answers = {"candidate": 4.0, "baseline": 2.5}
+    row = _inputs(
+        "a",
+        {name: rated("a", answer, 4.5).get_predictions("") for name, answer in answers.items()},
+        dict.fromkeys(answers, labels),
+    )
+    figures = {}
+    for computation in computations:
+        combiner = computation.combiner
+        output = combiner.extract_output(combiner.add_input(combiner.create_accumulator(), row))
+        assert set(output) == set(computation.keys)
+        figures.update({(key.model_name, key.name): value for key, value in output.items()})
+    assert figures["candidate", features.RMSE] == 0.5
+    assert figures["baseline", features.RMSE] == 2.0
+    assert len(figures) == 2 * len(computations[0].keys)
+
+
+@pytest.mark.parametrize(
+    ("metric", "names"),
+    [(HitRates, evaluator_metrics.RETRIEVAL_METRICS), (RatingErrors, evaluator_metrics.RATING_METRICS)],
+)
+def test_every_metric_that_a_gate_may_name_is_computed(metric, names: tuple[str, ...]) -> None:
+    (computation,) = metric().computations()
+    assert set(names) <= {key.name for key in computation.keys}
