@@ -22,9 +22,9 @@ class Variant(NamedTuple):
 
 
 _SIDES = (features.USER_GENDER, features.USER_AGE, features.USER_OCCUPATION)
-# For the tower without histories: more passes, a stronger penalty, no block, and no users left out, for it
-# has nothing to tell strangers by. Each was tried on a part of train, the last two not together; these were
-# looked for after the random split's figure was known.
+# For the tower without histories: more passes, a stronger penalty, no residual block, and no users left out,
+# because it has no feature to describe cold-start users with. Each was tried on a part of train, the last
+# two not together; they were looked for after the random split's figure was known.
 _NO_HISTORY = {
     **{"history": None, "query_hidden_units": 0, "l2": 10.0, "epochs": 10},
     **{"unknown_share": 0.0, "embedding_dim": 192},
@@ -64,7 +64,7 @@ ABLATIONS = {
         "retrieval", {**_BATCH, "softmax.remove_accidental_hits": False}
     ),
     "ranking, ids alone": Variant("ranking", _IDS),
-    "ranking, no audiences": Variant("ranking", {"bayesian.audience_dim": 0}),
+    "ranking, no rater embeddings": Variant("ranking", {"bayesian.rater_embedding_dim": 0}),
     "ranking, no history": Variant("ranking", {"history": None}),
     "ranking, by gradient descent": Variant(
         "ranking",

@@ -210,10 +210,11 @@ QUERY_SIGNATURE = "query"
 # Retrieval, multitask: nothing in; MOVIE_ID, MOVIE_TITLE, CANDIDATE_POPULARITY [n] (rows of the train
 # split, int64) and CANDIDATE_EMBEDDING [n, d] out. A pair's score is the two embeddings' inner product.
 CANDIDATES_SIGNATURE = "candidates"
-# Retrieval, multitask: USER_ID [batch], HISTORY_TITLE [batch, any] and the side features [batch] by which it
-# knows strangers in; SEEN [batch, width] int32 out, the positions (rows of the candidates signature) of the
-# titles that the user rated in train or as told, -1 for none; and USER_KNOWN [batch] bool, whether the user
-# occurs in train, a candidate in the history as told, or such a side feature is told.
+# Retrieval, multitask: in, USER_ID [batch], HISTORY_TITLE [batch, any] and the side features [batch] by
+# which the model describes cold-start users; out, SEEN [batch, width] int32, the positions (rows of the
+# candidates signature) of the titles that the user rated in train or that stand in the history, -1 for none;
+# and USER_KNOWN [batch] bool, whether the user occurs in train, or the request holds a candidate in its
+# history or such a side feature.
 SEEN_SIGNATURE = "seen"
 # Ranking, multitask: QUERY_FEATURES as above and MOVIE_TITLE [batch] in, PREDICTED_RATING out.
 RATING_SIGNATURE = "rate"
@@ -238,14 +239,14 @@ TOP_KS = (1, 5, 10, 50, 100)
 # history or in EXCLUDE_TITLE.
 RANK = "rank"
 RANK_UNSEEN = "rank_unseen"
-# Both for what needs no model: the titles in the order of their rows in train, for everybody.
+# Both of the popularity baseline: the titles in the order of their rows in train, for everybody.
 POPULARITY_RANK = "popularity_rank"
 POPULARITY_RANK_UNSEEN = "popularity_rank_unseen"
 # [batch, COVERAGE_DEPTH] int32, positions of the best candidates that the user has not rated in train, padded
 # with -1; and how many candidates there are.
 TOP_UNSEEN = "top_unseen"
 NUM_CANDIDATES = "num_candidates"
-# For ratings: PREDICTED_RATING, and what needs no model: the mean and the biases of user and title.
+# For ratings: PREDICTED_RATING, and the baseline: the mean and the biases of user and title.
 BIAS_RATING = "bias_rating"
 
 # Titles of a recommendation that count as shown.
@@ -275,7 +276,7 @@ def hit_metric(k: int, unseen: bool = False) -> str:
 
 
 def baseline_metric(metric: str) -> str:
-    """Name a metric of what needs no model: popularity, or the biases of users and titles.
+    """Name the metric of a baseline: popularity, or the biases of users and titles.
 
     >>> baseline_metric(RMSE)
     'rmse_baseline'
@@ -284,7 +285,7 @@ def baseline_metric(metric: str) -> str:
 
 
 def gain_metric(metric: str) -> str:
-    """Name by how much a model is better than what needs none, on the same rows; negative where it is worse.
+    """Name by how much a model is better than its baseline, on the same rows; negative where it is worse.
 
     >>> gain_metric(RMSE)
     'rmse_gain'

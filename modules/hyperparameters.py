@@ -112,7 +112,7 @@ class BayesianConfig(pydantic.BaseModel):
     # Length of the vectors in a draw, 1 or more; their mean is then fitted into embedding_dim.
     sample_dim: int = pydantic.Field(10, ge=1)
     # Numbers that describe a title by who rated it, see modules.bayesian.rater_embedding; 0 for none.
-    audience_dim: int = pydantic.Field(16, ge=0)
+    rater_embedding_dim: int = pydantic.Field(16, ge=0)
     # Passes over the train split, each of which gives a draw, above burn_in.
     sweeps: int = pydantic.Field(150, ge=1)
     # The first draws, which still depend on the start and are left out, 0 or more.
@@ -130,9 +130,9 @@ class RankingConfig(TrainingConfig):
 
     # factorization: a factorisation machine over all features; mlp: dense layers over both embeddings;
     # bayesian: a factorisation machine between the two sides' features, the mean of draws from its posterior.
-    # It holds train in memory; of a history it reads the user's mood, how far the latest ratings are from
-    # their titles' means, and of a title who rated it in train. Nothing from l2 to epochs applies to it, nor
-    # does history.dropout.
+    # It holds train in memory. Of a history it reads the user's recent bias, that is how far the latest
+    # ratings are from their titles' means; of a title, who rated it in train. Nothing from l2 to epochs
+    # applies to it, nor does history.dropout.
     head: Literal["factorization", "mlp", "bayesian"] = "factorization"
     # bayesian only.
     bayesian: BayesianConfig = BayesianConfig()

@@ -77,7 +77,7 @@ class _RetrievalQuery(tf.Module):
 
 
 def run_fn(fn_args: Any) -> None:
-    """Train and export the model, with its twins for devices.
+    """Train and export the model, with its TFLite exports.
 
     Args:
       fn_args: `tfx.components.FnArgs`; `custom_config["hyperparameters"]` is a MultitaskConfig as a dict, and
@@ -100,7 +100,7 @@ def run_fn(fn_args: Any) -> None:
     served = saved_model.ServedModel(data)
     retrieval = (_RetrievalQuery(model), model.candidate_tower)
     rating = (model.query_tower, model.candidate_tower, model.head)
-    # Without strangers in training, what a tower says of them is chance.
+    # Without cold-start users in training, what a tower says of them is chance.
     served.add_retrieval(*retrieval, describing=config.query_features if config.unknown_share else ())
     served.add_rating(*rating)
     served.save(fn_args.serving_model_dir)

@@ -70,7 +70,7 @@ def fit(
 
 
 def run_fn(fn_args: Any) -> None:
-    """Train and export the model, with its twin for devices.
+    """Train and export the model, with its TFLite export.
 
     Args:
       fn_args: `tfx.components.FnArgs`; `custom_config["hyperparameters"]` is a RankingConfig as a dict, and

@@ -76,7 +76,7 @@ def fit(
 
 
 def run_fn(fn_args: Any) -> None:
-    """Train and export the model, with its twin for devices.
+    """Train and export the model, with its TFLite export.
 
     Args:
       fn_args: `tfx.components.FnArgs`; `custom_config["hyperparameters"]` is a RetrievalConfig as a dict, and
@@ -91,7 +91,7 @@ def run_fn(fn_args: Any) -> None:
     training.leave_for_warm_start(model, data, fn_args)
     served = saved_model.ServedModel(data)
     retrieval = (model.query_tower, model.candidate_tower)
-    # Without strangers in training, what a tower says of them is chance.
+    # Without cold-start users in training, what a tower says of them is chance.
     served.add_retrieval(*retrieval, describing=config.query_features if config.unknown_share else ())
     served.save(fn_args.serving_model_dir)
     tflite.export(data, fn_args.serving_model_dir, retrieval=retrieval)

@@ -12,7 +12,7 @@ from modules.evaluation import evaluator_metrics
 from pipeline.gates import MUST_GAIN, SLICES, Gate
 from pipeline.source_digest import source_digest
 
-# TFMA's bounds are inclusive, and to be as good as what needs no model is not to beat it.
+# TFMA's bounds are inclusive, and to be as good as the baseline is not to beat it.
 _LEAST_GAIN = 1e-9
 
 
@@ -25,7 +25,7 @@ def eval_config(
       gates: of the model.
       retrieval: whether the model's eval signature has the ranks.
       rating: whether it has the predicted rating.
-      must_beat_baselines: whether to refuse it unless it is better than what needs no model.
+      must_beat_baselines: whether to refuse it unless it is better than its baseline.
     Raises:
       ValueError: a gate names a metric that the model does not have.
     """

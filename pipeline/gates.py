@@ -6,7 +6,7 @@ import pydantic
 
 from modules import features
 
-# Where a model has the metric, it must be better than what needs no model on the same rows: popularity, with
+# Where a model has the metric, it must be better than its baseline on the same rows: popularity, with
 # the train titles excluded as they are when it serves; the biases of users and titles.
 MUST_GAIN = (features.hit_metric(100, unseen=True), features.RMSE)
 
@@ -57,8 +57,8 @@ class GatesConfig(pydantic.BaseModel):
     retrieval: tuple[Gate, ...]
     ranking: tuple[Gate, ...]
     multitask: tuple[Gate, ...]
-    # Whether to refuse a model, whatever its gates say, unless the whole 95% interval of its gain on what
-    # needs no model is above 0 (MUST_GAIN).
+    # Whether to refuse a model, whatever its gates say, unless the whole 95% interval of its gain on its
+    # baseline is above 0 (MUST_GAIN).
     must_beat_baselines: bool = True
 
     @pydantic.field_validator("retrieval", "ranking", "multitask")
@@ -120,7 +120,7 @@ def retraining() -> GatesConfig:
     same.
 
     The bounds refuse what is broken. They are below what popularity and biases reach in a week of MovieLens
-    100K, in which most users are strangers; so no model is asked to beat these surely.
+    100K, in which most users are cold-start users; so no model is asked to beat these surely.
     """
     retrieval, rating = _top_100(0.20, 0.20), _rmse(1.25)
     return GatesConfig(

@@ -62,14 +62,14 @@ class Launched(NamedTuple):
 Launch = Callable[[Config, Workspace], Launched]
 
 
-class There(NamedTuple):
+class SpansFound(NamedTuple):
     """What has come: the latest version of each span, by number; and which of these spans hold no rows."""
 
     versions: dict[int, int]
     empty: set[int]
 
 
-def look(data: pathlib.Path, config: Config) -> There:
+def look(data: pathlib.Path, config: Config) -> SpansFound:
     """Look what is there.
 
     Raises:
@@ -87,7 +87,7 @@ def look(data: pathlib.Path, config: Config) -> There:
         return False
 
     empty = {span.number for span in latest if not has_rows(span)}
-    return There({span.number: span.version for span in latest}, empty)
+    return SpansFound({span.number: span.version for span in latest}, empty)
 
 
 def require_spans(config: Config) -> SpansConfig:

@@ -143,7 +143,7 @@ def _promote(options: argparse.Namespace) -> int:
     return _report(publish.promote(options.directory, options.version))
 
 
-def _report(turned: publish.Turned) -> int:
+def _report(turned: publish.Turn) -> int:
     before = f"; it was {turned.before}" if turned.before != turned.after else ", as before"
     print(f"In service: version {turned.after}, verified{before if turned.before else ''}")
     return 0

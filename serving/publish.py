@@ -45,7 +45,7 @@ class Published:
 
 
 @dataclasses.dataclass(frozen=True)
-class Turned:
+class Turn:
     """A change of the version in service by an operator; the versions, 0 for none."""
 
     before: int
@@ -99,7 +99,7 @@ def rollback_target(store: Store, service: int) -> int:
     return max((each for each in store.versions() if each < service and each not in withdrawn), default=0)
 
 
-def rollback(destination: str) -> Turned:
+def rollback(destination: str) -> Turn:
     """Turn to the version before the one in service, verified first.
 
     Raises:
@@ -118,7 +118,7 @@ def rollback(destination: str) -> Turned:
         return _turn(store, target)
 
 
-def promote(destination: str, version: int) -> Turned:
+def promote(destination: str, version: int) -> Turn:
     """Turn to a given version, verified first.
 
     Raises:
@@ -140,7 +140,7 @@ def _require_versions(store: Store) -> None:
         raise ValueError(f"{store.location} must hold a published version; it holds none. Push to it first.")
 
 
-def _turn(store: Store, version: int) -> Turned:
+def _turn(store: Store, version: int) -> Turn:
     try:
         verify(store, version)
     except ValueError as error:
@@ -153,7 +153,7 @@ def _turn(store: Store, version: int) -> Turned:
     # First, so that a turn that dies here is not undone by a push.
     store.write(layout.WITHDRAWN, json.dumps(withdrawn) + "\n")
     _serve(store, version)
-    return Turned(before, version)
+    return Turn(before, version)
 
 
 def _find(store: Store, identity: str) -> Published | None:

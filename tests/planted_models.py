@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from modules import features
-from tests import planted_twins
+from tests import planted_exports
 
 NUM_CANDIDATES = 300
 DIM = 8
@@ -86,8 +86,8 @@ class _Planted(tf.Module):
             ),
             len(world.users),
         )
-        self._rating_users = planted_twins.table(world.users)
-        self._positions = planted_twins.table(world.titles)
+        self._rating_users = planted_exports.table(world.users)
+        self._positions = planted_exports.table(world.titles)
         nothing = np.zeros((1, world.user_vectors.shape[1]), np.float32)
         self._vectors = tf.Variable(np.concatenate([world.user_vectors, nothing]))
         self._candidate_vectors = tf.Variable(np.concatenate([world.embeddings, nothing]))
@@ -102,15 +102,17 @@ class _Planted(tf.Module):
 
     @tf.function(input_signature=list(QUERY_SPEC.values()))
     def query(self, user_id, timestamp, user_gender, user_age, user_occupation, *history):
-        """Users of the world have vectors; a stranger has the mean of what is told, 0 where nothing is."""
+        """Users of the world have vectors; a cold-start user has the mean of the history's, 0 without one."""
         del timestamp, user_gender, user_age, user_occupation
         user = self._users.lookup(user_id)
         told, is_candidate = self._told(history[0])
         total = tf.reduce_sum(tf.gather(self._candidate_vectors, told), axis=1)
         count = tf.reduce_sum(tf.cast(is_candidate, tf.float32), axis=1, keepdims=True)
-        stranger = tf.math.divide_no_nan(total, count)
+        cold_start = tf.math.divide_no_nan(total, count)
         known = user < len(self._world.users)
-        return {features.QUERY_EMBEDDING: tf.where(known[:, None], tf.gather(self._vectors, user), stranger)}
+        return {
+            features.QUERY_EMBEDDING: tf.where(known[:, None], tf.gather(self._vectors, user), cold_start)
+        }
 
     def _told(self, history_title):
         """Positions of told titles, beyond the last for what is no candidate; and which are candidates."""
@@ -184,7 +186,7 @@ def write_model(
       world: the planted truth.
       model_dir: where.
       signatures: RETRIEVAL, RANKING or both.
-      tflite_shift: added to the ratings of the TFLite twin; 0 for an honest one.
+      tflite_shift: added to the ratings of the TFLite export; 0 for an honest one.
       told_weight: what a star of the history adds to a rating, in stars.
     Returns:
       model_dir as text.
@@ -203,16 +205,16 @@ def write_model(
         tf.saved_model.save(
             model,
             str(model_dir / features.SERVING_DIR),
-            signatures={**chosen, features.SERVING_SIGNATURE: planted_twins.over_examples(chosen)},
+            signatures={**chosen, features.SERVING_SIGNATURE: planted_exports.over_examples(chosen)},
         )
         folder = model_dir / features.TFLITE_DIR
         folder.mkdir(parents=True)
         if features.RATING_SIGNATURE in signatures:
-            twin = _Planted(world, str(vocabulary), tflite_shift, told_weight)
-            planted_twins.write_rating(twin.rate(tf.int32), twin, folder)
+            export = _Planted(world, str(vocabulary), tflite_shift, told_weight)
+            planted_exports.write_rating(export.rate(tf.int32), export, folder)
         # Of a catalogue that holds a title twice no Trainer could write one.
         if features.QUERY_SIGNATURE in signatures and len(set(world.titles)) == len(world.titles):
-            planted_twins.write_retrieval(world, folder)
+            planted_exports.write_retrieval(world, folder)
     return str(model_dir)
 
 

@@ -76,7 +76,11 @@ def test_the_scheduler_does_not_run_it_and_leaves_the_words_to_the_run(
     planted_parquet.attack(tmp_path / "span-1" / "ratings.parquet", RATINGS, made)
     done = python("-c", LOOK, tmp_path)
     assert not made.exists()
-    assert (done.returncode, done.stdout, done.stderr) == (0, "There(versions={1: 0}, empty=set())\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        "SpansFound(versions={1: 0}, empty=set())\n",
+        "",
+    )
 
 
 def test_recommend_does_not_run_it_and_says_which_file_it_is_in(

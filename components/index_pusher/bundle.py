@@ -43,8 +43,8 @@ class Sources:
 
     Attributes:
       retrieval_dir: a Trainer's model artifact with the signatures `query`, `candidates`, `seen`, and a
-        TFLite twin.
-      ranking_dir: one with `rate` and a TFLite twin; may be the same.
+        TFLite export.
+      ranking_dir: one with `rate` and a TFLite export; may be the same.
       queries_dir: folder of the ratings' eval split.
       config: of the index.
       source_digest: digest of the code that builds the bundle.
@@ -121,7 +121,7 @@ def _build(sources: Sources, folder: str, figures: Figures) -> None:
     records = read_records(sources.queries_dir, config.num_queries)
     queries, few = parse(records), records[:PARITY_QUERIES]
     models = _load(sources)
-    asked = tflite_check.with_strangers({name: column[: len(few)] for name, column in queries.items()})
+    asked = tflite_check.with_cold_start_users({name: column[: len(few)] for name, column in queries.items()})
     measured, rows = tflite_files.add(
         sources.retrieval_dir, sources.ranking_dir, models, few, asked, config.quantized, folder
     )

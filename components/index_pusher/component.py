@@ -83,7 +83,7 @@ class IndexPusher(base_component.BaseComponent):
         Args:
           retrieval_model: Model with the signatures `query`, `candidates` and `seen`.
           retrieval_blessing: ModelBlessing of that model's Evaluator.
-          ranking_model: Model with the signature `rate` and a TFLite twin; may be the same channel.
+          ranking_model: Model with the signature `rate` and a TFLite export; may be the same channel.
           ranking_blessing: ModelBlessing of that model's Evaluator.
           examples: Examples of the ratings; the eval split's are the queries.
           push_destination: folder to publish to, or what TensorFlow knows by a scheme, such as

@@ -1,4 +1,4 @@
-"""Fit what the ranking model of head `bayesian` says of users whom train does not know."""
+"""Fit the ranking model of head `bayesian` for cold-start users, whom train does not know."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from modules import features
-from modules.bayesian.rating_bias import MoodTower
+from modules.bayesian.rating_bias import RatingBiasTower
 from modules.data.dataset import Catalogue
 from modules.towers import RatingHead, Tower
 
@@ -17,17 +17,18 @@ _PENALTY = 10.0
 
 
 def fit(
-    query_tower: MoodTower,
+    query_tower: RatingBiasTower,
     candidate_tower: Tower,
     head: RatingHead,
     catalogue: Catalogue,
     batches: Iterable[Mapping[str, tf.Tensor]],
     num_users: int,
 ) -> None:
-    """Give the query tower its matrix for strangers, by ridge regression on train as if it knew no user.
+    """Fit the query tower's matrix for cold-start users, by ridge regression on train without users.
 
-    The candidates' embeddings are those that were fitted with users known. An embedding for who has none is
-    then linear in `MoodTower.told`, which is what folding a user in comes to, but for the number of ratings.
+    The candidates' embeddings are those that were fitted with users known. The embedding of a cold-start
+    user is then linear in `RatingBiasTower.told`, as in folding-in, except that it does not depend on the
+    number of ratings.
 
     Args:
       query_tower: has its tables.
@@ -45,19 +46,19 @@ def fit(
     vectors = np.zeros((query_tower.num_titles + 2, width - 1), np.float32)
     vectors[indices[rated] + 1] = embedded[rated, :-1]
     rows = query_tower.told_size
-    query_tower.assign_strangers(vectors, np.zeros((rows, width), np.float32))
+    query_tower.assign_cold_start(vectors, np.zeros((rows, width), np.float32))
     gram = np.eye(rows * width) * _PENALTY
     towards = np.zeros(rows * width)
     for batch in batches:
         users = batch[features.USER_ID]
         unknown = tf.fill(tf.shape(users), tf.constant(num_users, users.dtype))
-        stranger = {**batch, features.USER_ID: unknown}
+        cold_start = {**batch, features.USER_ID: unknown}
         candidate = candidate_tower(batch)
-        error = batch[features.RATING] - head(query_tower(stranger), candidate)
+        error = batch[features.RATING] - head(query_tower(cold_start), candidate)
         factors = tf.concat([candidate[:, :-1], tf.ones_like(candidate[:, -1:])], axis=1)
-        products = query_tower.told(stranger)[:, :, tf.newaxis] * factors[:, tf.newaxis]
+        products = query_tower.told(cold_start)[:, :, tf.newaxis] * factors[:, tf.newaxis]
         design = tf.reshape(products, [-1, rows * width])
         gram += tf.matmul(design, design, transpose_a=True).numpy()
         towards += tf.matmul(design, error, transpose_a=True).numpy()[:, 0]
     matrix = np.linalg.solve(gram, towards).reshape(rows, width)
-    query_tower.assign_strangers(vectors, matrix.astype(np.float32))
+    query_tower.assign_cold_start(vectors, matrix.astype(np.float32))

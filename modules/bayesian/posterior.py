@@ -13,7 +13,7 @@ from common.progress import progress
 from modules import features
 from modules.bayesian import cold_start, rater_embedding, rating_bias, sampler
 from modules.bayesian.factorization_machine import Field, Machine, mean_machine
-from modules.bayesian.rating_bias import MoodTower
+from modules.bayesian.rating_bias import RatingBiasTower
 from modules.data import dataset
 from modules.features import Encoding, TransformedFeature
 from modules.hyperparameters import RankingConfig, described
@@ -31,22 +31,22 @@ _BY_NAME = {feature.name: feature for feature in features.TRANSFORMED_FEATURES}
 class SampledModel:
     """A factorisation machine between two towers, without products among the features of one side."""
 
-    def __init__(self, config: RankingConfig, data: TrainingData, audiences: np.ndarray | None):
+    def __init__(self, config: RankingConfig, data: TrainingData, rater_embeddings: np.ndarray | None):
         """Build both towers and the head; `assign` gives them what they hold.
 
         Args:
           config: which features they read, and how long embeddings are.
           data: what there is to embed.
-          audiences: of `title_audiences`.
+          rater_embeddings: of `title_rater_embeddings`.
         """
         width = config.embedding_dim + 1
         self.query_tower = (
-            MoodTower(config.query_features, data.sizes, width, _title_means(data))
+            RatingBiasTower(config.query_features, data.sizes, width, _title_means(data))
             if config.history
             else Tower(config.query_features, data.sizes, width)
         )
         self.candidate_tower = Tower(config.candidate_features, data.sizes, width)
-        self._audiences = audiences
+        self._rater_embeddings = rater_embeddings
         self.head = RatingHead(None, data.interactions.mean_rating)
 
     def rate(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -56,10 +56,10 @@ class SampledModel:
     def assign(self, machine: Machine) -> None:
         """Take a machine over the fields of `query_fields` and `candidate_fields`."""
         tables = dict(machine.tables)
-        if self._audiences is not None:
-            # A title's audience never changes, so what it adds belongs to the title's own vector.
+        if self._rater_embeddings is not None:
+            # A title's rater embedding never changes, so what it adds belongs to the title's own vector.
             tables[features.MOVIE_TITLE] = (
-                tables[features.MOVIE_TITLE] + self._audiences @ tables[rater_embedding.NAME]
+                tables[features.MOVIE_TITLE] + self._rater_embeddings @ tables[rater_embedding.NAME]
             )
         self.query_tower.assign(tables)
         self.candidate_tower.assign(tables)
@@ -85,10 +85,10 @@ def fit(
       DivergedError: a draw is not finite.
     """
     tf.keras.utils.set_random_seed(config.seed)
-    audiences = title_audiences(config, data)
-    model = SampledModel(config, data, audiences)
+    rater_embeddings = title_rater_embeddings(config, data)
+    model = SampledModel(config, data, rater_embeddings)
     settings, started = config.bayesian, time.monotonic()
-    query, candidate = query_fields(config, data), candidate_fields(config, data, audiences)
+    query, candidate = query_fields(config, data), candidate_fields(config, data, rater_embeddings)
     ratings = data.interactions.ratings
     chosen = np.random.default_rng(config.seed).permutation(len(ratings))[:_COMPRESSED_ROWS]
     machines: list[Machine] = []
@@ -114,7 +114,7 @@ def fit(
             f"the draws of ranking must stay finite; in sweep {sweep + 1}, {error}. See that the ratings of "
             "the train split are stars, or set head to factorization"
         ) from error
-    if isinstance(model.query_tower, MoodTower):
+    if isinstance(model.query_tower, RatingBiasTower):
         train = dataset.ratings(data.train_files, data.transform)
         cold_start.fit(
             *(model.query_tower, model.candidate_tower, model.head),
@@ -123,14 +123,14 @@ def fit(
     return model
 
 
-def title_audiences(config: RankingConfig, data: TrainingData) -> np.ndarray | None:
+def title_rater_embeddings(config: RankingConfig, data: TrainingData) -> np.ndarray | None:
     """Describe titles by who rated them in train, see modules.bayesian.rater_embedding.
 
     Returns:
-      `[titles, audience_dim]` float32, by index in the vocabulary; 0 for the titles that it leaves out. None
-      where the model is not to read them.
+      `[titles, rater_embedding_dim]` float32, by index in the vocabulary, 0 for titles outside it; None
+      where the model does not read them.
     """
-    dim = config.bayesian.audience_dim
+    dim = config.bayesian.rater_embedding_dim
     if not dim or features.MOVIE_TITLE not in config.candidate_features:
         return None
     positions, splits = data.interactions.seen()
@@ -139,19 +139,19 @@ def title_audiences(config: RankingConfig, data: TrainingData) -> np.ndarray | N
     # The last index stands for all titles that the vocabulary leaves out.
     num_titles = data.sizes[features.MOVIE_TITLE] - 1
     listed = titles < num_titles
-    found = rater_embedding.audiences(titles[listed], users[listed], num_titles, dim, config.seed)
+    found = rater_embedding.rater_embeddings(titles[listed], users[listed], num_titles, dim, config.seed)
     return np.pad(found, [(0, 1), (0, 0)])
 
 
 def query_fields(config: RankingConfig, data: TrainingData) -> dict[str, Field]:
     """Read the query side of every row of train; what belongs to the user is grouped by user."""
     columns: dict[str, list[np.ndarray]] = {name: [] for name in config.query_features}
-    means, moods = tf.constant(_title_means(data)), []
+    means, biases = tf.constant(_title_means(data)), []
     for batch in dataset.ratings(data.train_files, data.transform):
         for name, parts in columns.items():
             parts.append(batch[name].numpy())
         if config.history:
-            moods.append(rating_bias.mood(batch, means).numpy())
+            biases.append(rating_bias.recent_bias(batch, means).numpy())
     users, num_users = data.interactions.users, data.interactions.num_users
     fields = {}
     for name, parts in columns.items():
@@ -166,29 +166,29 @@ def query_fields(config: RankingConfig, data: TrainingData) -> dict[str, Field]:
             every = np.arange(data.sizes[name])[:, np.newaxis]
             fields[name] = _field(_BY_NAME[name], every, data.sizes, rows[:, 0], name)
     if config.history:
-        fields[rating_bias.NAME] = Field(rating_bias.SIZE, np.concatenate(moods), None, "row")
+        fields[rating_bias.NAME] = Field(rating_bias.SIZE, np.concatenate(biases), None, "row")
     return fields
 
 
 def candidate_fields(
-    config: RankingConfig, data: TrainingData, audiences: np.ndarray | None
+    config: RankingConfig, data: TrainingData, rater_embeddings: np.ndarray | None
 ) -> dict[str, Field]:
     """Return the candidate side of every row of train, grouped by candidate.
 
     Args:
       config: which features it reads.
       data: what there is to read.
-      audiences: of `title_audiences`.
+      rater_embeddings: of `title_rater_embeddings`.
     """
     of_catalogue, positions = data.catalogue.transformed, data.interactions.positions
     fields = {
         name: _field(_BY_NAME[name], of_catalogue[name], data.sizes, positions, "candidate")
         for name in config.candidate_features
     }
-    if audiences is not None:
-        of_titles = audiences[of_catalogue[features.MOVIE_TITLE][:, 0]]
+    if rater_embeddings is not None:
+        of_titles = rater_embeddings[of_catalogue[features.MOVIE_TITLE][:, 0]]
         fields[rater_embedding.NAME] = Field(
-            audiences.shape[1], of_titles, positions.astype(np.int32), "candidate"
+            rater_embeddings.shape[1], of_titles, positions.astype(np.int32), "candidate"
         )
     return fields
 

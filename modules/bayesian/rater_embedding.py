@@ -7,14 +7,16 @@ from scipy import sparse
 from scipy.sparse import linalg
 
 # Of its table among those of features.
-NAME = "audience"
+NAME = "rater_embedding"
 # Ratings that every user and title is taken to have beside the real ones, so that the rare do not stand out.
 _PRIOR = 5.0
 # Directions with less than this share of the largest singular value are left out: nothing but rounding.
 _NEGLIGIBLE = 1e-5
 
 
-def audiences(titles: np.ndarray, users: np.ndarray, num_titles: int, dim: int, seed: int) -> np.ndarray:
+def rater_embeddings(
+    titles: np.ndarray, users: np.ndarray, num_titles: int, dim: int, seed: int
+) -> np.ndarray:
     """Find the directions in which titles' raters differ most, and each title's place along them.
 
     These are the first left singular vectors of the matrix of titles by users that holds

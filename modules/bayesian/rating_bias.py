@@ -11,8 +11,8 @@ from modules import features
 from modules.towers import Tower
 
 # Of its table among those of features.
-NAME = "mood"
-# Numbers in a mood.
+NAME = "recent_bias"
+# Numbers in a recent bias.
 SIZE = 2
 # Ratings of nothing special that each mean takes in beside the real ones.
 _TITLE_PRIOR = 10.0
@@ -42,7 +42,7 @@ def title_means(titles: np.ndarray, ratings: np.ndarray, num_titles: int) -> np.
     return np.concatenate([[mean], mean + above]).astype(np.float32)
 
 
-def mood(inputs: Mapping[str, tf.Tensor], means: tf.Tensor) -> tf.Tensor:
+def recent_bias(inputs: Mapping[str, tf.Tensor], means: tf.Tensor) -> tf.Tensor:
     """Measure by how many stars the user's last ratings are above their titles' means.
 
     Args:
@@ -61,11 +61,11 @@ def mood(inputs: Mapping[str, tf.Tensor], means: tf.Tensor) -> tf.Tensor:
     return tf.stack([long, late], axis=1)
 
 
-class MoodTower(Tower):
-    """A tower that adds what a history tells of its user.
+class RatingBiasTower(Tower):
+    """A tower that adds what a history says of its user.
 
-    For users of train a vector for each of the mood's numbers, times the number: the rest is in their own
-    embeddings. For others `told` times a matrix, which stands in for such an embedding.
+    For users of train that is the numbers of the recent bias, each times a vector; the rest is in the users'
+    own embeddings. For cold-start users it is `told` times a matrix, which stands in for such an embedding.
     """
 
     def __init__(self, names: Sequence[str], sizes: Mapping[str, int], dim: int, means: np.ndarray):
@@ -78,7 +78,7 @@ class MoodTower(Tower):
           means: of `title_means`; they are not trained.
         """
         super().__init__(names, sizes, dim)
-        self._stranger = sizes[features.USER_ID] - 1
+        self._cold_start_index = sizes[features.USER_ID] - 1
         fixed = tf.keras.initializers.Constant(means)
         self._means = self.add_weight(name="means", shape=means.shape, initializer=fixed, trainable=False)
         self._table = self.add_weight(name=NAME, shape=(SIZE, dim), initializer="zeros")
@@ -98,12 +98,12 @@ class MoodTower(Tower):
         return self._matrix.shape[0]
 
     def assign(self, tables: Mapping[str, np.ndarray]) -> None:
-        """Put tables in the place of its own, see `Tower.assign`; that of the mood is called NAME."""
+        """Put tables in the place of its own, see `Tower.assign`; that of the recent bias is called NAME."""
         super().assign(tables)
         self._table.assign(tables[NAME])
 
-    def assign_strangers(self, vectors: np.ndarray, matrix: np.ndarray) -> None:
-        """Tell what strangers' embeddings are made of.
+    def assign_cold_start(self, vectors: np.ndarray, matrix: np.ndarray) -> None:
+        """Assign the tables that cold-start users' embeddings are made from.
 
         Args:
           vectors: `[titles + 1, dim - 1]` of the candidates, indexed as features.HISTORY_TITLE.
@@ -114,22 +114,22 @@ class MoodTower(Tower):
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Embed a batch, see `Tower.call`; the user and the columns of the history are read too."""
-        known = tf.matmul(mood(inputs, self._means), self._table)
+        known = tf.matmul(recent_bias(inputs, self._means), self._table)
         unknown = tf.matmul(self.told(inputs), self._matrix)
         users = inputs[features.USER_ID]
-        stranger = tf.equal(users, tf.constant(self._stranger, users.dtype))
-        return super().call(inputs, training) + tf.where(stranger, unknown, known)
+        cold_start = tf.equal(users, tf.constant(self._cold_start_index, users.dtype))
+        return super().call(inputs, training) + tf.where(cold_start, unknown, known)
 
     def told(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Sum up what a history tells of a user, `[batch, SIZE + dim]`.
 
-        1; the mood; and the mean of the titles' vectors, each times by how many stars its rating is above the
-        title's mean and the user's mood.
+        1; the recent bias; and the mean of the titles' vectors, each multiplied by how many stars its rating
+        is above the title's mean and the user's recent bias.
         """
         titles = inputs[features.HISTORY_TITLE]
         present = tf.cast(titles > 0, tf.float32)
-        moods = mood(inputs, self._means)
-        above = (inputs[features.HISTORY_RATING] - tf.gather(self._means, titles) - moods[:, :1]) * present
+        biases = recent_bias(inputs, self._means)
+        above = (inputs[features.HISTORY_RATING] - tf.gather(self._means, titles) - biases[:, :1]) * present
         liked = tf.reduce_sum(above[:, :, tf.newaxis] * tf.gather(self._vectors, titles), axis=1)
         liked /= tf.reduce_sum(present, axis=1, keepdims=True) + _TASTE_PRIOR
-        return tf.concat([tf.ones_like(liked[:, :1]), moods, liked], axis=1)
+        return tf.concat([tf.ones_like(liked[:, :1]), biases, liked], axis=1)

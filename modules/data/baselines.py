@@ -1,4 +1,4 @@
-"""What needs no model, from the train split: popularity, and the biases of users and titles. NumPy only."""
+"""Baselines from the train split: popularity, and the biases of users and titles. NumPy only."""
 
 from __future__ import annotations
 

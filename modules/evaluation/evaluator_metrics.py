@@ -1,7 +1,7 @@
 """Metrics of the Evaluators, as TFMA computes them. Runs in the Beam workers of the Evaluator component.
 
 One combiner gives all metrics of a task, for TFMA pays per row and metric. It sums by user, so that intervals
-can be had by resampling users: the rows of one user are not independent. What needs no model is measured on
+can be had by resampling users: the rows of one user are not independent. The baselines are measured on
 the same rows and resamples: both find the same rows hard, so their difference is known better than either.
 """
 

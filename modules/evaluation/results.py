@@ -38,7 +38,7 @@ class Gated:
       value: of the challenger, of the change from the champion, or of the gain on the baseline; NaN for none.
       interval: 95% interval of the challenger's metric or gain; None for a change.
       champion: the champion's metric or gain; None where the challenger met no champion.
-      baseline: the metric of what needs no model, on the same rows; None where it has none, and for a change.
+      baseline: the baseline, measured on the same rows; None where it has none, and for a change.
       passed: TFMA's verdict.
     """
 
@@ -54,7 +54,7 @@ class Gated:
 
     @property
     def is_gain(self) -> bool:
-        """Whether the model is held against what needs none."""
+        """Whether the model is compared with its baseline."""
         return self.rule == _GAIN_RULE
 
     def __str__(self) -> str:

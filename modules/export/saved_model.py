@@ -56,8 +56,8 @@ class ServedModel:
         Args:
           query_tower: from transformed features to `[batch, dim]`.
           candidate_tower: from transformed features to `[n, dim]`.
-          describing: transformed features from which the query tower learned what a stranger likes; those of
-            them that are the user's own make one known who tells them.
+          describing: transformed features by which the query tower was trained to describe cold-start users.
+            A request that holds one of them which belongs to the user makes the user known.
         """
         data = self._data
         own = [name for name in describing if name in data.interactions.user_features]

@@ -17,7 +17,7 @@ from modules.features import Encoding, TransformedFeature
 from modules.training import TrainingData
 
 _TITLES = next(row for row in features.TRANSFORMED_FEATURES if row.name == features.MOVIE_TITLE)
-# Moments that the twin can tell apart: 32-bit seconds, up to January 2038.
+# Moments that the TFLite export can tell apart: 32-bit seconds, up to January 2038.
 _LAST_MOMENT = 2**31 - 1
 # Seconds between the two points that determine the normalised time, some two years.
 _SPAN = 2**26

@@ -29,7 +29,7 @@ class _Fixed:
         return np.tile(self._scores, (len(queries.starts[block]), 1))
 
 
-def test_known_titles_are_taken_out_and_strangers_get_what_is_popular() -> None:
+def test_known_titles_are_taken_out_and_cold_start_users_get_what_is_popular() -> None:
     train = _ratings([0, 0, 1], [0, 1, 3], [5, 5, 5], [1, 2, 3], 3, 4)
     asked = _ratings([0, 0, 2, 2], [2, 0, 3, 2], [4, 4, 4, 4], [10, 11, 12, 13], 3, 4)
     model = _Fixed([9.0, 8.0, 7.0, 6.0])
@@ -38,7 +38,7 @@ def test_known_titles_are_taken_out_and_strangers_get_what_is_popular() -> None:
     assert found[features.RANK].tolist() == [2, 0, 2, 3]
     assert found[features.RANK_UNSEEN].tolist() == [0, np.inf, 2, 3]
     rolling = rivals.columns(model, train, splits.queries(train, asked, ROLLING))
-    # User 0's last row knows title 2; user 2's last row knows title 3, and is a stranger's no longer.
+    # User 0's last row knows title 2; user 2's last row knows title 3, and is no cold-start user any more.
     assert rolling[features.RANK].tolist() == [2, 0, 2, 2]
     assert rolling[features.RANK_UNSEEN].tolist() == [0, np.inf, 2, 2]
 

@@ -1,4 +1,4 @@
-"""What the eval signature says beside a model's own answers: those of what needs no model, and what is shown.
+"""What the eval signature says beside a model's own answers: those of the baselines, and what is shown.
 
 Parts of the suite; every figure is worked out from the planted rows.
 """
@@ -15,7 +15,7 @@ from modules.data import baselines
 from tests import planted_ratings
 from tests.contracts.fresh_process import Ends
 from tests.contracts.planted_run import PlantedRun, Trained
-from tests.contracts.rows import strangers
+from tests.contracts.rows import cold_start_rows
 
 POPULARITY_RANKS = (features.POPULARITY_RANK, features.POPULARITY_RANK_UNSEEN)
 
@@ -39,7 +39,7 @@ class RetrievalBaseline:
         rated = collections.defaultdict(set)
         for row in world.train:
             rated[row[features.USER_ID]].add(row[features.MOVIE_TITLE])
-        rows = [*world.eval, *strangers()]
+        rows = [*world.eval, *cold_start_rows()]
         answer = trained.ask_rows(features.EVAL_SIGNATURE, rows)
         for place, row in enumerate(rows):
             unseen = [title for title in popular if title not in rated[row[features.USER_ID]]]
@@ -54,7 +54,7 @@ class RetrievalBaseline:
     def test_the_ten_best_of_coverage_are_those_that_it_recommends(
         self, trained: Trained, planted_run: PlantedRun
     ) -> None:
-        rows = [*planted_run.world.eval, *strangers()]
+        rows = [*planted_run.world.eval, *cold_start_rows()]
         titles = trained.ask(features.CANDIDATES_SIGNATURE, {})[features.MOVIE_TITLE]
         answer = trained.ask_rows(features.EVAL_SIGNATURE, rows)
         served = trained.ask_rows(features.SERVING_SIGNATURE, rows)[features.MOVIE_TITLE]
@@ -86,7 +86,7 @@ class RatingBaseline:
                 means = {key: sum(rest) / (len(rest) + weight) for key, rest in rests.items()}
                 # What is not in train has no bias.
                 bias[own] = collections.defaultdict(float, means)
-        rows = [*planted_run.world.eval, *strangers()]
+        rows = [*planted_run.world.eval, *cold_start_rows()]
         sums = [mean + sum(of_side[row[side]] for side, of_side in bias.items()) for row in rows]
         expected = np.clip(sums, planted_ratings.DISLIKED_RATING, planted_ratings.LIKED_RATING)
         answer = trained.ask_rows(features.EVAL_SIGNATURE, rows)[features.BIAS_RATING]

@@ -1,4 +1,4 @@
-"""Whom a retrieval model knows beside users of train: who tells of themselves, if it learned of strangers."""
+"""A retrieval model that was trained with cold-start users knows those whose request describes them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class KnownNewcomers:
         defaults = {row.name: row.default for row in features.QUERY_FEATURES if row.name in side}
         return {n: d.encode() if isinstance(d, str) else int(d) for n, d in defaults.items()}
 
-    def test_who_describes_themselves_is_known_to_a_model_that_learned_of_strangers(
+    def test_who_describes_themselves_is_known_to_a_model_that_learned_of_cold_start_users(
         self, trained: Trained
     ) -> None:
         untold = self.described(trained)

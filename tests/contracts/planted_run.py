@@ -45,7 +45,7 @@ class Trained:
 
     @property
     def tflite_path(self) -> str:
-        """The twin, where the model has one."""
+        """The TFLite export, where the model has one."""
         return os.path.join(os.path.dirname(self.serving_dir), features.TFLITE_DIR, features.RANKING_TFLITE)
 
     def signatures(self) -> dict[str, tuple[Ends, Ends]]:

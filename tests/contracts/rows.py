@@ -56,7 +56,7 @@ def _padded(lists: Sequence[Sequence], feature: features.RawFeature) -> np.ndarr
     return result
 
 
-def strangers() -> list[Row]:
+def cold_start_rows() -> list[Row]:
     """A user or a film that train does not have, and both; told and untold of."""
     known = planted_ratings.rating(0, 1)
     unrated = {**known, features.MOVIE_TITLE: planted_ratings.UNRATED_TITLES[0]}

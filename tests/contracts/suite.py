@@ -29,7 +29,7 @@ from tests.contracts.baselines import POPULARITY_RANKS, RatingBaseline, Retrieva
 from tests.contracts.fresh_process import Ends
 from tests.contracts.newcomers import KnownNewcomers
 from tests.contracts.planted_run import Columns, PlantedRun, Trained
-from tests.contracts.rows import QUERY_INPUTS, columns, strangers, untold
+from tests.contracts.rows import QUERY_INPUTS, cold_start_rows, columns, untold
 from tests.planted_queries import rate_on_device
 from tests.planted_ratings import Row
 
@@ -84,7 +84,7 @@ class ModelContract:
         self, trained: Trained, planted_run: PlantedRun
     ) -> None:
         """No rating, no slice, nothing of the film but its title; what is not told of the user is unknown."""
-        rows = [*planted_run.world.eval, *strangers()]
+        rows = [*planted_run.world.eval, *cold_start_rows()]
         side = (features.USER_GENDER, features.USER_AGE, features.USER_OCCUPATION)
         kept = {*QUERY_INPUTS, features.MOVIE_TITLE}.difference(side)
         bare = [{name: value for name, value in row.items() if name in kept} for row in rows]
@@ -94,11 +94,11 @@ class ModelContract:
         for name, column in expected.items():
             np.testing.assert_array_equal(answer[name], column)
 
-    def test_strangers_get_finite_figures(self, trained: Trained, planted_run: PlantedRun) -> None:
+    def test_cold_start_users_get_finite_figures(self, trained: Trained, planted_run: PlantedRun) -> None:
         candidates = {row[features.MOVIE_TITLE] for row in planted_run.world.catalogue}
-        absent = np.array([row[features.MOVIE_TITLE] not in candidates for row in strangers()])
+        absent = np.array([row[features.MOVIE_TITLE] not in candidates for row in cold_start_rows()])
         for signature in (features.SERVING_SIGNATURE, features.EVAL_SIGNATURE):
-            for name, column in trained.ask_rows(signature, strangers()).items():
+            for name, column in trained.ask_rows(signature, cold_start_rows()).items():
                 if name in (features.RANK, features.RANK_UNSEEN, *POPULARITY_RANKS):
                     assert (np.isposinf(column) == absent).all(), "what is no candidate has no finite rank"
                     column = column[~absent]
@@ -206,13 +206,13 @@ class RetrievalContract(RetrievalBaseline, KnownNewcomers, ModelContract):
             rated[row[features.USER_ID]].add(row[features.MOVIE_TITLE])
         for user, row in zip(users, answer[features.SEEN], strict=False):
             assert sorted(titles[row[row >= 0]]) == sorted(title.encode() for title in rated[user])
-        *_, teller, stranger = answer[features.SEEN]
+        *_, teller, cold_start = answer[features.SEEN]
         assert titles[teller[teller >= 0]].tolist() == [planted_ratings.UNRATED_TITLES[0].encode()]
-        assert (stranger == -1).all()
+        assert (cold_start == -1).all()
         assert answer[features.USER_KNOWN].tolist() == [True] * len(users) + [True, False]
 
     def test_its_ranks_equal_numpys(self, trained: Trained, planted_run: PlantedRun) -> None:
-        rows = [*planted_run.world.eval, *strangers()]
+        rows = [*planted_run.world.eval, *cold_start_rows()]
         candidates = trained.ask(features.CANDIDATES_SIGNATURE, {})
         query = trained.ask(features.QUERY_SIGNATURE, columns(rows))[features.QUERY_EMBEDDING]
         users = np.array([row[features.USER_ID] for row in rows], object)
@@ -256,7 +256,7 @@ class RetrievalContract(RetrievalBaseline, KnownNewcomers, ModelContract):
     def test_its_device_twin_finds_what_it_finds_without_tensorflow(
         self, trained: Trained, planted_run: PlantedRun
     ) -> None:
-        rows = [*planted_run.world.eval, *untold(planted_run.world.eval), *strangers()]
+        rows = [*planted_run.world.eval, *untold(planted_run.world.eval), *cold_start_rows()]
         asked = columns(rows)
         embeddings = trained.ask(features.QUERY_SIGNATURE, asked)[features.QUERY_EMBEDDING]
         received = trained.ask(features.CANDIDATES_SIGNATURE, {})
@@ -316,9 +316,9 @@ class RatingContract(RatingBaseline, ModelContract):
         assert np.sqrt(np.mean(error**2)) < 0.5 * _HALF_RANGE
 
     def test_its_twin_agrees_without_tensorflow(self, trained: Trained, planted_run: PlantedRun) -> None:
-        rows = [*planted_run.world.eval, *untold(planted_run.world.eval), *strangers()]
-        twin = rate_on_device(trained.tflite_path, columns(rows, features.MOVIE_TITLE))
-        np.testing.assert_allclose(twin, _rate(trained, rows), rtol=0, atol=1e-5)
+        rows = [*planted_run.world.eval, *untold(planted_run.world.eval), *cold_start_rows()]
+        export = rate_on_device(trained.tflite_path, columns(rows, features.MOVIE_TITLE))
+        np.testing.assert_allclose(export, _rate(trained, rows), rtol=0, atol=1e-5)
 
     def test_the_rating_knows_what_a_request_leaves_out(
         self, trained: Trained, planted_run: PlantedRun

@@ -64,7 +64,7 @@ class TestDefault(TrainingContract, RatingContract):
 
 class TestIdsAndSides(RatingContract):
     module = ranking
-    hyperparameters = small(DEFAULT, bayesian={**SAMPLING, "audience_dim": 0}, history=None)
+    hyperparameters = small(DEFAULT, bayesian={**SAMPLING, "rater_embedding_dim": 0}, history=None)
 
 
 class TestFactorization(TrainingContract, RatingContract):
@@ -89,15 +89,15 @@ def test_the_towers_compute_what_was_sampled(planted_run: PlantedRun) -> None:
     )
     data = training.load(planted_run.fn_args("nowhere", {}))
     query = posterior.query_fields(config, data)
-    audiences = posterior.title_audiences(config, data)
-    candidate = posterior.candidate_fields(config, data, audiences)
+    rater_embeddings = posterior.title_rater_embeddings(config, data)
+    candidate = posterior.candidate_fields(config, data, rater_embeddings)
     assert rater_embedding.NAME in candidate
     assert {field.level for field in query.values()} == {"user", "row", features.TIMESTAMP_BUCKET}
     draw = np.random.default_rng(0)
     fields = {**query, **candidate}
     width = config.embedding_dim + 1
     tables = {name: draw.normal(size=(field.size, width)).astype("f") for name, field in fields.items()}
-    model = posterior.SampledModel(config, data, audiences)
+    model = posterior.SampledModel(config, data, rater_embeddings)
     model.assign(Machine(3.5, tables))
 
     rows = np.arange(len(data.interactions.ratings))

@@ -77,7 +77,7 @@ def test_every_gain_must_be_above_0_with_the_lower_end_of_its_interval(
     gains = {key: threshold for key, threshold in received.items() if features.gain_metric("") in key[0]}
     assert set(gains) == {(features.gain_metric(metric) + evaluator_metrics.LOWER, "") for metric in expected}
     for threshold in gains.values():
-        # 0 itself, a model that is as good as what needs none, is below it.
+        # 0 itself, a model that is as good as its baseline, is below it.
         assert 0 < threshold.value_threshold.lower_bound.value <= 1e-9
         assert not threshold.HasField("change_threshold")
     without = thresholds(eval_config(of_model, retrieval, rating, must_beat_baselines=False))

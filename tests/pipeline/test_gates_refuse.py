@@ -140,7 +140,7 @@ def both(place: str = "") -> set[tuple[str, str]]:
 
 
 def gain_of(metric: str) -> tuple[str, str]:
-    """A failure to beat what needs no model."""
+    """A failure to beat the baseline."""
     return features.gain_metric(metric) + evaluator_metrics.LOWER, ""
 
 

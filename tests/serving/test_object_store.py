@@ -92,7 +92,7 @@ def test_a_bundle_is_published_found_turned_and_retired(bucket: Bucket, tmp_path
         f"{bucket.uri}/serving/recommend": [3, 2],
     }
 
-    assert publish.rollback(bucket.uri) == publish.Turned(3, 2)
+    assert publish.rollback(bucket.uri) == publish.Turn(3, 2)
     assert reader.open_current(bucket.uri).manifest["sources"] == {"model": "b"}
     assert set(map(tuple, bucket.serving().values())) == {(2, 1)}
     assert not bucket.push("c").in_service

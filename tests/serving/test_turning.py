@@ -27,10 +27,10 @@ class Destination:
     def push(self, content: str, keep: int = 9) -> publish.Published:
         return publish.publish(make_bundle(self.root / content, content), str(self.path), keep)
 
-    def rollback(self) -> publish.Turned:
+    def rollback(self) -> publish.Turn:
         return publish.rollback(str(self.path))
 
-    def promote(self, version: int) -> publish.Turned:
+    def promote(self, version: int) -> publish.Turn:
         return publish.promote(str(self.path), version)
 
     def serving(self, name: str = "models.config") -> dict[str, list[int]]:
@@ -50,16 +50,16 @@ class Destination:
 def test_a_rollback_turns_every_view_to_the_version_before(tmp_path: pathlib.Path) -> None:
     destination = Destination(tmp_path, "abc")
     assert destination.serving() == {"ranking": [3, 2], "recommend": [3, 2]}
-    assert destination.rollback() == publish.Turned(3, 2)
+    assert destination.rollback() == publish.Turn(3, 2)
     assert assert_whole(destination.path) == 2
     assert destination.serving() == {"ranking": [2, 1], "recommend": [2, 1]}
     assert linked(destination.path) == [1, 2], "a TF Serving that serves the highest version turns as well"
     assert versions_in(destination.path) == [1, 2, 3]
-    assert destination.rollback() == publish.Turned(2, 1)
+    assert destination.rollback() == publish.Turn(2, 1)
     assert destination.serving() == {"ranking": [1], "recommend": [1]}
     with pytest.raises(ValueError, match=r"needs a version before the one in service, 1; .* by `promote`"):
         destination.rollback()
-    assert destination.promote(3) == publish.Turned(1, 3)
+    assert destination.promote(3) == publish.Turn(1, 3)
     assert assert_whole(destination.path) == 3
     assert destination.serving()["ranking"] == [3, 1]
     assert linked(destination.path) == [1, 3], "version 2 was taken out of service, and nobody put it back"
@@ -80,7 +80,7 @@ def test_the_models_rolled_back_are_not_put_in_service_by_a_push(tmp_path: pathl
     assert assert_whole(destination.path) == 3, "other models are what the rollback was waiting for"
     assert not destination.push("b").in_service, "which lifts nothing"
     assert destination.serving()["ranking"] == [3, 1]
-    assert destination.rollback() == publish.Turned(3, 1), "what was withdrawn is passed over"
+    assert destination.rollback() == publish.Turn(3, 1), "what was withdrawn is passed over"
 
     destination.promote(2)
     assert destination.push("b") == publish.Published(2, f"{destination.path}/bundles/2", new=False)
@@ -105,7 +105,7 @@ def test_a_turn_that_died_after_its_decision_is_not_undone_by_a_push(tmp_path: p
     destination.promote(2)
     (destination.path / "withdrawn.json").write_text(decided)
     assert destination.push("b").in_service and assert_whole(destination.path) == 2, "still in service"
-    assert destination.rollback() == publish.Turned(2, 1)
+    assert destination.rollback() == publish.Turn(2, 1)
 
 
 def test_what_is_damaged_is_not_turned_to(tmp_path: pathlib.Path) -> None:
@@ -134,7 +134,7 @@ def test_retention_spares_what_serves_and_what_a_rollback_needs(tmp_path: pathli
     destination.push("h", keep=2)
     assert versions_in(destination.path) == [3, 7, 8], "4 to 7 are withdrawn: a rollback turns to 3"
     assert destination.serving()["ranking"] == [8, 3]
-    assert destination.rollback() == publish.Turned(8, 3)
+    assert destination.rollback() == publish.Turn(8, 3)
     assert destination.push("g").in_service is False
     destination.push("i", keep=2)
     assert versions_in(destination.path) == [3, 8, 9]

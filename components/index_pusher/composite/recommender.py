@@ -39,12 +39,13 @@ _REQUEST = [
 
 
 class Recommender(tf.Module):
-    """Query tower, index, hard exclusion of seen titles, popularity for strangers, ranking model.
+    """Query tower, index, hard exclusion of seen titles, popularity for cold-start users, ranking model.
 
-    Seen is what the user rated in train or tells of, and what the request excludes; a stranger is who neither
-    occurs in train nor tells of a title of the catalogue, nor of a side feature by which the model knows one.
-    The index is asked for k (or for the blend's pool) and as many more as the batch's heaviest viewer has
-    seen, so k titles remain after the exclusion wherever the catalogue holds that many unseen ones.
+    Seen titles are those that the user rated in train, those in the request's history, and those that the
+    request excludes. A cold-start user does not occur in train, and the request holds neither a title of the
+    catalogue nor a side feature by which the model describes users. The index is searched for k titles (or
+    the blend's pool) and as many more as the batch's heaviest viewer has seen, so that k titles remain after
+    the exclusion wherever the catalogue holds that many unseen ones.
     """
 
     def __init__(
@@ -132,7 +133,7 @@ class Recommender(tf.Module):
     def _viewers(
         self, query: Mapping[str, tf.Tensor], exclude_title: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """`[b, any]` positions of what may not be recommended, -1 for none; and `[b]` who is no stranger."""
+        """Return `[b, any]` positions of seen titles, -1 for none; and `[b]` whether users are known."""
         known = self._seen(query)[features.USER_KNOWN]
         # The signature finds the positions of told titles, and so of these too; but to exclude tells nothing.
         told = tf.concat([query[features.HISTORY_TITLE], exclude_title], axis=1)

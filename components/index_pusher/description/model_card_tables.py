@@ -104,7 +104,7 @@ def weakest(evaluations: Mapping[str, Evaluation]) -> Iterator[str]:
 
 
 def not_better(evaluations: Mapping[str, Evaluation]) -> Iterator[str]:
-    """Name where a model's lead over what needs no model is not certain."""
+    """Name where the lead of a model over its baseline is not certain."""
     for name, evaluation in evaluations.items():
         for place, values in sorted(evaluation.values.items()):
             for metric in sorted(_metrics(values)):

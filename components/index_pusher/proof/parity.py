@@ -53,7 +53,7 @@ class Questions:
     """What the models of the bundle are asked.
 
     Attributes:
-      asked: query features and movie_title by name, `[q]`: of `records` in their order, then strangers.
+      asked: query features and movie_title by name, `[q]`: `records` in their order, cold-start users.
       records: serialized ratings.
       oracle: requests for recommendations, and what exact search finds for them.
     """

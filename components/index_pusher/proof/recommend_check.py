@@ -32,11 +32,11 @@ class Oracle:
     Attributes:
       request: the composite's inputs, by name.
       rows: position of each title in the catalogue.
-      exact: `[q, n]` retrieval scores, or popularity for strangers; minus infinity for what was seen or is
-        excluded.
+      exact: `[q, n]` retrieval scores, or popularity for cold-start users; minus infinity for titles that
+        were seen or are excluded.
       order: `[q, n]` what is sorted by: `exact`, or the blend, which is minus infinity outside the pool.
       tolerance: `[q]` how close two values of `order` are that only rounding tells apart.
-      known: `[q]` whether the user is no stranger, as of features.USER_KNOWN.
+      known: `[q]` whether the model knows the user, see features.USER_KNOWN.
       k: titles that are asked for.
     """
 
@@ -80,7 +80,7 @@ def oracle(
       retrieval: loaded, tells embeddings and who has seen what.
       ranking: loaded; asked only where the blend has a weight.
       candidates: the retrieval model's catalogue.
-      queries: query features by name, as of queries.parse, strangers among them.
+      queries: query features by name, as of queries.parse, cold-start users among them.
       k: titles per request, at most the catalogue.
       blend: the composite's.
     """

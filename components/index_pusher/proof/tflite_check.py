@@ -25,12 +25,12 @@ TOLERANCE = 1e-5
 _EXCLUDED = 5
 
 
-def with_strangers(queries: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def with_cold_start_users(queries: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Append what no real query has.
 
     An unknown user, an unknown title, both; then a user and an unknown one who tell nothing of themselves.
 
-    >>> asked = with_strangers({"user_id": np.array([b"7"], object), "user_age": np.array([25])})
+    >>> asked = with_cold_start_users({"user_id": np.array([b"7"], object), "user_age": np.array([25])})
     >>> asked["user_id"].tolist(), asked["user_age"].tolist()
     ([b'7', b'no such user', b'7', b'no such user', b'7', b'no such user'], [25, 25, 25, 25, -1, -1])
     """
@@ -67,7 +67,7 @@ def check_rating(ranking: Any, received: np.ndarray, asked: Mapping[str, np.ndar
     Args:
       ranking: loaded SavedModel.
       received: `[q]` stars.
-      asked: query features and movie_title by name, strangers among them.
+      asked: query features and movie_title by name, cold-start users among them.
     Raises:
       Refusal: they differ by more than TOLERANCE.
     """

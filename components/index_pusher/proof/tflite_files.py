@@ -28,7 +28,7 @@ TFLITE = "tflite"
 
 
 @dataclasses.dataclass(frozen=True)
-class Twin:
+class Export:
     """A TFLite file of a Trainer's, and what it is asked.
 
     Attributes:
@@ -43,7 +43,7 @@ class Twin:
     signature: str
     request: Mapping[str, np.ndarray]
 
-    def quantized(self) -> Twin:
+    def quantized(self) -> Export:
         """Return the quantised variant."""
         file = features.quantized(self.file)
         return dataclasses.replace(self, file=file, path=os.path.join(os.path.dirname(self.path), file))
@@ -70,7 +70,7 @@ def add(
       ranking_dir: one with `ranking.tflite`; may be the same.
       models: the same, loaded.
       records: serialized ratings.
-      asked: the columns of these ratings in their order, then strangers.
+      asked: the columns of these ratings in their order, then cold-start users.
       config: how near the quantised files must come.
       folder: of the bundle.
     Returns:
@@ -80,19 +80,19 @@ def add(
     """
     embeddings = signatures.embed(models.retrieval, asked)
     request, exact = tflite_check.device_request(embeddings, models.candidates, asked)
-    ranking = Twin(
+    ranking = Export(
         features.RANKING_TFLITE,
         tflite_check.path_of(ranking_dir, features.RANKING_TFLITE, RANKING),
         features.RATING_SIGNATURE,
         asked,
     )
-    retrieval = Twin(
+    retrieval = Export(
         features.RETRIEVAL_TFLITE,
         tflite_check.path_of(retrieval_dir, features.RETRIEVAL_TFLITE, RETRIEVAL),
         features.RETRIEVE_SIGNATURE,
         request,
     )
-    answers = {twin.file: twin.ask() for twin in (ranking, retrieval)}
+    answers = {export.file: export.ask() for export in (ranking, retrieval)}
     rows = [
         tflite_check.check_rating(models.ranking, _ratings(answers[ranking.file]), asked),
         tflite_check.check_retrieval(answers[retrieval.file], exact, models.candidates),
@@ -101,11 +101,11 @@ def add(
     progress.info("TFLite equals its SavedModel to %.1e stars, without TensorFlow", rows[0].difference)
     figures: dict[str, float | str] = {"tflite_max_difference": rows[0].difference}
     os.makedirs(os.path.join(folder, TFLITE))
-    for twin in (ranking, retrieval):
-        shutil.copyfile(twin.path, os.path.join(folder, TFLITE, twin.file))
-        small = twin.quantized()
+    for export in (ranking, retrieval):
+        shutil.copyfile(export.path, os.path.join(folder, TFLITE, export.file))
+        small = export.quantized()
         try:
-            rows.append(_accuracy(small, answers[twin.file], records, asked, config))
+            rows.append(_accuracy(small, answers[export.file], records, asked, config))
             shutil.copyfile(small.path, os.path.join(folder, TFLITE, small.file))
         except Refusal as refusal:
             progress.info("Left out: %s", refusal)
@@ -114,7 +114,7 @@ def add(
 
 
 def _accuracy(
-    small: Twin,
+    small: Export,
     exact: Columns,
     records: Sequence[bytes],
     asked: Mapping[str, np.ndarray],

@@ -1,4 +1,4 @@
-"""What is fitted for strangers: a planted taste is found again from what a history tells."""
+"""What is fitted for cold-start users: a planted taste is found again from what a history tells."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ SIZES = {features.USER_ID: 3, features.MOVIE_TITLE: TITLES + 1}
 def planted():
     """A model whose candidates' vectors are set, and rows of people who like what is like what they liked."""
     draw = np.random.default_rng(0)
-    query = rating_bias.MoodTower((features.USER_ID,), SIZES, WIDTH, np.full(TITLES + 2, 3.0, np.float32))
+    query = rating_bias.RatingBiasTower(
+        (features.USER_ID,), SIZES, WIDTH, np.full(TITLES + 2, 3.0, np.float32)
+    )
     candidate, head = Tower((features.MOVIE_TITLE,), SIZES, WIDTH), RatingHead(None, 3.0)
     vectors = draw.normal(size=(TITLES + 1, WIDTH)).astype(np.float32)
     vectors[:, -1] = 0.0
@@ -51,7 +53,7 @@ def planted():
     return query, candidate, head, catalogue, batch
 
 
-def test_a_strangers_ratings_follow_from_what_it_tells(planted) -> None:
+def test_a_cold_start_users_ratings_follow_from_what_it_tells(planted) -> None:
     query, candidate, head, catalogue, batch = planted
     train, held_out = (
         {name: v[part] for name, v in batch.items()} for part in (slice(3_000), slice(3_000, None))
@@ -66,6 +68,6 @@ def test_a_strangers_ratings_follow_from_what_it_tells(planted) -> None:
     assert error(unknown) < 0.3 * float(tf.math.reduce_variance(truth))
     # Those whom train knows are let be: this model was told nothing of them.
     assert error(held_out) == pytest.approx(float(tf.reduce_mean(tf.square(truth - 3.0))), rel=1e-4)
-    # Without its history nothing is known of a stranger.
+    # Without its history nothing is known of a cold-start user.
     silent = {**unknown, features.HISTORY_TITLE: tf.zeros_like(unknown[features.HISTORY_TITLE])}
     assert error(silent) > 0.9 * float(tf.math.reduce_variance(truth))

@@ -1,4 +1,4 @@
-"""Audiences are found in planted ratings."""
+"""Rater embeddings are found in planted ratings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from modules.bayesian import sampler
 from modules.bayesian.factorization_machine import Field, Machine
-from modules.bayesian.rater_embedding import audiences
+from modules.bayesian.rater_embedding import rater_embeddings
 
 USERS, TITLES = 60, 40
 
@@ -17,7 +17,7 @@ USERS, TITLES = 60, 40
 def places(rated: np.ndarray, dim: int) -> np.ndarray:
     """Of a `[users, titles]` mask."""
     users, titles = np.nonzero(rated)
-    return audiences(titles, users, rated.shape[1], dim, seed=7)
+    return rater_embeddings(titles, users, rated.shape[1], dim, seed=7)
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def rated() -> np.ndarray:
     return draw.random((USERS, TITLES)) < np.where(alike, 0.6, 0.1) * draw.uniform(0.3, 1.0, TITLES)
 
 
-def test_titles_of_one_audience_lie_together(rated: np.ndarray) -> None:
+def test_titles_rated_by_the_same_users_lie_together(rated: np.ndarray) -> None:
     side = np.sign(places(rated, 2)[:, 1])
     assert abs(np.sum(side[::2])) == abs(np.sum(side[1::2])) == TITLES / 2
     assert side[0] != side[1]
@@ -90,7 +90,7 @@ def test_what_few_rated_is_rated_better_by_who_they_were() -> None:
         return float(np.sqrt(np.mean((np.mean(each, axis=0) - rating(asked_users, asked)) ** 2)))
 
     alone = {"title": Field(400, np.arange(400, dtype=np.int32), titles, "title")}
-    assert error({**alone, "audience": described}) < 0.8 * error(alone)
+    assert error({**alone, "rater_embedding": described}) < 0.8 * error(alone)
 
 
 def _products(

@@ -1,4 +1,4 @@
-"""The mood by hand, and in a tower."""
+"""The recent bias by hand, and in a tower."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def test_a_mood_is_how_far_the_last_ratings_are_above_the_titles_means() -> None
         [1.0 / 3, late[3] / (late[3] + 1)],
         [0.0, 0.0],
     ]
-    np.testing.assert_allclose(rating_bias.mood(HISTORY, tf.constant(MEANS)), expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        rating_bias.recent_bias(HISTORY, tf.constant(MEANS)), expected, rtol=1e-5, atol=1e-7
+    )
 
 
 def test_the_mean_of_a_title_of_few_ratings_is_near_that_of_all() -> None:
@@ -36,7 +38,7 @@ def test_the_mean_of_a_title_of_few_ratings_is_near_that_of_all() -> None:
 
 
 USERS = {features.USER_ID: tf.constant([[3], [0], [2]])}
-STRANGERS = {features.USER_ID: tf.constant([[4], [4], [4]])}
+COLD_START = {features.USER_ID: tf.constant([[4], [4], [4]])}
 
 
 @pytest.fixture
@@ -47,29 +49,29 @@ def tables() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def tower(tables) -> rating_bias.MoodTower:
-    tower = rating_bias.MoodTower((features.USER_ID,), {features.USER_ID: 5}, 3, MEANS)
+def tower(tables) -> rating_bias.RatingBiasTower:
+    tower = rating_bias.RatingBiasTower((features.USER_ID,), {features.USER_ID: 5}, 3, MEANS)
     tower.assign(tables)
-    tower.assign_strangers(tables["vectors"], tables["matrix"])
+    tower.assign_cold_start(tables["vectors"], tables["matrix"])
     return tower
 
 
-def test_a_tower_adds_the_mood_of_users_of_train_and_does_not_train_the_means(tower, tables) -> None:
-    moods = rating_bias.mood(HISTORY, tf.constant(MEANS)).numpy()
-    expected = tables[features.USER_ID][[3, 0, 2]] + moods @ tables[rating_bias.NAME]
+def test_a_tower_adds_the_recent_bias_of_users_of_train_and_does_not_train_the_means(tower, tables) -> None:
+    biases = rating_bias.recent_bias(HISTORY, tf.constant(MEANS)).numpy()
+    expected = tables[features.USER_ID][[3, 0, 2]] + biases @ tables[rating_bias.NAME]
     np.testing.assert_allclose(tower({**HISTORY, **USERS}), expected, rtol=1e-5, atol=1e-6)
     assert {weight.name for weight in tower.non_trainable_weights} == {"means:0", "vectors:0"}
 
 
-def test_a_stranger_is_made_of_what_is_told(tower, tables) -> None:
-    moods = rating_bias.mood(HISTORY, tf.constant(MEANS)).numpy()
-    # By how much each rating is above the title's mean and the mood, over the number of ratings and 5.
+def test_a_cold_start_user_is_made_of_what_is_told(tower, tables) -> None:
+    biases = rating_bias.recent_bias(HISTORY, tf.constant(MEANS)).numpy()
+    # By how much each rating is above the title's mean and the recent bias, over the number of ratings and 5.
     liked = [
-        sum((above - moods[0, 0]) * tables["vectors"][title] for above, title in ((1, 2), (-1, 3), (0.5, 1)))
+        sum((above - biases[0, 0]) * tables["vectors"][title] for above, title in ((1, 2), (-1, 3), (0.5, 1)))
         / 8,
-        (1 - moods[1, 0]) * tables["vectors"][1] / 6,
+        (1 - biases[1, 0]) * tables["vectors"][1] / 6,
         np.zeros(2),
     ]
-    told = np.concatenate([np.ones((3, 1)), moods, liked], axis=1)
+    told = np.concatenate([np.ones((3, 1)), biases, liked], axis=1)
     expected = tables[features.USER_ID][4] + told @ tables["matrix"]
-    np.testing.assert_allclose(tower({**HISTORY, **STRANGERS}), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(tower({**HISTORY, **COLD_START}), expected, rtol=1e-5, atol=1e-5)

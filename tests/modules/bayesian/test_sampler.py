@@ -18,7 +18,7 @@ ROWS = np.array(list(itertools.product(range(USERS - 1), range(FILMS - 1))), np.
 NOISE = 0.3
 MEMBERS = DRAW.dirichlet(np.ones(KINDS) / 2, FILMS).astype(np.float32)
 AGES = (np.arange(USERS) % 3).astype(np.int32)
-MOODS = DRAW.normal(size=(len(ROWS), 2)).astype(np.float32)
+BIASES = DRAW.normal(size=(len(ROWS), 2)).astype(np.float32)
 
 
 def sides(chosen: np.ndarray) -> tuple[Fields, Fields]:
@@ -27,7 +27,7 @@ def sides(chosen: np.ndarray) -> tuple[Fields, Fields]:
     query = {
         "user": Field(USERS, np.arange(USERS, dtype=np.int32), users, "user"),
         "age": Field(3, AGES, users, "user"),
-        "mood": Field(2, MOODS[chosen], None, "row"),
+        "recent_bias": Field(2, BIASES[chosen], None, "row"),
     }
     candidate = {
         "film": Field(FILMS, np.arange(FILMS, dtype=np.int32), films, "film"),
@@ -38,7 +38,7 @@ def sides(chosen: np.ndarray) -> tuple[Fields, Fields]:
 
 def predicted(machine: Machine, query: Fields, candidate: Fields) -> np.ndarray:
     """Ratings of all rows of the fields."""
-    rows = np.arange(len(query["mood"].values))
+    rows = np.arange(len(query["recent_bias"].values))
     q, c = (embed(side, machine.tables, rows) for side in (query, candidate))
     return machine.bias + q[:, -1] + c[:, -1] + np.sum(q[:, :-1] * c[:, :-1], axis=1)
 

@@ -74,7 +74,7 @@ def test_a_title_twice_is_refused(tmp_path: pathlib.Path) -> None:
         dataset.load_catalogue([planted_ratings.write(rows, tmp_path / "twice")], years)
 
 
-def test_positions_are_found_and_strangers_are_none() -> None:
+def test_positions_are_found_and_cold_start_users_are_none() -> None:
     asked = np.array([b"Zulu (1964)", b"", b"Alien (1979)", b"Zulu (1965)", b"zzz"], object)
     assert catalogue(TITLES).positions(asked).tolist() == [1, -1, 0, -1, -1]
 
@@ -90,7 +90,7 @@ def test_interactions_are_read_over_all_batches() -> None:
     assert read.ratings.tolist() == [4.0, 1.0, 2.5]
     assert read.timestamps.tolist() == [40, 10, 25]
     assert (read.mean_rating, read.rating_range) == (2.5, (1.0, 4.0))
-    # One place for each of the three users, one for strangers.
+    # One place for each of the three users, one for cold-start users.
     assert read.user_features[features.USER_GENDER].tolist() == [2, 0, 1, 0]
     assert sorted(read.user_features) == ["user_age", "user_gender", "user_occupation"]
     assert read.popularity(4).tolist() == [1, 1, 1, 0]
@@ -101,7 +101,7 @@ def test_a_rated_title_that_is_no_candidate_is_refused() -> None:
         dataset.load_interactions([batch([0, 0], ["a", "x"], [1.0, 2.0], [0, 0])], catalogue(["a", "z"]), 1)
 
 
-def test_seen_lists_each_title_of_a_user_once_and_nothing_of_strangers() -> None:
+def test_seen_lists_each_title_of_a_user_once_and_nothing_of_cold_start_users() -> None:
     interactions = Interactions(
         users=np.array([1, 3, 1, 1, 3]),
         positions=np.array([7, 2, 0, 7, 9]),
@@ -142,8 +142,8 @@ def test_the_latest_ratings_come_first_and_titles_of_one_second_in_descending_or
     assert (history.positions[3] == -1).all()
 
 
-def test_who_is_left_out_of_the_vocabulary_leaves_strangers_nothing() -> None:
-    """Two users have an index, the rows of others the one that stands for strangers too."""
+def test_who_is_left_out_of_the_vocabulary_leaves_cold_start_users_nothing() -> None:
+    """Two users have an index, the rows of others the one that stands for cold-start users too."""
     rows = [batch([2, 1], ["b", "a"], [4.0, 1.0], [3, 2]), batch([2, 0], ["c", "c"], [2.5, 3.0], [2, 1])]
     read = dataset.load_interactions(rows, catalogue(["a", "b", "c"]), num_users=2)
     assert read.users.tolist() == [2, 1, 2, 0]

@@ -1,4 +1,4 @@
-"""The pushed composite, loaded as a server would: exclusion, strangers, and depth."""
+"""The pushed composite, loaded as a server would: exclusion, cold-start users, and depth."""
 
 from __future__ import annotations
 
@@ -69,22 +69,20 @@ def test_padding_is_empty_finite_and_last(pushed, serve) -> None:
     assert answer["predicted_rating"][0, 3:].tolist() == [0.0, 0.0]
 
 
-def test_a_stranger_gets_the_most_popular_beside_users_who_do_not(pushed, serve) -> None:
+def test_a_cold_start_user_gets_the_most_popular_beside_users_who_do_not(pushed, serve) -> None:
     world = pushed.planted.world
     answer = ask(serve, ["nobody", "40", ""], 4)
     assert answer["served_by"].tolist() == [b"popularity", b"model", b"popularity"]
     best = np.argsort(-world.popularity)[:4]
-    for stranger in (0, 2):
-        assert [title.decode() for title in answer["movie_title"][stranger]] == [
-            world.titles[row] for row in best
-        ]
-        assert answer["score"][stranger].tolist() == [299, 298, 297, 296]
+    for row in (0, 2):
+        assert [title.decode() for title in answer["movie_title"][row]] == [world.titles[row] for row in best]
+        assert answer["score"][row].tolist() == [299, 298, 297, 296]
     assert answer["num_returned"].tolist() == [4, 3, 4]
     assert np.isfinite(answer["predicted_rating"]).all()
 
 
 @pytest.mark.parametrize("rows", [[4], [250, 3, 17], list(range(40, 60)), list(range(100, 135))])
-def test_a_stranger_who_tells_of_titles_is_served_by_the_model(pushed, serve, rows: list[int]) -> None:
+def test_a_cold_start_user_who_tells_of_titles_is_served_by_the_model(pushed, serve, rows: list[int]) -> None:
     """Also one who tells of more than a model's history holds."""
     world = pushed.planted.world
     answer = ask(serve, ["nobody"], 30, [telling(world, rows)])
@@ -140,7 +138,7 @@ def test_histories_of_any_length_in_one_batch_do_not_touch_each_other(pushed, se
 
 
 def test_excluded_titles_are_left_out_of_every_path_and_tell_nothing(pushed, serve) -> None:
-    """The ten best of a user and of a stranger; a title that nobody has excludes nothing."""
+    """The ten best of a user and of a cold-start user; a title that nobody has excludes nothing."""
     world = pushed.planted.world
     popular = np.argsort(-world.popularity)
     best = [world.titles[row] for row in expected_rows(world, 6, 30)]

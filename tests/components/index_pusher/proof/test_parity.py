@@ -24,7 +24,7 @@ from components.index_pusher.index.searches import BruteForce, Index, Plan
 from components.index_pusher.proof import parity, processes, recommend_check
 from components.index_pusher.proof.parity import Models, Questions
 from components.index_pusher.proof.processes import Job
-from components.index_pusher.proof.tflite_check import with_strangers
+from components.index_pusher.proof.tflite_check import with_cold_start_users
 from modules import features
 from serving import manifest
 from tests import planted_models
@@ -41,7 +41,7 @@ def models(planted) -> Models:
 @pytest.fixture(scope="module")
 def questions(planted, models) -> Questions:
     records = read_records(planted.sources.queries_dir, 200)
-    asked = with_strangers(parse(records))
+    asked = with_cold_start_users(parse(records))
     oracle = recommend_check.oracle(models.retrieval, models.ranking, models.candidates, asked, 50)
     return Questions(asked, records, oracle)
 
@@ -60,7 +60,7 @@ def bundle(pushed, tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def test_the_pushed_bundle_carries_the_table_of_what_was_held_against_what(pushed) -> None:
-    """Made by the push in fresh processes, on 200 ratings and five strangers."""
+    """Made by the push in fresh processes, on 200 ratings and five cold-start users."""
     rows = {
         (row["part"], row["measure"].split(",")[0]): row
         for row in manifest.read(str(pushed.destination / "current"))["metrics"]["parity"]

@@ -15,7 +15,7 @@ from components.index_pusher.gates import Refusal
 from components.index_pusher.index.searches import BruteForce, Index, Plan
 from components.index_pusher.proof import recommend_check, savedmodel_process
 from components.index_pusher.proof.recommend_check import Oracle, Reached
-from components.index_pusher.proof.tflite_check import with_strangers
+from components.index_pusher.proof.tflite_check import with_cold_start_users
 from modules import features
 from tests import planted_models
 from tests.conftest import needs_scann
@@ -38,7 +38,7 @@ def parts(planted) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def queries(planted) -> dict[str, np.ndarray]:
-    return with_strangers(read_queries(planted.sources.queries_dir, 1_000))
+    return with_cold_start_users(read_queries(planted.sources.queries_dir, 1_000))
 
 
 @pytest.fixture(scope="module")
@@ -93,16 +93,18 @@ def test_a_blend_is_held_against_its_own_order(parts, oracle, queries, tmp_path)
     received = saved_answers(composite(parts, None, BLEND), str(tmp_path), blended)
     reached = recommend_check.check(received, blended)
     assert (reached.recall, reached.misplaced) == (1.0, 0)
-    plain = recommend_check.check(_without_strangers(received), _without_strangers_expected(oracle))
+    plain = recommend_check.check(
+        _without_cold_start_users(received), _without_cold_start_users_expected(oracle)
+    )
     assert plain.recall < 0.95 and plain.misplaced > 1_000, "the blend changes the order"
 
 
-def _without_strangers(received: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _without_cold_start_users(received: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Whoever is served by popularity must get the most popular."""
     return {name: column[:-5] for name, column in received.items()}
 
 
-def _without_strangers_expected(oracle: Oracle) -> Oracle:
+def _without_cold_start_users_expected(oracle: Oracle) -> Oracle:
     users = {features.USER_ID: oracle.request[features.USER_ID][:-5]}
     return dataclasses.replace(oracle, request={**oracle.request, **users})
 
@@ -143,7 +145,7 @@ def test_recommending_told_titles_is_refused(parts, oracle, monkeypatch) -> None
         check(oracle, composite(parts))
 
 
-def test_a_stranger_served_by_the_model_is_refused(parts, oracle, monkeypatch) -> None:
+def test_a_cold_start_user_served_by_the_model_is_refused(parts, oracle, monkeypatch) -> None:
     monkeypatch.setattr(recommender, "BY_POPULARITY", recommender.BY_MODEL)
     broken = composite(parts)
     received = answers(broken, oracle)

@@ -14,9 +14,9 @@ from components.index_pusher.composite import signatures
 from components.index_pusher.gates import Refusal
 from components.index_pusher.proof import tflite_check
 from components.index_pusher.proof.processes import Job, ask_tflite
-from components.index_pusher.proof.tflite_check import with_strangers
+from components.index_pusher.proof.tflite_check import with_cold_start_users
 from modules import features
-from tests import planted_models, planted_twins
+from tests import planted_exports, planted_models
 from tests.planted_queries import rate_on_device, read_queries
 
 pytestmark = pytest.mark.slow("starts a new interpreter in each test")
@@ -32,12 +32,12 @@ def queries(planted) -> dict[str, np.ndarray]:
     return read_queries(planted.sources.queries_dir, 1_000)
 
 
-def twin(model_dir: str) -> str:
+def export(model_dir: str) -> str:
     return os.path.join(model_dir, features.TFLITE_DIR, features.RANKING_TFLITE)
 
 
 def check_tflite(ranking: Any, path: str, queries: dict[str, np.ndarray]) -> float:
-    asked = with_strangers(queries)
+    asked = with_cold_start_users(queries)
     received = rate_on_device(path, asked)
     return tflite_check.check_rating(ranking, received, asked).difference
 
@@ -47,7 +47,7 @@ def test_a_file_that_differs_by_a_little_is_refused_with_the_difference(
 ) -> None:
     other = planted_models.write_model(planted.world, tmp_path, planted_models.RANKING, tflite_shift=1e-3)
     with pytest.raises(Refusal, match="differs from its SavedModel on 205 of 205 queries") as error:
-        check_tflite(ranking, twin(other), queries)
+        check_tflite(ranking, export(other), queries)
     assert error.value.figures["tflite_max_difference"] == pytest.approx(1e-3, rel=1e-2)
 
 
@@ -56,7 +56,7 @@ def test_a_file_that_returns_nan_is_refused(planted, ranking, queries, tmp_path:
         planted.world, tmp_path, planted_models.RANKING, tflite_shift=float("nan")
     )
     with pytest.raises(Refusal, match="205 of 205 queries .*: nan where"):
-        check_tflite(ranking, twin(other), queries)
+        check_tflite(ranking, export(other), queries)
 
 
 def test_an_absent_file_and_a_broken_one_are_refused(ranking, queries, tmp_path: pathlib.Path) -> None:
@@ -86,8 +86,8 @@ def test_a_file_that_needs_tensorflow_kernels_is_refused(ranking, queries, tmp_p
         check_tflite(ranking, str(path), queries)
 
 
-def test_strangers_tell_of_whole_histories_or_of_none(queries) -> None:
-    asked = with_strangers(queries)
+def test_cold_start_users_tell_of_whole_histories_or_of_none(queries) -> None:
+    asked = with_cold_start_users(queries)
     assert {len(column) for column in asked.values()} == {len(queries["user_id"]) + 5}
     for row in features.HISTORY_FEATURES:
         given, column = queries[row.name], asked[row.name]
@@ -105,16 +105,16 @@ def test_strangers_tell_of_whole_histories_or_of_none(queries) -> None:
 def test_a_file_that_overlooks_the_history_is_refused(planted, ranking, queries, tmp_path) -> None:
     """By the rows with a history alone, so the histories do reach both."""
     bare = planted_models.write_model(planted.world, tmp_path, planted_models.RANKING, told_weight=0.0)
-    told = sum(1 for row in with_strangers(queries)["history_title"] if row[0])
+    told = sum(1 for row in with_cold_start_users(queries)["history_title"] if row[0])
     assert told == 163
     with pytest.raises(Refusal, match=f"differs from its SavedModel on {told} of 205 queries"):
-        check_tflite(ranking, twin(bare), queries)
+        check_tflite(ranking, export(bare), queries)
 
 
 def test_a_timestamp_beyond_the_file_s_integers_is_refused_not_wrapped(planted, ranking, queries) -> None:
     late = {**queries, features.TIMESTAMP: queries[features.TIMESTAMP] + 2**32}
     with pytest.raises(Refusal, match="timestamp holds 51.*, which int32 cannot hold"):
-        check_tflite(ranking, twin(planted.sources.ranking_dir), late)
+        check_tflite(ranking, export(planted.sources.ranking_dir), late)
 
 
 class TestRetrieval:
@@ -124,7 +124,7 @@ class TestRetrieval:
     def parts(self, planted, queries) -> tuple:
         retrieval = signatures.load(planted.sources.retrieval_dir, "retrieval", planted_models.RETRIEVAL)
         candidates = signatures.read_candidates(retrieval)
-        asked = with_strangers(queries)
+        asked = with_cold_start_users(queries)
         embeddings = signatures.embed(retrieval, asked)
         request, exact = tflite_check.device_request(embeddings, candidates, asked)
         return candidates, request, exact
@@ -146,7 +146,7 @@ class TestRetrieval:
 
     def test_a_catalogue_smaller_than_its_depth_is_counted_and_padded(self, tmp_path: pathlib.Path) -> None:
         world = planted_models.make_world(num_candidates=30)
-        planted_twins.write_retrieval(world, tmp_path)
+        planted_exports.write_retrieval(world, tmp_path)
         request = _request(["1"], told=world.titles[:5], exclude=[*world.titles[3:8], "Unheard of (2031)"])
         (answer,) = ask_tflite([Job(str(tmp_path / features.RETRIEVAL_TFLITE), "retrieve", request)])
         expected = np.argsort(-(world.embeddings @ world.user_vectors[0]))
@@ -182,7 +182,7 @@ class TestRetrieval:
                 tflite_check.check_retrieval(harmed, exact, candidates)
 
     def test_vectors_that_differ_by_a_little_do_not_pass(self, planted, parts, tmp_path) -> None:
-        planted_twins.write_retrieval(planted.world, tmp_path, lambda vectors: vectors * np.float32(1.0001))
+        planted_exports.write_retrieval(planted.world, tmp_path, lambda vectors: vectors * np.float32(1.0001))
         path = str(tmp_path / features.RETRIEVAL_TFLITE)
         (answer,) = ask_tflite([Job(path, features.RETRIEVE_SIGNATURE, parts[1])])
         row = tflite_check.check_retrieval(answer, parts[2], parts[0])

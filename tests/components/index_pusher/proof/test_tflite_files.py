@@ -14,9 +14,9 @@ from components.index_pusher.gates import Refusal
 from components.index_pusher.index.queries import parse, read_records
 from components.index_pusher.proof import tflite_files
 from components.index_pusher.proof.parity import Models
-from components.index_pusher.proof.tflite_check import with_strangers
+from components.index_pusher.proof.tflite_check import with_cold_start_users
 from modules import features
-from tests import planted_models, planted_twins
+from tests import planted_exports, planted_models
 
 RANKING, RETRIEVAL = features.RANKING_TFLITE, features.RETRIEVAL_TFLITE
 
@@ -34,7 +34,7 @@ class Trained:
         return self.dirs[model] / features.TFLITE_DIR / file
 
     def add(self, config: QuantizedConfig | None = None) -> tuple[dict, list]:
-        asked = with_strangers(parse(self._records))
+        asked = with_cold_start_users(parse(self._records))
         retrieval, ranking = str(self.dirs["retrieval"]), str(self.dirs["ranking"])
         config = config or QuantizedConfig()
         return tflite_files.add(
@@ -84,7 +84,7 @@ def test_a_quantised_file_that_rates_worse_is_left_out_with_the_reason(
 def test_a_quantised_file_that_finds_less_is_left_out_with_the_reason(
     planted, trained: Trained, tmp_path
 ) -> None:
-    planted_twins.write_retrieval(planted.world, tmp_path, lambda vectors: -vectors)
+    planted_exports.write_retrieval(planted.world, tmp_path, lambda vectors: -vectors)
     small = trained.path("retrieval", "retrieval_quantized.tflite")
     shutil.copyfile(tmp_path / small.name, small)
     figures, _ = trained.add()
@@ -110,7 +110,7 @@ def test_a_quantised_file_that_does_not_run_is_left_out(trained: Trained, harm, 
 def test_an_exact_retrieval_file_that_differs_or_is_absent_is_refused(
     planted, trained: Trained, tmp_path
 ) -> None:
-    planted_twins.write_retrieval(planted.world, tmp_path, lambda vectors: vectors * np.float32(1.0001))
+    planted_exports.write_retrieval(planted.world, tmp_path, lambda vectors: vectors * np.float32(1.0001))
     shutil.copyfile(tmp_path / RETRIEVAL, trained.path("retrieval", RETRIEVAL))
     with pytest.raises(
         Refusal, match="tflite/retrieval.tflite differs from exact search by the Trainer's model"

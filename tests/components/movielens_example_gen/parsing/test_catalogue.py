@@ -85,8 +85,8 @@ def test_films_of_one_title_stay_two_and_keep_their_names_when_films_are_appende
 
 
 def test_a_renamed_title_shows_a_year_that_only_another_column_has():
-    twins = [Movie("1", "Emma", ("Drama",), 1996), Movie("2", "Emma", ("Drama",), 2020)]
-    assert build_catalogue(twins, merge_titles=False).candidates[1].title == "Emma (2020) [2]"
+    namesakes = [Movie("1", "Emma", ("Drama",), 1996), Movie("2", "Emma", ("Drama",), 2020)]
+    assert build_catalogue(namesakes, merge_titles=False).candidates[1].title == "Emma (2020) [2]"
 
 
 def test_titles_are_unique_even_against_a_title_that_looks_renamed():

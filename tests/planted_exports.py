@@ -87,8 +87,8 @@ class _Embed(tf.Module):
         told = self._titles.lookup(raw[features.HISTORY_TITLE])
         known, is_candidate = users < self._sizes[0], told < self._sizes[1]
         count = tf.reduce_sum(tf.cast(is_candidate, tf.float32), axis=1, keepdims=True)
-        stranger = tf.reduce_sum(tf.gather(self._candidates, told), axis=1) / tf.maximum(count, 1.0)
-        return tf.where(known[:, None], tf.gather(self._vectors, users), stranger)
+        cold_start = tf.reduce_sum(tf.gather(self._candidates, told), axis=1) / tf.maximum(count, 1.0)
+        return tf.where(known[:, None], tf.gather(self._vectors, users), cold_start)
 
 
 def table(words: list[str]) -> tf.lookup.StaticHashTable:
@@ -105,5 +105,5 @@ def write_retrieval(
 ) -> None:
     """Write `retrieval.tflite` and its quantised variant; `changed` plants a difference of the vectors."""
     titles, ids = (np.array([text.encode() for text in words], object) for words in (world.titles, world.ids))
-    twin = tflite.Retrieval(_Embed(world), titles, ids, tf.constant(changed(world.embeddings)))
-    tflite.write(twin, str(folder), features.RETRIEVAL_TFLITE)
+    export = tflite.Retrieval(_Embed(world), titles, ids, tf.constant(changed(world.embeddings)))
+    tflite.write(export, str(folder), features.RETRIEVAL_TFLITE)
