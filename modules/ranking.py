@@ -63,7 +63,7 @@ def fit(
     data: TrainingData,
     measure: Callable[[RankingModel | SampledModel], Mapping[str, float]] | None = None,
 ) -> RankingModel | SampledModel:
-    """Build the model and fit it, as `training.fit` or, head bayesian, `ranking_posterior.fit` does."""
+    """Build the model and fit it, as `training.fit` or, head bayesian, `posterior.fit` does."""
     if config.sampled:
         return posterior.fit(config, data, measure)
     return training.fit(lambda: RankingModel(config, data), config, data, "ranking", measure)

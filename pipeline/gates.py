@@ -40,7 +40,7 @@ class Gate(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    # Name of the metric: one of evaluation.RETRIEVAL_METRICS or evaluation.RATING_METRICS.
+    # Name of the metric: of evaluator_metrics.RETRIEVAL_METRICS or evaluator_metrics.RATING_METRICS.
     metric: str
     # Worst bearable value over all rows.
     bound: float
@@ -120,7 +120,7 @@ def retraining() -> GatesConfig:
     same.
 
     The bounds refuse what is broken. They are below what popularity and biases reach in a week of MovieLens
-    100K, in which most users are cold-start users; so no model is asked to beat these surely.
+    100K, in which most users are new to train; so no model is asked to beat these surely.
     """
     retrieval, rating = _top_100(0.20, 0.20), _rmse(1.25)
     return GatesConfig(

@@ -56,9 +56,9 @@ class QuantizedConfig(BaseModel):
 class IndexConfig(BaseModel):
     """How the index is built and what it must reach.
 
-    What of `num_leaves_to_search` and `num_reordering_candidates` is None begins low (see `index.plan`) and
-    is widened until the recall is reached; a value given here is kept as it is, and refused if it falls
-    short.
+    Where `num_leaves_to_search` or `num_reordering_candidates` is None, it begins low (see `searches.plan`)
+    and is widened until the recall is reached. A value given here is kept, and the bundle refused where it
+    falls short.
 
     >>> IndexConfig(min_recall=0.95).recall_k
     100

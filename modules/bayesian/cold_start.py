@@ -1,4 +1,4 @@
-"""Fit the ranking model of head `bayesian` for cold-start users, whom train does not know."""
+"""Fit the part of the ranking model of head `bayesian` that serves users whom train does not know."""
 
 from __future__ import annotations
 

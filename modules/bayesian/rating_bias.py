@@ -12,7 +12,7 @@ from modules.towers import Tower
 
 # Of its table among those of features.
 NAME = "recent_bias"
-# Numbers in a recent bias.
+# Numbers that make up a recent bias: over all of the history, and lately.
 SIZE = 2
 # Ratings of nothing special that each mean takes in beside the real ones.
 _TITLE_PRIOR = 10.0

@@ -1,4 +1,4 @@
-"""The models' TFLite exports: TensorFlow Lite files of builtin operations only. Written by the Trainers.
+"""TFLite exports of the models: files of builtin operations only. Written by the Trainers.
 
 A candidate's embedding comes from a table, so of the model's graph only the query side and the head are
 converted. Ids are strings: tables in memory are builtin operations, so no variant with integer ids is needed.
@@ -36,7 +36,7 @@ def export(
     retrieval: tuple[Tower, Tower] | None = None,
     rating: tuple[Tower, Tower, Head] | None = None,
 ) -> None:
-    """Convert the exports and write them beside the SavedModel, as modules.features says.
+    """Convert the models and write them beside the SavedModel, as modules.features says.
 
     Args:
       data: what the model was trained on.
@@ -59,18 +59,18 @@ def export(
     if rating:
         query_tower, candidate_tower, head = rating
         vectors, stars = rating_candidate_table(data, candidate_tower), data.interactions.rating_range
-        export = Rating(_Embedding(queries, query_tower), catalogue.titles, vectors, head, stars)
-        write(export, folder, features.RANKING_TFLITE)
+        exported = Rating(_Embedding(queries, query_tower), catalogue.titles, vectors, head, stars)
+        write(exported, folder, features.RANKING_TFLITE)
 
 
-def write(export: Retrieval | Rating, folder: str, file: str) -> None:
-    """Convert an export, and write it and its quantised variant."""
+def write(exported: Retrieval | Rating, folder: str, file: str) -> None:
+    """Convert a model, and write it and its quantised variant."""
     with tempfile.TemporaryDirectory() as scratch:
         # Through a SavedModel, because only that way do the inputs keep their names in a signature.
-        save(export, scratch, {export.signature: export.function.get_concrete_function()})
+        save(exported, scratch, {exported.signature: exported.function.get_concrete_function()})
         for name, quantize in ((file, False), (features.quantized(file), True)):
             with tf.io.gfile.GFile(os.path.join(folder, name), "wb") as sink:
-                sink.write(convert(scratch, export.signature, quantize))
+                sink.write(convert(scratch, exported.signature, quantize))
 
 
 def convert(saved_model: str, signature: str, quantize: bool) -> bytes:

@@ -18,8 +18,10 @@ _LONGEST = 600  # Characters of a foreign message; the log has all of it.
 # Beam appends the name of the stage to the message of what a stage raised.
 _STAGE = re.compile(r"\s*\[while running '[^']*'\]")
 _HEADER = "Traceback (most recent call last):"
-# The exception that ends a traceback: frames are indented, and what follows the last name is its message.
-_LAST = re.compile(r".*^(?P<name>[A-Za-z_][\w.]*): (?P<message>.*)", re.MULTILINE | re.DOTALL)
+# The exception that ends the last traceback. Frames are indented; all that follows the name is the message.
+_LAST = re.compile(
+    rf".*{re.escape(_HEADER)}\n(?: [^\n]*\n)*(?P<name>[A-Za-z_][\w.]*): (?P<message>.*)", re.DOTALL
+)
 
 
 class RunError(Exception):

@@ -1,4 +1,4 @@
-"""The folder of a pipeline: its lock and its logs."""
+"""A folder that one process at a time uses: its lock and its logs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOCK = ".lock"
 
 
 class BusyError(Exception):
-    """Another run uses the folder."""
+    """Another run or scheduler uses the folder."""
 
 
 @contextlib.contextmanager
@@ -31,7 +31,7 @@ def claimed(root: Path) -> Iterator[None]:
     Args:
       root: the folder; made where it is absent.
     Raises:
-      BusyError: another run has it.
+      BusyError: another process has it.
       DataError: the disk refuses, in words.
     """
     with contextlib.ExitStack() as stack:

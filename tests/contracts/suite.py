@@ -253,7 +253,7 @@ class RetrievalContract(RetrievalBaseline, KnownNewcomers, ModelContract):
         assert np.isfinite(answer[features.SCORE]).all()
         assert (np.diff(answer[features.SCORE], axis=1) <= 0).all()
 
-    def test_its_device_twin_finds_what_it_finds_without_tensorflow(
+    def test_its_tflite_export_finds_what_it_finds_without_tensorflow(
         self, trained: Trained, planted_run: PlantedRun
     ) -> None:
         rows = [*planted_run.world.eval, *untold(planted_run.world.eval), *cold_start_rows()]
@@ -315,7 +315,9 @@ class RatingContract(RatingBaseline, ModelContract):
         error = _rate(trained, rows) - np.array([row[features.RATING] for row in rows])
         assert np.sqrt(np.mean(error**2)) < 0.5 * _HALF_RANGE
 
-    def test_its_twin_agrees_without_tensorflow(self, trained: Trained, planted_run: PlantedRun) -> None:
+    def test_its_tflite_export_agrees_without_tensorflow(
+        self, trained: Trained, planted_run: PlantedRun
+    ) -> None:
         rows = [*planted_run.world.eval, *untold(planted_run.world.eval), *cold_start_rows()]
         export = rate_on_device(trained.tflite_path, columns(rows, features.MOVIE_TITLE))
         np.testing.assert_allclose(export, _rate(trained, rows), rtol=0, atol=1e-5)

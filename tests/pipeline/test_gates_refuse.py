@@ -1,5 +1,5 @@
-"""The Evaluator itself refuses: a worse model, one that is broken on a slice or no better than what needs no
-model, NaN, and no data at all.
+"""The Evaluator itself refuses: a worse model, one that is broken on a slice or no better than its baseline,
+NaN, and no data at all.
 
 What is measured is known by hand, for the models' answers are planted: a good one finds four of five and errs
 by half a star.

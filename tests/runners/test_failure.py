@@ -120,6 +120,11 @@ def test_the_traceback_of_another_process_in_a_foreign_error() -> None:
     assert str(cause_in_text(f"worker said: {inner}")) == BAD_ROW
 
 
+def test_a_message_of_several_lines_is_whole() -> None:
+    text = "Traceback (most recent call last):\n  File x\ncomponents.a.DataError: foo must hold\nRemedy: do x"
+    assert str(cause_in_text(text)) == "foo must hold\nRemedy: do x"
+
+
 def test_a_text_without_a_traceback_has_no_cause() -> None:
     assert cause_in_text("all is well: or so it seems") is None
 

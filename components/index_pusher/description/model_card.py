@@ -144,8 +144,8 @@ def _protocol(facts: Facts) -> str:
         f"## Protocol\n\n{split} Figures are of the eval split, which no model was trained on. Retrieval is "
         f"ranked among {among}, ties counted against the model; `unseen` takes the titles out that the query "
         "knows its user to have rated, as in service. Intervals are 95%, by resampling users. The baseline "
-        "baselines: for retrieval the titles by their rows in train, for ratings the biases of users "
-        "and titles; it is measured on the same rows, and the gain is the model's lead over it."
+        "is popularity in train for retrieval, and the biases of users and titles for ratings; it is "
+        "measured on the same rows, and the gain is the model's lead over it."
     )
 
 

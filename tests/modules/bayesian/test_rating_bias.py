@@ -19,7 +19,7 @@ HISTORY = {
 }
 
 
-def test_a_mood_is_how_far_the_last_ratings_are_above_the_titles_means() -> None:
+def test_a_recent_bias_is_how_far_the_last_ratings_are_above_the_titles_means() -> None:
     late = [math.exp(-0.1), math.exp(-0.4), math.exp(-1.7), math.exp(-0.2)]
     expected = [
         [(1.0 - 1.0 + 0.5) / 5, (late[0] - late[1] + 0.5 * late[2]) / (sum(late[:3]) + 1)],
