@@ -188,7 +188,7 @@ def test_the_table_of_inputs_has_every_input_and_the_kotlin_map_every_one_of_the
     models: dict[str, Any],
 ) -> None:
     text = (DOCS / DOCUMENT).read_text()
-    table = text.split("| input | shape, dtype | untold |")[1].split("\n\n")[0]
+    table = text.split("| input | shape, dtype | if unknown |")[1].split("\n\n")[0]
     named = {name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])}
     assert named == set(models[MODEL].signatures["serving_default"].structured_input_signature[1])
     (kotlin,) = blocks(DOCUMENT, "kotlin")
