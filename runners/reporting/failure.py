@@ -18,9 +18,10 @@ _LONGEST = 600  # Characters of a foreign message; the log has all of it.
 # Beam appends the name of the stage to the message of what a stage raised.
 _STAGE = re.compile(r"\s*\[while running '[^']*'\]")
 _HEADER = "Traceback (most recent call last):"
-# The exception that ends the last traceback. Frames are indented; all that follows the name is the message.
+# The exception that ends the last traceback: frames are indented or blank lines, and all that follows the
+# exception's name is its message.
 _LAST = re.compile(
-    rf".*{re.escape(_HEADER)}\n(?: [^\n]*\n)*(?P<name>[A-Za-z_][\w.]*): (?P<message>.*)", re.DOTALL
+    rf".*{re.escape(_HEADER)}\n(?:(?: [^\n]*)?\n)*(?P<name>[A-Za-z_][\w.]*): (?P<message>.*)", re.DOTALL
 )
 
 
