@@ -14,7 +14,7 @@ from modules.hyperparameters import HistoryConfig
 # Small, so that a rating begins near the sum of the linear terms while a shared tower's embeddings are large.
 _INITIAL_SCALE = 0.2
 
-# Rows of a table up to which a set's mean is a product of matrices, which takes a tenth of the lookups' time.
+# Rows of a table up to which a set's mean is a product of matrices, which costs less than the lookups.
 _FEW_ROWS = 64
 
 # A weighted mean of many embeddings is small beside a single one.
@@ -61,14 +61,12 @@ class FeatureEmbedding(tf.keras.layers.Layer):
             return values * self._table
         if not self._feature.is_set:
             return tf.gather(self._table, tf.squeeze(values, 1))
-        present = tf.cast(values > 0, tf.float32)
+        present = tf.cast(values > 0, tf.float32)[:, :, tf.newaxis]
         shares = tf.math.divide_no_nan(present, tf.reduce_sum(present, 1, keepdims=True))
         rows = self._table.shape[0]
         if rows <= _FEW_ROWS:
-            return tf.matmul(
-                tf.reduce_sum(tf.one_hot(values, rows) * shares[:, :, tf.newaxis], 1), self._table
-            )
-        return tf.reduce_sum(tf.gather(self._table, values) * shares[:, :, tf.newaxis], 1)
+            return tf.matmul(tf.reduce_sum(tf.one_hot(values, rows) * shares, 1), self._table)
+        return tf.reduce_sum(tf.gather(self._table, values) * shares, 1)
 
 
 class HistoryEncoder(tf.keras.layers.Layer):

@@ -242,7 +242,7 @@ def _fit(
     measure: Callable[[tf.keras.Model], Mapping[str, float]] | None,
 ) -> None:
     """Fit a model; `steps` are those of an epoch."""
-    # Keras' earlier Adam, whose update of a variable is one operation; that of the later one is a dozen.
+    # Keras' earlier Adam updates a dense variable by one operation, the later one by many.
     optimizers = {"adagrad": tf.keras.optimizers.Adagrad, "adam": tf.keras.optimizers.legacy.Adam}
     rate = config.learning_rate
     if config.learning_rate_decay == "cosine":

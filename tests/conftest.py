@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import faulthandler
-import fcntl
 import json
 import os
 import pathlib
@@ -13,6 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
+from common import locks
 from components.index_pusher.bundle import Sources
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Blessing
@@ -80,8 +80,7 @@ def shared_folder(
     root = factory.getbasetemp()
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
     folder, written = root / name, root / f"{name}.written"
-    with open(root / f"{name}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locks.held(root / f"{name}.lock"):
         if not written.exists():
             shutil.rmtree(folder, ignore_errors=True)  # What another process failed to write.
             folder.mkdir()

@@ -93,7 +93,7 @@ def _analyzed(values: tf.Tensor, name: str, caps: _Caps) -> tf.Tensor:
 
 def _indices(values: tf.Tensor, vocabulary: tf.Tensor, name: str) -> tf.Tensor:
     """Find terms in a vocabulary; its size stands for all that it does not hold."""
-    # As num_oov_buckets=1, which saves two tables for each lookup, and eleven functions for each table.
+    # num_oov_buckets=1 would say the same with a second table for each lookup, which every load pays for.
     found = tft.apply_vocabulary(values, vocabulary, default_value=-1)
     return tf.where(found < 0, tft.experimental.get_vocabulary_size_by_name(name), found)
 

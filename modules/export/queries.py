@@ -87,7 +87,7 @@ def _sparse(history: Mapping[str, tf.Tensor]) -> dict[str, tf.SparseTensor]:
     # Told values move to the front of their row, so that the lists stay aligned.
     size = tf.shape(history[features.HISTORY_TITLE], tf.int64)[0]
     return {
-        # tf.where returns the indices in order; to check that would take 72 functions of every SavedModel.
+        # tf.where returns the indices in order; to check that would add functions to every SavedModel.
         name: tf.RaggedTensor.from_value_rowids(
             tf.gather_nd(values, told), told[:, 0], size, validate=False
         ).to_sparse()

@@ -71,7 +71,7 @@ MODELS: dict[str, Planted] = {
     "hardly worse": Planted(lambda row: HIT if row.place < 4 and row != FIRST else MISS, lambda row: 0.55),
     "no rank once": Planted(lambda row: NAN if row == FIRST else HIT, lambda row: 0.5),
     "no rating once": Planted(lambda row: HIT, lambda row: NAN if row == FIRST else 0.5),
-    # These are as good as the good one, but the baseline is better, as good, or hardly worse.
+    # These are as good as the good one, but the baseline is better, or hardly worse.
     "below its baselines": Planted(four_of_five, lambda row: 0.5, lambda row: HIT, lambda row: 0.4),
     "hardly above its baselines": Planted(
         four_of_five,
