@@ -81,10 +81,15 @@ HISTORY_FEATURES = (
 HISTORY_LENGTH = 20
 
 # Titles that may not be recommended, `[batch, any]`: what a request adds to those that the model knows to be
-# rated. In an example those that the user rated before the row and after train: none but where a split by
-# time is rolling.
+# rated.
 EXCLUDE_TITLE = "exclude_title"
 EXCLUDE_FEATURE = RawFeature(EXCLUDE_TITLE, Dtype.BYTES, "", repeated=True)
+
+# Ids of the movies that are no candidates for an eval row: those that the user rated in train, or before the
+# row where a split by time is rolling. A train row has none. The row holds all of them, so that every model
+# and baseline ranks the same candidates, whatever each was trained on.
+EXCLUDE_ID = "exclude_movie_id"
+EXCLUDE_ID_FEATURE = RawFeature(EXCLUDE_ID, Dtype.BYTES, "", repeated=True)
 
 QUERY_FEATURES = (
     RawFeature(USER_ID, Dtype.BYTES, ""),
@@ -103,7 +108,7 @@ SLICE_FEATURES = (
 )
 
 CATALOGUE_ROW = CANDIDATE_FEATURES
-RATING_ROW = (*QUERY_FEATURES, EXCLUDE_FEATURE, *CANDIDATE_FEATURES, *LABEL_FEATURES, *SLICE_FEATURES)
+RATING_ROW = (*QUERY_FEATURES, EXCLUDE_ID_FEATURE, *CANDIDATE_FEATURES, *LABEL_FEATURES, *SLICE_FEATURES)
 
 # --- Transformed features: what Transform writes and the towers read. ------------------------------
 
@@ -235,19 +240,28 @@ TOP_KS = (1, 5, 10, 50, 100)
 
 
 # Columns of the eval signature for retrieval: the rated title's rank among all candidates, from 0, ties
-# counted against it; the same with the titles taken out that the user rated in train, or that stand in the
-# history or in EXCLUDE_TITLE.
+# counted against it; the same among the candidates without those of EXCLUDE_ID.
 RANK = "rank"
 RANK_UNSEEN = "rank_unseen"
-# Both of the popularity baseline: the titles in the order of their rows in train, for everybody.
-POPULARITY_RANK = "popularity_rank"
+# The latter of two baselines: popularity, the titles in the order of their rows in train, for everybody; and
+# the item-item model of modules.data.item_item, from the titles of EXCLUDE_ID.
 POPULARITY_RANK_UNSEEN = "popularity_rank_unseen"
-# [batch, COVERAGE_DEPTH] int32, positions of the best candidates that the user has not rated in train, padded
-# with -1; and how many candidates there are.
+ITEM_ITEM_RANK_UNSEEN = "item_item_rank_unseen"
+# Stands for these ranks in a row whose title is itself in EXCLUDE_ID: no model can find it, so the row is not
+# counted.
+EXCLUDED_ROW = -1.0
+# Stands for the item-item model's rank where the catalogue is too large for it.
+NO_RANK = -2.0
+# [batch, COVERAGE_DEPTH] int32, positions of the best candidates without those of EXCLUDE_ID, padded with -1;
+# how many candidates there are; and how many of them EXCLUDE_ID takes out.
 TOP_UNSEEN = "top_unseen"
 NUM_CANDIDATES = "num_candidates"
+NUM_EXCLUDED = "num_excluded"
 # For ratings: PREDICTED_RATING, and the baseline: the mean and the biases of user and title.
 BIAS_RATING = "bias_rating"
+
+# Changes with the meaning of these columns. A champion is looked for among models that have the same ones.
+EVAL_COLUMNS_VERSION = 2
 
 # Titles of a recommendation that count as shown.
 COVERAGE_DEPTH = 10
@@ -267,7 +281,7 @@ def hit_metric(k: int, unseen: bool = False) -> str:
 
     Args:
       k: depth, one of TOP_KS.
-      unseen: titles that the user rated in train are taken out of the candidates first.
+      unseen: titles of EXCLUDE_ID are taken out of the candidates first.
 
     >>> hit_metric(100), hit_metric(10, unseen=True)
     ('top_100_categorical_accuracy', 'top_10_categorical_accuracy_unseen')
@@ -275,22 +289,52 @@ def hit_metric(k: int, unseen: bool = False) -> str:
     return f"top_{k}_categorical_accuracy" + ("_unseen" if unseen else "")
 
 
-def baseline_metric(metric: str) -> str:
-    """Name the metric of a baseline: popularity, or the biases of users and titles.
+# The share of rows whose title is among the `gated_depth` best candidates without those of EXCLUDE_ID: what
+# is compared with baselines and champion. And that depth, which is known when the catalogue is.
+GATED_HITS = "top_k_categorical_accuracy_unseen"
+GATED_DEPTH = "gated_depth"
 
-    >>> baseline_metric(RMSE)
-    'rmse_baseline'
+
+def gated_depth(num_candidates: int) -> int:
+    """Choose the depth at which hits tell models apart: the largest of TOP_KS in a tenth of the catalogue.
+
+    Among the 100 best of 100 titles every model finds everything.
+
+    >>> [gated_depth(titles) for titles in (5, 10, 80, 500, 1_000, 62_000)]
+    [1, 1, 5, 50, 100, 100]
     """
-    return f"{metric}_baseline"
+    return max((k for k in TOP_KS if 10 * k <= num_candidates), default=TOP_KS[0])
 
 
-def gain_metric(metric: str) -> str:
-    """Name by how much a model is better than its baseline, on the same rows; negative where it is worse.
+# Ends of the 95% interval, beside each metric that is a mean over rows.
+LOWER, UPPER = "_lower", "_upper"
 
-    >>> gain_metric(RMSE)
-    'rmse_gain'
+# What a metric is compared with, on the same rows. Of GATED_HITS: popularity, the item-item model, a random
+# order; of RMSE: the biases of users and titles, and the mean of the rows' ratings.
+POPULARITY, ITEM_ITEM, RANDOM = "popularity", "item_item", "random"
+BIASES, MEAN = "biases", "mean"
+# Of both, the model that was blessed before.
+CHAMPION = "champion"
+BASELINES = {GATED_HITS: (POPULARITY, ITEM_ITEM), RMSE: (BIASES,)}
+CHANCE = {GATED_HITS: RANDOM, RMSE: MEAN}
+
+
+def reference_metric(metric: str, reference: str) -> str:
+    """Name a metric of a baseline.
+
+    >>> reference_metric(RMSE, BIASES)
+    'rmse_of_biases'
     """
-    return f"{metric}_gain"
+    return f"{metric}_of_{reference}"
+
+
+def gain_metric(metric: str, reference: str) -> str:
+    """Name by how much a model is better than what it is compared with; negative where it is worse.
+
+    >>> gain_metric(RMSE, BIASES)
+    'rmse_gain_on_biases'
+    """
+    return f"{metric}_gain_on_{reference}"
 
 
 # --- Layout of a Trainer's model artifact. --------------------------------------------------------

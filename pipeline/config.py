@@ -88,12 +88,14 @@ class Config(pydantic.BaseModel):
         """Name the pipeline after what its models may be compared on.
 
         A champion is looked for among the runs of one pipeline. A model of another release or split may have
-        been trained on the rows that are held out here.
+        been trained on the rows that are held out here, and one of an earlier version may lack a column that
+        is evaluated.
 
         >>> default().pipeline_name
-        'marquee-ml-100k-957102d2'
+        'marquee-ml-100k-905411fd'
         """
-        split = hashlib.sha256(self.data.split.model_dump_json().encode()).hexdigest()[:8]
+        compared = f"{self.data.split.model_dump_json()}{features.EVAL_COLUMNS_VERSION}"
+        split = hashlib.sha256(compared.encode()).hexdigest()[:8]
         return f"{self.name}-{self.data.release}-{split}"
 
 

@@ -9,11 +9,12 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from modules import features
 from modules.evaluation import evaluator_metrics
-from pipeline.gates import MUST_GAIN, SLICES, Gate
+from pipeline.gates import COMPARED_SLICES, SLICES, Gate
 from pipeline.source_digest import source_digest
 
 # TFMA's bounds are inclusive, and to be as good as the baseline is not to beat it.
 _LEAST_GAIN = 1e-9
+_ALL_ROWS = config_pb2.SlicingSpec()
 
 
 def eval_config(
@@ -22,10 +23,10 @@ def eval_config(
     """Describe a model's evaluation: every metric on every slice, and the thresholds of its gates.
 
     Args:
-      gates: of the model.
+      gates: bounds of the model.
       retrieval: whether the model's eval signature has the ranks.
       rating: whether it has the predicted rating.
-      must_beat_baselines: whether to refuse it unless it is better than its baseline.
+      must_beat_baselines: as in pipeline.gates.GatesConfig.
     Raises:
       ValueError: a gate names a metric that the model does not have.
     """
@@ -43,9 +44,9 @@ def eval_config(
         for cls in classes
     ]
     metrics.append(config_pb2.MetricConfig(class_name="ExampleCount"))
-    thresholds = {gate.metric: _thresholds(gate) for gate in gates}
-    gained = [metric for metric in MUST_GAIN if must_beat_baselines and metric in reported]
-    thresholds.update({features.gain_metric(metric) + evaluator_metrics.LOWER: _gain() for metric in gained})
+    thresholds = {gate.metric: _bounds(gate) for gate in gates}
+    for metric in [features.GATED_HITS] * retrieval + [features.RMSE] * rating:
+        thresholds.update(_comparisons(metric, must_beat_baselines))
     return config_pb2.EvalConfig(
         model_specs=[config_pb2.ModelSpec(signature_name=features.EVAL_SIGNATURE, label_key=features.RATING)],
         slicing_specs=[
@@ -56,24 +57,41 @@ def eval_config(
     )
 
 
-def _thresholds(gate: Gate) -> config_pb2.PerSliceMetricThresholds:
+def _bounds(gate: Gate) -> config_pb2.PerSliceMetricThresholds:
     # A bound under `thresholds` would hold on every slice that is reported; so each is said of its slices.
     error = gate.metric in evaluator_metrics.RATING_METRICS
-    overall = config_pb2.MetricThreshold(
-        value_threshold=_bound(error, gate.bound),
-        change_threshold=config_pb2.GenericChangeThreshold(
-            direction=config_pb2.MetricDirection.LOWER_IS_BETTER
-            if error
-            else config_pb2.MetricDirection.HIGHER_IS_BETTER,
-            absolute={"value": gate.max_worsening if error else -gate.max_worsening},
-        ),
+    parts = [(_ALL_ROWS, gate.bound)]
+    parts += [(config_pb2.SlicingSpec(feature_keys=[part.feature]), part.bound) for part in gate.slices]
+    return _per_slice([(spec, _value(error, bound)) for spec, bound in parts])
+
+
+def _comparisons(metric: str, must_beat_baselines: bool) -> dict[str, config_pb2.PerSliceMetricThresholds]:
+    """Describe what a metric must be beside its references, by the name of the end of the gain's interval."""
+    not_surely_worse = _value(error=False, bound=0.0)
+    thresholds = {}
+    if must_beat_baselines:
+        for baseline in features.BASELINES[metric]:
+            gain = features.gain_metric(metric, baseline)
+            thresholds[gain + features.LOWER] = _per_slice([(_ALL_ROWS, _value(False, _LEAST_GAIN))])
+            slices = [config_pb2.SlicingSpec(feature_keys=[key]) for key in COMPARED_SLICES[metric]]
+            thresholds[gain + features.UPPER] = _per_slice([(spec, not_surely_worse) for spec in slices])
+    else:
+        gain = features.gain_metric(metric, features.CHANCE[metric])
+        thresholds[gain + features.UPPER] = _per_slice([(_ALL_ROWS, not_surely_worse)])
+    # A change, for TFX leaves out the changes where there is no champion. The champion's own gain is 0.
+    of_champion = config_pb2.GenericChangeThreshold(
+        direction=config_pb2.MetricDirection.HIGHER_IS_BETTER, absolute={"value": 0.0}
     )
-    parts = [(config_pb2.SlicingSpec(), overall)]
-    for part in gate.slices:
-        threshold = config_pb2.MetricThreshold(value_threshold=_bound(error, part.bound))
-        named = {} if part.value is None else {part.feature: part.value}
-        keys = [part.feature] if part.value is None else []
-        parts.append((config_pb2.SlicingSpec(feature_keys=keys, feature_values=named), threshold))
+    gain = features.gain_metric(metric, features.CHAMPION)
+    thresholds[gain + features.UPPER] = _per_slice(
+        [(_ALL_ROWS, config_pb2.MetricThreshold(change_threshold=of_champion))]
+    )
+    return thresholds
+
+
+def _per_slice(
+    parts: Sequence[tuple[config_pb2.SlicingSpec, config_pb2.MetricThreshold]],
+) -> config_pb2.PerSliceMetricThresholds:
     return config_pb2.PerSliceMetricThresholds(
         thresholds=[
             config_pb2.PerSliceMetricThreshold(slicing_specs=[spec], threshold=limit) for spec, limit in parts
@@ -81,11 +99,6 @@ def _thresholds(gate: Gate) -> config_pb2.PerSliceMetricThresholds:
     )
 
 
-def _gain() -> config_pb2.PerSliceMetricThresholds:
-    limit = config_pb2.MetricThreshold(value_threshold=_bound(error=False, bound=_LEAST_GAIN))
-    threshold = config_pb2.PerSliceMetricThreshold(slicing_specs=[config_pb2.SlicingSpec()], threshold=limit)
-    return config_pb2.PerSliceMetricThresholds(thresholds=[threshold])
-
-
-def _bound(error: bool, bound: float) -> config_pb2.GenericValueThreshold:
-    return config_pb2.GenericValueThreshold(**{"upper_bound" if error else "lower_bound": {"value": bound}})
+def _value(error: bool, bound: float) -> config_pb2.MetricThreshold:
+    limit = config_pb2.GenericValueThreshold(**{"upper_bound" if error else "lower_bound": {"value": bound}})
+    return config_pb2.MetricThreshold(value_threshold=limit)

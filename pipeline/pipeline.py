@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Mapping
 
+import tensorflow_data_validation as tfdv
 from ml_metadata.proto import metadata_store_pb2
 from tfx.components.distribution_validator.component import DistributionValidator
 from tfx.components.evaluator.component import Evaluator
@@ -160,7 +161,10 @@ def create_pipeline(
             example_splits=[features.EVAL_SPLIT],
             model=trainer.outputs["model"],
             eval_config=eval_config(
-                getattr(config.gates, name), retrieval, rating, config.gates.must_beat_baselines
+                config.gates.bounds(name, config.data),
+                retrieval,
+                rating,
+                config.gates.must_beat_baselines,
             ),
         )
         models[name], evaluators[name] = trainer, evaluator
@@ -216,7 +220,11 @@ def create_pipeline(
 
 def _validate(name: str, examples) -> list[BaseNode]:
     """Compare a dataset's statistics with its curated schema."""
-    statistics = StatisticsGen(examples=examples).with_id(f"StatisticsGen.{name}")
+    # Not of the ids that an eval row excludes: they repeat train, and would take most of the time.
+    described = [row.name for row in features.RATING_ROW if row.name != features.EXCLUDE_ID]
+    statistics = StatisticsGen(
+        examples=examples, stats_options=tfdv.StatsOptions(feature_allowlist=described)
+    ).with_id(f"StatisticsGen.{name}")
     schema = CuratedSchema(schema_file=_SCHEMA / f"{name}.pbtxt").with_id(f"CuratedSchema.{name}")
     validator = ExampleValidator(
         statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]

@@ -73,7 +73,7 @@ def rating(user_index: int, film_index: int, place: int = 0) -> dict[str, Any]:
         **film(film_index),
         features.RATING: LIKED_RATING if liked else DISLIKED_RATING,
         features.TIMESTAMP: 880_000_000 + 70_001 * (user_index // 2) + 97 * place,
-        **{feature.name: [] for feature in features.HISTORY_FEATURES},
+        **{feature.name: [] for feature in (*features.HISTORY_FEATURES, features.EXCLUDE_ID_FEATURE)},
         features.TITLE_POPULARITY: "torso",
     }
 
@@ -89,6 +89,11 @@ def with_history(row: Row, rows: Iterable[Row]) -> dict[str, Any]:
         features.HISTORY_RATING: [other[features.RATING] for other in before],
         features.HISTORY_TIMESTAMP: [other[features.TIMESTAMP] for other in before],
     }
+
+
+def excluding(row: Row, rated: Iterable[Row]) -> dict[str, Any]:
+    """A row of eval with the ids of what its user rated in train."""
+    return {**row, features.EXCLUDE_ID: [other[features.MOVIE_ID] for other in rated]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +124,7 @@ def make_world() -> World:
         rows = [rating(index, film_index, place) for place, film_index in enumerate(films)]
         train += [with_history(row, rows) for row in rows]
         withheld = [rating(index, film_index, len(rows)) for film_index in (index, others[DISLIKED])]
-        held_out += [with_history(row, rows) for row in withheld]
+        held_out += [excluding(with_history(row, rows), rows) for row in withheld]
     unrated = [
         {**film(NUM_USERS + index), features.MOVIE_TITLE: title} for index, title in enumerate(UNRATED_TITLES)
     ]

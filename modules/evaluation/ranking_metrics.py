@@ -43,6 +43,23 @@ def ranks(scores: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
     return tf.where(broken, float("nan"), result)
 
 
+def marks(columns: tf.Tensor, num_columns: int | tf.Tensor) -> tf.Tensor:
+    """Mark some columns of every row, `[batch, num_columns]` bool.
+
+    Args:
+      columns: `[batch, width]` int32, padded with -1.
+
+    >>> marks(tf.constant([[1, -1], [2, 2]]), 3).numpy().tolist()
+    [[False, True, False], [False, False, True]]
+    """
+    batch, width = tf.unstack(tf.shape(columns))
+    # Padding goes to a column of its own, past the last one.
+    columns = tf.where(columns < 0, num_columns, columns)
+    cells = tf.stack([tf.repeat(tf.range(batch), width), tf.reshape(columns, [-1])], axis=1)
+    counts = tf.scatter_nd(cells, tf.ones_like(cells[:, 0]), tf.stack([batch, num_columns + 1]))
+    return counts[:, :-1] > 0
+
+
 def exclude(scores: tf.Tensor, seen: tf.Tensor) -> tf.Tensor:
     """Give the seen candidates a score of minus infinity.
 
@@ -53,13 +70,7 @@ def exclude(scores: tf.Tensor, seen: tf.Tensor) -> tf.Tensor:
     >>> exclude(tf.constant([[1.0, 2.0, 3.0]]), tf.constant([[2, -1]])).numpy().tolist()
     [[1.0, 2.0, -inf]]
     """
-    batch, num_candidates = tf.unstack(tf.shape(scores))
-    # Padding goes to a column of its own, past the last candidate.
-    columns = tf.where(seen < 0, num_candidates, seen)
-    rows = tf.repeat(tf.range(batch), tf.shape(seen)[1])
-    cells = tf.stack([rows, tf.reshape(columns, [-1])], axis=1)
-    counts = tf.scatter_nd(cells, tf.ones_like(rows), tf.stack([batch, num_candidates + 1]))
-    return tf.where(counts[:, :-1] > 0, -float("inf"), scores)
+    return tf.where(marks(seen, tf.shape(scores)[1]), -float("inf"), scores)
 
 
 def best(scores: tf.Tensor, depth: int) -> tf.Tensor:

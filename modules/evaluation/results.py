@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
 import tensorflow_model_analysis as tfma
@@ -17,62 +18,60 @@ from modules import features
 
 _Threshold: TypeAlias = "config_pb2.GenericValueThreshold | config_pb2.GenericChangeThreshold"
 
-_BASELINE = "baseline"  # TFMA's name for the second of two models.
-# Beside a metric, the ends of its 95% interval (see modules.evaluation.evaluator_metrics).
-LOWER, UPPER = "_lower", "_upper"
+_CHAMPION_MODEL = "baseline"  # TFMA's name for the second of two models.
 # Among the figures of a slice, how many rows it has.
 ROWS = "example_count"
-_GAIN = features.gain_metric("")
-_GAIN_RULE = "gain > 0"
+_WORDS = {
+    features.POPULARITY: "popularity",
+    features.ITEM_ITEM: "item-item",
+    features.RANDOM: "random order",
+    features.BIASES: "biases",
+    features.MEAN: "mean rating",
+    features.CHAMPION: "champion",
+}
+# A metric's name, what it is compared with, and the end of the gain's interval that a threshold holds.
+_GAIN = re.compile(f"(.+){features.gain_metric('', '(.+?)')}({features.LOWER}|{features.UPPER})")
 
 
 @dataclasses.dataclass(frozen=True)
 class Gated:
-    """One metric on one slice, held against one threshold.
+    """One metric on one slice, held against one bound, or compared with one reference.
 
     Attributes:
-      metric: its name.
+      metric: its name, with the depth where that depends on the catalogue.
       feature: what the slice is of; empty for all rows.
-      place: the slice, such as `user_gender=F`; empty for all rows.
-      rule: what must hold, such as `>= 0.3`, `change >= -0.01` or `gain > 0`; the last of the whole interval.
-      value: of the challenger, of the change from the champion, or of the gain on the baseline; NaN for none.
-      interval: 95% interval of the challenger's metric or gain; None for a change.
-      champion: the champion's metric or gain; None where the challenger met no champion.
-      baseline: the baseline, measured on the same rows; None where it has none, and for a change.
+      slice: such as `user_gender=F`; empty for all rows.
+      rule: such as `>= 0.3`, `better than popularity` or `not surely worse than champion`.
+      value: of the model, or of its gain on the reference; NaN for none.
+      interval: 95% interval of that.
+      reference: the metric of what the model is compared with; None for a bound.
       passed: TFMA's verdict.
     """
 
     metric: str
     feature: str
-    place: str
+    slice: str
     rule: str
     value: float
     interval: tuple[float, float] | None
-    champion: float | None
-    baseline: float | None
+    reference: float | None
     passed: bool
-
-    @property
-    def is_gain(self) -> bool:
-        """Whether the model is compared with its baseline."""
-        return self.rule == _GAIN_RULE
 
     def __str__(self) -> str:
         """Say it in one line.
 
-        >>> str(Gated("rmse", "user_gender", "user_gender=F", "<= 1", 1.25, None, None, None, False))
+        >>> str(Gated("rmse", "user_gender", "user_gender=F", "<= 1", 1.25, None, None, False))
         'rmse on user_gender=F must be <= 1, is 1.250'
-        >>> str(Gated("rmse", "", "", "gain > 0", 0.01, (-0.02, 0.04), None, 0.94, False))
-        'rmse must beat the baseline, 0.940; the gain is 0.010, its 95% interval -0.020 to 0.040'
+        >>> str(Gated("rmse", "", "", "better than mean rating", 0.1, (-0.1, 0.3), 1.1, False))
+        'rmse must be better than mean rating, 1.100; the gain is 0.100, its 95% interval -0.100 to 0.300'
         """
-        if self.is_gain:
-            return (
-                f"{self.metric} must beat the baseline, {number(self.baseline)}; the gain is "
-                f"{number(self.value)}, its 95% interval {span(self.interval)}"
-            )
-        place = f" on {self.place}" if self.place else ""
-        verb = "must have" if self.rule.startswith("change") else "must be"
-        return f"{self.metric}{place} {verb} {self.rule}, is {number(self.value)}"
+        metric = f"{self.metric} on {self.slice}" if self.slice else self.metric
+        if self.reference is None:
+            return f"{metric} must be {self.rule}, is {number(self.value)}"
+        return (
+            f"{metric} must be {self.rule}, {number(self.reference)}; the gain is {number(self.value)}, its "
+            f"95% interval {span(self.interval)}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +79,10 @@ class Evaluation:
     """All that one model was held against.
 
     Attributes:
-      gated: every threshold, on every slice that it holds for.
+      gated: every threshold, on every slice that it holds for, but comparisons with what is absent.
       others: metrics over all rows that have no threshold, by name.
+      depth: of features.GATED_HITS; None for a model that only rates.
+      champion: the champion's figures over all rows, by name; none where the model met no champion.
       rows: how many the model was evaluated on.
       reliability: rows, mean prediction and mean rating of each bucket of predicted ratings that has rows.
       values: every figure of the model by its name, with the ends of intervals, by slice; `""` for all rows.
@@ -92,6 +93,8 @@ class Evaluation:
     rows: int
     reliability: tuple[tuple[int, float, float], ...] = ()
     values: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    depth: int | None = None
+    champion: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def failures(self) -> list[Gated]:
@@ -100,12 +103,12 @@ class Evaluation:
 
     def closest_slices(self) -> Iterator[tuple[int, Gated]]:
         """Yield, for each threshold on slices, how many passed it and the one that is closest to it."""
-        passed: dict[tuple[str, str, str], list[Gated]] = {}
+        passed: dict[tuple[str, str], list[Gated]] = {}
         for gated in self.gated:
-            if gated.passed and gated.feature:
-                passed.setdefault((gated.metric, gated.feature, gated.rule), []).append(gated)
-        for (_, _, rule), slices in passed.items():
-            closest = min if ">=" in rule else max
+            if gated.passed and gated.feature and not math.isnan(gated.value):
+                passed.setdefault((gated.metric, gated.rule), []).append(gated)
+        for (_, rule), slices in passed.items():
+            closest = max if "<=" in rule else min
             yield len(slices), closest(slices, key=lambda gated: gated.value)
 
 
@@ -120,42 +123,54 @@ def number(value: float | None) -> str:
     return "missing" if math.isnan(value) else f"{value:.3f}"
 
 
+def display_name(metric: str, depth: int | None) -> str:
+    """Name a metric with its depth.
+
+    >>> display_name(features.GATED_HITS, 50), display_name(features.RMSE, None)
+    ('top_50_categorical_accuracy_unseen', 'rmse')
+    """
+    return metric.replace(features.GATED_HITS, features.hit_metric(depth, unseen=True)) if depth else metric
+
+
 def span(interval: tuple[float, float] | None) -> str:
     """Write an interval.
 
-    >>> span((0.25, 0.5)), span(None)
-    ('0.250 to 0.500', '')
+    >>> span((0.25, 0.5)), span(None), span((-math.inf, math.inf))
+    ('0.250 to 0.500', '', 'unknown: too few users')
     """
+    if interval is not None and math.isinf(interval[0]):
+        return "unknown: too few users"
     return "" if interval is None else " to ".join(number(end) for end in interval)
 
 
 class _Metrics:
-    """Values of one evaluation, by slice, metric and whether it is the change from the champion."""
+    """Values of one evaluation, by slice and metric."""
 
     def __init__(self, uri: str) -> None:
-        self.challenger: dict[tuple[str, str, bool], float] = {}
-        self.champion: dict[tuple[str, str, bool], float] = {}
+        self.challenger: dict[tuple[str, str], float] = {}
+        self.champion: dict[tuple[str, str], float] = {}
         # Every slice with the feature it is of; both are empty for all rows.
         self.slices: dict[str, str] = {}
         self.reliability: tuple[tuple[int, float, float], ...] = ()
         for of_slice in tfma.load_metrics(uri):
-            place = _place(of_slice.slice_key)
-            self.slices[place] = ", ".join(part.column for part in of_slice.slice_key.single_slice_keys)
+            name = _slice_name(of_slice.slice_key)
+            self.slices[name] = ", ".join(part.column for part in of_slice.slice_key.single_slice_keys)
             for entry in of_slice.metric_keys_and_values:
-                of_champion = entry.key.model_name == _BASELINE
+                if entry.key.is_diff:
+                    continue
+                of_champion = entry.key.model_name == _CHAMPION_MODEL
                 values = self.champion if of_champion else self.challenger
                 if entry.value.HasField("double_value"):
-                    values[place, entry.key.name, entry.key.is_diff] = entry.value.double_value.value
-                elif entry.key.name == features.RELIABILITY and not (
-                    place or of_champion or entry.key.is_diff
-                ):
+                    values[name, entry.key.name] = entry.value.double_value.value
+                elif entry.key.name == features.RELIABILITY and not (name or of_champion):
                     self.reliability = _buckets(entry.value.array_value)
+        depth = self.challenger.get(("", features.GATED_DEPTH))
+        self.depth = None if depth is None else int(depth)
 
-    def interval(self, place: str, name: str) -> tuple[float, float] | None:
+    def interval(self, slice_name: str, metric: str) -> tuple[float, float] | None:
         """Return a metric's interval, where it has one."""
-        lower = self.challenger.get((place, name + LOWER, False))
-        upper = self.challenger.get((place, name + UPPER, False))
-        return None if lower is None or upper is None else (lower, upper)
+        ends = [self.challenger.get((slice_name, metric + end)) for end in (features.LOWER, features.UPPER)]
+        return None if ends[0] is None or ends[1] is None else (ends[0], ends[1])
 
 
 def _buckets(array: metrics_for_slice_pb2.ArrayValue) -> tuple[tuple[int, float, float], ...]:
@@ -172,77 +187,130 @@ def read_evaluation(uri: str) -> Evaluation:
     """
     metrics = _Metrics(uri)
     failed = {
-        (_place(of_slice.slice_key), failure.metric_key.name, failure.metric_key.is_diff)
+        (_slice_name(of_slice.slice_key), failure.metric_key.name)
         for of_slice in tfma.load_validation_result(uri).metric_validations_per_slice
         for failure in of_slice.failures
     }
-    gated = tuple(
-        _gated(metrics, failed, key, feature, place, threshold)
-        for key, feature, named, threshold in _thresholds(tfma.load_eval_result(uri).config)
-        for place in [p for p, of in metrics.slices.items() if of == feature and named in ("", p)]
-        or [named or f"{feature}=?"]
-    )
-    gated_names = {item.metric for item in gated}
-    overall = {name: v for (place, name, change), v in metrics.challenger.items() if not place and not change}
+    gated = [
+        _gated(metrics, failed, metric, feature, slice_name, threshold)
+        for metric, feature, threshold in _thresholds(tfma.load_eval_result(uri).config)
+        for slice_name, feature_of_slice in metrics.slices.items()
+        if feature_of_slice == feature
+    ]
+    # Infinity: there is no such baseline for these data.
+    gated = [item for item in gated if not math.isinf(item.value)]
     values: dict[str, dict[str, float]] = {}
-    for (place, name, change), value in metrics.challenger.items():
-        if not change:
-            values.setdefault(place, {})[name] = value
-    rows = int(overall.pop(ROWS, 0))
-    # Said beside their metrics.
-    gated_names |= {
-        part(name) for name in gated_names for part in (features.baseline_metric, features.gain_metric)
+    for (slice_name, metric), value in metrics.challenger.items():
+        if not math.isinf(value):
+            values.setdefault(slice_name, {})[display_name(metric, metrics.depth)] = value
+    overall = values.get("", {})
+    gated_names = {item.metric for item in gated}
+    others = {name: overall[name] for name in own_metrics(overall) if name not in gated_names}
+    rows = int(overall.get(ROWS, 0))
+    champion = {
+        display_name(metric, metrics.depth): value
+        for (slice_name, metric), value in metrics.champion.items()
+        if not slice_name
     }
-    named = {name for name in overall if not name.endswith((LOWER, UPPER))}
-    others = {name: overall[name] for name in named - gated_names}
-    return Evaluation(gated, others, rows, metrics.reliability, values)
+    return Evaluation(tuple(gated), others, rows, metrics.reliability, values, metrics.depth, champion)
 
 
-def _thresholds(
-    config: config_pb2.EvalConfig,
-) -> Iterator[tuple[tfma.metrics.MetricKey, str, str, _Threshold]]:
-    """Yield each threshold of the challenger: metric, feature on whose slices it holds, one slice, bound."""
+def own_metrics(values: Mapping[str, float]) -> list[str]:
+    """List what is a figure of the model itself, and no end of an interval, baseline or gain.
+
+    >>> own_metrics({"rmse": 0.9, "rmse_lower": 0.8, "rmse_of_biases": 0.95, "example_count": 7.0})
+    ['rmse']
+    """
+    beside = (features.reference_metric("", ""), features.gain_metric("", ""))
+    return [
+        name
+        for name in values
+        if not name.endswith((features.LOWER, features.UPPER))
+        and not any(part in name for part in beside)
+        and name not in (ROWS, features.GATED_DEPTH)
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """A metric beside that of a reference, on one slice.
+
+    Attributes:
+      metric: its name, with the depth where that depends on the catalogue.
+      reference: what it is compared with, in words.
+      value: the reference's metric; None where it is not among the model's figures.
+      gain: how much better the model is.
+      interval: 95% interval of the gain; None where it has none.
+    """
+
+    metric: str
+    reference: str
+    value: float | None
+    gain: float
+    interval: tuple[float, float] | None
+
+
+def comparisons(values: Mapping[str, float]) -> list[Comparison]:
+    """Find the comparisons among the figures of a slice, by metric and reference.
+
+    >>> comparisons({"rmse_of_biases": 0.95, "rmse_gain_on_biases": 0.05})[0].reference
+    'biases'
+    """
+    found = []
+    for name, gain in sorted(values.items()):
+        metric, separator, reference = name.partition(features.gain_metric("", ""))
+        if separator and reference in _WORDS:
+            ends = [values.get(name + end) for end in (features.LOWER, features.UPPER)]
+            interval = None if ends[0] is None or ends[1] is None else (ends[0], ends[1])
+            value = values.get(features.reference_metric(metric, reference))
+            found.append(Comparison(metric, _WORDS[reference], value, gain, interval))
+    return found
+
+
+def _thresholds(config: config_pb2.EvalConfig) -> Iterator[tuple[str, str, _Threshold]]:
+    """Yield each threshold of the challenger: metric, feature on whose slices it holds, threshold."""
     thresholds = tfma.metrics.metric_thresholds_from_metrics_specs(config.metrics_specs, eval_config=config)
-    # A proto's map has no order of its own. A metric's bound comes first, then the change, then the gain.
+    # A proto's map has no order of its own.
     for key, by_slices in sorted(thresholds.items(), key=lambda item: (item[0].name, item[0].is_diff)):
-        if key.model_name != _BASELINE:
+        if key.model_name != _CHAMPION_MODEL:
             for slices, threshold in by_slices:
-                named = ", ".join(f"{feature}={value}" for feature, value in slices.feature_values.items())
-                yield key, ", ".join([*slices.feature_keys, *slices.feature_values]), named, threshold
+                yield key.name, ", ".join(slices.feature_keys), threshold
 
 
 def _gated(
     metrics: _Metrics,
-    failed: set[tuple[str, str, bool]],
-    key: tfma.metrics.MetricKey,
+    failed: set[tuple[str, str]],
+    name: str,
     feature: str,
-    place: str,
+    slice_name: str,
     threshold: _Threshold,
 ) -> Gated:
-    # The lower end of a gain's interval is what TFMA holds against its bound.
-    on_gain = key.name.endswith(_GAIN + LOWER)
-    measured = key.name.removesuffix(LOWER) if on_gain else key.name
-    metric = measured.removesuffix(_GAIN) if on_gain else key.name
-    value = metrics.challenger.get((place, measured, key.is_diff), math.nan)
-    baseline = metrics.challenger.get((place, features.baseline_metric(metric), False))
+    passed = (slice_name, name) not in failed
+    if not (gain := _GAIN.fullmatch(name)):
+        value = metrics.challenger.get((slice_name, name), math.nan)
+        interval = metrics.interval(slice_name, name)
+        return Gated(name, feature, slice_name, _rule(threshold), value, interval, None, passed)
+    metric, reference, end = gain.groups()
+    measured = features.gain_metric(metric, reference)
+    if reference == features.CHAMPION:
+        of_reference = metrics.champion.get((slice_name, metric), math.nan)
+    else:
+        reference_metric = features.reference_metric(metric, reference)
+        of_reference = metrics.challenger.get((slice_name, reference_metric), math.nan)
+    rule = "better than" if end == features.LOWER else "not surely worse than"
     return Gated(
-        metric=metric,
+        metric=display_name(metric, metrics.depth),
         feature=feature,
-        place=place,
-        rule=_GAIN_RULE if on_gain else _rule(threshold),
-        value=value,
-        interval=None if key.is_diff else metrics.interval(place, measured),
-        champion=metrics.champion.get((place, measured, False)),
-        baseline=None if key.is_diff else baseline,
-        # TFMA lists no failure for a slice that is not there, but refuses the model for want of it.
-        passed=(place, key.name, key.is_diff) not in failed and not math.isnan(value),
+        slice=slice_name,
+        rule=f"{rule} {_WORDS[reference]}",
+        value=metrics.challenger.get((slice_name, measured), math.nan),
+        interval=metrics.interval(slice_name, measured),
+        reference=of_reference,
+        passed=passed,
     )
 
 
 def _rule(threshold: _Threshold) -> str:
-    if isinstance(threshold, config_pb2.GenericChangeThreshold):
-        higher = threshold.direction == config_pb2.MetricDirection.HIGHER_IS_BETTER
-        return f"change {'>=' if higher else '<='} {threshold.absolute.value:+g}"
     bounds = []
     if threshold.HasField("lower_bound"):
         bounds.append(f">= {threshold.lower_bound.value:g}")
@@ -251,7 +319,7 @@ def _rule(threshold: _Threshold) -> str:
     return " and ".join(bounds)
 
 
-def _place(key: metrics_for_slice_pb2.SliceKey) -> str:
+def _slice_name(key: metrics_for_slice_pb2.SliceKey) -> str:
     values = []
     for part in key.single_slice_keys:
         value = getattr(part, part.WhichOneof("kind"))

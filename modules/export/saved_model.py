@@ -13,7 +13,7 @@ import tensorflow as tf
 from tf_keras.src.saving.legacy.saved_model.utils import keras_option_scope  # Not exported by tf_keras.
 
 from modules import features
-from modules.data import baselines, dataset
+from modules.data import baselines, dataset, item_item
 from modules.evaluation import ranking_metrics
 from modules.export.queries import Queries
 from modules.training import TrainingData
@@ -22,6 +22,8 @@ from modules.training import TrainingData
 _TOP_K = max(features.TOP_KS)
 # Stands with an empty title after the last of a row that has fewer. Finite, so that it survives JSON.
 _PADDING_SCORE = tf.float32.min
+# Weight of popularity among titles that a baseline scores alike: far below the differences of its scores.
+_TIES = 1e-10
 # Without a moment a model would answer as of 1970; without a title there is nothing to rate.
 _REQUIRED = (features.TIMESTAMP, features.MOVIE_TITLE)
 
@@ -35,11 +37,7 @@ class ServedModel:
         """Take what every signature needs; `add_retrieval` and `add_rating` give it something to predict."""
         self._data = data
         self._queries = Queries(data)
-        catalogue = data.catalogue
-        self._positions = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(catalogue.titles, np.arange(len(catalogue), dtype=np.int32)),
-            -1,
-        )
+        self._positions = _position_table(data.catalogue.titles)
         # What the signatures read. All that is saved beside them, for a server calls nothing else.
         self._state: list[Any] = [self._queries, self._positions]
         self._signatures: dict[str, tf.types.experimental.GenericFunction] = {}
@@ -71,10 +69,13 @@ class ServedModel:
         popularity = data.interactions.popularity(len(data.catalogue))
         self._popularity = tf.constant(popularity, tf.int64)
         self._popularity_scores = tf.constant(baselines.popularity_scores(popularity))
+        self._positions_by_id = _position_table(data.catalogue.movie_ids)
+        self._item_item = item_item.fit(data.interactions, len(data.catalogue))
         positions, splits = data.interactions.seen()
         self._seen_positions = tf.Variable(positions, trainable=False, name="seen_positions")
         self._seen_splits = tf.Variable(splits, trainable=False, name="seen_splits")
         self._state += [query_tower, self._candidate_vectors, self._seen_positions, self._seen_splits]
+        self._state += [self._positions_by_id, *filter(None, [self._item_item])]
         self._signatures[features.QUERY_SIGNATURE] = tf.function(
             self._query, autograph=False, input_signature=[_raw_query_spec()]
         )
@@ -133,22 +134,31 @@ class ServedModel:
         }
 
     def _ranks(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        query = self._queries(raw)
         positions = self._positions.lookup(tf.squeeze(raw[features.MOVIE_TITLE], 1))
-        scores = self._scores(query)
+        num_candidates = len(self._data.catalogue)
+        excluded = self._positions_by_id.lookup(raw[features.EXCLUDE_ID])
+        excluded = ranking_metrics.marks(excluded, num_candidates)
+        own_is_excluded = tf.gather(excluded, tf.maximum(positions, 0), batch_dims=1) & (positions >= 0)
+
+        def unseen_rank(scores: tf.Tensor) -> tf.Tensor:
+            ranks = ranking_metrics.ranks(tf.where(excluded, -float("inf"), scores), positions)
+            return tf.where(own_is_excluded, features.EXCLUDED_ROW, ranks)
+
+        scores = self._scores(self._queries(raw))
         popularity = tf.broadcast_to(self._popularity_scores, tf.shape(scores))
-        excluded = self._positions.lookup(raw[features.EXCLUDE_TITLE])
-        seen = tf.concat([self._rated(raw, query[features.USER_ID]), excluded], axis=1)
-        unseen = ranking_metrics.exclude(scores, seen)
+        item_item_rank = tf.fill(tf.shape(positions), features.NO_RANK)
+        if self._item_item:
+            # Popularity orders the titles that no rated title speaks for.
+            item_item_rank = unseen_rank(self._item_item.scores(excluded) + _TIES * popularity)
+        unseen = tf.where(excluded, -float("inf"), scores)
         return {
             features.RANK: ranking_metrics.ranks(scores, positions),
-            features.RANK_UNSEEN: ranking_metrics.ranks(unseen, positions),
-            features.POPULARITY_RANK: ranking_metrics.ranks(popularity, positions),
-            features.POPULARITY_RANK_UNSEEN: ranking_metrics.ranks(
-                ranking_metrics.exclude(popularity, seen), positions
-            ),
+            features.RANK_UNSEEN: unseen_rank(scores),
+            features.POPULARITY_RANK_UNSEEN: unseen_rank(popularity),
+            features.ITEM_ITEM_RANK_UNSEEN: item_item_rank,
             features.TOP_UNSEEN: ranking_metrics.best(unseen, features.COVERAGE_DEPTH),
-            features.NUM_CANDIDATES: tf.fill(tf.shape(positions), len(self._data.catalogue)),
+            features.NUM_CANDIDATES: tf.fill(tf.shape(positions), num_candidates),
+            features.NUM_EXCLUDED: tf.reduce_sum(tf.cast(excluded, tf.int32), axis=1),
         }
 
     # --- rating -----------------------------------------------------------------------------------
@@ -256,6 +266,12 @@ def rating_candidate_table(data: TrainingData, candidate_tower: Tower) -> tf.Ten
     return candidate_tower({n: tf.concat([v, unknown[n]], 0) for n, v in data.catalogue.transformed.items()})
 
 
+def _position_table(keys: np.ndarray) -> tf.lookup.StaticHashTable:
+    """Map the candidates' titles or ids to their positions; -1 for what is no candidate."""
+    positions = np.arange(len(keys), dtype=np.int32)
+    return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, positions), -1)
+
+
 def _fit_biases(data: TrainingData) -> baselines.Biases:
     """Fit the baseline; the last user and the last title stand for unknown ones."""
     read = data.interactions
@@ -267,7 +283,7 @@ def _dense(raw: Mapping[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.Tenso
     """Give parsed lists the form of the raw signatures, `[batch, any]`; not genres, which Transform reads."""
     dense = {
         row.name: tf.sparse.to_dense(raw[row.name], row.default, validate_indices=False)
-        for row in (*features.HISTORY_FEATURES, features.EXCLUDE_FEATURE)
+        for row in (*features.HISTORY_FEATURES, features.EXCLUDE_ID_FEATURE)
         if row.name in raw
     }
     return {**raw, **dense}

@@ -37,13 +37,13 @@ def as_dict(summary: Summary) -> dict[str, Any]:
 
 
 def _model(model: Model) -> dict[str, Any]:
-    overall = [gated for gated in model.evaluation.gated if not gated.place and not gated.is_gain]
+    evaluation = model.evaluation
+    overall = evaluation.values.get("", {})
     metrics = {
-        gated.metric: [_finite(gated.value), _finite(gated.champion)]
-        for gated in overall
-        if not gated.rule.startswith("change")
+        metric: [_finite(overall.get(metric)), _finite(evaluation.champion.get(metric))]
+        for metric in sorted({gated.metric for gated in evaluation.gated if not gated.feature})
     }
-    failures = "; ".join(str(failure) for failure in model.evaluation.failures)
+    failures = "; ".join(str(failure) for failure in evaluation.failures)
     return {
         "name": model.name,
         "blessed": model.blessed,

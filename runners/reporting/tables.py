@@ -108,7 +108,7 @@ def _tuned_table(tuned: tuple[Tuned, ...]) -> Table:
 def _model_table(model: Model) -> Table:
     evaluation = model.evaluation
     title = f"Gate of {model.name}, {evaluation.rows:,} rows"
-    table = _table(title, "metric", "must be", "is", "95%", "champion", "baseline", " ")
+    table = _table(title, "metric", "must be", "is", "95%", "reference", " ")
     closest = list(evaluation.closest_slices())
     for metric in sorted({gated.metric for gated in evaluation.gated}):
         for gated in evaluation.gated:
@@ -116,17 +116,19 @@ def _model_table(model: Model) -> Table:
                 _add_row(table, metric, gated)
         for count, gated in closest:
             if gated.metric == metric:
-                _add_row(table, f"  {gated.place}" + f" (closest of {count})" * (count > 1), gated)
+                _add_row(table, f"  {gated.slice}" + f" (closest of {count})" * (count > 1), gated)
         for gated in evaluation.failures:
             if gated.metric == metric and gated.feature:
-                _add_row(table, f"  {gated.place}", gated)
+                _add_row(table, f"  {gated.slice}", gated)
     return table
 
 
 def _add_row(table: Table, name: str, gated: Gated) -> None:
     verdict = "ok" if gated.passed else "refused"
     style = "" if gated.passed else "bold red"
-    figures = (number(gated.value), span(gated.interval), number(gated.champion), number(gated.baseline))
+    sign = "+" if gated.reference is not None and gated.value >= 0 else ""  # Of a gain.
+    value = sign + number(gated.value)
+    figures = (value, span(gated.interval), number(gated.reference))
     table.add_row(name, gated.rule, *figures, verdict, style=style)
 
 

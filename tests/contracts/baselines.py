@@ -11,22 +11,22 @@ from collections.abc import Mapping
 import numpy as np
 
 from modules import features
-from modules.data import baselines
+from modules.data import baselines, item_item
 from tests import planted_ratings
 from tests.contracts.fresh_process import Ends
 from tests.contracts.planted_run import PlantedRun, Trained
 from tests.contracts.rows import cold_start_rows
 
-POPULARITY_RANKS = (features.POPULARITY_RANK, features.POPULARITY_RANK_UNSEEN)
+BASELINE_RANKS = (features.POPULARITY_RANK_UNSEEN, features.ITEM_ITEM_RANK_UNSEEN)
 
 
 class RetrievalBaseline:
     """Columns that a model that retrieves has for comparison."""
 
     eval_columns: Ends = {
-        **dict.fromkeys(POPULARITY_RANKS, ("float32", (None,))),
+        **dict.fromkeys(BASELINE_RANKS, ("float32", (None,))),
         features.TOP_UNSEEN: ("int32", (None, features.COVERAGE_DEPTH)),
-        features.NUM_CANDIDATES: ("int32", (None,)),
+        **dict.fromkeys((features.NUM_CANDIDATES, features.NUM_EXCLUDED), ("int32", (None,))),
     }
 
     def test_beside_its_ranks_are_those_of_popularity(
@@ -34,27 +34,60 @@ class RetrievalBaseline:
     ) -> None:
         world = planted_run.world
         counts = collections.Counter(row[features.MOVIE_TITLE] for row in world.train)
-        titles = sorted({row[features.MOVIE_TITLE] for row in world.catalogue}, key=str.encode)
-        popular = sorted(titles, key=lambda title: -counts[title])
-        rated = collections.defaultdict(set)
-        for row in world.train:
-            rated[row[features.USER_ID]].add(row[features.MOVIE_TITLE])
+        titles = {row[features.MOVIE_ID]: row[features.MOVIE_TITLE] for row in world.catalogue}
+        popular = sorted(sorted(titles.values(), key=str.encode), key=lambda title: -counts[title])
         rows = [*world.eval, *cold_start_rows()]
         answer = trained.ask_rows(features.EVAL_SIGNATURE, rows)
         for place, row in enumerate(rows):
-            unseen = [title for title in popular if title not in rated[row[features.USER_ID]]]
-            for name, listed in (
-                (features.POPULARITY_RANK, popular),
-                (features.POPULARITY_RANK_UNSEEN, unseen),
-            ):
-                title = row[features.MOVIE_TITLE]
-                expected = listed.index(title) if title in listed else np.inf
-                assert answer[name][place] == expected, (name, row)
+            excluded = {titles[movie_id] for movie_id in row[features.EXCLUDE_ID]}
+            unseen = [title for title in popular if title not in excluded]
+            title = row[features.MOVIE_TITLE]
+            expected = unseen.index(title) if title in unseen else np.inf
+            assert answer[features.POPULARITY_RANK_UNSEEN][place] == expected, row
+            assert answer[features.NUM_EXCLUDED][place] == len(excluded)
+
+    def test_beside_its_ranks_are_those_of_the_item_item_model(
+        self, trained: Trained, planted_run: PlantedRun
+    ) -> None:
+        """Of EASE with all of its weights, for there are fewer titles than weights that are kept."""
+        world = planted_run.world
+        candidates = trained.ask(features.CANDIDATES_SIGNATURE, {})
+        ids = [movie_id.decode() for movie_id in candidates[features.MOVIE_ID]]
+        titles = [title.decode() for title in candidates[features.MOVIE_TITLE]]
+        assert len(ids) < item_item.NUM_NEIGHBOURS
+        users = sorted({row[features.USER_ID] for row in world.train})
+        rated = np.zeros((len(users), len(ids)))
+        for row in world.train:
+            rated[users.index(row[features.USER_ID]), ids.index(row[features.MOVIE_ID])] = 1
+        inverse = np.linalg.inv(rated.T @ rated + item_item.L2 * np.eye(len(ids)))
+        weights = np.eye(len(ids)) - inverse / np.diag(inverse)
+        answer = trained.ask_rows(features.EVAL_SIGNATURE, world.eval)[features.ITEM_ITEM_RANK_UNSEEN]
+        sure = 0
+        for row, rank in zip(world.eval, answer, strict=True):
+            excluded = np.isin(ids, row[features.EXCLUDE_ID])
+            scores = np.where(excluded, -np.inf, excluded @ weights)
+            own = scores[titles.index(row[features.MOVIE_TITLE])]
+            # Popularity decides among what is this close.
+            least, most = (scores > own + 1e-6).sum(), (scores > own - 1e-6).sum() - 1
+            assert least <= rank <= most
+            sure += least == most
+        assert sure > len(answer) / 4
+
+    def test_a_row_whose_title_is_excluded_has_no_rank_among_the_unseen(
+        self, trained: Trained, planted_run: PlantedRun
+    ) -> None:
+        row = planted_run.world.eval[0]
+        again = {**row, features.EXCLUDE_ID: [*row[features.EXCLUDE_ID], row[features.MOVIE_ID]]}
+        answer = trained.ask_rows(features.EVAL_SIGNATURE, [row, again])
+        for name in (features.RANK_UNSEEN, *BASELINE_RANKS):
+            assert answer[name][0] >= 0
+            assert answer[name][1] == features.EXCLUDED_ROW
+        assert answer[features.RANK][0] == answer[features.RANK][1]
 
     def test_the_ten_best_of_coverage_are_those_that_it_recommends(
         self, trained: Trained, planted_run: PlantedRun
     ) -> None:
-        rows = [*planted_run.world.eval, *cold_start_rows()]
+        rows = planted_run.world.eval
         titles = trained.ask(features.CANDIDATES_SIGNATURE, {})[features.MOVIE_TITLE]
         answer = trained.ask_rows(features.EVAL_SIGNATURE, rows)
         served = trained.ask_rows(features.SERVING_SIGNATURE, rows)[features.MOVIE_TITLE]

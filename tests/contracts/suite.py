@@ -25,7 +25,7 @@ from components.index_pusher.proof.tflite_check import check_retrieval, device_r
 from modules import features
 from modules.hyperparameters import TrainingConfig
 from tests import planted_ratings
-from tests.contracts.baselines import POPULARITY_RANKS, RatingBaseline, RetrievalBaseline
+from tests.contracts.baselines import BASELINE_RANKS, RatingBaseline, RetrievalBaseline
 from tests.contracts.fresh_process import Ends
 from tests.contracts.newcomers import KnownNewcomers
 from tests.contracts.planted_run import Columns, PlantedRun, Trained
@@ -99,7 +99,7 @@ class ModelContract:
         absent = np.array([row[features.MOVIE_TITLE] not in candidates for row in cold_start_rows()])
         for signature in (features.SERVING_SIGNATURE, features.EVAL_SIGNATURE):
             for name, column in trained.ask_rows(signature, cold_start_rows()).items():
-                if name in (features.RANK, features.RANK_UNSEEN, *POPULARITY_RANKS):
+                if name in (features.RANK, features.RANK_UNSEEN, *BASELINE_RANKS):
                     assert (np.isposinf(column) == absent).all(), "what is no candidate has no finite rank"
                     column = column[~absent]
                 assert column.dtype == object or np.isfinite(column).all(), name
@@ -215,15 +215,11 @@ class RetrievalContract(RetrievalBaseline, KnownNewcomers, ModelContract):
         rows = [*planted_run.world.eval, *cold_start_rows()]
         candidates = trained.ask(features.CANDIDATES_SIGNATURE, {})
         query = trained.ask(features.QUERY_SIGNATURE, columns(rows))[features.QUERY_EMBEDDING]
-        users = np.array([row[features.USER_ID] for row in rows], object)
-        told = columns(rows)[features.HISTORY_TITLE]
-        asked = {features.USER_ID: users, features.HISTORY_TITLE: told}
-        asked |= {name: np.full(len(users), absent) for name, absent in self.described(trained).items()}
-        seen = trained.ask(features.SEEN_SIGNATURE, asked)[features.SEEN]
         scores = query.astype(np.float64) @ candidates[features.CANDIDATE_EMBEDDING].astype(np.float64).T
         unseen = scores.copy()
-        for row, of_user in enumerate(seen):
-            unseen[row, of_user[of_user >= 0]] = -np.inf
+        ids = [movie_id.decode() for movie_id in candidates[features.MOVIE_ID]]
+        for row, scored in zip(rows, unseen, strict=True):
+            scored[np.isin(ids, row[features.EXCLUDE_ID])] = -np.inf
         positions = _positions(candidates, rows)
         answer = trained.ask_rows(features.EVAL_SIGNATURE, rows)
         for name, matrix in ((features.RANK, scores), (features.RANK_UNSEEN, unseen)):

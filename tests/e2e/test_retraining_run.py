@@ -40,7 +40,7 @@ def config(rmse_bound: float) -> Config:
     """The preset with small models; the ranking model passes its gate where its RMSE is below the bound."""
     small = planted_release.config()
     sampled = small.models.ranking.model_copy(update={"head": "bayesian"})  # As in the preset.
-    gate = Gate(metric=features.RMSE, bound=rmse_bound, max_worsening=9)
+    gate = Gate(metric=features.RMSE, bound=rmse_bound)
     changes = {
         "models": small.models.model_copy(update={"ranking": sampled}),
         "gates": small.gates.model_copy(update={"ranking": (gate,)}),

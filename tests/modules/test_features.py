@@ -58,10 +58,16 @@ def test_an_absent_number_has_a_bucket_of_its_own(feature: TransformedFeature) -
 def test_columns_of_an_eval_signature_and_metrics_do_not_share_names() -> None:
     metrics = [features.hit_metric(k, unseen) for k in features.TOP_KS for unseen in (False, True)]
     metrics += [features.RMSE, features.MAE, features.COVERAGE, features.CALIBRATION_ERROR]
-    beside = [features.baseline_metric(metric) for metric in metrics]
-    beside += [features.gain_metric(metric) for metric in metrics]
+    metrics += [features.GATED_HITS, features.GATED_DEPTH]
+    beside = [
+        name(metric, reference)
+        for name in (features.reference_metric, features.gain_metric)
+        for metric, references in features.BASELINES.items()
+        for reference in (*references, features.CHANCE[metric], features.CHAMPION)
+    ]
     columns = [
-        *(features.RANK, features.RANK_UNSEEN, features.POPULARITY_RANK, features.POPULARITY_RANK_UNSEEN),
+        *(features.RANK, features.RANK_UNSEEN),
+        *(features.POPULARITY_RANK_UNSEEN, features.ITEM_ITEM_RANK_UNSEEN, features.NUM_EXCLUDED),
         *(features.TOP_UNSEEN, features.NUM_CANDIDATES, features.PREDICTED_RATING, features.BIAS_RATING),
     ]
     names = [*metrics, features.RELIABILITY, *beside, *columns]

@@ -1,7 +1,7 @@
 """Ratings with every model's answers planted in them as columns, and the models that answer from these.
 
-40 ratings, five for each gender, activity and popularity. Unless a model says otherwise, popularity finds one
-of five and the biases err by a star and a half.
+40 ratings, of 1 to 5 stars for each gender, activity and popularity; 20 users. Unless a model says otherwise,
+popularity and the item-item model find one of five and the biases err by a star and a half.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HIT, MISS, NAN = 99.0, 100.0, float("nan")
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A rating of 3 stars, and where it stands among the five of its kind."""
+    """A rating of `place` + 1 stars, and where it stands among the five of its kind."""
 
     user_gender: str
     user_activity: str
@@ -34,12 +34,13 @@ FIRST = ROWS[0]
 
 @dataclasses.dataclass(frozen=True)
 class Planted:
-    """Rank of the rated title and error of the predicted rating: a model's, popularity's, the biases'."""
+    """Rank of the rated title and error of the predicted rating: a model's, and those of the baselines."""
 
     rank: Callable[[Row], float]
     error: Callable[[Row], float]
     popularity_rank: Callable[[Row], float] = lambda row: HIT if row.place == 0 else MISS
     bias_error: Callable[[Row], float] = lambda row: 1.5
+    item_item_rank: Callable[[Row], float] = lambda row: HIT if row.place == 0 else MISS
 
 
 def broken_on(feature: str, value: str) -> Planted:
@@ -67,8 +68,13 @@ MODELS: dict[str, Planted] = {
     "bad": Planted(lambda row: HIT if row.place < 2 else MISS, lambda row: 1.3),
     # 3 of 5, 0.6: above the bound, 0.2 below the good one; the error 0.3 above it.
     "worse": Planted(lambda row: HIT if row.place < 3 else MISS, lambda row: 0.8),
-    # One hit less in 40, 0.775; the error 0.05 above.
-    "hardly worse": Planted(lambda row: HIT if row.place < 4 and row != FIRST else MISS, lambda row: 0.55),
+    "perfect": Planted(lambda row: HIT, lambda row: 0.2),
+    # One hit less than the good one in 40, 0.775; one error above.
+    "hardly worse": Planted(
+        lambda row: HIT if row.place < 4 and row != FIRST else MISS, lambda row: 0.6 if row == FIRST else 0.5
+    ),
+    # A random order finds 100 of 2,000, the mean rating errs by 1.41.
+    "worse than chance": Planted(lambda row: MISS, lambda row: 2.0),
     "no rank once": Planted(lambda row: NAN if row == FIRST else HIT, lambda row: 0.5),
     "no rating once": Planted(lambda row: HIT, lambda row: NAN if row == FIRST else 0.5),
     # These are as good as the good one, but the baseline is better, or hardly worse.
@@ -79,6 +85,7 @@ MODELS: dict[str, Planted] = {
         lambda row: four_of_five(row) if row != FIRST else MISS,
         lambda row: 0.5 if row != FIRST else 0.6,
     ),
+    "below the item-item model": Planted(four_of_five, lambda row: 0.5, item_item_rank=lambda row: HIT),
     **{
         f"broken on {value}": broken_on(feature, value)
         for feature, value in zip(SLICES, ("F", "heavy", "tail"), strict=True)
@@ -87,8 +94,9 @@ MODELS: dict[str, Planted] = {
 
 
 RETRIEVAL_COLUMNS = (
-    *(features.RANK, features.RANK_UNSEEN, features.POPULARITY_RANK, features.POPULARITY_RANK_UNSEEN),
-    *(features.TOP_UNSEEN, features.NUM_CANDIDATES),
+    *(features.RANK, features.RANK_UNSEEN),
+    *(features.POPULARITY_RANK_UNSEEN, features.ITEM_ITEM_RANK_UNSEEN),
+    *(features.TOP_UNSEEN, features.NUM_CANDIDATES, features.NUM_EXCLUDED),
 )
 RATING_COLUMNS = (features.PREDICTED_RATING, features.BIAS_RATING)
 
@@ -104,18 +112,19 @@ class PlantedModel(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.EXAMPLES_INPUT)])
     def eval(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         fields = [field.name for field in dataclasses.fields(Planted)]
+        rating = tf.io.parse_example(examples, {features.RATING: tf.io.FixedLenFeature([], tf.float32)})
         spec = {f"{field} of {self._name}": tf.io.FixedLenFeature([], tf.float32) for field in fields}
         row = {key.split()[0]: value for key, value in tf.io.parse_example(examples, spec).items()}
         shown = tf.range(features.COVERAGE_DEPTH)[tf.newaxis]
         answer = {
             **dict.fromkeys((features.RANK, features.RANK_UNSEEN), row["rank"]),
-            **dict.fromkeys(
-                (features.POPULARITY_RANK, features.POPULARITY_RANK_UNSEEN), row["popularity_rank"]
-            ),
+            features.POPULARITY_RANK_UNSEEN: row["popularity_rank"],
+            features.ITEM_ITEM_RANK_UNSEEN: row["item_item_rank"],
             features.TOP_UNSEEN: tf.repeat(shown, tf.size(examples), axis=0),
-            features.NUM_CANDIDATES: tf.fill(tf.shape(examples), 20),
-            features.PREDICTED_RATING: 3.0 + row["error"],
-            features.BIAS_RATING: 3.0 + row["bias_error"],
+            features.NUM_CANDIDATES: tf.fill(tf.shape(examples), 2_000),
+            features.NUM_EXCLUDED: tf.zeros_like(row["rank"], tf.int32),
+            features.PREDICTED_RATING: rating[features.RATING] + row["error"],
+            features.BIAS_RATING: rating[features.RATING] + row["bias_error"],
         }
         return {name: answer[name] for name in self._columns}
 
@@ -127,7 +136,7 @@ def example(row: Row, gender: str | None = None) -> bytes:
         **{name: getattr(row, name) for name in SLICES},
         features.USER_GENDER: gender or row.user_gender,
     }
-    numbers = {features.RATING: 3.0}
+    numbers = {features.RATING: 1.0 + row.place}
     for name, planted in MODELS.items():
         for field in dataclasses.fields(Planted):
             numbers[f"{field.name} of {name}"] = getattr(planted, field.name)(row)

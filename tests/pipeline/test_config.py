@@ -49,7 +49,7 @@ def test_an_object_replaces_only_what_it_names_at_any_depth(write) -> None:
 
 
 def test_a_list_replaces_the_whole_list(write) -> None:
-    gate = {"metric": "rmse", "bound": 1.5, "max_worsening": 0.5}
+    gate = {"metric": "rmse", "bound": 1.5}
     received = config.load(write({"gates": {"ranking": [gate]}}), config.default())
     assert [(gate.metric, gate.bound, gate.slices) for gate in received.gates.ranking] == [("rmse", 1.5, ())]
     assert received.gates.retrieval == config.default().gates.retrieval
@@ -90,8 +90,8 @@ def test_an_empty_object_is_the_preset(write) -> None:
             "models.ranking: query_features must name at least one of user_id, .*; received movie_title$",
         ),
         (
-            {"gates": {"ranking": []}},
-            "gates.ranking: a model must have gates, one for a metric; received none$",
+            {"gates": {"ranking": [{"metric": "rmse", "bound": 1}] * 2}},
+            "gates.ranking: a model must have one gate for a metric; received rmse, rmse$",
         ),
         (
             {"tuning": {"max_trials": 0}},

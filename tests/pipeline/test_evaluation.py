@@ -10,6 +10,7 @@ import pytest
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
+from components.movielens_example_gen.config import DataConfig
 from modules import features
 from modules.evaluation import evaluator_metrics
 from pipeline import gates
@@ -22,17 +23,14 @@ GATES = (
     Gate(
         metric=HITS,
         bound=0.5,
-        max_worsening=0.02,
         slices=(
             SliceGate(feature=features.USER_GENDER, bound=0.4),
-            SliceGate(feature=features.TITLE_POPULARITY, value="head", bound=0.7),
-            SliceGate(feature=features.TITLE_POPULARITY, value="tail", bound=0.1),
+            SliceGate(feature=features.TITLE_POPULARITY, bound=0.1),
         ),
     ),
     Gate(
         metric=features.RMSE,
         bound=1.0,
-        max_worsening=0.03,
         slices=(SliceGate(feature=features.USER_ACTIVITY, bound=1.2),),
     ),
 )
@@ -51,52 +49,71 @@ def thresholds(config: config_pb2.EvalConfig) -> dict[tuple[str, str], config_pb
     return received
 
 
-def test_over_all_rows_a_gate_is_a_bound_and_a_change() -> None:
+def test_a_gate_is_a_bound_over_all_rows_and_on_its_slices() -> None:
     received = thresholds(eval_config(GATES, retrieval=True, rating=True))
-    higher, lower = received[HITS, ""], received[features.RMSE, ""]
-    assert higher.value_threshold.lower_bound.value == 0.5
-    assert not higher.value_threshold.HasField("upper_bound")
-    assert higher.change_threshold.direction == config_pb2.MetricDirection.HIGHER_IS_BETTER
-    assert higher.change_threshold.absolute.value == -0.02
-    assert lower.value_threshold.upper_bound.value == 1.0
-    assert not lower.value_threshold.HasField("lower_bound")
-    assert lower.change_threshold.direction == config_pb2.MetricDirection.LOWER_IS_BETTER
-    assert lower.change_threshold.absolute.value == 0.03
+    bounds = {
+        key: threshold.value_threshold
+        for key, threshold in received.items()
+        if key[0] in (HITS, features.RMSE)
+    }
+    assert {
+        key: bound.lower_bound.value for key, bound in bounds.items() if bound.HasField("lower_bound")
+    } == {
+        (HITS, ""): 0.5,
+        (HITS, "user_gender"): 0.4,
+        (HITS, "title_popularity"): 0.1,
+    }
+    assert {
+        key: bound.upper_bound.value for key, bound in bounds.items() if bound.HasField("upper_bound")
+    } == {
+        (features.RMSE, ""): 1.0,
+        (features.RMSE, "user_activity"): 1.2,
+    }
+
+
+def lower(metric: str, reference: str) -> str:
+    return features.gain_metric(metric, reference) + features.LOWER
+
+
+def upper(metric: str, reference: str) -> str:
+    return features.gain_metric(metric, reference) + features.UPPER
 
 
 @pytest.mark.parametrize(
-    ("retrieval", "rating", "expected"),
-    [(True, False, {HITS}), (False, True, {features.RMSE}), (True, True, {HITS, features.RMSE})],
+    ("retrieval", "rating"),
+    [(True, False), (False, True), (True, True)],
     ids=["retrieval", "ranking", "multitask"],
 )
-def test_every_gain_must_be_above_0_with_the_lower_end_of_its_interval(
-    retrieval: bool, rating: bool, expected: set[str]
+def test_a_model_is_compared_with_its_baselines_or_with_chance_and_with_its_champion(
+    retrieval: bool, rating: bool
 ) -> None:
-    of_model = [gate for gate in GATES if gate.metric in expected]
-    received = thresholds(eval_config(of_model, retrieval, rating))
-    gains = {key: threshold for key, threshold in received.items() if features.gain_metric("") in key[0]}
-    assert set(gains) == {(features.gain_metric(metric) + evaluator_metrics.LOWER, "") for metric in expected}
-    for threshold in gains.values():
-        # 0 itself, a model that is as good as its baseline, is below it.
-        assert 0 < threshold.value_threshold.lower_bound.value <= 1e-9
-        assert not threshold.HasField("change_threshold")
-    without = thresholds(eval_config(of_model, retrieval, rating, must_beat_baselines=False))
-    assert set(without) == set(received) - set(gains)
-
-
-def test_a_slice_has_its_own_bound_and_is_not_held_against_the_champion() -> None:
-    received = thresholds(eval_config(GATES, retrieval=True, rating=True))
-    slices = {key: threshold for key, threshold in received.items() if key[1]}
-    assert not any(threshold.HasField("change_threshold") for threshold in slices.values())
-    assert {
-        key: (threshold.value_threshold.lower_bound.value, threshold.value_threshold.upper_bound.value)
-        for key, threshold in slices.items()
-    } == {
-        (HITS, "user_gender"): (0.4, 0.0),
-        (HITS, "title_popularity=head"): (0.7, 0.0),
-        (HITS, "title_popularity=tail"): (0.1, 0.0),
-        (features.RMSE, "user_activity"): (0.0, 1.2),
-    }
+    hits, error = features.GATED_HITS, features.RMSE
+    users = (features.USER_ACTIVITY, features.USER_GENDER)
+    beats = {(lower(hits, "popularity"), ""), (lower(hits, "item_item"), "")} if retrieval else set()
+    beats |= {(lower(error, "biases"), "")} if rating else set()
+    on_slices = {
+        (upper(hits, baseline), feature)
+        for baseline in ("popularity", "item_item")
+        for feature in users
+        if retrieval
+    } | {(upper(error, "biases"), feature) for feature in (*users, features.TITLE_POPULARITY) if rating}
+    on_champion = {(upper(metric, "champion"), "") for metric in [hits] * retrieval + [error] * rating}
+    received = thresholds(eval_config([], retrieval, rating))
+    assert set(received) == beats | on_slices | on_champion
+    for key, threshold in received.items():
+        # 0 itself, a model that is as good as its baseline, is below the first.
+        low, high = (1e-12, 1e-9) if key in beats else (0.0, 0.0)
+        if key in on_champion:
+            # TFX takes changes out where there is no champion.
+            assert not threshold.HasField("value_threshold")
+            assert threshold.change_threshold.absolute.value == 0
+            assert threshold.change_threshold.direction == config_pb2.MetricDirection.HIGHER_IS_BETTER
+        else:
+            assert low <= threshold.value_threshold.lower_bound.value <= high
+            assert not threshold.HasField("change_threshold")
+    without = thresholds(eval_config([], retrieval, rating, must_beat_baselines=False))
+    chance = [(upper(hits, "random"), "")] * retrieval + [(upper(error, "mean"), "")] * rating
+    assert set(without) == on_champion | set(chance)
 
 
 def test_every_metric_is_reported_on_all_rows_and_every_slice() -> None:
@@ -127,7 +144,7 @@ def test_a_gate_on_a_metric_that_the_model_does_not_have_is_refused(
 def test_the_presets_gates_are_on_metrics_of_classes_that_workers_find(
     preset: gates.GatesConfig, model: str, retrieval: bool, rating: bool
 ) -> None:
-    config = eval_config(getattr(preset, model), retrieval, rating, preset.must_beat_baselines)
+    config = eval_config(preset.bounds(model, DataConfig()), retrieval, rating, preset.must_beat_baselines)
     (spec,) = config.metrics_specs
     own = [metric for metric in spec.metrics if metric.module]
     assert len(own) == retrieval + rating
@@ -136,7 +153,10 @@ def test_the_presets_gates_are_on_metrics_of_classes_that_workers_find(
             getattr(importlib.import_module(metric.module), metric.class_name), tfma.metrics.Metric
         )
     classes = [evaluator_metrics.HitRates] * retrieval + [evaluator_metrics.RatingErrors] * rating
-    reported = {key.name for cls in classes for made in cls().computations() for key in made.keys}
+    models = ["candidate", "baseline"]
+    reported = {
+        key.name for cls in classes for made in cls().computations(model_names=models) for key in made.keys
+    }
     assert set(spec.per_slice_thresholds) <= reported
     assert [model.signature_name for model in config.model_specs] == [features.EVAL_SIGNATURE]
 

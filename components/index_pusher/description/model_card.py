@@ -143,9 +143,9 @@ def _protocol(facts: Facts) -> str:
     return (
         f"## Protocol\n\n{split} Figures are of the eval split, which no model was trained on. Retrieval is "
         f"ranked among {among}, ties counted against the model; `unseen` takes the titles out that the query "
-        "knows its user to have rated, as in service. Intervals are 95%, by resampling users. The baseline "
-        "is popularity in train for retrieval, and the biases of users and titles for ratings; it is "
-        "measured on the same rows, and the gain is the model's lead over it."
+        "knows its user to have rated, as in service. Intervals are 95%, by resampling users. Baselines are "
+        "fitted to train and measured on the same rows with the same candidates; the gain is the model's "
+        "lead over one."
     )
 
 

@@ -9,9 +9,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from modules import features
-from modules.evaluation.results import LOWER, ROWS, UPPER, Evaluation, number, span
-
-_BASELINE, _GAIN = features.baseline_metric(""), features.gain_metric("")
+from modules.evaluation.results import ROWS, Evaluation, comparisons, number, own_metrics, span
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -28,21 +26,36 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def model(name: str, evaluation: Evaluation) -> str:
-    """Write the section of one model: its metrics, the gated ones by slice, its calibration."""
+    """Write the section of one model: metrics, comparisons, the gated metrics by slice, calibration."""
     overall = evaluation.values.get("", {})
-    rules: dict[str, list[str]] = {}
+    bounds: dict[str, list[str]] = {}
+    rules: dict[tuple[str, str], list[str]] = {}
     for gated in evaluation.gated:
-        if not gated.feature:
-            rules.setdefault(gated.metric, []).append(gated.rule)
-    metrics = sorted(_metrics(overall))
+        if gated.feature:
+            continue
+        if gated.reference is None:
+            bounds.setdefault(gated.metric, []).append(gated.rule)
+        else:
+            rules.setdefault((gated.metric, gated.rule.partition(" than ")[2]), []).append(gated.rule)
     rows = [
-        (f"`{metric}`", *_figures(overall, metric), "; ".join(rules.get(metric, []))) for metric in metrics
+        (f"`{metric}`", *_figures(overall, metric), "; ".join(bounds.get(metric, [])))
+        for metric in sorted(own_metrics(overall))
+    ]
+    compared = [
+        (
+            *(f"`{found.metric}`", found.reference, number(found.value), number(found.gain)),
+            *(span(found.interval), "; ".join(rules.get((found.metric, found.reference), []))),
+        )
+        for found in comparisons(overall)
     ]
     parts = [
         f"## Model: {name}\n\n{evaluation.rows:,} rows of eval.",
-        table(("metric", "value", "95%", "baseline", "gain", "gain, 95%", "gate"), rows),
-        *_slices(evaluation, sorted(rules)),
+        table(("metric", "value", "95%", "must be"), rows),
     ]
+    if compared:
+        header = ("metric", "compared with", "its value", "gain", "gain, 95%", "must be")
+        parts.append(table(header, compared))
+    parts += _slices(evaluation, sorted({gated.metric for gated in evaluation.gated if not gated.feature}))
     if evaluation.reliability:
         buckets = [(f"{n:,}", f"{p:.2f}", f"{r:.2f}") for n, p, r in evaluation.reliability]
         title = "Calibration: predicted ratings in buckets of half a star."
@@ -50,40 +63,31 @@ def model(name: str, evaluation: Evaluation) -> str:
     return "\n\n".join(parts)
 
 
-def _metrics(values: Mapping[str, float]) -> set[str]:
-    """Names of what is a figure of the model itself, and no end of an interval, baseline or gain."""
-    others = (LOWER, UPPER, _BASELINE, _GAIN)
-    return {name for name in values if not name.endswith(others)} - {ROWS}
-
-
-def _interval(values: Mapping[str, float], name: str) -> tuple[float, float] | None:
-    ends = [values.get(name + end) for end in (LOWER, UPPER)]
-    return None if None in ends else (ends[0], ends[1])  # type: ignore[return-value]
-
-
-def _figures(values: Mapping[str, float], metric: str) -> tuple[str, str, str, str, str]:
-    baseline, gain = features.baseline_metric(metric), features.gain_metric(metric)
-    return (
-        number(values.get(metric, math.nan)),
-        span(_interval(values, metric)),
-        number(values.get(baseline)),
-        number(values.get(gain)),
-        span(_interval(values, gain)),
-    )
+def _figures(values: Mapping[str, float], metric: str) -> tuple[str, str]:
+    ends = [values.get(metric + end) for end in (features.LOWER, features.UPPER)]
+    interval = None if ends[0] is None or ends[1] is None else (ends[0], ends[1])
+    return number(values.get(metric, math.nan)), span(interval)
 
 
 def _slices(evaluation: Evaluation, metrics: Sequence[str]) -> Iterator[str]:
-    places = sorted(place for place in evaluation.values if place)
+    names = sorted(name for name in evaluation.values if name)
     for metric in metrics:
+        found = {
+            name: {c.reference: c for c in comparisons(evaluation.values[name]) if c.metric == metric}
+            for name in names
+        }
+        references = sorted({reference for by_reference in found.values() for reference in by_reference})
         rows = []
-        for place in places:
-            values = evaluation.values[place]
-            count = values.get(ROWS, math.nan)
+        for name in names:
+            count = evaluation.values[name].get(ROWS, math.nan)
             of_slice = "missing" if math.isnan(count) else f"{count:,.0f}"
-            rows.append((place, of_slice, *_figures(values, metric)))
+            gains = (found[name].get(reference) for reference in references)
+            cells = (f"{number(c.gain)} ({span(c.interval)})" if c else "" for c in gains)
+            rows.append((name, of_slice, *_figures(evaluation.values[name], metric), *cells))
         if rows:
             yield f"`{metric}` by slice:"
-            yield table(("slice", "rows", "value", "95%", "baseline", "gain", "gain, 95%"), rows)
+            header = ("slice", "rows", "value", "95%", *(f"gain on {reference}" for reference in references))
+            yield table(header, rows)
 
 
 def weakest(evaluations: Mapping[str, Evaluation]) -> Iterator[str]:
@@ -104,11 +108,12 @@ def weakest(evaluations: Mapping[str, Evaluation]) -> Iterator[str]:
 
 
 def not_better(evaluations: Mapping[str, Evaluation]) -> Iterator[str]:
-    """Name where the lead of a model over its baseline is not certain."""
+    """Name where the lead of a model over a baseline is not certain."""
     for name, evaluation in evaluations.items():
-        for place, values in sorted(evaluation.values.items()):
-            for metric in sorted(_metrics(values)):
-                ends = _interval(values, features.gain_metric(metric))
-                if ends and not ends[0] > 0:
-                    on = place or "all rows"
-                    yield f"{name}: on {on}, `{metric}` does not surely beat the baseline; gain {span(ends)}."
+        for slice_name, values in sorted(evaluation.values.items()):
+            for found in comparisons(values):
+                if found.interval and not found.interval[0] > 0:
+                    yield (
+                        f"{name}: on {slice_name or 'all rows'}, `{found.metric}` is not surely better than "
+                        f"that of {found.reference}; gain {span(found.interval)}."
+                    )

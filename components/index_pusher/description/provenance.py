@@ -64,7 +64,7 @@ def evaluations(read: Mapping[str, Evaluation]) -> dict[str, Any]:
             "gates": [
                 {
                     "metric": gated.metric,
-                    "slice": gated.place,
+                    "slice": gated.slice,
                     "rule": gated.rule,
                     "value": _number(gated.value),
                     "passed": gated.passed,

@@ -30,7 +30,7 @@ _BLOCK = 2_000
 _CUTS = 8
 
 # One user's rows of one split: (User fields, slice of the user's activity, HASHED bytes, the rows that they
-# know as KNOWN bytes, and the number of the first of these that is not of train).
+# know as KNOWN bytes, and how many of these are of train, which stand first).
 Entry = tuple[tuple, str, bytes, bytes, int]
 
 
@@ -55,12 +55,9 @@ class ShardUser(beam.DoFn):
         if of_train > len(train) // HASHED.itemsize:
             of_train = int(np.searchsorted(seconds, np.frombuffer(held_out, HASHED)["timestamp"].min()))
         shard = splits.user_hash(User(*user).user_id, self._seed) % self._shards
-        for split, rows, first_of_eval in (
-            (features.TRAIN_SPLIT, train, len(seconds)),
-            (features.EVAL_SPLIT, held_out, of_train),
-        ):
+        for split, rows in ((features.TRAIN_SPLIT, train), (features.EVAL_SPLIT, held_out)):
             if rows:
-                yield (split, shard), (user, activity, rows, known, first_of_eval)
+                yield (split, shard), (user, activity, rows, known, of_train)
 
 
 def write_records(folder: str, number: int, files: int, records: Iterable[bytes]) -> None:
@@ -101,7 +98,7 @@ def write_shard(
     # Equal places are next to impossible; the time and the film then decide.
     order = np.lexsort((rows["movie"], rows["timestamp"], rows["place"]))
     movie_part = _movie_parts(catalogue, title_counts)
-    history_parts = _history_parts(catalogue, entries, history_length)
+    history_parts = _history_parts(catalogue, entries, history_length, split == features.EVAL_SPLIT)
 
     def serialised(part: np.ndarray) -> Iterator[bytes]:
         for start in range(0, len(part), _BLOCK):
@@ -129,17 +126,25 @@ def _movie_parts(catalogue: Catalogue, title_counts: Mapping[int, int]) -> Calla
 
 
 def _history_parts(
-    catalogue: Catalogue, entries: Sequence[Entry], length: int
+    catalogue: Catalogue, entries: Sequence[Entry], length: int, evaluated: bool
 ) -> Callable[[np.ndarray], Iterator[bytes]]:
-    # From places among the entries' rows to what Examples say of their histories, and of titles to exclude.
+    # From places among the entries' rows to what Examples say of their histories, and of what is no candidate
+    # for them: where rows are evaluated, what the user rated in train, and all that is earlier.
     known = np.frombuffer(b"".join(past for *_, past, _ in entries), history.KNOWN)
     runs, base = [], 0
     for _, _, packed, past, of_train in entries:
         moments, earlier = np.frombuffer(packed, HASHED), np.frombuffer(past, history.KNOWN)
         first, last = history.spans(earlier["timestamp"], moments["timestamp"], length)
-        runs.append(base + np.array((first, last, np.minimum(of_train, last))))
+        excluded = np.maximum(of_train, last) if evaluated else np.zeros_like(last)
+        runs.append(base + np.array((first, last, np.zeros_like(last), excluded)))
         base += len(earlier)
-    starts, stops, excluded_starts = np.concatenate(runs, axis=1)
+    starts, stops, excluded_starts, excluded_stops = np.concatenate(runs, axis=1)
+    ids = [
+        examples.text_value(catalogue.candidates[candidate].movie_id) for candidate in catalogue.candidate_of
+    ]
+    known_ids = [ids[movie] for movie in known["movie"].tolist()]
+    id_bounds = np.concatenate(([0], np.cumsum([len(part) for part in known_ids], dtype=np.int64)))
+    all_ids = b"".join(known_ids)
     titles = [
         examples.text_value(catalogue.candidates[candidate].title) for candidate in catalogue.candidate_of
     ]
@@ -150,13 +155,14 @@ def _history_parts(
         films = [titles[movie] for movie in past["movie"].tolist()]
         ratings = past["rating"].tobytes()
         digits, digit_bounds = examples.varints(past["timestamp"])
-        excluded = zip(excluded_starts[block].tolist(), stops[block].tolist(), strict=True)
+        excluded_bounds = id_bounds[excluded_starts[block]], id_bounds[excluded_stops[block]]
+        excluded = zip(*(bounds.tolist() for bounds in excluded_bounds), strict=True)
         for (start, stop), (first, last) in zip(itertools.pairwise(bounds.tolist()), excluded, strict=True):
             yield examples.history_entries(
                 b"".join(films[start:stop]),
                 ratings[4 * start : 4 * stop],
                 digits[digit_bounds[start] : digit_bounds[stop]],
-            ) + examples.exclude_entries(b"".join(titles[movie] for movie in known["movie"][first:last]))
+            ) + examples.exclude_entries(all_ids[first:last])
 
     return history_parts
 

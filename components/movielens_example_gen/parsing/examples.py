@@ -164,14 +164,14 @@ def history_entries(titles: bytes, ratings: bytes, timestamps: bytes) -> bytes:
     )
 
 
-def exclude_entries(titles: bytes) -> bytes:
-    """Serialise titles that may not be recommended, results of `text_value`; none are written as none.
+def exclude_entries(movie_ids: bytes) -> bytes:
+    """Serialise ids of titles that are no candidates, results of `text_value`; none are written as none.
 
-    >>> row = exclude_entries(text_value("Emma"))
-    >>> tf.train.Features.FromString(row).feature["exclude_title"].bytes_list.value
-    [b'Emma']
+    >>> row = exclude_entries(text_value("7"))
+    >>> tf.train.Features.FromString(row).feature["exclude_movie_id"].bytes_list.value
+    [b'7']
     """
-    return _entry(features.EXCLUDE_TITLE, _KINDS[features.Dtype.BYTES], titles)
+    return _entry(features.EXCLUDE_ID, _KINDS[features.Dtype.BYTES], movie_ids)
 
 
 # Tags of the fields of Feature: bytes_list, float_list, int64_list.

@@ -11,25 +11,46 @@ from tensorflow_model_analysis.metrics import metric_types
 
 from modules import features
 from modules.evaluation import evaluator_metrics
-from modules.evaluation.evaluator_metrics import LOWER, UPPER, HitRates, RatingErrors
-from modules.features import baseline_metric, gain_metric, hit_metric
+from modules.evaluation.evaluator_metrics import HitRates, RatingErrors
+from modules.features import (
+    BIASES,
+    CHAMPION,
+    GATED_HITS,
+    ITEM_ITEM,
+    LOWER,
+    MEAN,
+    POPULARITY,
+    RANDOM,
+    UPPER,
+    gain_metric,
+    hit_metric,
+    reference_metric,
+)
 
 NAN = float("nan")
-# Candidates of the planted catalogue.
-CANDIDATES = 40
+EXCLUDED = features.EXCLUDED_ROW
+# Candidates of the planted catalogue, large enough for the depth to be 100.
+CANDIDATES = 1_100
 
 
 def retrieved(
-    user: str, rank: float, rank_unseen: float, popularity: tuple[float, float] = (0, 0), shown: tuple = ()
+    user: str,
+    rank: float,
+    rank_unseen: float,
+    popularity: float = 0,
+    item_item: float = 0,
+    shown: tuple = (),
+    excluded: int = 0,
 ) -> metric_types.StandardMetricInputs:
-    """A row with its ranks, those of popularity, and the best candidates."""
+    """A row with its ranks, those of the baselines, the best candidates, and how many are excluded."""
     predictions = {
         features.RANK: np.array([rank], np.float32),
         features.RANK_UNSEEN: np.array([rank_unseen], np.float32),
-        features.POPULARITY_RANK: np.array(popularity[:1], np.float32),
-        features.POPULARITY_RANK_UNSEEN: np.array(popularity[1:], np.float32),
+        features.POPULARITY_RANK_UNSEEN: np.array([popularity], np.float32),
+        features.ITEM_ITEM_RANK_UNSEEN: np.array([item_item], np.float32),
         features.TOP_UNSEEN: np.array([*shown, *[-1] * (features.COVERAGE_DEPTH - len(shown))], np.int32),
         features.NUM_CANDIDATES: np.array([CANDIDATES], np.int32),
+        features.NUM_EXCLUDED: np.array([excluded], np.int32),
     }
     return _inputs(user, predictions, np.array([4.0], np.float32))
 
@@ -55,11 +76,11 @@ def merged(combiner, *parts) -> dict[str, float | np.ndarray]:
 
 
 ROWS = [
-    retrieved("a", 0, 0, (0, 100), (0, 1, 2)),
-    retrieved("a", 7, 4, (99, 0), (1, 2, 3)),
-    retrieved("b", 120, 99, (100, 100), ()),
-    retrieved("c", 60, 2, (500, 99), tuple(range(30, 40))),
-    retrieved("b", 30, 30, (600, 700), (39,)),
+    retrieved("a", 0, 0, 100, 0, (0, 1, 2)),
+    retrieved("a", 7, 4, 0, 99, (1, 2, 3), excluded=100),
+    retrieved("b", 120, 99, 100, 100, ()),
+    retrieved("c", 60, 2, 99, 7, tuple(range(30, 40))),
+    retrieved("b", 30, 30, 700, 900, (39,)),
 ]
 
 
@@ -77,20 +98,24 @@ def test_hit_rates_are_shares_of_rows(combiner) -> None:
     for k in features.TOP_KS:
         assert received[hit_metric(k)] == pytest.approx(shares[k])
         assert received[hit_metric(k, unseen=True)] == pytest.approx(unseen[k])
-    measured = set(received) - {features.COVERAGE}
+    assert received[GATED_HITS] == received[hit_metric(100, unseen=True)]
+    assert received[features.GATED_DEPTH] == 100
+    measured = set(received) - {features.COVERAGE, features.GATED_DEPTH}
     for name in measured:
         middle = name.removesuffix(LOWER).removesuffix(UPPER)
         assert received[middle + LOWER] <= received[middle] <= received[middle + UPPER]
-    # The rates, popularity's at 100 and the gains, both with and without train titles, and their intervals.
-    assert len(measured) == 3 * (2 * len(features.TOP_KS) + 4)
+    # The rates, the gated one, three references and the gains on them; and their intervals.
+    assert len(measured) == 3 * (2 * len(features.TOP_KS) + 1 + 3 + 3)
 
 
-def test_popularity_is_measured_on_the_same_rows(combiner) -> None:
+def test_baselines_are_measured_on_the_same_rows(combiner) -> None:
     received = merged(combiner, ROWS)
-    # Within the first hundred: 0 and 99 of 0, 99, 100, 500, 600; unseen 0 and 99 of 100, 0, 100, 99, 700.
-    for metric, of_model in ((hit_metric(100), 4 / 5), (hit_metric(100, unseen=True), 5 / 5)):
-        assert received[baseline_metric(metric)] == pytest.approx(2 / 5)
-        assert received[gain_metric(metric)] == pytest.approx(of_model - 2 / 5)
+    # Within the first hundred: 0 and 99 of 100, 0, 100, 99, 700; 0, 99 and 7 of 0, 99, 100, 7, 900; and of a
+    # random order 100 of 1,100 candidates, or of the 1,000 that are not excluded.
+    chance = (4 * 100 / 1_100 + 100 / 1_000) / 5
+    for reference, hits in ((POPULARITY, 2 / 5), (ITEM_ITEM, 3 / 5), (RANDOM, chance)):
+        assert received[reference_metric(GATED_HITS, reference)] == pytest.approx(hits)
+        assert received[gain_metric(GATED_HITS, reference)] == pytest.approx(5 / 5 - hits)
 
 
 def test_a_gain_s_interval_is_of_the_difference(combiner) -> None:
@@ -99,14 +124,32 @@ def test_a_gain_s_interval_is_of_the_difference(combiner) -> None:
     for user in range(400):
         # Nine rows that both hit, or both miss; and one that the model alone hits.
         rank = 99 if user % 2 else 100
-        rows += [retrieved(str(user), rank, rank, (rank, rank)) for _ in range(9)]
-        rows.append(retrieved(str(user), 99, 99, (100, 100)))
+        rows += [retrieved(str(user), rank, rank, rank) for _ in range(9)]
+        rows.append(retrieved(str(user), 99, 99, 100))
     received = merged(combiner, rows)
-    metric = hit_metric(100, unseen=True)
-    assert received[metric] == pytest.approx(0.55)
-    assert received[metric + UPPER] - received[metric + LOWER] > 0.05
-    ends = [received[gain_metric(metric) + end] for end in (LOWER, "", UPPER)]
+    assert received[GATED_HITS] == pytest.approx(0.55)
+    assert received[GATED_HITS + UPPER] - received[GATED_HITS + LOWER] > 0.05
+    ends = [received[gain_metric(GATED_HITS, POPULARITY) + end] for end in (LOWER, "", UPPER)]
     assert ends == pytest.approx([0.1] * 3)
+
+
+def test_a_row_whose_title_is_excluded_counts_for_nobody_among_the_unseen(combiner) -> None:
+    excluded = [retrieved("c", 0, EXCLUDED, EXCLUDED, EXCLUDED) for _ in range(5)]
+    received, without = merged(combiner, [*ROWS, *excluded]), merged(combiner, ROWS)
+    for name in (hit_metric(5, unseen=True), GATED_HITS, reference_metric(GATED_HITS, POPULARITY)):
+        assert received[name] == without[name], name
+    # The user may be served a title again, and it is found there.
+    assert received[hit_metric(1)] == pytest.approx((1 + 5) / 10)
+    alone = merged(combiner, excluded)
+    assert math.isnan(alone[GATED_HITS]), "there is nothing to say"
+    ends = [alone[gain_metric(GATED_HITS, POPULARITY) + end] for end in (LOWER, "", UPPER)]
+    assert ends == [-math.inf, 0, math.inf], "such a slice is no reason to refuse"
+
+
+def test_an_item_item_model_that_is_absent_does_not_refuse(combiner) -> None:
+    received = merged(combiner, [retrieved(str(user), 500, 500, 0, features.NO_RANK) for user in range(9)])
+    assert received[gain_metric(GATED_HITS, ITEM_ITEM) + LOWER] == math.inf
+    assert received[gain_metric(GATED_HITS, POPULARITY) + UPPER] == -1
 
 
 def test_coverage_is_the_share_of_candidates_that_are_shown_to_somebody(combiner) -> None:
@@ -145,10 +188,11 @@ def test_one_nan_spoils_every_share_of_its_rank_and_both_ends(combiner) -> None:
     for k in features.TOP_KS:
         for end in ("", LOWER, UPPER):
             assert math.isnan(received[hit_metric(k) + end])
-            assert math.isfinite(received[hit_metric(k, unseen=True) + end])
-    for end in ("", LOWER, UPPER):
-        assert math.isnan(received[gain_metric(hit_metric(100)) + end])
-        assert math.isfinite(received[gain_metric(hit_metric(100, unseen=True)) + end])
+            assert not math.isnan(received[hit_metric(k, unseen=True) + end])
+    spoiled = merged(combiner, [*ROWS, retrieved("d", 0, NAN)])
+    for reference in (POPULARITY, ITEM_ITEM, RANDOM):
+        for end in ("", LOWER, UPPER):
+            assert math.isnan(spoiled[gain_metric(GATED_HITS, reference) + end])
 
 
 def rated(user: str, predicted: float, rating: float, by_biases: float = 3.0):
@@ -165,14 +209,20 @@ def test_rating_errors() -> None:
     # Errors -1, 3 and 0: squares 1 + 9 + 0 over 3, absolutes 1 + 3 + 0 over 3. The biases' -1, 1, 2.
     assert received[features.RMSE] == pytest.approx(math.sqrt(10 / 3))
     assert received[features.MAE] == pytest.approx(4 / 3)
-    assert received[baseline_metric(features.RMSE)] == pytest.approx(math.sqrt(6 / 3))
+    of_biases, on_biases = reference_metric(features.RMSE, BIASES), gain_metric(features.RMSE, BIASES)
+    assert received[of_biases] == pytest.approx(math.sqrt(6 / 3))
     # Negative, for the model is the worse one.
-    assert received[gain_metric(features.RMSE)] == pytest.approx(math.sqrt(6 / 3) - math.sqrt(10 / 3))
-    for name in (features.RMSE, features.MAE, gain_metric(features.RMSE), baseline_metric(features.RMSE)):
+    assert received[on_biases] == pytest.approx(math.sqrt(6 / 3) - math.sqrt(10 / 3))
+    # Ratings of 4, 2 and 2 are 8/9 from their mean in the square.
+    assert received[reference_metric(features.RMSE, MEAN)] == pytest.approx(math.sqrt(8 / 9))
+    assert received[gain_metric(features.RMSE, MEAN)] == pytest.approx(math.sqrt(8 / 9) - math.sqrt(10 / 3))
+    for name in (features.RMSE, features.MAE, on_biases, of_biases):
         assert received[name + LOWER] <= received[name] <= received[name + UPPER]
     spoiled = merged(computation.combiner, [*rows, rated("c", NAN, 2.0)])
-    of_baseline = {baseline_metric(features.RMSE) + end for end in ("", LOWER, UPPER)}
-    for name in set(received) - of_baseline - {features.RELIABILITY}:
+    of_references = {
+        reference_metric(features.RMSE, r) + end for r in (BIASES, MEAN) for end in ("", LOWER, UPPER)
+    }
+    for name in set(received) - of_references - {features.RELIABILITY}:
         assert math.isnan(spoiled[name]), name
 
 
@@ -188,24 +238,48 @@ def test_reliability_by_bucket_of_the_prediction() -> None:
         assert received[features.CALIBRATION_ERROR] == pytest.approx((2 * 0.125 + 1 * 0.25) / 3)
 
 
-def test_challenger_and_baseline_are_measured_side_by_side_under_their_names() -> None:
-    computations = RatingErrors().computations(model_names=["candidate", "baseline"])
-    labels = np.array([4.5], np.float32)
-    answers = {"candidate": 4.0, "baseline": 2.5}
-    row = _inputs(
-        "a",
-        {name: rated("a", answer, 4.5).get_predictions("") for name, answer in answers.items()},
-        dict.fromkeys(answers, labels),
-    )
-    figures = {}
-    for computation in computations:
-        combiner = computation.combiner
-        output = combiner.extract_output(combiner.add_input(combiner.create_accumulator(), row))
-        assert set(output) == set(computation.keys)
-        figures.update({(key.model_name, key.name): value for key, value in output.items()})
+def pair(user: str, challenger, champion) -> metric_types.StandardMetricInputs:
+    """A row with the answers of two models."""
+    answers = {"candidate": challenger.get_predictions(""), "baseline": champion.get_predictions("")}
+    return _inputs(user, answers, dict.fromkeys(answers, challenger.get_labels("")))
+
+
+def by_model(metric, rows) -> dict[tuple[str, str], float]:
+    (computation,) = metric.computations(model_names=["candidate", "baseline"])
+    combiner, accumulator = computation.combiner, computation.combiner.create_accumulator()
+    for row in rows:
+        accumulator = combiner.add_input(accumulator, row)
+    output = combiner.extract_output(accumulator)
+    assert set(output) == set(computation.keys)
+    return {(key.model_name, key.name): value for key, value in output.items()}
+
+
+def test_challenger_and_champion_are_measured_side_by_side_under_their_names() -> None:
+    rows = [pair(str(user), rated("", 4.0, 4.5), rated("", 2.5, 4.5)) for user in range(9)]
+    figures = by_model(RatingErrors(), rows)
     assert figures["candidate", features.RMSE] == 0.5
     assert figures["baseline", features.RMSE] == 2.0
-    assert len(figures) == 2 * len(computations[0].keys)
+    gain = gain_metric(features.RMSE, CHAMPION)
+    for end in ("", LOWER, UPPER):
+        assert figures["candidate", gain + end] == 1.5
+        # So that TFMA's change is the challenger's gain itself.
+        assert figures["baseline", gain + end] == 0.0
+
+
+def test_the_gain_on_the_champion_is_of_pairs_at_the_challenger_s_depth_and_rows() -> None:
+    rows = []
+    for user in range(200):
+        rank = 99 if user % 2 else 100
+        rows += [pair(str(user), retrieved("", 0, rank), retrieved("", 0, rank)) for _ in range(9)]
+        # The champion's catalogue is so small that its own depth would be 1.
+        champion = retrieved("", 0, 100)
+        champion.get_predictions("")[features.NUM_CANDIDATES][:] = 20
+        rows.append(pair(str(user), retrieved("", 0, 99), champion))
+        rows.append(pair(str(user), retrieved("", 0, features.EXCLUDED_ROW), retrieved("", 0, 0)))
+    figures = by_model(HitRates(), rows)
+    ends = [figures["candidate", gain_metric(GATED_HITS, CHAMPION) + end] for end in (LOWER, "", UPPER)]
+    assert ends == pytest.approx([0.1] * 3)
+    assert figures["baseline", GATED_HITS] == pytest.approx(0.45)
 
 
 @pytest.mark.parametrize(

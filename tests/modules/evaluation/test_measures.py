@@ -24,6 +24,8 @@ NAN = float("nan")
         (99, [0, 0, 0, 0, 1]),
         (100, [0, 0, 0, 0, 0]),
         (math.inf, [0, 0, 0, 0, 0]),
+        (features.EXCLUDED_ROW, [0, 0, 0, 0, 0]),
+        (features.NO_RANK, [0, 0, 0, 0, 0]),
         (NAN, [NAN] * 5),
     ],
 )
@@ -54,9 +56,40 @@ def test_a_smaller_sample_has_the_wider_interval_of_the_normal_approximation() -
         assert lower[0] < math.sqrt(means.mean()) < upper[0]
 
 
-def test_the_interval_of_one_user_is_a_point_and_nan_stays_nan() -> None:
-    lower, upper = measures.interval(np.array([[4.0, 1.0, NAN]]), measures.means)
+def test_of_too_few_users_nothing_is_known_and_nan_stays_nan() -> None:
+    one = np.array([[4.0, 1.0, NAN]])
+    for users in (1, measures.MIN_USERS - 1):
+        lower, upper = measures.interval(np.repeat(one, users, axis=0), measures.means)
+        np.testing.assert_array_equal([lower, upper], [[-math.inf, NAN], [math.inf, NAN]])
+    lower, upper = measures.interval(np.repeat(one, measures.MIN_USERS, axis=0), measures.means)
     np.testing.assert_array_equal([lower, upper], [[0.25, NAN], [0.25, NAN]])
+
+
+@pytest.mark.parametrize("users", [measures.MIN_USERS, 10, 40])
+def test_without_a_true_gain_an_interval_is_above_0_as_rarely_as_it_says(users: int) -> None:
+    """Users of very different activity; two models that are as good, each better for some users."""
+    random = np.random.default_rng(users)
+    trials, above, below = 1_000, 0, 0
+    for _ in range(trials):
+        rows = 1 + random.lognormal(2.5, 1.0, users).astype(int)
+        ease = random.beta(2, 3, users)
+        gains = (
+            random.binomial(rows, ease) - random.binomial(rows, ease) + rows * random.normal(0, 0.05, users)
+        )
+        lower, upper = measures.interval(np.stack([rows, gains], axis=1), measures.means)
+        above, below = above + (lower[0] > 0), below + (upper[0] < 0)
+    # 2.5% each; the standard error of a share of 2.5% in 1,000 trials is 0.5%.
+    assert 0.01 < above / trials < 0.04
+    assert 0.01 < below / trials < 0.04
+
+
+def test_many_users_are_weighted_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(7)
+    sums = np.stack([np.ones(400), random.random(400)], axis=1)
+    whole = measures.interval(sums, measures.means)
+    monkeypatch.setattr(measures, "_BLOCK", 64)
+    # Other draws, so the ends differ by what 1,000 resamples leave open.
+    np.testing.assert_allclose(measures.interval(sums, measures.means), whole, rtol=0.01)
 
 
 def test_a_prediction_is_in_the_bucket_that_it_opens() -> None:

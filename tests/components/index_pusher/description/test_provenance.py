@@ -82,7 +82,7 @@ def test_the_data_are_told_by_their_content(tmp_path: pathlib.Path) -> None:
 
 
 def test_metrics_and_gates_are_told_and_nan_is_no_number() -> None:
-    gated = Gated("rmse", "user_gender", "user_gender=F", "<= 1", 1.25, None, None, None, False)
+    gated = Gated("rmse", "user_gender", "user_gender=F", "<= 1", 1.25, None, None, False)
     told = provenance.evaluations(
         {"ranking": Evaluation((gated,), {}, 20, values={"": {"rmse": 0.9, "mae": math.nan}})}
     )
