@@ -4,8 +4,8 @@
 #   docker build -t IMAGE --target dataflow \
 #       --build-arg BEAM_SDK=apache/beam_python3.10_sdk:2.64.0@sha256:DIGEST .    and workers of Dataflow
 #
-# tests/kubeflow/test_image.py reads it and runs its cheap steps; `python -m benchmarks.image_steps` runs all of
-# them without Docker. docs/kubeflow.md says how to move a digest.
+# tests/kubeflow/test_image.py reads it and runs its cheap steps; `python -m benchmarks.runners.image_steps`
+# runs all of them without Docker. docs/kubeflow.md says how to move a digest.
 
 # The newest patch of Python 3.10 on Debian 12, for every architecture it has; TFX 1.16 needs 3.10.
 ARG PYTHON=python:3.10-slim-bookworm@sha256:68d914ec641a0b69267ce65184d000a2bc3a9ee2590ab702b82250ab2385735a

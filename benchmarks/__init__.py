@@ -1,1 +1,1 @@
-"""What is measured, each module a command that prints a table: see README.md."""
+"""What is measured: a room for each subject, and here what the rooms share. See README.md."""

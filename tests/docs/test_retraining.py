@@ -8,14 +8,14 @@ import shlex
 
 import pytest
 
-from benchmarks import replay
+from benchmarks.quality import replay
 from retraining.__main__ import parse
 from retraining.schedule import Schedule
 from tests.docs.blocks import DOCS
 
 PAGE = (DOCS / "retraining.md").read_text(encoding="utf-8")
 README = (DOCS.parent / "README.md").read_text(encoding="utf-8")
-_COMMAND = re.compile(r"^python -m (retraining|benchmarks\.replay) (.*)$", re.MULTILINE)
+_COMMAND = re.compile(r"^python -m (retraining|benchmarks\.quality\.replay) (.*)$", re.MULTILINE)
 
 
 @pytest.mark.parametrize(("text", "count"), [(PAGE, 6), (README, 2)], ids=["page", "readme"])

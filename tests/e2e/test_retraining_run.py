@@ -14,7 +14,7 @@ import pathlib
 import ml_metadata as mlmd
 import pytest
 
-from benchmarks.replay import reduced
+from benchmarks.quality.replay import reduced
 from common.progress import progress
 from modules import features
 from pipeline import config as configuration

@@ -1,6 +1,7 @@
 """The image's recipe: what must hold of it, a linter's opinion, and its last steps carried out.
 
-The step that fetches 3 GB of locked packages is not: `python -m benchmarks.image_steps` carries out that too.
+The step that fetches 3 GB of locked packages is not: `python -m benchmarks.runners.image_steps` carries out
+that too.
 """
 
 from __future__ import annotations

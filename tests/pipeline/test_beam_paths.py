@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_data_validation as tfdv
 import tensorflow_model_analysis as tfma
 
-from benchmarks import beam_paths
+from benchmarks.runners import beam_paths
 from common import parquet
 from components.batch_recommender import answers
 from modules import features

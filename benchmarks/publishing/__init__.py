@@ -1,0 +1,1 @@
+"""Whether a reader ever sees a broken version, while versions are published."""

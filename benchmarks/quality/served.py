@@ -1,0 +1,158 @@
+"""Models trained by Marquee's own components on a given split, and measured as they would be served."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from ml_metadata.metadata_store import MetadataStore
+from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from tfx.components.transform.component import Transform
+from tfx.orchestration import metadata, pipeline
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+
+from benchmarks import figures
+from benchmarks.figures import Figures
+from components.candidate_trainer.component import CandidateTrainer
+from components.movielens_example_gen.component import MovieLensExampleGen
+from components.movielens_example_gen.config import DataConfig
+from modules import features
+from modules.hyperparameters import ModelsConfig, TrainingConfig
+
+MODELS = ("retrieval", "ranking", "multitask")
+
+_SCHEMA = pathlib.Path(__file__).resolve().parents[2] / "pipeline" / "schema" / "ratings.pbtxt"
+_BATCH = 2048
+_PIPELINE = "benchmark"
+
+
+class Trained(NamedTuple):
+    """What a Trainer makes: a model's name, and its hyper-parameters."""
+
+    model: str
+    config: TrainingConfig
+
+
+def of_presets(presets: Mapping[str, ModelsConfig]) -> dict[str, Trained]:
+    """Name every model of every preset, as `preset.model`."""
+    return {
+        f"{preset}.{name}": Trained(name, getattr(models, name))
+        for preset, models in presets.items()
+        for name in MODELS
+    }
+
+
+def train(
+    data: pathlib.Path,
+    root: pathlib.Path,
+    configs: Sequence[DataConfig],
+    wanted: Mapping[str, Trained],
+    seed: int,
+) -> dict[str, float]:
+    """Run ExampleGen, Transform and a Trainer for each model that is wanted.
+
+    Args:
+      data: a release's folder, or what `protocol.write_split` wrote.
+      root: folder for the artifacts; nothing may be in it.
+      configs: how to read the data. Models are trained on the first; the others are there to be asked about.
+      wanted: by a name without blanks; the seed among the hyper-parameters is replaced.
+      seed: of initial weights and of the order of rows.
+    Returns:
+      Seconds of each Trainer, from its start to the end of its export.
+    """
+    example_gens = [
+        MovieLensExampleGen(str(data), config, source_digest="").with_id(_example_gen_id(number))
+        for number, config in enumerate(configs)
+    ]
+    schema = ImportSchemaGen(schema_file=str(_SCHEMA))
+    transform = Transform(
+        examples=example_gens[0].outputs["examples"],
+        schema=schema.outputs["schema"],
+        preprocessing_fn="modules.data.preprocessing.preprocessing_fn",
+        disable_statistics=True,
+        disable_analyzer_cache=True,
+    )
+    trainers = [
+        CandidateTrainer(
+            run_fn=f"modules.{model}.run_fn",
+            examples=transform.outputs["transformed_examples"],
+            candidates=example_gens[0].outputs["catalogue"],
+            transform_graph=transform.outputs["transform_graph"],
+            custom_config={"hyperparameters": {**config.model_dump(mode="json"), "seed": seed}},
+        ).with_id(_node_id(name))
+        for name, (model, config) in wanted.items()
+    ]
+    connection = metadata.sqlite_metadata_connection_config(str(root / "metadata.sqlite"))
+    LocalDagRunner().run(
+        pipeline.Pipeline(
+            pipeline_name=_PIPELINE,
+            pipeline_root=str(root),
+            components=[*example_gens, schema, transform, *trainers],
+            metadata_connection_config=connection,
+        )
+    )
+    with metadata.Metadata(connection) as handle:
+        return {name: _seconds(handle.store, _node_id(name)) for name in wanted}
+
+
+def _seconds(store: MetadataStore, node_id: str) -> float:
+    context = store.get_context_by_type_and_name("node", f"{_PIPELINE}.{node_id}")
+    (execution,) = store.get_executions_by_context(context.id)
+    return (execution.last_update_time_since_epoch - execution.create_time_since_epoch) / 1000
+
+
+def measure(root: pathlib.Path, name: str) -> Figures:
+    """Ask a model's eval signature about every row of the eval split.
+
+    Args:
+      root: that of `train`.
+      name: which of the models wanted there.
+    """
+    return figures.of_columns(columns(root, name))
+
+
+def columns(root: pathlib.Path, name: str, number: int = 0) -> dict[str, np.ndarray]:
+    """Ask a model's eval signature about every row of the eval split, row by row.
+
+    Args:
+      root: that of `train`.
+      name: which of the models wanted there.
+      number: which of the data configurations.
+    Returns:
+      `[rows]` each: what the signature answers; features.RATING, USER_ID (bytes) and TIMESTAMP of the row.
+    """
+    model = tf.saved_model.load(str(_output(root, _node_id(name), "model") / features.SERVING_DIR))
+    signature = model.signatures[features.EVAL_SIGNATURE]
+    split = _output(root, _example_gen_id(number), "examples") / f"Split-{features.EVAL_SPLIT}"
+    records = tf.data.TFRecordDataset(sorted(map(str, split.iterdir())), compression_type="GZIP")
+    spec = {
+        name: tf.io.FixedLenFeature([], dtype)
+        for name, dtype in (
+            (features.RATING, tf.float32),
+            (features.USER_ID, tf.string),
+            (features.TIMESTAMP, tf.int64),
+        )
+    }
+    result: dict[str, list[np.ndarray]] = {}
+    for examples in records.batch(_BATCH):
+        answers = signature(**{features.EXAMPLES_INPUT: examples})
+        for column, values in {**answers, **tf.io.parse_example(examples, spec)}.items():
+            result.setdefault(column, []).append(values.numpy())
+    return {column: np.concatenate(values) for column, values in result.items()}
+
+
+def _node_id(name: str) -> str:
+    return f"Trainer.{name}"
+
+
+def _example_gen_id(number: int) -> str:
+    return f"MovieLensExampleGen.{number}"
+
+
+def _output(root: pathlib.Path, node_id: str, key: str) -> pathlib.Path:
+    # TFX's layout: one folder for each execution, and in a fresh root there was one.
+    (uri,) = (root / node_id / key).iterdir()
+    return uri

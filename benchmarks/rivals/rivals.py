@@ -1,0 +1,178 @@
+"""How every baseline of the quality benchmark is asked, and the table of them.
+
+A model recommends (`scores`) or rates (`rate`). What it learns comes from the train rows; what it is told of
+a user with the query is what `splits.Queries` lets the query know. A user of whom a query knows nothing is
+recommended what is popular, as anybody would serve it: most of these models have no answer of their own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from benchmarks.protocol import Ratings
+from benchmarks.rivals import baselines, models
+from benchmarks.rivals.fm_features import EARLIER, TENURE, USER_DAY
+from benchmarks.rivals.models import Rater, Recommender
+from benchmarks.splits import Queries
+from modules import features
+
+# The extra's distributions, and what they are imported as.
+LIBRARIES = {"implicit": "implicit", "scikit-surprise": "surprise", "myfm": "myfm"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Rival:
+    """One baseline.
+
+    Attributes:
+      name: in the table.
+      library: the distribution that it comes from; None for our own.
+      fit: called with the train rows, a seed, and the settings by name.
+      grid: what `python -m benchmarks.rivals.search` compares: every combination.
+      settings: what it chose.
+      follows: whether it reads what a query knows of its user, and so can follow one whom it did not see in
+        training; the others answer alike whatever a query knows.
+    """
+
+    name: str
+    library: str | None
+    fit: Callable[..., Recommender | Rater]
+    grid: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    follows: bool = False
+
+    def described(self) -> dict[str, Any]:
+        """Say what a figure of it depends on, beside the data.
+
+        Raises:
+          PackageNotFoundError: its library is not installed.
+        """
+        version = f"{self.library} {metadata.version(self.library)}" if self.library else "ours"
+        return {"library": version, **self.settings}
+
+    def candidates(self) -> list[dict[str, Any]]:
+        """Combine the grid."""
+        return [
+            dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())
+        ]
+
+
+def columns(model: Recommender | Rater, train: Ratings, queries: Queries) -> dict[str, np.ndarray]:
+    """Ask a model about every row.
+
+    Returns:
+      `[rows]` each, as the eval signature of a model of ours has them: features.RATING, and either RANK and
+      RANK_UNSEEN (without the titles that the query knows) or PREDICTED_RATING.
+    """
+    result = {features.RATING: queries.rows.ratings}
+    if isinstance(model, Rater):
+        predicted = np.clip(model.rate(queries), train.ratings.min(), train.ratings.max())
+        return {**result, features.PREDICTED_RATING: predicted}
+    popular = models.popularity(train)
+    ranks: dict[str, list[np.ndarray]] = {features.RANK: [], features.RANK_UNSEEN: []}
+    for block in queries.blocks:
+        scores = model.scores(queries, block).astype(np.float64)
+        numbers, places = queries.known(block)
+        scores[np.bincount(numbers, minlength=len(scores)) == 0] = popular
+        each, titles = np.arange(len(scores)), queries.rows.titles[block]
+        ranks[features.RANK].append(baselines.ranks(scores, each, titles))
+        scores[numbers, queries.pool.titles[places]] = -np.inf
+        ranks[features.RANK_UNSEEN].append(baselines.ranks(scores, each, titles))
+    return {**result, **{name: np.concatenate(values) for name, values in ranks.items()}}
+
+
+_FM_GRID: dict[str, Sequence[Any]] = {"rank": (4, 8, 16), "iterations": (300,)}
+
+RIVALS = (
+    Rival("popularity", None, models.Popularity),
+    Rival(
+        "user and title biases",
+        None,
+        models.Biases,
+        {"user_weight": (2.0, 5.0, 10.0), "title_weight": (1.0, 3.0, 5.0)},
+        {"user_weight": 10.0, "title_weight": 3.0},
+        follows=True,
+    ),
+    Rival(
+        "iALS",
+        "implicit",
+        models.ImplicitAls,
+        {
+            "factors": (16, 32, 64, 128),
+            "regularization": (3.0, 10.0, 30.0, 100.0),
+            "alpha": (1.0, 2.0, 4.0, 8.0),
+            "iterations": (15, 30),
+        },
+        {"factors": 32, "regularization": 30.0, "alpha": 4.0, "iterations": 15},
+        follows=True,
+    ),
+    Rival(
+        "item-kNN, BM25",
+        "implicit",
+        models.bm25_neighbours,
+        {"neighbours": (50, 200, 800), "k1": (1.2, 3.0, 10.0), "b": (0.25, 0.5, 0.75, 1.0)},
+        {"neighbours": 800, "k1": 1.2, "b": 1.0},
+        follows=True,
+    ),
+    Rival(
+        "item-kNN, cosine",
+        "implicit",
+        models.cosine_neighbours,
+        {"neighbours": (20, 50, 100, 200, 400, 800)},
+        {"neighbours": 50},
+        follows=True,
+    ),
+    Rival(
+        "SVD",
+        "scikit-surprise",
+        models.svd,
+        {
+            "n_factors": (50, 200),
+            "n_epochs": (60, 90),
+            "lr_all": (0.005, 0.01),
+            "reg_all": (0.08, 0.1, 0.12, 0.15),
+        },
+        {"n_factors": 200, "n_epochs": 90, "lr_all": 0.01, "reg_all": 0.12},
+    ),
+    Rival(
+        "SVD++",
+        "scikit-surprise",
+        models.svd_plus_plus,
+        {
+            "n_factors": (20, 50),
+            "n_epochs": (20, 40, 60),
+            "lr_all": (0.007,),
+            "reg_all": (0.05, 0.1, 0.12),
+        },
+        {"n_factors": 50, "n_epochs": 60, "lr_all": 0.007, "reg_all": 0.12},
+    ),
+    Rival(
+        "FM, ids",
+        "myfm",
+        models.BayesianFm,
+        {"parts": ((),), **_FM_GRID},
+        {"parts": (), "rank": 4, "iterations": 300},
+    ),
+    Rival(
+        "FM, ids, user-day, tenure",
+        "myfm",
+        models.BayesianFm,
+        {"parts": ((USER_DAY, TENURE),), **_FM_GRID},
+        {"parts": (USER_DAY, TENURE), "rank": 8, "iterations": 300},
+        follows=True,
+    ),
+    Rival(
+        "FM, ids, user-day, tenure, earlier titles",
+        "myfm",
+        models.BayesianFm,
+        {"parts": ((USER_DAY, TENURE, EARLIER),), **_FM_GRID},
+        {"parts": (USER_DAY, TENURE, EARLIER), "rank": 8, "iterations": 300},
+        follows=True,
+    ),
+)

@@ -1,0 +1,205 @@
+"""The same pipeline on Beam's local runners: in memory, in worker processes, and through a job service.
+
+Run it with `python -m benchmarks.runners.beam_paths`; `--help` lists the flags. Every path is a run of the
+pipeline below a root of its own. Of each output the digest is shown, of what it says: a runner may cut files
+as it likes, and protobuf may write the entries of a map, and TFDV the features, in any order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+
+from benchmarks import partial, table
+from components.movielens_example_gen.fetching import fetch
+from pipeline import config as configuration
+
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_WORKERS = 2
+_STARTS_WITHIN, _ENDS_WITHIN = 120, 7200  # Seconds.
+
+# Not compared: a graph is written in another order each time, also by one runner. What is in its vocabularies
+# is, and so is what it makes of the rows.
+_GRAPHS = ("saved_model.pb", "fingerprint.pb")
+_STATISTICS = "FeatureStats.pb"
+
+
+def paths(port: int) -> dict[str, list[str]]:
+    """List Beam's flags of each path.
+
+    Args:
+      port: of the job service.
+    """
+    return {
+        "in memory": ["--direct_running_mode=in_memory"],
+        f"{_WORKERS} processes": [
+            "--direct_running_mode=multi_processing",
+            f"--direct_num_workers={_WORKERS}",
+        ],
+        "job service": [
+            "--runner=PortableRunner",
+            f"--job_endpoint=localhost:{port}",
+            "--environment_type=LOOPBACK",
+        ],
+    }
+
+
+@contextlib.contextmanager
+def job_service(folder: pathlib.Path) -> Iterator[int]:
+    """Keep Beam's own job service while the block runs; yields its port.
+
+    Raises:
+      RuntimeError: it did not start.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    port_file = folder / "port"
+    command = [sys.executable, "-m", "apache_beam.runners.portability.local_job_service_main"]
+    command += ["--port_file", str(port_file), "--staging_dir", str(folder / "staging")]
+    with open(folder / "log", "w") as log:
+        service = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+    try:
+        deadline = time.monotonic() + _STARTS_WITHIN
+        while not port_file.exists():
+            if service.poll() is not None or time.monotonic() > deadline:
+                said = (folder / "log").read_text()
+                raise RuntimeError(f"Beam's job service must start; it said: {said[-500:]}")
+            time.sleep(0.1)
+        yield int(port_file.read_text())
+    finally:
+        service.kill()
+        service.wait()
+
+
+def run(
+    data: pathlib.Path,
+    root: pathlib.Path,
+    until: str,
+    config: pathlib.Path,
+    beam: Sequence[str],
+    timeout: float = _ENDS_WITHIN,
+) -> list[dict]:
+    """Run the pipeline up to a step; returns what `benchmarks.partial` prints.
+
+    Raises:
+      RuntimeError: it failed.
+      subprocess.TimeoutExpired: it did not end.
+    """
+    root.mkdir(parents=True)
+    with open(root / "log", "w+") as log:
+        done = subprocess.run(
+            partial.command(data, root, until, config, beam),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            cwd=_ROOT,
+            # Workers that Beam starts are to find the project.
+            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+            timeout=timeout,
+            check=False,
+        )
+    if done.returncode:
+        raise RuntimeError(f"the run must succeed; {root / 'log'} ends: {(root / 'log').read_text()[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def digests(steps: Sequence[dict]) -> dict[tuple[str, str], str]:
+    """Digest every output: by step and key of the output."""
+    return {
+        (step["step"], key): digest(pathlib.Path(uri))
+        for step in steps
+        for key, uri in step["outputs"].items()
+    }
+
+
+def digest(folder: pathlib.Path) -> str:
+    """Digest what files say: records of Examples regardless of their order and of how they are cut."""
+    said: list[bytes] = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in _GRAPHS):
+        place = path.relative_to(folder)
+        if path.suffix == ".gz":
+            said += (b"%b\0%b" % (bytes(place.parent), record) for record in _records(path))
+        else:
+            content = _statistics(path) if path.name == _STATISTICS else path.read_bytes()
+            said.append(b"%b\0%b" % (bytes(place), content))
+    whole = hashlib.sha256()
+    for item in sorted(said):
+        whole.update(hashlib.sha256(item).digest())
+    return whole.hexdigest()
+
+
+def _records(path: pathlib.Path) -> Iterator[bytes]:
+    import tensorflow as tf
+
+    for record in tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator():
+        yield tf.train.Example.FromString(record).SerializeToString(deterministic=True)
+
+
+def _statistics(path: pathlib.Path) -> bytes:
+    from tensorflow_metadata.proto.v0 import statistics_pb2
+
+    statistics = statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes())
+    for dataset in statistics.datasets:
+        dataset.features.sort(key=lambda feature: tuple(feature.path.step))
+        for numbers in (one.num_stats for one in dataset.features if one.HasField("num_stats")):
+            # The last bit of a sum depends on the order of its parts, which differs from run to run; rounded,
+            # a mean that lies half-way would still differ.
+            numbers.ClearField("mean")
+            numbers.ClearField("std_dev")
+    return statistics.SerializeToString(deterministic=True)
+
+
+def rows(found: dict[str, dict[tuple[str, str], str]]) -> list[list[str]]:
+    """Lay out the digests' beginnings: a row for each output, a column for each path, then whether same.
+
+    >>> rows({"a": {("Transform", "graph"): "12" * 32}, "b": {("Transform", "graph"): "13" * 32}})
+    [['Transform', 'graph', '1212121212', '1313131313', 'no']]
+    """
+    first = next(iter(found.values()))
+    laid = []
+    for step, key in first:
+        of_paths = [by_output.get((step, key), "") for by_output in found.values()]
+        same = "yes" if len(set(of_paths)) == 1 else "no"
+        laid.append([step, key, *(text[:10] for text in of_paths), same])
+    return laid
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run each path, and print the digests and the seconds; returns 1 where a digest differs."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.runners.beam_paths", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("--data", type=pathlib.Path, metavar="PATH", help="as local_runner.py's")
+    parser.add_argument("--until", default="Transform", help="the last step (default: %(default)s)")
+    parser.add_argument("--config", type=pathlib.Path, metavar="FILE", help="as local_runner.py's")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        config = options.config or folder / "config.json"
+        if not options.config:
+            config.write_text("{}")
+        data_config = configuration.load(config, configuration.default()).data
+        data = fetch.resolve_data(data_config, options.data, fetch.default_cache_dir())
+        found, seconds = {}, []
+        with job_service(folder / "service") as port:
+            for name, beam in paths(port).items():
+                began = time.monotonic()
+                steps = run(data, folder / name.replace(" ", "-"), options.until, config, beam)
+                seconds.append(f"{time.monotonic() - began:.1f}")
+                found[name] = digests(steps)
+    laid = rows(found)
+    header = ("step", "output", *found, "same")
+    print(table.markdown(header, [*laid, ["seconds", "", *seconds, ""]]))
+    return int(any(row[-1] == "no" for row in laid))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

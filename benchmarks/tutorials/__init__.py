@@ -1,0 +1,1 @@
+"""The TensorFlow Recommenders tutorials: their published figures, and their time and memory."""

@@ -1,0 +1,176 @@
+"""The command of the quality benchmark: what is kept, what is made again, what is printed."""
+
+import contextlib
+import io
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks import splits
+from benchmarks.figures import Figures, by_group
+from benchmarks.quality import __main__ as quality
+from benchmarks.quality import results, tables, variants
+from benchmarks.quality.__main__ import Data
+from benchmarks.quality.results import Key, Measured, Result, Store
+from benchmarks.rivals import rivals
+from benchmarks.splits import OFFICIAL, RANDOM, ROLLING, STATIC, TIME
+from common.errors import DataError
+from components.movielens_example_gen.sources.releases import RELEASES
+from modules import features, hyperparameters
+from runners.terminal.status import Terminal
+
+OURS_ALONE = tuple(rival for rival in rivals.RIVALS if rival.library is None)
+
+
+def _key(**values) -> Key:
+    plain = {"data": "d", "protocol": RANDOM, "split": "seed 1", "view": STATIC, "seed": 1, "method": "m"}
+    return Key(**{**plain, "settings": {"parts": ("a",)}, **values})
+
+
+def _result(
+    value: float | None, seconds: float = 1.0, rmse: float | None = None, group="all", **values
+) -> Result:
+    measured = Measured(rows=10, top_100=None, top_100_unseen=value, rmse=rmse)
+    groups = {"all": measured, group: measured}
+    return Result(key=_key(**values), seconds=seconds, groups=groups)
+
+
+def test_what_was_measured_is_found_again(tmp_path) -> None:
+    path = tmp_path / "new" / "quality.json"
+    Store(path).add(_result(0.5))
+    again = Store(path)
+    assert again.find(_key()) == _result(0.5).model_copy(update={"key": _key(settings={"parts": ["a"]})})
+    assert again.find(_key(settings={"parts": ("b",)})) is None
+    assert again.find(_key(view=ROLLING)) is None
+    again.add(_result(0.6, seed=2))
+    assert Store(path).find(_key()) and Store(path).find(_key(seed=2))
+
+
+def test_another_file_is_not_taken_for_results(tmp_path) -> None:
+    path = tmp_path / "quality.json"
+    path.write_text('[{"key": 3}]')
+    with pytest.raises(DataError, match="must hold figures of benchmarks.quality"):
+        Store(path)
+
+
+def test_figures_of_groups_and_none_of_an_empty_one() -> None:
+    columns = {
+        features.RATING: np.array([5.0, 3.0, 1.0]),
+        features.RANK: np.array([0.0, 100.0, 99.0]),
+        features.RANK_UNSEEN: np.array([0.0, 99.0, np.nan]),
+    }
+    masks = {"all": np.ones(3, bool), "late": np.array([False, True, True]), "none": np.zeros(3, bool)}
+    assert by_group(columns, masks) == {
+        "all": (3, Figures(2 / 3, 2 / 3, None)),
+        "late": (2, Figures(0.5, 0.5, None)),
+    }
+
+
+def test_the_summary_has_medians_in_their_columns() -> None:
+    found = [_result(value, seed=seed, seconds=value * 10) for seed, value in ((1, 0.2), (2, 0.4), (3, 0.3))]
+    found += [_result(0.7, split=f"u{i}", protocol=OFFICIAL, rmse=0.9 + i / 100) for i in (1, 2)]
+    found += [_result(0.6, protocol=TIME, view=ROLLING, group="cold"), _result(0.1, method="other")]
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in tables.summary(found).splitlines()]
+    assert dict(zip(lines[0], lines[2], strict=True)) == {
+        "": "m",
+        "top-100": "0.300",
+        "u1: top-100": "0.700",
+        "u1: RMSE": "0.910",
+        "time, rolling: top-100": "0.600",
+        "cold users": "0.600",
+        "seconds to train": "3.0",
+    }
+    assert dict(zip(lines[0], lines[3], strict=True))["top-100"] == "0.100"
+
+
+def test_details_tell_ranges_and_the_groups_of_the_time_cut() -> None:
+    found = [
+        _result(value, protocol=TIME, group="cold", split=f"seed {value}") for value in (0.25, 0.5, 0.75)
+    ]
+    laid_out = dict(tables.details(found))
+    assert list(laid_out) == [
+        "Time cut, static: seed 0.25, seed 0.5, seed 0.75",
+        "Time cut, static: top-100 without known titles, by group of rows",
+    ]
+    whole, groups = laid_out.values()
+    assert " 0.500 (0.250 to 0.750) |" in whole
+    assert "cold (10 rows)" in groups
+
+
+def _write_release(folder: pathlib.Path) -> None:
+    random = np.random.RandomState(5)
+    films = random.randint(0, 120, 400)
+    # The twelfth user is there at the end alone.
+    users = np.where(np.arange(400) < 370, 1 + random.randint(0, 11, 400), 12)
+    rows = [f"{users[i]}\t{1 + films[i]}\t{1 + films[i] % 5}\t{900 + i}\n" for i in range(400)]
+    (folder / "u.data").write_text("".join(rows))
+    (folder / "u.item").write_text("".join(f"{1 + i}|Film {i} (1990)|01-Jan-1990||u|0\n" for i in range(120)))
+    (folder / "u.user").write_text("".join(f"{1 + i}|30|F|writer|00000\n" for i in range(12)))
+
+
+class _Screen(Terminal):
+    """Remembers which steps were taken."""
+
+    def __init__(self) -> None:
+        super().__init__(io.StringIO())
+        self.steps: list[str] = []
+
+    @contextlib.contextmanager
+    def step(self, name: str):
+        self.steps.append(name)
+        with super().step(name) as outcome:
+            yield outcome
+
+
+@pytest.mark.parametrize("protocol", [RANDOM, TIME])
+def test_baselines_are_measured_once(tmp_path, monkeypatch, protocol) -> None:
+    _write_release(tmp_path)
+    monkeypatch.setattr(rivals, "RIVALS", OURS_ALONE)
+    data = Data.read(tmp_path, RELEASES["ml-100k"])
+    (split,) = splits.of_protocol(protocol, tmp_path, data.release, data.ratings, seeds=[4])
+    first, second = _Screen(), _Screen()
+    path = tmp_path / "quality.json"
+    found = quality.baselines(data, split, Store(path), first)
+    assert len(first.steps) == len(OURS_ALONE) == 2
+    assert [r.key.view for r in found if r.key.method == "popularity"] == list(split.views)
+    assert {r.groups["all"].rows for r in found} == {80}
+    assert ("cold" in found[0].groups) == (protocol == TIME)
+    assert quality.baselines(data, split, Store(path), second) == [
+        Result.model_validate_json(result.model_dump_json()) for result in found
+    ]
+    assert second.steps == []
+
+
+def test_the_command_writes_its_tables(tmp_path, monkeypatch, capsys) -> None:
+    _write_release(tmp_path)
+    monkeypatch.setattr(rivals, "RIVALS", OURS_ALONE)
+    monkeypatch.setattr(rivals, "LIBRARIES", {})
+    output = tmp_path / "out" / "tables.md"
+    arguments = ["--data", str(tmp_path), "--only", "baselines", "--seeds", "1", "2", "--output", str(output)]
+    monkeypatch.setattr(sys, "argv", ["quality", *arguments])
+    quality.main()
+    text = output.read_text()
+    assert text in capsys.readouterr().out
+    assert "## Quality on ml-100k" in text
+    assert "## Time cut, rolling: seed 1, seed 2" in text
+    assert "u1 to u5: not measured, for this copy of the data has no such files." in text
+    assert len(results.Store(output.with_suffix(".json"))._results) == 2 * 3 * 2
+
+
+def test_missing_libraries_are_named_with_the_remedy(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(rivals, "LIBRARIES", {"implicit": "no_such_module_a", "myfm": "no_such_module_b"})
+    monkeypatch.setattr(sys, "argv", ["quality"])
+    with pytest.raises(SystemExit, match="2"):
+        quality.main()
+    assert "need implicit, myfm: .venv/bin/pip install --require-hashes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [*variants.OURS, *variants.ABLATIONS])
+def test_every_variant_can_be_built_and_changes_what_it_says(name: str) -> None:
+    variant = {**variants.OURS, **variants.ABLATIONS}[name]
+    model, config = variant.trained()
+    default = getattr(hyperparameters.default(), model)
+    assert (config == default) == (not variant.changes)
+    assert name.startswith(model)

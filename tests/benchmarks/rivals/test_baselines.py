@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from benchmarks import figures
+from benchmarks.protocol import Ratings
+from benchmarks.rivals import baselines
+from modules import features
+
+
+def _ratings(users, titles, values, num_users: int, num_titles: int) -> Ratings:
+    return Ratings(
+        np.asarray(users),
+        np.asarray(titles),
+        np.asarray(values, np.float64),
+        np.zeros(len(users), np.int64),
+        np.array([str(user) for user in range(num_users)]),
+        np.array([str(title) for title in range(num_titles)]),
+    )
+
+
+def test_a_tie_counts_against_the_rated_title_and_an_excluded_one_is_last() -> None:
+    scores = np.array([[3.0, 2.0, 2.0, 1.0], [0.0, 0.0, 0.0, -np.inf]])
+    found = baselines.ranks(scores, np.array([0, 0, 0, 1, 1]), np.array([0, 1, 3, 0, 3]))
+    assert found.tolist() == [0, 2, 3, 2, np.inf]
+
+
+def test_popularity_hits_the_hundred_titles_with_the_most_ratings() -> None:
+    # Title t is rated by 150 - t users, so 0 is the most popular; user u has rated the titles up to 149 - u.
+    titles = np.repeat(np.arange(150), np.arange(150, 0, -1))
+    users = np.concatenate([np.arange(150 - title) for title in range(150)])
+    train = _ratings(users, titles, np.ones(len(users)), 151, 150)
+    # User 150 has rated nothing; user 149 has rated title 0, which leaves the place of one more.
+    held_out = _ratings([150, 150, 149, 149], [99, 100, 100, 101], np.ones(4), 151, 150)
+    measured = baselines.popularity(train, held_out)
+    assert measured.top_100 == 0.25
+    assert measured.top_100_unseen == 0.5
+
+
+def test_biases_find_planted_deviations() -> None:
+    users, titles = (grid.ravel() for grid in np.meshgrid(np.arange(40), np.arange(60), indexing="ij"))
+    user_bias = np.linspace(-1, 1, 40)
+    title_bias = np.linspace(0.9, -0.9, 60)
+    whole = _ratings(users, titles, 3 + user_bias[users] + title_bias[titles], 40, 60)
+    # Predictions are kept in the range of train, so the extremes must be in it.
+    withheld = (users + titles) % 7 == 5
+    train, held_out = whole.take(np.flatnonzero(~withheld)), whole.take(np.flatnonzero(withheld))
+    exact = baselines.biases(train, held_out, user_weight=0, title_weight=0, sweeps=50)
+    assert exact.rmse == pytest.approx(0, abs=1e-6)
+    assert baselines.biases(train, held_out).rmse == pytest.approx(0.05, abs=0.05)
+
+
+def test_biases_expect_of_the_unknown_what_is_usual() -> None:
+    train = _ratings([0, 0, 1], [0, 1, 0], [5, 3, 4], 3, 3)
+    held_out = _ratings([2], [2], [4.0], 3, 3)
+    assert baselines.biases(train, held_out).rmse == 0
+
+
+def test_figures_of_what_a_model_answered() -> None:
+    columns = {
+        features.RATING: np.array([4, 2, 1], np.float32),
+        features.RANK: np.array([99, 100, np.nan], np.float32),
+        features.RANK_UNSEEN: np.array([0, 99, 1664], np.float32),
+        features.PREDICTED_RATING: np.array([4, 4, 1.5], np.float32),
+    }
+    # (0 + 4 + 0.25) / 3, and its root.
+    assert figures.of_columns(columns) == (1 / 3, 2 / 3, pytest.approx(1.190238))
+    del columns[features.RANK], columns[features.RANK_UNSEEN]
+    assert figures.of_columns(columns)[:2] == (None, None)
