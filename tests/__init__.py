@@ -1,1 +1,1 @@
-"""A package, so that tests can share helpers: `from tests import planted_models`."""
+"""A package, so that tests can share helpers: `from tests.helpers import planted_models`."""

@@ -19,7 +19,7 @@ from components.index_pusher.gates import Blessing
 from components.index_pusher.index import scann_operations
 from components.index_pusher.proof import processes, savedmodel_process
 from components.index_pusher.push import Blessings, push
-from tests import planted_models
+from tests.helpers import planted_models
 
 # For one test of a whole pipeline, with the run that it reads: four times what the longest takes.
 _PIPELINE_SECONDS = 2000
@@ -122,7 +122,7 @@ def pushed(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Pushed
 @pytest.fixture(scope="session")
 def planted_pipeline(tmp_path_factory: pytest.TempPathFactory):
     """A whole run on planted rows, for what is held against it."""
-    from tests import planted_pipeline  # TFX, whose import takes seconds.
+    from tests.helpers import planted_pipeline  # TFX, whose import takes seconds.
 
     folder = shared_folder(tmp_path_factory, "planted-pipeline", planted_pipeline.run)
     return planted_pipeline.PlantedPipeline(folder)

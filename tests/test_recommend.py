@@ -17,7 +17,7 @@ import pytest
 import tensorflow as tf
 
 import recommend
-from tests.planted_requests import exact_best
+from tests.helpers.planted_requests import exact_best
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "recommend.py"
 

@@ -3,7 +3,8 @@
     python -m benchmarks.runners.executed_spec [--data PATH] [--config FILE] [--folder DIR] [--workers N]
 
 Every step is a process by the command and arguments that the specification says, drivers included, on
-MovieLens 100K unless the configuration says otherwise. tests/kubeflow/spec_executor.py is the service here.
+MovieLens 100K unless the configuration says otherwise. tests/kubeflow/stand_ins/spec_executor.py is the
+service here.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from components.movielens_example_gen.fetching import fetch
 from runners import flags
 from runners.kubeflow import environment
 from serving import manifest
-from tests.kubeflow import dockerfile
-from tests.kubeflow.spec_executor import Service, Step
+from tests.kubeflow.stand_ins import dockerfile
+from tests.kubeflow.stand_ins.spec_executor import Service, Step
 
 # Whose recommendations are compared, and what rounding may change: two titles of almost one score may change
 # places.

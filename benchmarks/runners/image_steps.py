@@ -19,7 +19,7 @@ import time
 
 from benchmarks.table import markdown
 from bootstrap import index
-from tests.kubeflow import dockerfile
+from tests.kubeflow.stand_ins import dockerfile
 
 _WORDS = 60  # Characters of a command that are shown.
 

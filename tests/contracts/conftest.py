@@ -10,8 +10,8 @@ import pytest
 pytest.register_assert_rewrite("tests.contracts.suite")
 
 from tests.conftest import shared_folder  # noqa: E402
-from tests.contracts import fresh_process  # noqa: E402
-from tests.contracts.planted_run import PlantedRun, write_artifacts  # noqa: E402
+from tests.contracts.suite import fresh_process  # noqa: E402
+from tests.contracts.suite.planted_run import PlantedRun, write_artifacts  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,9 @@
 
 from modules import hyperparameters as presets
 from modules import multitask
-from tests.contracts.suite import RatingContract, RetrievalContract, TrainingContract, small
+from tests.contracts.suite.model import TrainingContract, small
+from tests.contracts.suite.rating import RatingContract
+from tests.contracts.suite.retrieval import RetrievalContract
 
 
 class TestDefault(TrainingContract, RetrievalContract, RatingContract):

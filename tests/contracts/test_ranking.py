@@ -14,8 +14,9 @@ from modules import hyperparameters as presets
 from modules.bayesian import posterior, rater_embedding, sampler
 from modules.bayesian.factorization_machine import Machine, embed
 from modules.data import dataset
-from tests.contracts.planted_run import PlantedRun
-from tests.contracts.suite import RatingContract, TrainingContract, small
+from tests.contracts.suite.model import TrainingContract, small
+from tests.contracts.suite.planted_run import PlantedRun
+from tests.contracts.suite.rating import RatingContract
 
 DEFAULT = presets.default().ranking
 # Planted preferences have no main effects, so that the first draws stay near none.

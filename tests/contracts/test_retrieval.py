@@ -2,7 +2,8 @@
 
 from modules import hyperparameters as presets
 from modules import retrieval
-from tests.contracts.suite import RetrievalContract, TrainingContract, small
+from tests.contracts.suite.model import TrainingContract, small
+from tests.contracts.suite.retrieval import RetrievalContract
 
 
 class TestDefault(TrainingContract, RetrievalContract):

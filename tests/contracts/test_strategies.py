@@ -17,10 +17,10 @@ import tensorflow as tf
 
 from modules import features, multitask, strategies, training
 from modules import hyperparameters as presets
-from tests import planted_ratings
-from tests.contracts.planted_run import PlantedRun, Trained
-from tests.contracts.rows import columns
-from tests.contracts.suite import small
+from tests.contracts.suite.model import small
+from tests.contracts.suite.planted_run import PlantedRun, Trained
+from tests.contracts.suite.rows import columns
+from tests.helpers import planted_ratings
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Nothing is drawn while training, batches fill the train split, and one pass has one order: so every step is
@@ -33,6 +33,7 @@ HYPERPARAMETERS = small(
     history={"dropout": 0.0},
     unknown_share=0.0,
 )
+WORKER = "tests.contracts.suite.strategy_worker"
 WORKERS = (("chief", 0), ("worker", 0))
 
 
@@ -64,7 +65,7 @@ def chief(
     for kind, index in WORKERS:
         cluster = json.dumps({"cluster": addresses, "task": {"type": kind, "index": index}})
         with open(folder / kind, "w") as log:
-            command = [sys.executable, "-m", "tests.contracts.strategy_worker", multitask.__name__, fn_args]
+            command = [sys.executable, "-m", WORKER, multitask.__name__, fn_args]
             environ = {**os.environ, "TF_USE_LEGACY_KERAS": "1", strategies.CLUSTER: cluster}
             workers.append(subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log))
     try:

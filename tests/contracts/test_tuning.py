@@ -29,8 +29,8 @@ from modules.hyperparameters import TrainingConfig
 from modules.search_space import SearchConfig
 from modules.training import TrainingData
 from modules.tuners import held_out
-from tests.contracts.planted_run import PlantedRun
-from tests.contracts.suite import small
+from tests.contracts.suite.model import small
+from tests.contracts.suite.planted_run import PlantedRun
 
 Pairs = set[tuple[int, bytes]]
 # Learns nothing in the few steps of a trial.

@@ -11,8 +11,8 @@ import pytest
 
 from modules import features, hyperparameters, ranking, retrieval, training
 from modules.export import saved_model, tflite
-from tests.contracts.planted_run import PlantedRun
-from tests.contracts.suite import small
+from tests.contracts.suite.model import small
+from tests.contracts.suite.planted_run import PlantedRun
 
 DEFAULT = hyperparameters.default()
 

@@ -10,10 +10,10 @@ import sys
 import pytest
 
 from pipeline import config
-from tests import warm_python
 from tests.e2e.conftest import EXECUTED, steps, succeeded
-from tests.planted_pipeline import PlantedPipeline
-from tests.warm_python import ROOT
+from tests.helpers import warm_python
+from tests.helpers.planted_pipeline import PlantedPipeline
+from tests.helpers.warm_python import ROOT
 
 pytestmark = pytest.mark.e2e
 

@@ -27,7 +27,7 @@ from retraining.journal import Entry, Report
 from retraining.runs import Workspace
 from retraining.schedule import Schedule
 from runners.running import workspace
-from tests.kubeflow import planted_release
+from tests.helpers import planted_release
 
 pytestmark = pytest.mark.e2e
 

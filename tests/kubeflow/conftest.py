@@ -14,7 +14,7 @@ from runners.kubeflow import compiling
 from runners.kubeflow.kubeflow import Kubeflow
 from runners.kubeflow.kubeflow import connect as connect_kubeflow
 from runners.kubeflow.vertex import Vertex
-from tests.kubeflow import fake_kubeflow, fake_vertex
+from tests.kubeflow.stand_ins import fake_kubeflow, fake_vertex
 
 PROJECT, REGION = "a-project", "europe-west4"
 ENVIRON = {

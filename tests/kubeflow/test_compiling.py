@@ -14,8 +14,9 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from pipeline import config
 from pipeline.beam_flags import LOCAL_RUNNER
-from tests.kubeflow import mailing, skeleton
+from tests.kubeflow import skeleton
 from tests.kubeflow.conftest import ENVIRON, compile_with
+from tests.kubeflow.stand_ins import mailing
 
 
 def proto(job: dict) -> pipeline_spec_pb2.PipelineSpec:

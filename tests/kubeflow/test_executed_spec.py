@@ -11,10 +11,12 @@ import pytest
 from runners.kubeflow import compiling
 from runners.kubeflow.settings import Settings
 from serving import manifest
-from tests.kubeflow import bundles, dockerfile, planted_release
-from tests.kubeflow.spec_executor import Service, Step
-from tests.planted_pipeline import PlantedPipeline
-from tests.warm_python import launch
+from tests.helpers import planted_release
+from tests.helpers.planted_pipeline import PlantedPipeline
+from tests.helpers.warm_python import launch
+from tests.kubeflow import bundles
+from tests.kubeflow.stand_ins import dockerfile
+from tests.kubeflow.stand_ins.spec_executor import Service, Step
 
 pytestmark = pytest.mark.e2e
 

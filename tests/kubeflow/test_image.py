@@ -16,7 +16,7 @@ import sysconfig
 
 import pytest
 
-from tests.kubeflow import dockerfile
+from tests.kubeflow.stand_ins import dockerfile
 
 ROOT = dockerfile.ROOT
 TEXT = (ROOT / "Dockerfile").read_text()

@@ -17,9 +17,9 @@ from tfx.tools.cli import cli_main
 
 import kubeflow_v2_runner
 from pipeline import config
-from tests.kubeflow import fake_vertex
 from tests.kubeflow.conftest import ENVIRON, PROJECT, REGION, Command, compile_with
-from tests.kubeflow.fake_vertex import FakeVertex
+from tests.kubeflow.stand_ins import fake_vertex
+from tests.kubeflow.stand_ins.fake_vertex import FakeVertex
 
 ROOT = pathlib.Path(kubeflow_v2_runner.__file__).parent
 CRON = ("--cron", "0 3 * * 1")

@@ -14,8 +14,8 @@ import kubeflow_v2_runner
 import local_runner
 from runners import secrets
 from tests.kubeflow.conftest import ENVIRON, Command
-from tests.kubeflow.fake_kubeflow import FakeKubeflow
-from tests.kubeflow.fake_vertex import FakeVertex
+from tests.kubeflow.stand_ins.fake_kubeflow import FakeKubeflow
+from tests.kubeflow.stand_ins.fake_vertex import FakeVertex
 
 ROOT = pathlib.Path(kubeflow_v2_runner.__file__).parent
 # What a build machine has in its environment, and in its home.

@@ -13,10 +13,10 @@ from pipeline.config import Config
 from runners.kubeflow import compiling
 from runners.kubeflow import kubeflow as kubeflow_module
 from runners.kubeflow import vertex as vertex_module
-from tests.kubeflow import fake_kubeflow
 from tests.kubeflow.conftest import ENVIRON, PROJECT, REGION, Command, compile_with
-from tests.kubeflow.fake_kubeflow import FakeKubeflow
-from tests.kubeflow.fake_vertex import FakeVertex
+from tests.kubeflow.stand_ins import fake_kubeflow
+from tests.kubeflow.stand_ins.fake_kubeflow import FakeKubeflow
+from tests.kubeflow.stand_ins.fake_vertex import FakeVertex
 
 PLACE = f"projects/{PROJECT}/locations/{REGION}"
 ACCOUNT = "steps@a-project.iam.gserviceaccount.com"

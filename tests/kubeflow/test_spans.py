@@ -14,9 +14,10 @@ from pipeline import config as configuration
 from retraining.cut import cut
 from runners.kubeflow import compiling
 from runners.kubeflow.settings import Settings
-from tests.kubeflow import dockerfile, planted_release
-from tests.kubeflow.spec_executor import Service, Step
-from tests.warm_python import launch
+from tests.helpers import planted_release
+from tests.helpers.warm_python import launch
+from tests.kubeflow.stand_ins import dockerfile
+from tests.kubeflow.stand_ins.spec_executor import Service, Step
 
 pytestmark = pytest.mark.slow("runs containers in processes that import TFX")
 

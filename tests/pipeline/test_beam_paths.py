@@ -14,8 +14,8 @@ from benchmarks.runners import beam_paths
 from common import parquet
 from components.batch_recommender import answers
 from modules import features
-from tests.kubeflow import planted_release
-from tests.planted_pipeline import PlantedPipeline, Uris
+from tests.helpers import planted_release
+from tests.helpers.planted_pipeline import PlantedPipeline, Uris
 
 PREPARATION = ("MovieLensExampleGen", "StatisticsGen.ratings", "Transform")
 CONSUMERS = ("Evaluator.multitask", "BatchRecommender")

@@ -20,7 +20,7 @@ from common.progress import progress
 from runners.reporting.failure import RunError
 from runners.running import local, record, workspace
 from runners.terminal.status import Terminal
-from tests import warm_python
+from tests.helpers import warm_python
 from tests.runners import slow_pipeline
 
 _STARTS_WITHIN = 250.0  # Seconds: imports of TFX on a busy machine.

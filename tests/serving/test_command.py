@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from serving import publish
-from tests.planted_bundles import assert_whole, make_bundle
+from tests.helpers.planted_bundles import assert_whole, make_bundle
 
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -24,7 +24,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from serving import manifest, publish, reader
 from serving.stores import lease, object_store, store
 from serving.stores.lease import Lease, LeaseLost
-from tests.planted_bundles import FILES, make_bundle
+from tests.helpers.planted_bundles import FILES, make_bundle
 
 SETTLE = 0.01
 

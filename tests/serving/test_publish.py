@@ -16,7 +16,7 @@ import pytest
 
 from common import locks
 from serving import manifest, publish
-from tests.planted_bundles import assert_whole, linked, make_bundle, versions_in
+from tests.helpers.planted_bundles import assert_whole, linked, make_bundle, versions_in
 
 
 def test_the_layout_is_tf_serving_s_with_a_pointer(tmp_path: pathlib.Path) -> None:

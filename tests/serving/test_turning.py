@@ -12,7 +12,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from serving import manifest, publish
 from serving.stores import store
-from tests.planted_bundles import assert_whole, linked, make_bundle, versions_in
+from tests.helpers.planted_bundles import assert_whole, linked, make_bundle, versions_in
 
 
 class Destination:

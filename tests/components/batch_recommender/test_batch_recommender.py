@@ -22,8 +22,8 @@ from components.batch_recommender.config import BatchConfig
 from components.batch_recommender.executor import Executor
 from modules import features
 from pipeline.beam_flags import with_runner
-from tests import planted_models
-from tests.planted_bundles import make_bundle
+from tests.helpers import planted_models
+from tests.helpers.planted_bundles import make_bundle
 
 NOW = 880_000_000
 THREADS = ["--direct_running_mode=multi_threading", "--direct_num_workers=2"]

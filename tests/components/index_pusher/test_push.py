@@ -15,7 +15,7 @@ from components.index_pusher.gates import Blessing
 from components.index_pusher.index import scann_operations
 from components.index_pusher.push import Blessings, push
 from serving import manifest, publish
-from tests import planted_models
+from tests.helpers import planted_models
 
 pytestmark = [pytest.mark.usefixtures("in_process"), pytest.mark.slow("pushes many times")]
 

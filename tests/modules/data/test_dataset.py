@@ -15,7 +15,7 @@ import tensorflow_transform as tft
 from modules import features
 from modules.data import dataset
 from modules.data.dataset import Catalogue, Interactions
-from tests import planted_ratings
+from tests.helpers import planted_ratings
 
 CANDIDATE_SIDE = [f.name for f in features.TRANSFORMED_FEATURES if f.side is features.Side.CANDIDATE]
 TITLES = ["Zulu (1964)", "Éloge (2001)", "Alien (1979)", "alien (1979)"]

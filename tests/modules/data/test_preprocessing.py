@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from modules import features, training
 from modules.data import dataset
-from tests import planted_ratings
+from tests.helpers import planted_ratings
 
 pytestmark = pytest.mark.slow("runs Transform")
 

@@ -13,9 +13,9 @@ import tensorflow as tf
 
 from components.index_pusher.composite import recommender
 from modules import features
-from tests import planted_models
 from tests.conftest import needs_scann
-from tests.planted_requests import ask, exact_best, request, telling, titles_of
+from tests.helpers import planted_models
+from tests.helpers.planted_requests import ask, exact_best, request, telling, titles_of
 
 
 @pytest.fixture(scope="module")

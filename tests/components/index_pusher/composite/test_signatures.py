@@ -13,7 +13,7 @@ import pytest
 from components.index_pusher.composite import signatures
 from components.index_pusher.gates import Refusal
 from modules import features
-from tests import planted_models, planted_requests
+from tests.helpers import planted_models, planted_requests
 
 
 @pytest.fixture(scope="module")

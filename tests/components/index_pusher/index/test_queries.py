@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from components.index_pusher.gates import Refusal
 from modules import features
-from tests import planted_models
-from tests.planted_queries import read_queries
+from tests.helpers import planted_models
+from tests.helpers.planted_queries import read_queries
 
 
 def test_all_rows_come_back_in_order_where_the_split_is_small(planted) -> None:

@@ -11,7 +11,7 @@ from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Refusal
 from components.index_pusher.index import selection
 from components.index_pusher.index.searches import Index, Plan, plan, widen
-from tests import exact_search
+from tests.components.index_pusher.index import exact_search
 from tests.conftest import needs_scann
 
 

@@ -15,7 +15,7 @@ from common import parquet
 from components.index_pusher.composite.signatures import Candidates
 from components.index_pusher.gates import Refusal
 from components.index_pusher.index import vectors
-from tests import exact_search
+from tests.components.index_pusher.index import exact_search
 from tests.docs.blocks import blocks
 
 

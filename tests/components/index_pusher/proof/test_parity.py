@@ -27,8 +27,8 @@ from components.index_pusher.proof.processes import Job
 from components.index_pusher.proof.tflite_check import with_cold_start_users
 from modules import features
 from serving import manifest
-from tests import planted_models
 from tests.conftest import needs_scann
+from tests.helpers import planted_models
 
 
 @pytest.fixture(scope="module")

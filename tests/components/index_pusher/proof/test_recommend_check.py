@@ -17,9 +17,9 @@ from components.index_pusher.proof import recommend_check, savedmodel_process
 from components.index_pusher.proof.recommend_check import Oracle, Reached
 from components.index_pusher.proof.tflite_check import with_cold_start_users
 from modules import features
-from tests import planted_models
 from tests.conftest import needs_scann
-from tests.planted_queries import read_queries
+from tests.helpers import planted_models
+from tests.helpers.planted_queries import read_queries
 
 pytestmark = pytest.mark.slow("traces a composite in each test")
 

@@ -16,8 +16,8 @@ from components.index_pusher.proof import tflite_check
 from components.index_pusher.proof.processes import Job, ask_tflite
 from components.index_pusher.proof.tflite_check import with_cold_start_users
 from modules import features
-from tests import planted_exports, planted_models
-from tests.planted_queries import rate_on_device, read_queries
+from tests.helpers import planted_exports, planted_models
+from tests.helpers.planted_queries import rate_on_device, read_queries
 
 pytestmark = pytest.mark.slow("starts a new interpreter in each test")
 

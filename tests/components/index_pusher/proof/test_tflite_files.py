@@ -16,7 +16,7 @@ from components.index_pusher.proof import tflite_files
 from components.index_pusher.proof.parity import Models
 from components.index_pusher.proof.tflite_check import with_cold_start_users
 from modules import features
-from tests import planted_exports, planted_models
+from tests.helpers import planted_exports, planted_models
 
 RANKING, RETRIEVAL = features.RANKING_TFLITE, features.RETRIEVAL_TFLITE
 

@@ -12,7 +12,7 @@ from common import parquet
 from common.errors import DataError
 from components.movielens_example_gen.config import DataConfig
 from components.movielens_example_gen.sources import emptiness, files
-from tests import planted_parquet
+from tests.helpers import planted_parquet
 
 COLUMNS = ("movieId", "title", "genres")
 MOVIES: dict[str, list] = {"movieId": [1, 2], "title": ["A (1990)", "B (1991)"], "genres": ["Drama", ""]}

@@ -38,7 +38,7 @@ NEWCOMER = "newcomer"
 
 Row = Mapping[str, Any]
 
-_SCHEMA = pathlib.Path(__file__).parents[1] / "pipeline" / "schema" / "ratings.pbtxt"
+_SCHEMA = pathlib.Path(__file__).parents[2] / "pipeline" / "schema" / "ratings.pbtxt"
 
 
 def user(index: int) -> dict[str, Any]:

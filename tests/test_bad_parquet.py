@@ -1,4 +1,4 @@
-"""Parquet files with code in them, at the two ways in that do not import Beam: each in a fresh process."""
+"""Parquet files with code in them, where recommend.py reads one: each in a fresh process."""
 
 from __future__ import annotations
 
@@ -13,20 +13,10 @@ import pytest
 
 import recommend
 from common import parquet
-from tests import planted_parquet
+from tests.helpers import planted_parquet
 
 ROOT = pathlib.Path(recommend.__file__).parent
-RATINGS: dict[str, list] = {"userId": [1], "movieId": [1], "rating": [3.5], "timestamp": [1_112_486_027]}
 TITLES = {"movie_title": ["Film 1 (1990)"]}
-LOOK = """
-import pathlib, sys
-from pipeline import config
-from retraining import runs
-read = config.retraining()
-read = read.model_copy(update={"data": read.data.model_copy(update={"release": "custom"})})
-print(runs.look(pathlib.Path(sys.argv[1]), read))
-assert not {"apache_beam", "tensorflow", "tfx"} & set(sys.modules)
-"""
 
 
 def python(*arguments: object) -> subprocess.CompletedProcess:
@@ -62,25 +52,10 @@ def because(catalogue: pathlib.Path) -> subprocess.CompletedProcess:
 def test_the_planted_file_runs_code_where_nothing_prevents_it(
     tmp_path: pathlib.Path, made: pathlib.Path
 ) -> None:
-    planted_parquet.attack(tmp_path / "a.parquet", RATINGS, made)
+    planted_parquet.attack(tmp_path / "a.parquet", TITLES, made)
     read = "import sys, pyarrow.parquet; pyarrow.parquet.read_metadata(sys.argv[1])"
     python("-c", read, tmp_path / "a.parquet")
     assert made.exists()
-
-
-def test_the_scheduler_does_not_run_it_and_leaves_the_words_to_the_run(
-    tmp_path: pathlib.Path, made: pathlib.Path
-) -> None:
-    """The words are in tests/components/movielens_example_gen/sources/test_bad_parquet.py."""
-    (tmp_path / "span-1").mkdir()
-    planted_parquet.attack(tmp_path / "span-1" / "ratings.parquet", RATINGS, made)
-    done = python("-c", LOOK, tmp_path)
-    assert not made.exists()
-    assert (done.returncode, done.stdout, done.stderr) == (
-        0,
-        "SpansFound(versions={1: 0}, empty=set())\n",
-        "",
-    )
 
 
 def test_recommend_does_not_run_it_and_says_which_file_it_is_in(

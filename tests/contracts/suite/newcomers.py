@@ -6,9 +6,9 @@ import numpy as np
 
 from modules import features
 from modules.hyperparameters import TrainingConfig
-from tests import planted_ratings
-from tests.contracts.planted_run import Trained
-from tests.contracts.rows import QUERY_INPUTS
+from tests.contracts.suite.planted_run import Trained
+from tests.contracts.suite.rows import QUERY_INPUTS
+from tests.helpers import planted_ratings
 
 SIDE = (features.USER_GENDER, features.USER_AGE, features.USER_OCCUPATION)
 _TOLD = {features.USER_GENDER: b"F", features.USER_AGE: 30, features.USER_OCCUPATION: b"artist"}

@@ -12,10 +12,10 @@ import numpy as np
 
 from modules import features
 from modules.data import baselines, item_item
-from tests import planted_ratings
-from tests.contracts.fresh_process import Ends
-from tests.contracts.planted_run import PlantedRun, Trained
-from tests.contracts.rows import cold_start_rows
+from tests.contracts.suite.fresh_process import Ends
+from tests.contracts.suite.planted_run import PlantedRun, Trained
+from tests.contracts.suite.rows import cold_start_rows
+from tests.helpers import planted_ratings
 
 BASELINE_RANKS = (features.POPULARITY_RANK_UNSEEN, features.ITEM_ITEM_RANK_UNSEEN)
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from modules import features
-from tests import planted_ratings
-from tests.contracts.fresh_process import Ends
-from tests.contracts.planted_run import Columns
-from tests.planted_ratings import Row
+from tests.contracts.suite.fresh_process import Ends
+from tests.contracts.suite.planted_run import Columns
+from tests.helpers import planted_ratings
+from tests.helpers.planted_ratings import Row
 
 _ABSENT = {
     features.USER_GENDER: features.UNKNOWN,

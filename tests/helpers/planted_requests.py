@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from modules import features
-from tests.planted_models import QUERY_SPEC, Told, World
+from tests.helpers.planted_models import QUERY_SPEC, Told, World
 
 # The moment of every request.
 NOW = 880_000_000

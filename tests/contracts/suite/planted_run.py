@@ -20,9 +20,9 @@ from modules import features
 from modules.data import dataset
 from modules.export import saved_model, tflite
 from modules.hyperparameters import TrainingConfig
-from tests import planted_ratings
-from tests.contracts import fresh_process
-from tests.contracts.fresh_process import Ends
+from tests.contracts.suite import fresh_process
+from tests.contracts.suite.fresh_process import Ends
+from tests.helpers import planted_ratings
 
 Columns = dict[str, np.ndarray]
 Parts = tuple[Callable[..., tf.Tensor], ...]

@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 PIPELINE_SECONDS = 1800.0
 _SECONDS = 250.0
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Libraries alone; not tensorflow_recommenders, which imports ScaNN: a process without ScaNN must have none.
 _PRELOADED = (
     "tfx.components",

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 # Folders that the image has of its own making; commands name them.
 _OWN = re.compile(r"(?<![\w.$}/-])/(opt|src|home/marquee|tmp/zig)(?=[/\s\"']|$)")
 

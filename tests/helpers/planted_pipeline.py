@@ -15,8 +15,7 @@ from tfx.orchestration.pipeline import RunOptions
 
 from pipeline.pipeline import create_pipeline
 from runners.running import record, workspace
-from tests import warm_python
-from tests.kubeflow import planted_release
+from tests.helpers import planted_release, warm_python
 
 Uris = dict[tuple[str, str], str]
 

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from modules import features
-from tests import planted_exports
+from tests.helpers import planted_exports
 
 NUM_CANDIDATES = 300
 DIM = 8

@@ -1,0 +1,67 @@
+"""The contract of a model that predicts ratings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from modules import features
+from tests.contracts.suite.baselines import RatingBaseline
+from tests.contracts.suite.model import ModelContract
+from tests.contracts.suite.planted_run import PlantedRun, Trained
+from tests.contracts.suite.rows import QUERY_INPUTS, cold_start_rows, columns, untold
+from tests.contracts.suite.sides import check_sides
+from tests.helpers import planted_ratings
+from tests.helpers.planted_queries import rate_on_device
+from tests.helpers.planted_ratings import Row
+
+# Of the planted ratings in train: a constant predictor's error, in stars.
+_HALF_RANGE = (planted_ratings.LIKED_RATING - planted_ratings.DISLIKED_RATING) / 2
+
+
+class RatingContract(RatingBaseline, ModelContract):
+    """What a model keeps that predicts ratings."""
+
+    predictions = {features.PREDICTED_RATING: ("float32", (None,))}
+    eval_columns = {features.PREDICTED_RATING: ("float32", (None,))}
+    beside = {
+        features.RATING_SIGNATURE: (
+            {**QUERY_INPUTS, features.MOVIE_TITLE: ("string", (None,))},
+            {features.PREDICTED_RATING: ("float32", (None,))},
+        )
+    }
+
+    def test_it_rates_as_it_was_trained(self, trained: Trained, planted_run: PlantedRun) -> None:
+        """What Transform wrote and the towers in memory, against raw features and the fresh process."""
+        query_tower, candidate_tower, head = trained.rating
+        inputs = planted_run.transformed_eval
+        expected = head(query_tower(inputs), candidate_tower(inputs)).numpy()[:, 0]
+        expected = np.clip(expected, planted_ratings.DISLIKED_RATING, planted_ratings.LIKED_RATING)
+        rows = planted_run.world.eval
+        np.testing.assert_allclose(_rate(trained, rows), expected, rtol=1e-4, atol=1e-5)
+        for signature in (features.SERVING_SIGNATURE, features.EVAL_SIGNATURE):
+            answer = trained.ask_rows(signature, rows)[features.PREDICTED_RATING]
+            np.testing.assert_allclose(answer, expected, rtol=1e-4, atol=1e-5)
+
+    def test_it_predicts_the_planted_ratings(self, trained: Trained, planted_run: PlantedRun) -> None:
+        rows = planted_run.world.eval
+        error = _rate(trained, rows) - np.array([row[features.RATING] for row in rows])
+        assert np.sqrt(np.mean(error**2)) < 0.5 * _HALF_RANGE
+
+    def test_its_tflite_export_agrees_without_tensorflow(
+        self, trained: Trained, planted_run: PlantedRun
+    ) -> None:
+        rows = [*planted_run.world.eval, *untold(planted_run.world.eval), *cold_start_rows()]
+        export = rate_on_device(trained.tflite_path, columns(rows, features.MOVIE_TITLE))
+        np.testing.assert_allclose(export, _rate(trained, rows), rtol=0, atol=1e-5)
+
+    def test_the_rating_knows_what_a_request_leaves_out(
+        self, trained: Trained, planted_run: PlantedRun
+    ) -> None:
+        check_sides(self.hyperparameters, planted_run, lambda rows: _rate(trained, rows))
+
+
+def _rate(trained: Trained, rows: Sequence[Row]) -> np.ndarray:
+    asked = columns(rows, features.MOVIE_TITLE)
+    return trained.ask(features.RATING_SIGNATURE, asked)[features.PREDICTED_RATING]
