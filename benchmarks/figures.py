@@ -33,11 +33,20 @@ def of_columns(columns: Mapping[str, np.ndarray]) -> Figures:
       columns: `[rows]` each: features.RATING, and those that the model has. A rank of NaN is no hit.
     """
     hits = [
-        float(np.mean(columns[rank] < TOP_K)) if rank in columns else None
+        share_found(columns[rank]) if rank in columns else None
         for rank in (features.RANK, features.RANK_UNSEEN)
     ]
     predicted = columns.get(features.PREDICTED_RATING)
     return Figures(hits[0], hits[1], None if predicted is None else rmse(predicted, columns[features.RATING]))
+
+
+def share_found(ranks: np.ndarray) -> float:
+    """Return the share of ranks below TOP_K, without rows whose title is excluded; NaN is no hit.
+
+    >>> share_found(np.array([0.0, 99.0, 100.0, np.nan, features.EXCLUDED_ROW]))
+    0.5
+    """
+    return float(np.mean(ranks[ranks != features.EXCLUDED_ROW] < TOP_K))
 
 
 def by_group(

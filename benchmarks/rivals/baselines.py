@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks import figures
-from benchmarks.figures import TOP_K, Figures
+from benchmarks.figures import Figures
 from benchmarks.protocol import Ratings
+from modules import features
 from modules.data import baselines
 from modules.data.baselines import SWEEPS, TITLE_WEIGHT, USER_WEIGHT
 from modules.data.baselines import shrunk_mean as shrunk_mean
@@ -32,18 +33,18 @@ def ranks(scores: np.ndarray, users: np.ndarray, titles: np.ndarray) -> np.ndarr
       scores: `[users, titles]`, minus infinity where a title is no candidate.
       users, titles: `[rows]` whose rank of what.
     Returns:
-      `[rows]` from 0, best; infinity where the rated title is no candidate.
+      `[rows]` from 0, best; features.EXCLUDED_ROW where the rated title is no candidate.
     """
     own = scores[users, titles]
     result = np.empty(len(users))
     for start in range(0, len(users), _BLOCK):
         block = slice(start, start + _BLOCK)
         result[block] = (scores[users[block]] >= own[block, None]).sum(axis=1) - 1
-    return np.where(np.isneginf(own), np.inf, result)
+    return np.where(np.isneginf(own), features.EXCLUDED_ROW, result)
 
 
 def _hits(scores: np.ndarray, held_out: Ratings) -> float:
-    return float(np.mean(ranks(scores, held_out.users, held_out.titles) < TOP_K))
+    return figures.share_found(ranks(scores, held_out.users, held_out.titles))
 
 
 def bias_terms(

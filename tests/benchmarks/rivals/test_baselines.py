@@ -18,10 +18,10 @@ def _ratings(users, titles, values, num_users: int, num_titles: int) -> Ratings:
     )
 
 
-def test_a_tie_counts_against_the_rated_title_and_an_excluded_one_is_last() -> None:
+def test_a_tie_counts_against_the_rated_title_and_an_excluded_one_is_not_counted() -> None:
     scores = np.array([[3.0, 2.0, 2.0, 1.0], [0.0, 0.0, 0.0, -np.inf]])
     found = baselines.ranks(scores, np.array([0, 0, 0, 1, 1]), np.array([0, 1, 3, 0, 3]))
-    assert found.tolist() == [0, 2, 3, 2, np.inf]
+    assert found.tolist() == [0, 2, 3, 2, features.EXCLUDED_ROW]
 
 
 def test_popularity_hits_the_hundred_titles_with_the_most_ratings() -> None:

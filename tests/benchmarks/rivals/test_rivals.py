@@ -37,11 +37,11 @@ def test_known_titles_are_taken_out_and_cold_start_users_get_what_is_popular() -
     found = rivals.columns(model, train, splits.queries(train, asked, STATIC))
     # Titles 0, 1 and 3 have a rating each and stand in this order; user 2 is unknown.
     assert found[features.RANK].tolist() == [2, 0, 2, 3]
-    assert found[features.RANK_UNSEEN].tolist() == [0, np.inf, 2, 3]
+    assert found[features.RANK_UNSEEN].tolist() == [0, features.EXCLUDED_ROW, 2, 3]
     rolling = rivals.columns(model, train, splits.queries(train, asked, ROLLING))
     # User 0's last row knows title 2; user 2's last row knows title 3, and is no cold-start user any more.
     assert rolling[features.RANK].tolist() == [2, 0, 2, 2]
-    assert rolling[features.RANK_UNSEEN].tolist() == [0, np.inf, 2, 2]
+    assert rolling[features.RANK_UNSEEN].tolist() == [0, features.EXCLUDED_ROW, 2, 2]
 
 
 def test_a_new_users_bias_follows_their_earlier_ratings() -> None:
