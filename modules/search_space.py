@@ -71,9 +71,10 @@ class _Searching(pydantic.BaseModel):
 
     # Trials at most, 1 or more. The first is that of the model's own values.
     max_trials: int = pydantic.Field(20, ge=1)
-    # Share of the train split's rows that trials are measured on and not fitted to, between 0 and 1.
+    # Share of the train split's rows that trials are measured on and not fitted to, between 0 and 1: the
+    # latest rows of each user.
     held_out: float = pydantic.Field(0.125, gt=0, lt=1)
-    # Seed of which rows these are, and of what is tried.
+    # Seed of what is tried; also decides, by a hash of the user, what becomes of the fraction of a row.
     seed: int = pydantic.Field(42, ge=0)
 
 

@@ -52,13 +52,9 @@ class CandidateSoftmax(tf.keras.layers.Layer):
         title_indices = catalogue.transformed[features.MOVIE_TITLE][:, 0]
         counts = interactions.popularity(len(catalogue))
         probability = np.bincount(title_indices, counts / counts.sum(), num_title_indices).astype(np.float32)
-        position = np.zeros(num_title_indices, np.int64)
-        position[title_indices] = np.arange(len(catalogue))
-        # Several titles share what is out of vocabulary; where that is capped, titles of train do too.
-        if np.count_nonzero(title_indices == num_title_indices - 1) > 1:
-            position[-1] = -1
         self._probability = tf.constant(probability)
-        self._position = tf.constant(position)
+        # Where the vocabulary is capped, titles of train too are out of it, and a row's own may have none.
+        self._position = tf.constant(catalogue.positions_of_indices(num_title_indices))
         self._catalogue = {name: tf.constant(values) for name, values in catalogue.transformed.items()}
         loss = tf.keras.losses.CategoricalCrossentropy(
             from_logits=True, reduction=tf.keras.losses.Reduction.SUM

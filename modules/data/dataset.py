@@ -31,7 +31,8 @@ def raw_feature_spec(rows: Sequence[features.RawFeature]) -> dict:
     }
 
 
-def _records(files: Sequence[str]) -> tf.data.Dataset:
+def records(files: Sequence[str]) -> tf.data.Dataset:
+    """Read serialised Examples from gzipped TFRecords, in the order of the files' names."""
     paths = tf.data.Dataset.list_files(list(files), shuffle=False)
     return tf.data.TFRecordDataset(paths, compression_type="GZIP")
 
@@ -43,12 +44,12 @@ def _shuffled(files: Sequence[str], seed: int) -> tf.data.Dataset:
     if not cached:
         of_files = of_files.shuffle(len(paths), seed=seed)
     # Several files at a time: rows near each other in one are of one shard's users.
-    records = of_files.interleave(
+    rows = of_files.interleave(
         lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"), cycle_length=_FILES_AT_ONCE
     )
     if cached:
-        records = records.cache()
-    return records.shuffle(_SHUFFLE_ROWS, seed=seed)
+        rows = rows.cache()
+    return rows.shuffle(_SHUFFLE_ROWS, seed=seed)
 
 
 def ratings(
@@ -68,12 +69,12 @@ def ratings(
       whole: leave that smaller batch out.
       columns: transformed features that are wanted; None for all. The others are not parsed.
     """
-    records = _records(files) if shuffle_seed is None else _shuffled(files, shuffle_seed)
+    rows = records(files) if shuffle_seed is None else _shuffled(files, shuffle_seed)
     spec = transform.transformed_feature_spec()
     if columns is not None:
         spec = {name: spec[name] for name in columns}
-    batches = records.batch(batch_size, drop_remainder=whole)
-    return batches.map(lambda rows: tf.io.parse_example(rows, spec), tf.data.AUTOTUNE).prefetch(1)
+    batches = rows.batch(batch_size, drop_remainder=whole)
+    return batches.map(lambda batch: tf.io.parse_example(batch, spec), tf.data.AUTOTUNE).prefetch(1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +98,19 @@ class Catalogue:
         """Find titles' positions, `[n]` int64; -1 for what is no candidate."""
         return np.fromiter((self._positions.get(title, -1) for title in titles), np.int64, len(titles))
 
+    def positions_of_indices(self, num_indices: int) -> np.ndarray:
+        """List the position of each index in the titles' vocabulary, `[num_indices]` int64; -1 for none.
+
+        Several titles may share the last index, which stands for those out of the vocabulary: it then has
+        none.
+        """
+        indices = self.transformed[features.MOVIE_TITLE][:, 0]
+        positions = np.full(num_indices, -1, np.int64)
+        positions[indices] = np.arange(len(self))
+        if np.count_nonzero(indices == num_indices - 1) > 1:
+            positions[-1] = -1
+        return positions
+
     @functools.cached_property
     def _positions(self) -> dict[bytes, int]:
         # Comparisons of a binary search would be of Python's objects, a title's sixteen or so.
@@ -113,7 +127,7 @@ def load_catalogue(files: Sequence[str], transform_layer: tf.keras.layers.Layer)
       ValueError: a title stands twice.
     """
     spec = raw_feature_spec(features.CATALOGUE_ROW)
-    serialized = np.concatenate([*_records(files).batch(_READ_BATCH).as_numpy_iterator()])
+    serialized = np.concatenate([*records(files).batch(_READ_BATCH).as_numpy_iterator()])
     raw = tf.io.parse_example(tf.constant(serialized), spec)
     titles = raw[features.MOVIE_TITLE].numpy()[:, 0]
     order = np.argsort(titles, kind="stable")

@@ -1,11 +1,14 @@
 """A part of the train split on which trials are measured, and the measures. Runs in the Tuners.
 
-The eval split is not among what is read here: a Tuner is not even told where it is.
+The part holds the latest rows of each user. Trials are therefore compared on what comes next, as in service;
+and no fitted row has a held-out title in its history, for a history holds earlier rows alone. A Tuner does
+not read the eval split, and does not know where it is.
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -59,38 +62,31 @@ def split(
 ) -> tuple[str, str]:
     """Copy transformed ratings into two parts.
 
-    Who rated what decides, and the seed: not the order of the rows, nor in which file they are.
+    The order of the rows makes no difference, nor do the files that hold them.
 
     Args:
       files: glob patterns of gzipped TFRecords.
       transform: what the rows were written by.
-      share: of the rows, to be held out.
-      seed: of the choice.
+      share, seed: see latest.
       folder: to be made; the parts go into it.
     Returns:
       Glob patterns of the rows to fit to and of those that are held out.
     Raises:
       ValueError: one of the parts has no rows.
     """
-    every = transform.transformed_feature_spec()
-    spec = {name: every[name] for name in (features.USER_ID, features.CANDIDATE_KEY)}
+    columns = (features.USER_ID, features.TIMESTAMP)
+    read = [*dataset.ratings(files, transform, columns=columns).as_numpy_iterator()]
+    users, seconds = (np.concatenate([batch[name] for batch in read])[:, 0] for name in columns)
+    chosen = latest(users, seconds, share, seed)
     paths = [os.path.join(folder, part, "rows.gz") for part in ("fitted", "held_out")]
     for path in paths:
         os.makedirs(os.path.dirname(path))
-    records = tf.data.TFRecordDataset(tf.data.Dataset.list_files(list(files), shuffle=False), "GZIP")
-    rows = [0, 0]
     with tf.io.TFRecordWriter(paths[0], "GZIP") as fitted, tf.io.TFRecordWriter(paths[1], "GZIP") as held_out:
-        for batch in records.batch(_READ_BATCH):
-            columns = tf.io.parse_example(batch, spec)
-            users = tf.strings.as_string(columns[features.USER_ID])
-            pairs = tf.strings.join([users, columns[features.CANDIDATE_KEY]], "/")[:, 0]
-            buckets = tf.strings.to_hash_bucket_strong(pairs, _BUCKETS, key=[seed, 0])
-            for record, chosen in zip(
-                batch.numpy(), (buckets < int(share * _BUCKETS)).numpy().tolist(), strict=True
-            ):
-                (held_out if chosen else fitted).write(record)
-                rows[chosen] += 1
-    if not all(rows):
+        batches = dataset.records(files).batch(_READ_BATCH).as_numpy_iterator()
+        for record, late in zip(itertools.chain.from_iterable(batches), chosen.tolist(), strict=True):
+            (held_out if late else fitted).write(record)
+    rows = np.bincount(chosen, minlength=2)
+    if not rows.all():
         raise ValueError(
             f"both parts of the train split must have rows; {rows[0]} are fitted to and {rows[1]} held out. "
             f"Change tuning.held_out, {share:g}, or give more ratings"
@@ -98,18 +94,56 @@ def split(
     return paths[0], paths[1]
 
 
+def latest(users: np.ndarray, seconds: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Choose the latest share of each user's rows.
+
+    A user's rows of one second stay together. Where the share ends within these rows, or within a single row,
+    a hash of the user decides whether they are chosen; so the share of all users' rows is as configured.
+
+    Args:
+      users, seconds: `[rows]` int64, who and when.
+      share: of the rows, between 0 and 1.
+      seed: of the hash.
+    Returns:
+      `[rows]` booleans.
+
+    >>> latest(np.array([3, 3, 3, 3]), np.array([9, 4, 6, 9]), 0.5, seed=0).tolist()
+    [True, False, False, True]
+    """
+    order = np.lexsort((-seconds, users))
+    users, seconds = users[order], seconds[order]
+    _, first, number, counts = np.unique(users, return_index=True, return_inverse=True, return_counts=True)
+    names = tf.strings.as_string(users[first])
+    draws = tf.strings.to_hash_bucket_strong(names, _BUCKETS, key=[seed, 0]).numpy() / _BUCKETS
+    is_first = (np.diff(users, prepend=-1) != 0) | (np.diff(seconds, prepend=-1) != 0)
+    start = np.flatnonzero(is_first)
+    user, size = number[start], np.diff(start, append=len(users))
+    # What later rows leave of the user's share: for all rows of the second, for a part of them, or for none.
+    room = share * counts[user] - (start - first[user])
+    chosen = np.empty(len(users), bool)
+    chosen[order] = np.repeat(draws[user] * size < room, size)
+    return chosen
+
+
 def found(data: TrainingData, query_tower: Tower, candidate_tower: Tower) -> float:
-    """Measure the share of held-out titles among a user's DEPTH best, without those rated in train."""
+    """Measure the share of held-out titles among a user's DEPTH best, without those known to be rated.
+
+    As in service these are the titles that the user has in the fitted part, and those of the row's history.
+    """
     catalogue = {name: tf.constant(values) for name, values in data.catalogue.transformed.items()}
     candidates = candidate_tower(catalogue)
-    seen = tf.RaggedTensor.from_row_splits(*data.interactions.seen())
+    rated = tf.RaggedTensor.from_row_splits(*data.interactions.seen())
+    # In a history an index is shifted by one, and 0 stands for none.
+    of_history = data.catalogue.positions_of_indices(data.sizes[features.MOVIE_TITLE])
+    of_history = tf.constant(np.concatenate([[-1], of_history]), tf.int32)
     hits = []
     for batch in _batches(data):
         scores = tf.matmul(query_tower(batch), candidates, transpose_b=True)
-        own = tf.gather(seen, batch[features.USER_ID][:, 0]).to_tensor(-1)
+        fitted = tf.gather(rated, batch[features.USER_ID][:, 0]).to_tensor(-1)
+        known = tf.concat([fitted, tf.gather(of_history, batch[features.HISTORY_TITLE])], axis=1)
         positions = data.catalogue.positions(batch[features.CANDIDATE_KEY][:, 0].numpy())
         ranks = ranking_metrics.ranks(
-            ranking_metrics.exclude(scores, own), tf.constant(positions, tf.int32)
+            ranking_metrics.exclude(scores, known), tf.constant(positions, tf.int32)
         ).numpy()
         # A rank is NaN where a score is.
         hits.append(np.where(np.isnan(ranks), np.nan, ranks < DEPTH))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
+import pathlib
+import types
 from collections.abc import Iterator
 
 import pytest
@@ -24,3 +26,11 @@ def process() -> Iterator[concurrent.futures.Executor]:
 def planted_run(tmp_path_factory: pytest.TempPathFactory, process: concurrent.futures.Executor) -> PlantedRun:
     artifacts = shared_folder(tmp_path_factory, "planted-ratings", write_artifacts)
     return PlantedRun(artifacts, tmp_path_factory.mktemp("models"), process)
+
+
+@pytest.fixture
+def fn_args(planted_run: PlantedRun, tmp_path: pathlib.Path) -> types.SimpleNamespace:
+    """What a tuner_fn reads; the eval split is nowhere."""
+    args = planted_run.fn_args("nowhere", {})
+    args.eval_files, args.working_dir = [str(tmp_path / "absent" / "*")], str(tmp_path)
+    return args

@@ -1,4 +1,4 @@
-"""Tuning on the planted ratings: which rows are read, what is measured, and what a Trainer makes of it."""
+"""Tuning on the planted ratings: what a search finds, and what a Trainer makes of it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import importlib
 import json
 import os
 import pathlib
-import random
 import types
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import tensorflow as tf
 from ml_metadata.proto import metadata_store_pb2 as mlmd
@@ -24,15 +22,12 @@ from common.progress import progress
 from components.candidate_trainer.component import CandidateTrainer
 from components.candidate_tuner.component import CandidateTuner
 from modules import features, hyperparameters, training
-from modules.data import dataset
 from modules.hyperparameters import TrainingConfig
 from modules.search_space import SearchConfig
-from modules.training import TrainingData
 from modules.tuners import held_out
 from tests.contracts.suite.model import small
 from tests.contracts.suite.planted_run import PlantedRun
 
-Pairs = set[tuple[int, bytes]]
 # Learns nothing in the few steps of a trial.
 _IDLE, _GOOD = 1e-7, 0.03
 _SEARCH = SearchConfig(space={"learning_rate": (_IDLE, _GOOD)}, max_trials=2)
@@ -42,114 +37,6 @@ MODELS = {
     **{name: getattr(PRESET, name) for name in hyperparameters.ModelsConfig.model_fields},
     "ranking": PRESET.ranking.model_copy(update={"head": "factorization", "history": None}),
 }
-
-
-@pytest.fixture
-def fn_args(planted_run: PlantedRun, tmp_path: pathlib.Path) -> types.SimpleNamespace:
-    """What a tuner_fn reads; the eval split is nowhere."""
-    args = planted_run.fn_args("nowhere", {})
-    args.eval_files, args.working_dir = [str(tmp_path / "absent" / "*")], str(tmp_path)
-    return args
-
-
-def pairs(files: list[str], data: TrainingData) -> Pairs:
-    """Who rated what."""
-    read: Pairs = set()
-    for batch in dataset.ratings(files, data.transform):
-        users, titles = batch[features.USER_ID][:, 0].numpy(), batch[features.CANDIDATE_KEY][:, 0].numpy()
-        read |= set(zip(users.tolist(), titles.tolist(), strict=True))
-    return read
-
-
-def test_the_parts_share_nothing_and_are_all_of_train(fn_args: types.SimpleNamespace) -> None:
-    data = held_out.load(fn_args, _SEARCH)
-    fitted, rest = pairs(data.train_files, data), pairs(data.eval_files, data)
-    every = pairs(fn_args.train_files, data)
-    assert fitted | rest == every
-    assert not fitted & rest
-    assert len(rest) / len(every) == pytest.approx(0.125, abs=0.03)
-    # What a user has rated, and is not shown again, is of the first part alone.
-    seen = zip(data.interactions.users, data.catalogue.titles[data.interactions.positions], strict=True)
-    assert set(seen) == fitted
-
-
-def test_who_rated_what_decides_the_parts_and_not_where_it_stands(
-    fn_args: types.SimpleNamespace, tmp_path: pathlib.Path
-) -> None:
-    def parts(files: list[str], seed: int, name: str) -> tuple[Pairs, Pairs]:
-        fitted, rest = held_out.split(files, data.transform, 0.125, seed, str(tmp_path / name))
-        return pairs([fitted], data), pairs([rest], data)
-
-    data = training.load(fn_args)
-    paths = tf.io.gfile.glob(fn_args.train_files)
-    records = list(tf.data.TFRecordDataset(paths, "GZIP").as_numpy_iterator())
-    random.Random(0).shuffle(records)
-    for shard in range(3):
-        with tf.io.TFRecordWriter(str(tmp_path / f"shard-{shard}"), "GZIP") as writer:
-            for record in records[shard::3]:
-                writer.write(record)
-
-    here = parts(fn_args.train_files, 1, "here")
-    assert parts([str(tmp_path / "shard-*")], 1, "there") == here
-    assert parts(fn_args.train_files, 2, "elsewhere") != here
-
-
-def test_a_part_without_rows_is_refused_in_words(fn_args: types.SimpleNamespace) -> None:
-    search = _SEARCH.model_copy(update={"held_out": 1e-6})
-    with pytest.raises(
-        ValueError, match="must have rows; .* fitted to and 0 held out. Change tuning.held_out"
-    ):
-        held_out.load(fn_args, search)
-
-
-def test_titles_found_are_counted_as_numpy_counts_them(
-    fn_args: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = held_out.load(fn_args, _SEARCH)
-    draw = np.random.default_rng(0)
-    num_users = data.interactions.num_users + 1
-    queries = draw.normal(size=(num_users, 4)).astype(np.float32)
-    candidates = draw.normal(size=(len(data.catalogue), 4)).astype(np.float32)
-    fitted, rest = pairs(data.train_files, data), pairs(data.eval_files, data)
-    hits = []
-    for user, title in rest:
-        scores = dict(zip(data.catalogue.titles, candidates @ queries[user], strict=True))
-        better = [t for t in scores if scores[t] > scores[title] and (user, t) not in fitted]
-        hits.append(len(better) < 5)
-
-    monkeypatch.setattr(held_out, "DEPTH", 5)
-    found = held_out.found(
-        data,
-        lambda batch: tf.gather(queries, batch[features.USER_ID][:, 0]),
-        lambda _: tf.constant(candidates),
-    )
-    assert 0 < np.mean(hits) < 1
-    assert found == pytest.approx(np.mean(hits))
-    broken = held_out.found(
-        data,
-        lambda batch: tf.fill([len(batch[features.USER_ID]), 4], np.nan),
-        lambda _: tf.constant(candidates),
-    )
-    assert np.isnan(broken)
-
-
-def test_the_error_of_ratings_is_that_of_numpy(fn_args: types.SimpleNamespace) -> None:
-    data = held_out.load(fn_args, _SEARCH)
-    (batch,) = dataset.ratings(data.eval_files, data.transform)
-    truth = batch[features.RATING].numpy()[:, 0]
-    users = batch[features.USER_ID].numpy()[:, 0]
-    # Some beyond what a rating can be, which serving clips.
-    predicted = np.clip(users / 4, 1.5, 4.5)
-    expected = np.mean(np.square(predicted - truth))
-
-    error, explained = held_out.rating_error(
-        data, lambda batch: tf.cast(batch[features.USER_ID], tf.float32) / 4
-    )
-    assert error == pytest.approx(expected**0.5)
-    assert explained == pytest.approx(1 - expected / truth.var())
-    mean = float(truth.mean())
-    _, explained = held_out.rating_error(data, lambda batch: tf.fill([len(batch[features.RATING]), 1], mean))
-    assert explained == pytest.approx(0, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", MODELS)
