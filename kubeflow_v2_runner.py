@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import pydantic
 
 from common.validation import in_words
-from pipeline.config import Config
+from pipeline.config import Config, of_data
 from retraining import schedule as schedule_file
 from runners import exit_codes, flags, secrets
 from runners.kubeflow import environment
@@ -123,8 +123,7 @@ def _add_own(parser: argparse.ArgumentParser, command: str) -> None:
             action="append",
             default=[],
             metavar="NAME=VALUE",
-            help="a run-time parameter, such as data_root, push_destination or retrieval_epochs (default: as "
-            "compiled)",
+            help="a run-time parameter, such as push_destination or retrieval_epochs (default: as compiled)",
         )
         parser.add_argument(
             "--service-account", default="", metavar="EMAIL", help="whom the steps run as (default: theirs)"
@@ -164,6 +163,7 @@ def _compile_and(
     file = schedule_file.load(path) if path else None
     config = _without_window(file, config) if file else config
     settings = _settings(options, config)
+    config = of_data(config, settings.data_root)
     schedule = None
     if options.command == "schedule":
         schedule = _schedule(options, file or schedule_file.Schedule(), config)
@@ -188,6 +188,8 @@ def _compile_and(
 def _ask(
     options: argparse.Namespace, config: Config, connect: Callable[[argparse.Namespace, str], Service]
 ) -> int:
+    if config.data.is_own:
+        config = of_data(config, environment.data_root(options, config.data.release))
     service = connect(options, config.pipeline_name)
     name = options.name or config.pipeline_name
     if options.command == "status":
@@ -208,7 +210,7 @@ def _settings(options: argparse.Namespace, config: Config) -> Settings:
         platform=options.platform,
         image=options.image,
         pipeline_root=root,
-        data_root=options.data or f"{root}/data/{config.data.release}",
+        data_root=environment.data_root(options, config.data.release),
         push_destination=options.push_dir or f"{root}/{pushed}",
         caching=not options.no_cache,
         retries=options.retries,

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         secrets.refuse(arguments)  # Before they are parsed, for argparse repeats what it does not know.
         options = parse(arguments)
-        config = configure(options)
+        config = configuration.of_data(configure(options), options.data)
         flags.run_here(config)
     except ValueError as error:
         print(f"local_runner.py: {error}", file=sys.stderr)

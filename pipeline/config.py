@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pathlib
 from typing import Literal
 
@@ -25,7 +26,7 @@ class Config(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
-    # Begins the pipeline's name, see pipeline_name.
+    # Begins the pipeline's name, see pipeline_name and of_data.
     name: str = pydantic.Field("marquee", pattern=r"^[a-z][a-z0-9-]*$")
     data: DataConfig = DataConfig()
     models: ModelsConfig
@@ -97,6 +98,30 @@ class Config(pydantic.BaseModel):
         compared = f"{self.data.split.model_dump_json()}{features.EVAL_COLUMNS_VERSION}"
         split = hashlib.sha256(compared.encode()).hexdigest()[:8]
         return f"{self.name}-{self.data.release}-{split}"
+
+
+def of_data(config: Config, data: str | os.PathLike[str] | None) -> Config:
+    """Name the pipeline also after the location of its data, where these are a user's own.
+
+    Otherwise the pipelines of two folders would share champions and the base of warm starts, which may have
+    been trained on the rows that are held out now. Ratings may be added to a folder: its pipeline keeps its
+    name.
+
+    Args:
+      config: as configured; not a result of this function.
+      data: path or URL of the folder or zip that a person named; None where the release is fetched.
+    Returns:
+      The configuration; with another name where release and split do not say which rows these are.
+
+    >>> of_data(default(), "films").name, of_data(retraining(), "gs://films/spans/").name
+    ('marquee', 'marquee-retraining-721f83ec')
+    """
+    if data is None or not config.data.is_own:
+        return config
+    text = os.fspath(data)
+    location = text.rstrip("/") if "://" in text else os.path.realpath(text)
+    digest = hashlib.sha256(os.fsencode(location)).hexdigest()[:8]
+    return config.model_copy(update={"name": f"{config.name}-{digest}"})
 
 
 def default() -> Config:

@@ -18,7 +18,7 @@ from common.errors import DataError
 from common.progress import progress
 from components.movielens_example_gen.config import DataConfig
 from components.movielens_example_gen.sources.releases import RELEASES
-from pipeline.config import Config
+from pipeline.config import Config, of_data
 from retraining import runs, schedule
 from retraining.journal import JournalError
 from retraining.runs import Workspace
@@ -138,7 +138,8 @@ def _prepare(options: argparse.Namespace) -> tuple[Workspace, Config, schedule.S
     data = options.data.resolve()
     if not data.is_dir():
         raise ValueError(f"--data must name a folder with spans; there is none at {data}")
-    return Workspace(data, root, push_dir, config.pipeline_name), config, schedule.load(options.schedule)
+    name = of_data(config, data).pipeline_name
+    return Workspace(data, root, push_dir, name), config, schedule.load(options.schedule)
 
 
 def _run(options: argparse.Namespace) -> int:

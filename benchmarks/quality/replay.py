@@ -76,7 +76,8 @@ def replay(
             shutil.copy(path, arrived)
     for number in range(1, weeks.start):
         shutil.copytree(spans / f"span-{number}", arrived / f"span-{number}")
-    place = Workspace(arrived, folder / "runs", folder / "pushed", config.pipeline_name)
+    name = configuration.of_data(config, arrived).pipeline_name
+    place = Workspace(arrived, folder / "runs", folder / "pushed", name)
     entries: list[Entry] = []
     for number in weeks:
         shutil.copytree(spans / f"span-{number}", arrived / f"span-{number}")

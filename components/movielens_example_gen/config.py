@@ -98,6 +98,15 @@ class DataConfig(pydantic.BaseModel):
         )
 
     @property
+    def is_own(self) -> bool:
+        """Whether the rows are in files of a user's own, so that release and split do not say which they are.
+
+        >>> DataConfig().is_own, DataConfig(release="custom").is_own
+        (False, True)
+        """
+        return self.release == releases.CUSTOM or self.split.method == GIVEN or self.spans is not None
+
+    @property
     def spec(self) -> releases.Release:
         """The release's row in the table."""
         return releases.RELEASES[self.release]

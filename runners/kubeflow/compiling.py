@@ -17,10 +17,10 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
 from pipeline.config import Config
 from pipeline.pipeline import create_pipeline
 from runners.kubeflow import finishing
-from runners.kubeflow.plan import WINDOW
+from runners.kubeflow.plan import DATA_ROOT, WINDOW
 from runners.kubeflow.settings import Settings
 
-DATA_ROOT, PUSH_DESTINATION = "data_root", "push_destination"
+PUSH_DESTINATION = "push_destination"
 
 
 class Runner(KubeflowV2DagRunner):
@@ -70,9 +70,9 @@ def compile_job(
 ) -> tuple[dict[str, Any], pathlib.Path]:
     """Compile the pipeline of a configuration and write it.
 
-    Run-time parameters, for runs and schedules to set: `data_root`, `push_destination`; where nothing is
-    tuned, `<model>_epochs` of models that are trained in epochs, and where data arrives as spans, `window`.
-    Of both 0 means as configured.
+    Run-time parameters, for runs and schedules to set: `push_destination`; `data_root`, unless the pipeline
+    is named after it; where nothing is tuned, `<model>_epochs` of models that are trained in epochs, and
+    where data arrives as spans, `window`. Of both 0 means as configured.
 
     Returns:
       The job, and the file, which is not `output` where TFX's command line wants it elsewhere.
@@ -80,10 +80,10 @@ def compile_job(
       ValueError: a setting names a step that is not there.
       OSError: the file cannot be written.
     """
-    defaults: dict[str, str | int] = {
-        DATA_ROOT: settings.data_root,
-        PUSH_DESTINATION: settings.push_destination,
-    }
+    defaults: dict[str, str | int] = {PUSH_DESTINATION: settings.push_destination}
+    data_root: str | RuntimeParameter = settings.data_root
+    if not config.data.is_own:
+        data_root, defaults[DATA_ROOT] = RuntimeParameter(name=DATA_ROOT, ptype=str), settings.data_root
     epochs = {}
     # A tuner's choice of epochs is part of what it found.
     if not config.tuning:
@@ -97,7 +97,7 @@ def compile_job(
         window, defaults[WINDOW] = RuntimeParameter(name=WINDOW, ptype=int), 0
     pipeline = create_pipeline(
         config=config,
-        data_root=RuntimeParameter(name=DATA_ROOT, ptype=str),
+        data_root=data_root,
         pipeline_root=settings.pipeline_root,
         push_destination=RuntimeParameter(name=PUSH_DESTINATION, ptype=str),
         # The platform records runs. An sqlite file in a bucket would be opened here, over the network.

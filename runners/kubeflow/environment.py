@@ -32,6 +32,10 @@ def add_where(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> No
     _add(parser, environ, "--project", "ID", "Google Cloud project")
     _add(parser, environ, "--region", "NAME", "region of Vertex AI, such as europe-west4")
     _add(parser, environ, "--host", "URL", f"Kubeflow's API; a token for it is taken from {TOKEN}")
+    _add(parser, environ, "--pipeline-root", "URI", "folder for artifacts, such as gs://bucket/marquee")
+    _add(
+        parser, environ, "--data", "URI", "folder with the release's files (data/RELEASE in --pipeline-root)"
+    )
     parser.add_argument(
         "--namespace", default="kubeflow", metavar="NAME", help="Kubeflow's (default: %(default)s)"
     )
@@ -40,10 +44,6 @@ def add_where(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> No
 def add_how(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     """Add the flags that say how steps run."""
     _add(parser, environ, "--image", "IMAGE", "container image of every step, see Dockerfile")
-    _add(parser, environ, "--pipeline-root", "URI", "folder for artifacts, such as gs://bucket/marquee")
-    _add(
-        parser, environ, "--data", "URI", "folder with the release's files (data/RELEASE in --pipeline-root)"
-    )
     _add(parser, environ, "--push-dir", "URI", "folder to push to (pushed in --pipeline-root)")
     parser.add_argument(
         "--output",
@@ -91,6 +91,17 @@ def require(options: argparse.Namespace, *names: str) -> None:
         if not getattr(options, name):
             flag = "--" + name.replace("_", "-")
             raise ValueError(f"{options.command} must be told {flag}: give it, or set {_VARIABLES[name]}")
+
+
+def data_root(options: argparse.Namespace, release: str) -> str:
+    """Return where the data are.
+
+    Raises:
+      ValueError: neither a flag nor a variable says it.
+    """
+    if not options.data:
+        require(options, "pipeline_root")
+    return options.data or f"{options.pipeline_root.rstrip('/')}/data/{release}"
 
 
 def beam_arguments(options: argparse.Namespace) -> list[str]:

@@ -14,8 +14,8 @@ import pydantic
 _RUN_ID = re.compile(r"[a-z][a-z0-9-]{0,127}")
 
 Value = str | int | float
-# A run-time parameter: how many spans a run reads.
-WINDOW = "window"
+# Run-time parameters: where the data are, and how many spans a run reads.
+DATA_ROOT, WINDOW = "data_root", "window"
 
 
 class ServiceError(Exception):
@@ -80,6 +80,11 @@ def parameter_values(job: Mapping[str, Any], given: Iterable[str]) -> dict[str, 
     values: dict[str, Value] = {}
     for text in given:
         name, equals, value = text.partition("=")
+        if name == DATA_ROOT and name not in known:
+            raise ValueError(
+                f"--param {name} must be left out where the data are your own, for the pipeline is named "
+                f"after their folder: name it with --data; received {text!r}"
+            )
         if not equals or name not in known:
             raise ValueError(
                 f"--param must be NAME=VALUE of one of {', '.join(sorted(known))}; received {text!r}"

@@ -79,7 +79,8 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     (folder / "data").mkdir()
     for name in ("u.item", "u.user"):
         (folder / "cut" / name).rename(folder / "data" / name)
-    place = Workspace(folder / "data", folder / "runs", folder / "pushed", config(9).pipeline_name)
+    name = configuration.of_data(config(9), folder / "data").pipeline_name
+    place = Workspace(folder / "data", folder / "runs", folder / "pushed", name)
     played = Played(place, folder / "cut", [], "")
     for span in (1, 2, 3):
         played.deliver(span)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import kubeflow_v2_runner
+from pipeline.config import of_data
 from runners.kubeflow import compiling
 from runners.kubeflow.kubeflow import Kubeflow
 from runners.kubeflow.kubeflow import connect as connect_kubeflow
@@ -46,7 +47,8 @@ def compiled_job(tmp_path_factory: pytest.TempPathFactory) -> dict:
 def compile_with(output: pathlib.Path, *flags: str) -> dict:
     options = kubeflow_v2_runner.parse(["compile", "--output", str(output), *flags], ENVIRON)
     config = kubeflow_v2_runner.flags.configure(options)
-    return compiling.compile_job(config, kubeflow_v2_runner._settings(options, config), output)[0]
+    settings = kubeflow_v2_runner._settings(options, config)
+    return compiling.compile_job(of_data(config, settings.data_root), settings, output)[0]
 
 
 @pytest.fixture

@@ -34,7 +34,9 @@ def test_each_presets_job_is_that_of_its_golden_file(preset: str, tmp_path: path
     job = compile_with(tmp_path / "job.json", "--preset", preset)
     received = skeleton.describe(job)
     assert received == skeleton.golden(preset).read_text(), f"where it is meant, run: {skeleton.COMMAND}"
-    assert proto(job).pipeline_info.name == config.PRESETS[preset]().pipeline_name
+    data = f"{ENVIRON['MARQUEE_PIPELINE_ROOT']}/data/ml-100k"
+    named = config.of_data(config.PRESETS[preset](), data)
+    assert proto(job).pipeline_info.name == named.pipeline_name
 
 
 def test_no_preset_has_the_champions_of_another() -> None:
@@ -90,6 +92,24 @@ def test_each_models_champion_is_its_own(compiled_job: dict) -> None:
     for model in models:
         assert folder(f"champion-{model}") == folder(f"evaluator-{model}")
         assert folder(f"champion-{model}").endswith(f"{config.default().pipeline_name}/{model}")
+
+
+def test_pipelines_of_a_user_s_own_data_have_champions_by_their_folder_and_read_no_other(
+    tmp_path: pathlib.Path,
+) -> None:
+    def compiled(data: str) -> tuple[str, str]:
+        job = compile_with(tmp_path / "job.json", "--release", "custom", "--data", data)
+        assert "data_root" not in job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
+        tasks = job["pipelineSpec"]["root"]["dag"]["tasks"]
+        told = [
+            tasks[task]["inputs"]["parameters"][name]["runtimeValue"]["constant"]
+            for task, name in (("movie-lens-example-gen", "input_base"), ("champion-ranking", "verdicts"))
+        ]
+        assert told[0] == data
+        return told[0], told[1]
+
+    (_, films), (_, again), (_, books) = map(compiled, ("gs://b/films", "gs://b/films/", "gs://b/books"))
+    assert films == again != books
 
 
 def test_a_path_of_this_machine_is_nowhere_in_the_job(compiled_job: dict) -> None:

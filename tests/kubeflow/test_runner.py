@@ -102,6 +102,27 @@ def test_a_window_has_two_spans_or_is_as_configured(
     assert asked == [{"window": 0}, {"window": 2}]
 
 
+def test_the_folder_of_a_user_s_own_data_finds_their_runs_and_no_run_reads_another(
+    command: Command, vertex: FakeVertex, tmp_path: pathlib.Path
+) -> None:
+    own = ("--release", "custom", "--data")
+    job = compile_with(tmp_path / "job.json", *own, "gs://b/films")
+    said = command(vertex, "submit", *own, "gs://b/films", "--param", "data_root=gs://b/books", job=job)
+    assert said.code == 2 and len(said.err.splitlines()) == 1 and not vertex.jobs
+    assert "--param data_root must be left out where the data are your own" in said.err
+    assert command(vertex, "submit", *own, "gs://b/films", "--run-id", "first", job=job).code == 0
+    assert "run first" in command(vertex, "status", *own, "gs://b/films/").out
+    assert "run first" not in command(vertex, "status", *own, "gs://b/books").out
+
+
+def test_where_the_data_are_a_user_s_own_their_folder_must_be_known(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    environ = {name: value for name, value in ENVIRON.items() if name != "MARQUEE_PIPELINE_ROOT"}
+    assert kubeflow_v2_runner.main(["status", "--release", "custom"], environ) == 2
+    assert capsys.readouterr().err.endswith(": give it, or set MARQUEE_PIPELINE_ROOT\n")
+
+
 def test_a_training_on_several_workers_is_not_compiled(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -38,6 +38,41 @@ def test_the_presets_are_pipelines_of_their_own() -> None:
     assert len(set(names)) == len(names) == 3
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param({"release": "custom"}, id="release custom"),
+        pytest.param({"split": {"method": "given"}}, id="split given"),
+        pytest.param({"spans": {}, "split": {"method": "span"}}, id="spans"),
+        pytest.param({"spans": {}}, id="spans, another split"),
+    ],
+)
+def test_two_folders_of_a_user_s_own_data_are_two_pipelines_and_one_folder_is_one(
+    data: dict[str, Any], write, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured = config.load(write({"data": data}), config.default())
+    for name in ("films", "books"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "films")
+    monkeypatch.chdir(tmp_path)
+    films, *same, books = (
+        config.of_data(configured, folder).pipeline_name
+        for folder in (tmp_path / "films", "films", "books/../films/", "link", "books")
+    )
+    assert set(same) == {films}
+    assert films != books
+    # Whatever its folder holds meanwhile.
+    (tmp_path / "films" / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,1,5,900000000\n")
+    assert config.of_data(configured, "films").pipeline_name == films
+
+
+@pytest.mark.parametrize("method", ["hash", "time"])
+def test_a_release_of_movielens_is_one_pipeline_wherever_it_lies(method: str, write) -> None:
+    configured = config.load(write({"data": {"split": {"method": method}}}), config.default())
+    for data in (None, "films", "gs://films"):
+        assert config.of_data(configured, data).pipeline_name == configured.pipeline_name
+
+
 def test_an_object_replaces_only_what_it_names_at_any_depth(write) -> None:
     changes = {"push": "multitask", "models": {"retrieval": {"epochs": 9, "softmax": {"temperature": 0.5}}}}
     received = config.load(write(changes), config.default()).model_dump()

@@ -25,8 +25,17 @@ def test_each_pipelines_timer_is_written_into_a_folder_that_is_made(
     (tmp_path / "config.json").write_text('{"name": "films"}')
     config = ["--config", str(tmp_path / "config.json")]
     assert main(["timer", "systemd", *data, *config, "--into", str(into)]) == 0
+    others = tmp_path / "others"
+    others.mkdir()
+    assert main(["timer", "systemd", "--data", str(others), "--into", str(into)]) == 0
     preset = configuration.retraining()
-    names = [pipeline.pipeline_name for pipeline in (preset, preset.model_copy(update={"name": "films"}))]
+    pipelines = [
+        configuration.of_data(preset, data[1]),
+        configuration.of_data(preset.model_copy(update={"name": "films"}), data[1]),
+        configuration.of_data(preset, others),
+    ]
+    names = {pipeline.pipeline_name for pipeline in pipelines}
+    assert len(names) == 3
     assert {path.name for path in into.iterdir()} == {
         f"retrain-{name}.{kind}" for name in names for kind in ("service", "timer")
     }

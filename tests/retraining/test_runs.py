@@ -58,7 +58,8 @@ class Planted:
 @pytest.fixture
 def planted(tmp_path: pathlib.Path) -> Planted:
     data = tmp_path / "data"
-    pipeline = Planted(Workspace(data, tmp_path / "runs", tmp_path / "pushed", CONFIG.pipeline_name))
+    name = configuration.of_data(CONFIG, data).pipeline_name
+    pipeline = Planted(Workspace(data, tmp_path / "runs", tmp_path / "pushed", name))
     deliver(pipeline, 1, 2, 3)
     return pipeline
 

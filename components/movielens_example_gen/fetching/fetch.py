@@ -50,7 +50,7 @@ def resolve_data(config: DataConfig, data: pathlib.Path | None, cache_dir: pathl
             _require_files(config, folder)
             _report_changes(config, folder)
         return folder
-    if config.release == releases.CUSTOM or config.split.method == GIVEN:
+    if config.is_own:
         raise DataError(
             f"Release {config.release} with split method {config.split.method} reads files of your own: "
             "name their folder or zip with --data."
