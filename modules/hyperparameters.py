@@ -234,11 +234,7 @@ def tutorial() -> ModelsConfig:
 
 
 def default() -> ModelsConfig:
-    """Return the models that Marquee pushes.
-
-    Found on an eighth of the train split of MovieLens 100K, held out from the rest; the eval split was not
-    looked at.
-    """
+    """Return the models that Marquee pushes; benchmarks/README.md says how their values were found."""
     query = (features.USER_ID, *_SIDES)
     candidate = (features.MOVIE_TITLE, features.MOVIE_GENRES, features.MOVIE_YEAR)
     rating_query = (*query, features.TIMESTAMP_BUCKET)

@@ -1,18 +1,33 @@
-"""The pipeline's own baselines, popularity and biases, under the benchmarks' protocol. NumPy only."""
+"""The pipeline's own baselines, popularity and biases, under the benchmarks' protocol. NumPy only.
+
+`python -m benchmarks.rivals.baselines` compares the weights of the biases on train rows of MovieLens 100K.
+"""
 
 from __future__ import annotations
 
+import argparse
+import itertools
+import pathlib
+from collections.abc import Sequence
+
 import numpy as np
 
-from benchmarks import figures
+from benchmarks import figures, protocol, table
 from benchmarks.figures import Figures
-from benchmarks.protocol import Ratings
+from benchmarks.protocol import ML_100K, Ratings
+from common.errors import DataError
+from components.movielens_example_gen.config import SplitConfig
+from components.movielens_example_gen.parsing.splits import hash_limit, row_hash
 from modules import features
 from modules.data import baselines
 from modules.data.baselines import SWEEPS, TITLE_WEIGHT, USER_WEIGHT
 from modules.data.baselines import shrunk_mean as shrunk_mean
 
 _BLOCK = 4096
+_PARTS = 8
+# What is compared: weights of users, and of titles.
+_USER_WEIGHTS = (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+_TITLE_WEIGHTS = (1.0, 2.0, 3.0, 4.0, 5.0)
 
 
 def popularity(train: Ratings, held_out: Ratings) -> Figures:
@@ -76,3 +91,73 @@ def biases(
     predicted = mean + user_bias[held_out.users] + title_bias[held_out.titles]
     predicted = np.clip(predicted, train.ratings.min(), train.ratings.max())
     return Figures(rmse=figures.rmse(predicted, held_out.ratings))
+
+
+def parts_of_train(folder: pathlib.Path) -> np.ndarray:
+    """Divide the train rows of the hash split, as MovieLensExampleGen makes it, into eighths by another hash.
+
+    Args:
+      folder: of MovieLens 100K.
+    Returns:
+      `[rows]` the number of a row's eighth, in the order of the ratings file; -1 for eval rows.
+    """
+    split = SplitConfig()
+    parts = []
+    for user, movie, rating, seconds in protocol.table_rows(folder, ML_100K.ratings):
+        of_split, of_part = (
+            row_hash(user, movie, float(rating), int(seconds), seed)[0]
+            for seed in (split.seed, split.seed + 1)
+        )
+        parts.append(-1 if of_split < hash_limit(split.eval_share) else of_part * _PARTS >> 64)
+    return np.array(parts)
+
+
+def compare(
+    ratings: Ratings, parts: np.ndarray, user_weights: Sequence[float], title_weights: Sequence[float]
+) -> np.ndarray:
+    """Hold out each part in turn, and fit the biases to the others with every pair of weights.
+
+    Args:
+      ratings: all rows.
+      parts: `[rows]` from 0; rows of a negative one are not read.
+    Returns:
+      `[user_weights, title_weights]` the root mean squared error of all rows that were held out.
+    """
+    squares = np.zeros((len(user_weights), len(title_weights)))
+    for part in range(parts.max() + 1):
+        train = ratings.take(np.flatnonzero((parts >= 0) & (parts != part)))
+        held_out = ratings.take(np.flatnonzero(parts == part))
+        errors = [
+            biases(train, held_out, *pair).rmse for pair in itertools.product(user_weights, title_weights)
+        ]
+        squares += len(held_out) * np.square(np.reshape(np.array(errors, float), squares.shape))
+    return np.sqrt(squares / np.sum(parts >= 0))
+
+
+def main() -> None:
+    """Run from a command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.rivals.baselines",
+        description="Compare weights of the biases on the train rows of the hash split of MovieLens 100K.",
+    )
+    protocol.add_data_flag(parser)
+    try:
+        folder = protocol.find_data(parser.parse_args().data)
+    except DataError as error:
+        parser.error(str(error))
+    errors = compare(protocol.read(folder), parts_of_train(folder), _USER_WEIGHTS, _TITLE_WEIGHTS)
+    rows = [
+        [f"{weight:g}", *(f"{error:.5f}" for error in of_weight)]
+        for weight, of_weight in zip(_USER_WEIGHTS, errors, strict=True)
+    ]
+    print(table.markdown(["user weight", *(f"title weight {weight:g}" for weight in _TITLE_WEIGHTS)], rows))
+    user, title = np.unravel_index(np.argmin(errors), errors.shape)
+    print(
+        f"\nleast error: user weight {_USER_WEIGHTS[user]:g}, title weight {_TITLE_WEIGHTS[title]:g}; ",
+        end="",
+    )
+    print(f"in force: {USER_WEIGHT:g}, {TITLE_WEIGHT:g}")
+
+
+if __name__ == "__main__":
+    main()

@@ -4,6 +4,7 @@ import pytest
 from benchmarks import figures
 from benchmarks.protocol import Ratings
 from benchmarks.rivals import baselines
+from components.movielens_example_gen.parsing.splits import row_hash
 from modules import features
 
 
@@ -66,3 +67,49 @@ def test_figures_of_what_a_model_answered() -> None:
     assert figures.of_columns(columns) == (1 / 3, 2 / 3, pytest.approx(1.190238))
     del columns[features.RANK], columns[features.RANK_UNSEEN]
     assert figures.of_columns(columns)[:2] == (None, None)
+
+
+def test_the_parts_hold_each_train_row_of_the_hash_split_once_and_no_eval_row(tmp_path) -> None:
+    rows = [(str(n % 40), str(n % 77), n % 5 + 1, 880_000_000 + n) for n in range(8_000)]
+    (tmp_path / "u.data").write_text("".join("\t".join(map(str, row)) + "\n" for row in rows))
+    parts = baselines.parts_of_train(tmp_path)
+    of_eval = [row_hash(*row[:2], float(row[2]), row[3], seed=42)[0] < 0.2 * 2**64 for row in rows]
+    assert (parts < 0).tolist() == of_eval
+    assert np.bincount(parts[parts >= 0]) == pytest.approx(800, rel=0.15)
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_weights_are_compared_on_rows_that_were_not_fitted_to(noisy: bool) -> None:
+    users, titles = (grid.ravel() for grid in np.meshgrid(np.arange(30), np.arange(40), indexing="ij"))
+    random = np.random.default_rng(0)
+    # Where users and titles say nothing of the rating, what they deviate by is best left out.
+    ratings = random.uniform(1, 5, users.size) if noisy else 3 + (users - 15) / 15 + (titles - 20) / 20
+    parts = random.integers(-1, 8, users.size)
+    whole = _ratings(users, titles, np.where(parts < 0, 1_000.0, ratings), 30, 40)
+    errors = baselines.compare(whole, parts, (0.0, 100.0), (0.0, 100.0))
+    assert errors.shape == (2, 2)
+    assert np.argmin(errors) == (3 if noisy else 0)
+    # Nor are rows of no part read, which are far off.
+    assert errors.max() < 2
+
+
+def test_the_command_prints_every_pair_of_weights_and_the_best(tmp_path, monkeypatch, capsys) -> None:
+    (tmp_path / "u.item").write_text("".join(f"{n}|Film {n} (1990)|||" + "|0" * 19 + "\n" for n in range(9)))
+    (tmp_path / "u.user").write_text("1|24|M|writer|85711\n")
+    rows = [f"{n % 20}\t{n % 9}\t{n % 5 + 1}\t{1000 + n}\n" for n in range(900)]
+    (tmp_path / "u.data").write_text("".join(rows))
+    monkeypatch.setattr("sys.argv", ["baselines", "--data", str(tmp_path)])
+    baselines.main()
+    *lines, _, said = capsys.readouterr().out.splitlines()
+    header, _, *table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    errors = {
+        f"user weight {user}, {title}": float(error)
+        for user, *of_user in table
+        for title, error in zip(header[1:], of_user, strict=True)
+    }
+    assert len(errors) == 35
+    assert said.startswith(f"least error: {min(errors, key=lambda pair: errors[pair])}; in force: ")
+    monkeypatch.setattr("sys.argv", ["baselines", "--data", str(tmp_path / "absent")])
+    with pytest.raises(SystemExit):
+        baselines.main()
+    assert "there is none at" in capsys.readouterr().err.splitlines()[-1]

@@ -18,9 +18,8 @@ def test_the_most_rated_comes_first_and_of_equals_the_first_of_the_catalogue() -
 def test_a_title_s_bias_is_its_mean_rest_drawn_to_0_and_then_comes_the_user_s() -> None:
     # The mean is 3. Title 0: rests 1 and 2, 3 / (2 + 3) = 0.6; title 1: -1 and -2, -0.6; title 2 has none.
     # User 0 is left with 0.4 and -0.4, user 1 with 1.4 and -1.4: none. User 2 has rated nothing.
-    fitted = baselines.biases(
-        np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.array([4.0, 2.0, 5.0, 1.0]), 3, 3, sweeps=1
-    )
+    users, titles, ratings = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.array([4.0, 2.0, 5.0, 1.0])
+    fitted = baselines.biases(users, titles, ratings, 3, 3, user_weight=5, title_weight=3, sweeps=1)
     assert fitted.mean == 3
     np.testing.assert_allclose(fitted.titles, [0.6, -0.6, 0], atol=1e-12)
     np.testing.assert_allclose(fitted.users, [0, 0, 0], atol=1e-12)
