@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import ml_metadata as mlmd
 
 from common.progress import progress
-from components.champion.selection import Verdict, champion_id
+from components.champion.selection import SAVED_MODEL, Verdict, champion
 from runners.running import workspace
 
 _LIVE, _DELETED = mlmd.proto.Artifact.LIVE, mlmd.proto.Artifact.DELETED
@@ -90,7 +90,8 @@ def _champions(store: mlmd.MetadataStore, artifacts: dict[int, mlmd.proto.Artifa
                     issued=event.execution_id,
                 )
             )
-    chosen = (champion_id(of_node, challenger_id="") for of_node in verdicts.values())
+    there = {a.id for a in artifacts.values() if (pathlib.Path(a.uri) / SAVED_MODEL).exists()}
+    chosen = (champion(of_node, "", there.__contains__).model_id for of_node in verdicts.values())
     models = {int(model) for model in chosen if model is not None}
     judged = {
         i: blessing.custom_properties["current_model_id"].int_value for i, blessing in blessings.items()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any
 
-from components.champion.selection import Verdict, champion_id
+from components.champion.selection import Choice, Verdict, champion
 
 
-def base_id(
-    verdicts: Iterable[Verdict], read_by_training: Mapping[Any, Set[int]], examples_id: int
-) -> int | str | None:
-    """Find the model that was blessed last, of those that were trained on other rows.
+def base_model(
+    verdicts: Iterable[Verdict],
+    read_by_training: Mapping[Any, Set[int]],
+    examples_id: int,
+    is_there: Callable[[int | str], bool],
+) -> Choice:
+    """Find the model that was blessed last, of those trained on other rows whose files are there.
 
     Of those on the same rows none is taken, so that a run that is repeated begins where it began, and comes
     from the cache; else every repetition would train the last one's model further.
@@ -20,10 +23,11 @@ def base_id(
       verdicts: of one trainer's models, in any order.
       read_by_training: by model, ids of the artifacts that its trainings read.
       examples_id: what is about to be trained on.
+      is_there: tells whether the files of a model are there.
 
     >>> verdicts = [Verdict(1, True, 10), Verdict(2, True, 20)]
-    >>> base_id(verdicts, {1: {7}, 2: {8}}, examples_id=8)
-    1
+    >>> base_model(verdicts, {1: {7}, 2: {8}}, examples_id=8, is_there=lambda model_id: True)
+    Choice(model_id=1, gone=())
     """
     others = [v for v in verdicts if examples_id not in read_by_training.get(v.model_id, frozenset())]
-    return champion_id(others, challenger_id="")
+    return champion(others, "", is_there)

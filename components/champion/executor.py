@@ -30,9 +30,11 @@ class Executor(base_executor.BaseExecutor):
     ) -> None:
         """Write the champion's URI, or the word for none, to `baseline_uri`."""
         challenger = artifact_utils.get_single_uri(input_dict[CHALLENGER])
-        chosen = verdicts.champion(exec_properties[VERDICTS], challenger)
-        artifact_utils.get_single_instance(output_dict[BASELINE_URI]).value = chosen or NO_CHAMPION
-        progress.info("champion: %s", chosen or NO_CHAMPION)
+        choice = verdicts.champion(exec_properties[VERDICTS], challenger)
+        artifact_utils.get_single_instance(output_dict[BASELINE_URI]).value = choice.model_id or NO_CHAMPION
+        for uri in choice.gone:
+            progress.warning("A model was blessed, and its files are gone: %s", uri)
+        progress.info("champion: %s", choice.model_id or NO_CHAMPION)
 
 
 class EvaluatorExecutor(evaluator.Executor):

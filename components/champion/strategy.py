@@ -5,13 +5,16 @@ Run in the process of LocalDagRunner and BeamDagRunner while they resolve the in
 
 from __future__ import annotations
 
+import os
+
 import ml_metadata as mlmd
 from tfx import types
 from tfx.components.evaluator import constants
 from tfx.dsl.components.common import resolver
 
-from components.champion.base_model import base_id
-from components.champion.selection import Verdict, champion_id
+from common.progress import progress
+from components.champion.base_model import base_model
+from components.champion.selection import SAVED_MODEL, Choice, Verdict, champion
 
 # Inputs of the Resolver, and its outputs. The first two are TFX's own names for them.
 MODEL_KEY = "model"
@@ -30,7 +33,7 @@ class ChampionStrategy(resolver.ResolverStrategy):
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]]:
-        """Keep the champion under `model` and its blessing; both are empty where there is none.
+        """Keep the champion under `model`, empty where there is none, and blessings: see _chosen.
 
         Args:
           store: the metadata of all runs of the pipeline.
@@ -38,13 +41,10 @@ class ChampionStrategy(resolver.ResolverStrategy):
             model.
         """
         (challenger,) = input_dict[CHALLENGER_KEY]
-        blessings = input_dict[BLESSING_KEY]
+        models, blessings = input_dict[MODEL_KEY], input_dict[BLESSING_KEY]
         verdicts = _verdicts(store, blessings)
-        chosen = champion_id(verdicts.values(), challenger.id)
-        models = [model for model in input_dict[MODEL_KEY] if model.id == chosen]
-        of_chosen = [blessing for blessing in blessings if verdicts[blessing.id].model_id == chosen]
-        of_chosen.sort(key=lambda blessing: verdicts[blessing.id].issued)
-        return {MODEL_KEY: models, BLESSING_KEY: of_chosen[-1:], CHALLENGER_KEY: [challenger]}
+        choice = champion(verdicts.values(), challenger.id, _those_there(models).__contains__)
+        return {**_chosen(choice, models, blessings, verdicts), CHALLENGER_KEY: [challenger]}
 
 
 class BaseModelStrategy(resolver.ResolverStrategy):
@@ -53,7 +53,7 @@ class BaseModelStrategy(resolver.ResolverStrategy):
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]]:
-        """Keep that model under `model`; empty where there is none.
+        """Keep that model under `model`, empty where there is none, and blessings: see _chosen.
 
         Args:
           store: the metadata of all runs of the pipeline.
@@ -63,12 +63,37 @@ class BaseModelStrategy(resolver.ResolverStrategy):
         (examples,) = input_dict[EXAMPLES_KEY]
         models, blessings = input_dict[MODEL_KEY], input_dict[BLESSING_KEY]
         read = _read_by_training(store, [model.id for model in models])
-        chosen = base_id(_verdicts(store, blessings).values(), read, examples.id)
-        return {
-            MODEL_KEY: [model for model in models if model.id == chosen],
-            BLESSING_KEY: [],
-            EXAMPLES_KEY: [examples],
-        }
+        verdicts = _verdicts(store, blessings)
+        choice = base_model(verdicts.values(), read, examples.id, _those_there(models).__contains__)
+        return {**_chosen(choice, models, blessings, verdicts), EXAMPLES_KEY: [examples]}
+
+
+def _those_there(models: list[types.Artifact]) -> set[int]:
+    return {model.id for model in models if os.path.exists(os.path.join(model.uri, SAVED_MODEL))}
+
+
+def _chosen(
+    choice: Choice,
+    models: list[types.Artifact],
+    blessings: list[types.Artifact],
+    verdicts: dict[int, Verdict],
+) -> dict[str, list[types.Artifact]]:
+    """Return a model and its newest blessing, and those of models that are gone; log the latter.
+
+    TFX records no output of a Resolver but those that have an input of the same name. So `model_blessing`
+    tells which models were passed over.
+    """
+    for model in models:
+        if model.id in choice.gone:
+            progress.warning("Model %d was blessed, and its files are gone: %s", model.id, model.uri)
+    newest = {
+        verdicts[blessing.id].model_id: blessing
+        for blessing in sorted(blessings, key=lambda blessing: verdicts[blessing.id].issued)
+    }
+    return {
+        MODEL_KEY: [model for model in models if model.id == choice.model_id],
+        BLESSING_KEY: [newest[model] for model in (choice.model_id, *choice.gone) if model is not None],
+    }
 
 
 def _read_by_training(store: mlmd.MetadataStore, models: list[int]) -> dict[int, set[int]]:

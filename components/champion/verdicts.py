@@ -14,11 +14,10 @@ import uuid
 
 from apache_beam.io.filesystems import FileSystems
 
-from components.champion.selection import Verdict, champion_id
-from modules import features
+from components.champion.selection import SAVED_MODEL, Choice, Verdict
+from components.champion.selection import champion as choose
 
 _SUFFIX = ".json"
-_SAVED_MODEL = "saved_model.pb"
 
 
 def record(folder: str, model_uri: str, blessed: bool) -> None:
@@ -45,17 +44,11 @@ def read(folder: str) -> list[Verdict]:
     return [_read(file.path) for file in sorted(found, key=lambda file: file.path)]
 
 
-def champion(folder: str, challenger_uri: str) -> str | None:
-    """Find the model that was blessed last, other than the challenger, and that is still there.
-
-    A model may have been deleted since, by a bucket's life cycle for instance; the one before it counts then.
-    """
-    verdicts = read(folder)
-    while (chosen := champion_id(verdicts, challenger_uri)) is not None:
-        if FileSystems.exists(os.path.join(str(chosen), features.SERVING_DIR, _SAVED_MODEL)):
-            return str(chosen)
-        verdicts = [verdict for verdict in verdicts if verdict.model_id != chosen]
-    return None
+def champion(folder: str, challenger_uri: str) -> Choice:
+    """Find the model that was blessed last, other than the challenger, and that is still there."""
+    return choose(
+        read(folder), challenger_uri, lambda uri: FileSystems.exists(os.path.join(str(uri), SAVED_MODEL))
+    )
 
 
 def _read(path: str) -> Verdict:

@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 
 # How much a deviation is drawn to 0, in ratings: one of a user with as many ratings is halved. Of the weights
-# that `python -m benchmarks.rivals.baselines` compares, these have the least error. It reads train rows alone, those
-# of the hash split of MovieLens 100K, and holds out each eighth of them in turn.
+# that `python -m benchmarks.rivals.baselines` compares, these have the least error. It reads train rows
+# alone, those of the hash split of MovieLens 100K, and holds out each eighth of them in turn.
 USER_WEIGHT = 5.0
 TITLE_WEIGHT = 2.0
 SWEEPS = 10

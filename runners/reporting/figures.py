@@ -28,7 +28,10 @@ def _data(step: Step) -> str:
 
 def _champion(step: Step) -> str:
     model = step.output("model")
-    return f"model {model.id}" if model else "none yet"
+    if not step.gone:
+        return f"model {model.id}" if model else "none yet"
+    gone = " and ".join(map(str, step.gone))
+    return f"{f'model {model.id}' if model else 'none'}, for the files of model {gone} are gone"
 
 
 def _tuned(step: Step) -> str:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from modules.evaluation.results import Gated, number, span
+from runners.reporting.figures import figure
 from runners.reporting.summary import Data, Model, Summary, Tuned
 from runners.running.record import Step
 
@@ -33,6 +34,10 @@ def show(console: Console, summary: Summary, seconds: float, log: Path) -> None:
     if summary.tuned:
         console.print()
         console.print(_tuned_table(summary.tuned))
+    if passed_over := [step for step in summary.steps if step.gone]:
+        console.print()
+        for step in passed_over:
+            console.print(Text(f"{step.node_id}: {figure(step)}"))
     for model in summary.models:
         console.print()
         console.print(_model_table(model))

@@ -59,6 +59,17 @@ class Step:
         """Return the first artifact of an output; None where there is none."""
         return next((artifact for artifact in self.outputs if artifact.key == key), None)
 
+    @property
+    def gone(self) -> tuple[int, ...]:
+        """Ids of models that a lookup passed over because their files are gone."""
+        blessed = [
+            artifact.properties["current_model_id"]
+            for artifact in self.outputs
+            if artifact.key == "model_blessing"
+        ]
+        chosen = self.output("model")
+        return tuple(int(model) for model in blessed if not chosen or model != chosen.id)
+
 
 def latest_run(store: mlmd.MetadataStore) -> list[Step]:
     """Read the executions of the run that was begun last, in their order; none where nothing ever ran."""

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 
 import ml_metadata as mlmd
 import pytest
@@ -12,6 +13,7 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.types.standard_artifacts import Model, ModelBlessing, PushedModel
 
 from components.champion.component import champion_resolver
+from components.champion.selection import SAVED_MODEL
 from retraining import retention
 from runners.running import workspace
 
@@ -20,7 +22,9 @@ NAME = "kept"
 
 @component
 def Train(model: OutputArtifact[Model], week: Parameter[int]):
-    pathlib.Path(model.uri, "weights").write_text(str(week))
+    path = pathlib.Path(model.uri, SAVED_MODEL)
+    path.parent.mkdir()
+    path.write_text(str(week))
 
 
 @component
@@ -30,7 +34,7 @@ def Judge(
     good: Parameter[int],
     baseline_model: InputArtifact[Model] = None,
 ):
-    met = pathlib.Path(baseline_model.uri, "weights").read_text() if baseline_model else ""
+    met = pathlib.Path(baseline_model.uri, SAVED_MODEL).read_text() if baseline_model else ""
     pathlib.Path(blessing.uri, "met").write_text(met)
     blessing.set_int_custom_property("current_model_id", model.id)
     blessing.set_int_custom_property("blessed", good)
@@ -64,7 +68,11 @@ def train_alone(root: pathlib.Path, week: int) -> None:
 
 
 def weeks(root: pathlib.Path) -> list[str]:
-    return sorted(path.read_text() for path in root.glob("Trainer.a/model/*/weights"))
+    return sorted(path.read_text() for path in root.glob(f"Trainer.a/model/*/{SAVED_MODEL}"))
+
+
+def holds(model: pathlib.Path, week: int) -> bool:
+    return (model / SAVED_MODEL).read_text() == str(week)
 
 
 def test_champions_and_the_newest_runs_stay(tmp_path: pathlib.Path) -> None:
@@ -92,6 +100,17 @@ def test_a_champion_stays_that_the_newest_run_never_met(tmp_path: pathlib.Path) 
     retention.tidy(tmp_path, NAME, keep_runs=1)
     assert weeks(tmp_path) == ["1", "3"]
     assert run(tmp_path, 4, good=False) == "1"
+
+
+def test_where_a_champions_files_are_gone_the_one_before_stays(tmp_path: pathlib.Path) -> None:
+    for week, good in ((1, True), (2, True), (3, False)):
+        run(tmp_path, week, good)
+    (second,) = [path for path in (tmp_path / "Trainer.a" / "model").iterdir() if holds(path, 2)]
+    shutil.rmtree(second)
+    train_alone(tmp_path, 4)
+    retention.tidy(tmp_path, NAME, keep_runs=1)
+    assert weeks(tmp_path) == ["1", "4"]
+    assert run(tmp_path, 5, good=False) == "1"
 
 
 def test_other_pipelines_and_what_lies_elsewhere_are_let_be(tmp_path: pathlib.Path) -> None:

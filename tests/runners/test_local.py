@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import sys
@@ -96,6 +97,14 @@ def test_a_killed_run_goes_on_and_nothing_half_written_is_used_or_stays(tmp_path
     (whole,) = (tmp_path / "Second" / "model").iterdir()
     assert sorted(os.listdir(whole)) == ["half", "whole"]
     assert [e for e in store_of(tmp_path).get_executions() if e.last_known_state == e.RUNNING] == []
+
+
+def test_a_step_whose_output_is_gone_runs_again_with_those_that_read_it(tmp_path: pathlib.Path) -> None:
+    run(tmp_path)
+    shutil.rmtree(tmp_path / "Second")
+    assert run(tmp_path) == {"First": "cached", "Second": "run", "Third": "run"}
+    shutil.rmtree(tmp_path / "First")
+    assert run(tmp_path) == {"First": "run", "Second": "run", "Third": "run"}
 
 
 def test_inputs_that_cannot_be_resolved_are_a_failure(tmp_path: pathlib.Path) -> None:

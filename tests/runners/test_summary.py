@@ -6,6 +6,7 @@ import dataclasses
 import io
 import pathlib
 import re
+import shutil
 
 import ml_metadata as mlmd
 import pytest
@@ -52,14 +53,20 @@ def squeeze(text: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
-    """A good model, the same again, and one that fails the women; the second under Beam."""
+    """A good model, the same again, and one that fails the women; the second under Beam.
+
+    Last the good one again, after somebody has deleted all models.
+    """
     root = tmp_path_factory.mktemp("planted")
     runs = []
-    for rank, runner in (
-        ("good_rank", LocalDagRunner),
-        ("good_rank", BeamDagRunner),
-        ("sexist_rank", LocalDagRunner),
+    for rank, runner, deleted in (
+        ("good_rank", LocalDagRunner, ""),
+        ("good_rank", BeamDagRunner, ""),
+        ("sexist_rank", LocalDagRunner, ""),
+        ("good_rank", LocalDagRunner, "Trainer.*"),
     ):
+        for folder in root.glob(deleted) if deleted else ():
+            shutil.rmtree(folder)
         stream = io.StringIO()
         with steps.shown(Terminal(stream)):
             runner().run(planted_run.create(root, rank))
@@ -104,6 +111,18 @@ def test_a_refused_model_is_told_apart_from_the_one_that_did_not_change(runs: li
     assert lines["Evaluator.ranking"] == "Evaluator.ranking _ s cached blessed"
     assert re.fullmatch(r"Champion\.retrieval _ s run model \d+", lines["Champion.retrieval"])
     assert lines["IndexPusher"] == "IndexPusher _ s run not pushed"
+
+
+def test_a_champion_whose_files_are_gone_is_none_and_the_run_says_so(runs: list[Run]) -> None:
+    last = runs[3]
+    states = {step.node_id: step.state for step in last.summary.steps}
+    assert states["Trainer.ranking"] == states["Evaluator.ranking"] == "run"
+    for name in ("retrieval", "ranking"):
+        assert (last.model(name).blessed, last.model(name).champion) == (True, None)
+        gone = rf"Champion\.{name}.* none, for the files of model \d+ are gone"
+        assert [line for line in last.lines if re.fullmatch(gone, line)]
+        assert [line for line in last.shown if re.fullmatch(gone, line)]
+    assert not [line for run in runs[:3] for line in run.shown if "are gone" in line]
 
 
 def test_the_data_is_read_from_the_example_gen(runs: list[Run]) -> None:

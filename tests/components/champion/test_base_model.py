@@ -1,6 +1,7 @@
 """Where a training begins: at the latest blessed model of other rows, in pipelines that run."""
 
 import pathlib
+import shutil
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
@@ -8,9 +9,9 @@ from tfx.orchestration import metadata, pipeline
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.types.standard_artifacts import Examples, Model, ModelBlessing
 
-from components.champion.base_model import base_id
+from components.champion.base_model import base_model
 from components.champion.component import base_model_resolver
-from components.champion.selection import Verdict
+from components.champion.selection import SAVED_MODEL, Choice, Verdict
 
 
 @component
@@ -25,14 +26,16 @@ def Train(
     rate: Parameter[str],
     base_model: InputArtifact[Model] = None,
 ):
-    base = pathlib.Path(base_model.uri, "line").read_text() + " " if base_model else ""
+    base = pathlib.Path(base_model.uri, SAVED_MODEL).read_text() + " " if base_model else ""
     week = pathlib.Path(examples.uri, "rows").read_text()
-    pathlib.Path(model.uri, "line").write_text(f"{base}{week}{rate}")
+    path = pathlib.Path(model.uri, SAVED_MODEL)
+    path.parent.mkdir()
+    path.write_text(f"{base}{week}{rate}")
 
 
 @component
 def Judge(model: InputArtifact[Model], blessing: OutputArtifact[ModelBlessing]):
-    good = "bad" not in pathlib.Path(model.uri, "line").read_text().split()[-1]
+    good = "bad" not in pathlib.Path(model.uri, SAVED_MODEL).read_text().split()[-1]
     blessing.set_int_custom_property("current_model_id", model.id)
     blessing.set_int_custom_property("blessed", int(good))
 
@@ -49,7 +52,7 @@ def run(root: pathlib.Path, week: int, rate: str = "") -> tuple[str, int]:
         pipeline.Pipeline("bases", str(root), connection, components=nodes, enable_cache=True)
     )
     models = sorted((root / "Trainer.a" / "model").iterdir(), key=lambda path: int(path.name))
-    return (models[-1] / "line").read_text(), len(models)
+    return (models[-1] / SAVED_MODEL).read_text(), len(models)
 
 
 def test_a_training_begins_at_the_last_blessed_model_of_other_rows(tmp_path: pathlib.Path) -> None:
@@ -64,8 +67,20 @@ def test_a_training_begins_at_the_last_blessed_model_of_other_rows(tmp_path: pat
     assert run(tmp_path, 4) == ("1 2fast 4", 5)
 
 
+def test_a_base_whose_files_are_gone_gives_way_to_the_one_before(tmp_path: pathlib.Path) -> None:
+    run(tmp_path, 1)
+    run(tmp_path, 2)
+    newest = max((tmp_path / "Trainer.a" / "model").iterdir(), key=lambda path: int(path.name))
+    shutil.rmtree(newest)
+    assert run(tmp_path, 3) == ("1 3", 2)
+    shutil.rmtree(tmp_path / "Trainer.a")
+    assert run(tmp_path, 4) == ("4", 1)
+
+
 def test_without_a_blessed_model_of_other_rows_there_is_none() -> None:
-    assert base_id([], {}, examples_id=1) is None
-    assert base_id([Verdict(1, False, 5)], {1: {7}}, examples_id=8) is None
-    assert base_id([Verdict(1, True, 5)], {1: {7}}, examples_id=7) is None
-    assert base_id([Verdict(1, True, 5), Verdict(1, False, 6)], {1: {7}}, examples_id=8) is None
+    there = {1}.__contains__
+    assert base_model([], {}, 1, there) == Choice(None)
+    assert base_model([Verdict(1, False, 5)], {1: {7}}, 8, there) == Choice(None)
+    assert base_model([Verdict(1, True, 5)], {1: {7}}, 7, there) == Choice(None)
+    assert base_model([Verdict(1, True, 5), Verdict(1, False, 6)], {1: {7}}, 8, there) == Choice(None)
+    assert base_model([Verdict(2, True, 5)], {2: {7}}, 8, there) == Choice(None, gone=(2,))

@@ -1,5 +1,8 @@
 """The champion in pipelines that run: baselines, cache hits, and two models side by side."""
 
+import pathlib
+import shutil
+
 import pytest
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
@@ -9,11 +12,15 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.types.standard_artifacts import Model, ModelBlessing
 
 from components.champion.component import champion_resolver
+from components.champion.selection import SAVED_MODEL
 
 
 @component
 def Train(model: OutputArtifact[Model], weights: Parameter[str]):
     model.set_string_custom_property("weights", weights)
+    path = pathlib.Path(model.uri, SAVED_MODEL)
+    path.parent.mkdir()
+    path.write_text(weights)
 
 
 @component
@@ -84,6 +91,28 @@ def test_a_model_that_came_back_from_the_cache_is_the_champion_again(runs: Runs)
         last = runs.run(a=weights)
     assert last == {"a": ("cached", "v1")}
     assert runs.run(a="v3") == {"a": ("run", "v2")}
+
+
+def test_a_champion_whose_files_are_gone_gives_way_to_the_one_before(runs: Runs) -> None:
+    for weights in ("v1", "v2"):
+        runs.run(a=weights)
+    models = sorted(pathlib.Path(runs.root, "Trainer.a", "model").iterdir(), key=lambda path: int(path.name))
+    shutil.rmtree(models[1])
+    assert runs.run(a="v3") == {"a": ("run", "v1")}
+    # A half of a model is none either.
+    for path in pathlib.Path(runs.root).rglob("saved_model.pb"):
+        path.unlink()
+    assert runs.run(a="v4") == {"a": ("run", "none")}
+    assert runs.run(a="v5") == {"a": ("run", "v4")}
+
+
+def test_a_root_that_was_moved_trains_anew(tmp_path: pathlib.Path) -> None:
+    runs = Runs(str(tmp_path / "before"), LocalDagRunner)
+    runs.run(a="v1")
+    pathlib.Path(runs.root).rename(tmp_path / "after")
+    moved = Runs(str(tmp_path / "after"), LocalDagRunner)
+    assert moved.run(a="v1") == {"a": ("run", "none")}
+    assert moved.run(a="v2") == {"a": ("run", "v1")}
 
 
 def test_two_models_do_not_see_each_others_champions(runs: Runs) -> None:

@@ -6,13 +6,13 @@ import itertools
 
 import pytest
 
-from components.champion.selection import Verdict, champion_id
+from components.champion.selection import Choice, Verdict, champion
 
 PASSED, REFUSED = True, False
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "challenger", "champion"),
+    ("verdicts", "challenger", "chosen"),
     [
         pytest.param([], 1, None, id="first run: nothing was judged yet"),
         pytest.param([(1, PASSED, 10)], 1, None, id="identical second run: only the challenger is blessed"),
@@ -27,7 +27,30 @@ PASSED, REFUSED = True, False
     ],
 )
 def test_the_champion_is_the_other_model_blessed_last(
-    verdicts: list[tuple[int, bool, int]], challenger: int, champion: int | None
+    verdicts: list[tuple[int, bool, int]], challenger: int, chosen: int | None
 ) -> None:
     for order in itertools.permutations(verdicts):
-        assert champion_id([Verdict(*verdict) for verdict in order], challenger) == champion
+        found = champion([Verdict(*verdict) for verdict in order], challenger, is_there=lambda _: True)
+        assert found == Choice(chosen)
+
+
+@pytest.mark.parametrize(
+    ("there", "choice"),
+    [
+        ({1, 2, 3, 4}, Choice(4)),
+        ({1, 2, 3}, Choice(2, gone=(4,))),  # 3 was refused.
+        ({1, 3}, Choice(1, gone=(4, 2))),
+        ({3}, Choice(None, gone=(4, 2, 1))),
+    ],
+)
+def test_a_model_whose_files_are_gone_gives_way_to_the_one_before(there: set[int], choice: Choice) -> None:
+    verdicts = [
+        Verdict(1, PASSED, 10),
+        Verdict(2, PASSED, 20),
+        Verdict(3, REFUSED, 30),
+        Verdict(4, PASSED, 40),
+    ]
+    for order in itertools.permutations(verdicts):
+        assert champion(order, challenger_id=5, is_there=there.__contains__) == choice
+    # The challenger is no model that is missed.
+    assert champion(verdicts, challenger_id=4, is_there={1, 2}.__contains__) == Choice(2)
