@@ -9,7 +9,6 @@ comes from the environment. docs/kubeflow.md shows each command.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import datetime
 import os
 import pathlib
@@ -20,6 +19,7 @@ from typing import Any, Protocol
 
 import pydantic
 
+from common import streams
 from common.validation import in_words
 from pipeline.config import Config, of_data
 from retraining import schedule as schedule_file
@@ -295,5 +295,4 @@ def _words(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(BrokenPipeError):
-        sys.exit(main(sys.argv[1:]))
+    sys.exit(streams.run("kubeflow_v2_runner.py", lambda: main(sys.argv[1:])))

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from common import streams
 from common.errors import DataError, disk_errors
 from pipeline import config as configuration
 from runners import exit_codes, flags, secrets
@@ -251,4 +252,4 @@ def _recommend(push_dir: pathlib.Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(streams.run("local_runner.py", lambda: main(sys.argv[1:])))

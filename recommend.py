@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -44,6 +46,9 @@ class BundleError(Exception):
 
 def main(arguments: list[str] | None = None) -> int:
     """Print recommendations; return the process's exit code: 0, or 2 for a mistake or an unusable bundle."""
+    if sys.stdout is None:
+        print("recommend.py: the standard output must be open; it is closed", file=sys.stderr)
+        return 2
     options = parse(arguments)
     try:
         bundle = find_bundle(pathlib.Path(options.model_dir))
@@ -57,8 +62,15 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("recommend.py: stopped", file=sys.stderr)
         return 130
-    for user, answer in zip(options.users, answers, strict=True):
-        (show_json if options.json else show)(user, answer, options, int(bundle.name))
+    try:
+        for user, answer in zip(options.users, answers, strict=True):
+            (show_json if options.json else show)(user, answer, options, int(bundle.name))
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would try again as it ends.
+        if error.errno != errno.EPIPE:  # Who reads no further, as `head`, need not be told.
+            print(f"recommend.py: the output cannot be written: {error.strerror}", file=sys.stderr)
+            return 2
     return 0
 
 
@@ -292,7 +304,8 @@ def show_json(user: str, answer: Answer, options: argparse.Namespace, version: i
     """Print one line: whom for, which version, which path served, and the titles."""
     told = {"user_id": user, "version": version, "timestamp": options.timestamp}
     served = {"served_by": answer["served_by"].decode(), "recommendations": rows_of(answer)}
-    print(json.dumps({**told, **served}, ensure_ascii=False))
+    ascii_only = not sys.stdout.encoding.lower().startswith("utf")
+    print(json.dumps({**told, **served}, ensure_ascii=ascii_only))
 
 
 def show(user: str, answer: Answer, options: argparse.Namespace, version: int) -> None:
@@ -331,4 +344,6 @@ def heading(user: str, known: bool, because: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # What the terminal's encoding lacks.
     sys.exit(main())

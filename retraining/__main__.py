@@ -14,6 +14,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+from common import streams
 from common.errors import DataError
 from common.progress import progress
 from components.movielens_example_gen.config import DataConfig
@@ -180,4 +181,4 @@ def _timer(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(streams.run("retraining", lambda: main(sys.argv[1:])))

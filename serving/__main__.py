@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from common import streams
 from serving import manifest, publish
 from serving.stores import store
 
@@ -158,4 +159,4 @@ def _open(directory: str) -> tuple[store.Store, list[int]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(streams.run("serving", main))

@@ -29,6 +29,13 @@ def run(*arguments: str, cwd: pathlib.Path) -> subprocess.CompletedProcess:
     )
 
 
+def run_as_shells_do(redirection: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    line = f'"$0" "$@" {redirection}'
+    environ = {**os.environ, **environment}
+    command = ["sh", "-c", line, sys.executable, str(SCRIPT), *arguments]
+    return subprocess.run(command, capture_output=True, check=False, env=environ)
+
+
 def rows(output: str) -> list[list[str]]:
     """Cells of the table's rows."""
     return [
@@ -134,6 +141,39 @@ def test_json_is_a_line_for_each_user_of_a_file(
         assert [entry["score"] for entry in listed] == pytest.approx(scores.tolist(), abs=1e-5)
         assert all(math.isfinite(entry["predicted_rating"]) for entry in listed)
     assert len(answers[39]["recommendations"]) == 3
+
+
+def test_a_terminal_without_a_titles_letters_gets_others(pushed, tmp_path: pathlib.Path) -> None:
+    world = pushed.planted.world
+    title = 'Léon, or "Film" 77 (1994)'
+    flags = ["--because", title, "--k", "300", "--model-dir", str(pushed.destination)]
+    done = run_as_shells_do("", *flags, LC_ALL="C", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode("ascii").startswith(
+        'Because you watched L?on, or "Film" 77 (1994) (version 1):'
+    )
+    # A program reads JSON, and gets every letter.
+    done = run_as_shells_do("", "--user", "1", "--json", *flags[2:], PYTHONIOENCODING="ascii")
+    (answer,) = map(json.loads, done.stdout.decode("ascii").splitlines())
+    assert {entry["movie_title"] for entry in answer["recommendations"]} == set(world.titles)
+
+
+def test_who_reads_no_further_hears_nothing_and_a_full_disk_is_one_line(
+    pushed, tmp_path: pathlib.Path
+) -> None:
+    file = tmp_path / "users.txt"
+    file.write_text("1\n" * 40)  # More than a pipe or a buffer holds.
+    flags = ["--users", str(file), "--k", "100", "--json", "--model-dir", str(pushed.destination)]
+    done = run_as_shells_do("| head -c 10", *flags)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b'{"user_id"', b"")
+    done = run_as_shells_do("> /dev/full", *flags)
+    words = b"recommend.py: the output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (2, words)
+    done = run_as_shells_do(">&-", *flags)
+    assert (done.returncode, done.stderr) == (
+        2,
+        b"recommend.py: the standard output must be open; it is closed\n",
+    )
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import TextIO
 
+from common import streams
 from common.errors import disk_errors
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -33,11 +34,9 @@ def terminal_and_log(path: Path) -> Iterator[TextIO]:
     sys.stderr.flush()
     with contextlib.ExitStack() as opened:
         with disk_errors(path):
-            log = opened.enter_context(_opened(path, "a", encoding="utf-8", errors="backslashreplace"))
+            log = opened.enter_context(_opened(path))
         kept_out, kept_err = os.dup(1), os.dup(2)
-        terminal = opened.enter_context(
-            _opened(kept_out, "w", encoding=sys.stdout.encoding, errors="replace", buffering=1)
-        )
+        terminal = streams.tolerant(kept_out, sys.stdout.encoding, "replace")
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         handler = logging.StreamHandler(log)
@@ -57,12 +56,13 @@ def terminal_and_log(path: Path) -> Iterator[TextIO]:
                 _empty(stream)
             os.dup2(kept_out, 1)
             os.dup2(kept_err, 2)
+            os.close(kept_out)
             os.close(kept_err)
 
 
 @contextlib.contextmanager
-def _opened(file: Path | int, mode: Literal["a", "w"], **options: Any) -> Iterator[TextIO]:
-    with open(file, mode, **options) as stream:
+def _opened(path: Path) -> Iterator[TextIO]:
+    with open(path, "a", encoding="utf-8", errors="backslashreplace") as stream:
         try:
             yield stream
         finally:

@@ -44,6 +44,21 @@ def test_all_that_libraries_say_goes_to_the_log_and_the_rest_to_the_terminal(tmp
     assert "for a person" not in text
 
 
+def test_a_run_goes_on_in_silence_where_nobody_reads_the_terminal(tmp_path: pathlib.Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    spoken = SPEAKING.replace('print("afterwards")', "")
+    done = subprocess.run(
+        [sys.executable, "-c", spoken, str(tmp_path / "log")],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "UserWarning: a warning" in (tmp_path / "log").read_text()
+
+
 ON_A_FULL_DISK = """
 import logging, pathlib, sys
 from runners.terminal.redirect import terminal_and_log
