@@ -26,6 +26,7 @@ from typing import Any
 
 DEFAULT_MODEL_DIR = "runs/pushed"
 MANIFEST, MODEL, CATALOGUE = "manifest.json", "recommend", "vectors/candidates.parquet"
+LEFT_BY_DESKTOPS = (".DS_Store", "Thumbs.db", "desktop.ini")  # In folders that somebody looked into.
 # What --because stands for in a history: a film that was liked, in stars, and a minute apart.
 LIKED, APART = 4.0, 60
 # Users asked about at once.
@@ -173,12 +174,12 @@ def find_bundle(model_dir: pathlib.Path) -> pathlib.Path:
 
 
 def check_bundle(bundle: pathlib.Path) -> bool:
-    """Hold the composite's files and the catalogue against the manifest.
+    """Hold the composite's files and the catalogue against the manifest; all other files must be listed.
 
     Returns:
       Whether the composite has operations of ScaNN.
     Raises:
-      BundleError: the manifest is unreadable, or a file is missing or changed.
+      BundleError: the manifest is unreadable, or a file is missing, added or changed.
     """
     try:
         manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
@@ -187,11 +188,19 @@ def check_bundle(bundle: pathlib.Path) -> bool:
         digests = {**read, CATALOGUE: files[CATALOGUE]["sha256"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"{bundle} has no readable {MANIFEST}. Run the pipeline again.") from error
+    below = [path for path in bundle.rglob("*") if path.is_symlink() or not path.is_dir()]
+    found = {path.relative_to(bundle).as_posix() for path in below}
+    for path in sorted(found - set(files) - {MANIFEST}):
+        if pathlib.Path(path).name not in LEFT_BY_DESKTOPS:
+            wrong = f"the bundle {bundle} must be as its manifest lists it; {path} is not listed"
+            raise BundleError(f"{wrong}. Run the pipeline again.")
     for path, expected in digests.items():
         try:
-            digest = hashlib.sha256((bundle / path).read_bytes()).hexdigest()
-        except OSError as error:
-            raise BundleError(f"the bundle {bundle} lacks {path}. Run the pipeline again.") from error
+            digest = hashlib.sha256((bundle / path).read_bytes()).hexdigest() if path in found else ""
+        except OSError:
+            digest = ""
+        if not digest:
+            raise BundleError(f"the bundle {bundle} lacks {path}. Run the pipeline again.")
         if digest != expected:
             raise BundleError(f"the bundle {bundle} is damaged: {path} has changed. Run the pipeline again.")
     return needs_scann

@@ -14,6 +14,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from common.progress import progress
 from serving.layout import SAVED_MODEL
 
 MANIFEST = "manifest.json"
@@ -22,6 +23,8 @@ LIBRARIES = ("tensorflow", "scann", "tensorflow-recommenders", "ai-edge-litert",
 # Begins the names of ScaNN's operations, which stock TF Serving does not know.
 _SCANN_OPERATION = b"Scann>"
 CHUNK = 1 << 20
+# In folders that somebody looked into.
+LEFT_BY_DESKTOPS = (".DS_Store", "Thumbs.db", "desktop.ini")
 # What every manifest of this format has, beside what provenance.py tells.
 _WRITTEN = {"identity", "created", "sources", "metrics", "libraries", "models", "files"}
 
@@ -47,15 +50,25 @@ def describe_files(folder: str, digests: bool = True) -> Files:
       digests: False leaves the SHA-256 out, which is quick.
     """
     described: Files = {}
-    for parent, _, names in os.walk(folder):
-        for name in names:
+    for parent, folders, names in os.walk(folder):
+        # Who loads a bundle would follow a link to a folder; a bundle has none.
+        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
+        for name in (*names, *links):
             path = os.path.join(parent, name)
             relative = os.path.relpath(path, folder).replace(os.sep, "/")
-            if relative != MANIFEST:
+            if relative != MANIFEST and is_content(path):
                 described[relative] = {"bytes": os.path.getsize(path)}
-                if digests:
+                if digests and os.path.isfile(path):
                     described[relative]["sha256"] = _sha256(path)
     return dict(sorted(described.items()))
+
+
+def is_content(path: str) -> bool:
+    """Tell whether a file is a bundle's, and warn of one that is not because a desktop left it."""
+    if os.path.basename(path) not in LEFT_BY_DESKTOPS:
+        return True
+    progress.warning("%s is passed over: desktops leave such files", path)
+    return False
 
 
 def _sha256(path: str) -> str:
@@ -151,12 +164,27 @@ def parse(text: str | None, bundle: str) -> dict[str, Any]:
         ) from error
     if content is None:
         raise ValueError(f"{bundle} must hold a readable {MANIFEST}; there is none. Push again.")
-    if not isinstance(content, dict) or content.get("format") != FORMAT or not content.keys() >= _WRITTEN:
+    if not _is_whole(content):
         raise ValueError(
             f"{bundle}/{MANIFEST} must be whole, and of format {FORMAT}; it was changed, or written by "
             "another release. Push again."
         )
     return content
+
+
+def _is_whole(content: Any) -> bool:
+    """Tell whether a manifest has what is read of it, and lists the file of every model that it names."""
+    if not isinstance(content, dict) or content.get("format") != FORMAT or not content.keys() >= _WRITTEN:
+        return False
+    files, models = content["files"], content["models"]
+    return (
+        isinstance(files, dict)
+        and all(isinstance(file, dict) and file.keys() >= {"bytes", "sha256"} for file in files.values())
+        and isinstance(models, dict)
+        and bool(models)
+        and all(isinstance(model, dict) and "scann" in model for model in models.values())
+        and {f"{model}/{SAVED_MODEL}" for model in models} <= files.keys()
+    )
 
 
 def differences(found: Files, content: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -350,6 +351,13 @@ def test_another_python_is_one_line_and_exit_code_2(
     assert "pyarrow" in line and line.endswith("Run it with the Python of the project's environment.")
 
 
+def test_what_a_desktop_left_is_passed_over(pushed, tmp_path: pathlib.Path) -> None:
+    shutil.copytree(pushed.destination, tmp_path / "pushed", symlinks=True)
+    for name in (".DS_Store", "recommend/Thumbs.db"):
+        (tmp_path / "pushed" / "bundles" / "1" / name).touch()
+    assert recommend.check_bundle(tmp_path / "pushed" / "bundles" / "1") in (True, False)
+
+
 def _truncate_manifest(bundle: pathlib.Path) -> None:
     (bundle / "manifest.json").write_text((bundle / "manifest.json").read_text()[:50])
 
@@ -357,6 +365,28 @@ def _truncate_manifest(bundle: pathlib.Path) -> None:
 def _change_a_file(bundle: pathlib.Path) -> None:
     with open(bundle / "recommend" / "saved_model.pb", "r+b") as file:
         file.write(b"\x00")
+
+
+def _add_a_file(bundle: pathlib.Path) -> None:
+    (bundle / "recommend" / "assets" / "more.txt").write_text("not of the bundle")
+
+
+def _add_a_folder(bundle: pathlib.Path) -> None:
+    (bundle / "recommend" / "more").symlink_to(bundle)
+
+
+def _list_nothing(bundle: pathlib.Path) -> None:
+    """As whoever replaces a model and does not want to be noticed."""
+    content = json.loads((bundle / "manifest.json").read_text())
+    content["files"] = {recommend.CATALOGUE: content["files"][recommend.CATALOGUE]}
+    (bundle / "manifest.json").write_text(json.dumps(content))
+
+
+def _list_what_lies_elsewhere(bundle: pathlib.Path) -> None:
+    content = json.loads((bundle / "manifest.json").read_text())
+    content["files"] |= {"recommend/../../../x": {"bytes": 1, "sha256": hashlib.sha256(b"x").hexdigest()}}
+    (bundle / "manifest.json").write_text(json.dumps(content))
+    (bundle.parents[1] / "x").write_text("x")
 
 
 def _lose_a_file(bundle: pathlib.Path) -> None:
@@ -368,6 +398,10 @@ def _lose_a_file(bundle: pathlib.Path) -> None:
     [
         (_truncate_manifest, "has no readable manifest.json"),
         (_change_a_file, "is damaged: recommend/saved_model.pb has changed"),
+        (_add_a_file, "must be as its manifest lists it; recommend/assets/more.txt is not listed"),
+        (_add_a_folder, "must be as its manifest lists it; recommend/more is not listed"),
+        (_list_nothing, "must be as its manifest lists it; MODEL_CARD.md is not listed"),
+        (_list_what_lies_elsewhere, "lacks recommend/../../../x"),
         (_lose_a_file, "lacks recommend/variables/variables.index"),
         (shutil.rmtree, "which is gone"),
     ],

@@ -68,15 +68,13 @@ class ObjectStore:
 
         def place(version: int) -> None:
             self.write(LAST, f"{version}\n")
-            files = manifest.describe_files(bundle, digests=False)
-            for name in files:
+            content = manifest.read(bundle)
+            for name in content["files"]:
                 self._upload(os.path.join(bundle, name), f"{BUNDLES}/{version}/{name}")
                 model, _, rest = name.partition("/")
-                if model in manifest.read(bundle)["models"]:
+                if model in content["models"]:
                     self._upload(os.path.join(bundle, name), f"{SERVING}/{model}/{version}/{rest}")
-            manifest.check(
-                self.describe(version), manifest.read(bundle), f"{self.location}/{BUNDLES}/{version}"
-            )
+            manifest.check(self.describe(version), content, f"{self.location}/{BUNDLES}/{version}")
             self._lease.renew()
             self._upload(os.path.join(bundle, manifest.MANIFEST), f"{BUNDLES}/{version}/{manifest.MANIFEST}")
 
@@ -134,6 +132,8 @@ class ObjectStore:
         described: manifest.Files = {}
         for name in sorted(set(self._walk(folder)) - {manifest.MANIFEST}):
             path = f"{folder}/{name}"
+            if not manifest.is_content(self._path(path)):
+                continue
             self._lease.renew_if_held()  # To read a bundle may take longer than a lease is granted for.
             with self._in_words():
                 described[name] = {"bytes": self._gfile.stat(self._path(path)).length}

@@ -53,7 +53,7 @@ class PosixStore:
                 stack.callback(shutil.rmtree, staging, ignore_errors=True)
                 stack.enter_context(locks.held(os.path.join(staging, LOCK)))
             copy = os.path.join(staging, "bundle")
-            shutil.copytree(bundle, copy)
+            shutil.copytree(bundle, copy, ignore=shutil.ignore_patterns(*manifest.LEFT_BY_DESKTOPS))
             _sync_tree(copy)
             manifest.verify(copy)
 

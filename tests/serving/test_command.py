@@ -53,16 +53,34 @@ def test_damage_is_named_and_the_exit_code_is_1(destination: pathlib.Path) -> No
     damaged = destination / "bundles" / "2" / "ranking" / "saved_model.pb"
     damaged.write_text(damaged.read_text().replace("b", "B"))
     (destination / "bundles" / "2" / "added").write_text("")
+    (destination / "bundles" / "2" / "ranking" / "assets").symlink_to(destination)
     assert "2, complete" not in run("versions", destination).stdout
     done = run("verify", destination)
     assert done.returncode == 1
     assert len(done.stdout.splitlines()) == 2, "1 and 3 are whole"
-    first, second, remedy = done.stderr.splitlines()
-    assert first == "version 2: added is not listed"
-    assert second == "version 2: ranking/saved_model.pb is changed"
+    *wrong, remedy = done.stderr.splitlines()
+    assert wrong == [
+        "version 2: added is not listed",
+        "version 2: ranking/assets is not listed",
+        "version 2: ranking/saved_model.pb is changed",
+    ]
     assert "serve another version" in remedy
     assert run("verify", destination, "--version", "3").returncode == 0
     assert run("verify", destination, "--version", "2").returncode == 1
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini"])
+def test_what_a_desktop_leaves_is_told_and_not_refused(destination: pathlib.Path, name: str) -> None:
+    left = [destination / "bundles" / "2" / name, destination / "bundles" / "2" / "ranking" / name]
+    for path in (*left, destination / name, destination / "bundles" / name, destination / "serving" / name):
+        path.write_text("of a desktop")
+    words = [f"{path} is passed over: desktops leave such files" for path in left]
+    done = run("verify", destination, "--version", "2")
+    assert (done.returncode, sorted(done.stderr.splitlines())) == (0, sorted(words))
+    assert done.stdout == "version 2: 4 files are as the manifest lists them\n"
+    done = run("rollback", destination)
+    assert (done.returncode, sorted(done.stderr.splitlines())) == (0, sorted(words))
+    assert done.stdout == "In service: version 2, verified; it was 3\n"
 
 
 def test_it_turns_back_and_forth(destination: pathlib.Path) -> None:

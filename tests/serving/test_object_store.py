@@ -275,6 +275,18 @@ def test_an_empty_file_of_a_bundle_arrives(bucket: Bucket) -> None:
         assert (bucket.folder / copy).read_bytes() == b""
 
 
+def test_what_a_desktop_leaves_is_not_uploaded_and_not_refused(bucket: Bucket) -> None:
+    bundle = pathlib.Path(make_bundle(bucket.root / "a", "a"))
+    (bundle / "ranking" / ".DS_Store").touch()
+    publish.publish(str(bundle), bucket.uri)
+    assert list(bucket.folder.rglob(".DS_Store")) == []
+    (bucket.folder / "bundles" / "1" / ".DS_Store").touch()
+    assert not publish.publish(str(bundle), bucket.uri).new, "undamaged"
+    (bucket.folder / "bundles" / "1" / "more.pb").touch()
+    with pytest.raises(ValueError, match=r"more\.pb is not listed"):
+        reader.open_current(bucket.uri)
+
+
 def test_a_scheme_that_tensorflow_does_not_know_is_told(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ValueError, match=r"must be one that TensorFlow knows, .*gs.*; received s4://bucket"):
         publish.publish(make_bundle(tmp_path, "a"), "s4://bucket/pushed")

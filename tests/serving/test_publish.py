@@ -62,6 +62,22 @@ def test_the_same_identity_is_published_once(tmp_path: pathlib.Path) -> None:
     assert publish.find(destination, "another") is None
 
 
+def test_what_a_desktop_leaves_is_no_part_of_a_bundle(tmp_path: pathlib.Path) -> None:
+    bundle = pathlib.Path(make_bundle(tmp_path / "a", "a"))
+    before = manifest.content_digest(str(bundle))
+    for folder in (bundle, bundle / "ranking"):
+        (folder / ".DS_Store").touch()
+    assert manifest.content_digest(str(bundle)) == before
+    manifest.write(str(bundle), {"model": "a"}, {})
+    (bundle / ".DS_Store").write_text("changed since")
+    published = pathlib.Path(publish.publish(str(bundle), str(tmp_path / "destination")).path)
+    manifest.verify(str(published))
+    assert list(published.rglob(".DS_Store")) == []
+    (bundle / "ranking" / "._x").touch()
+    with pytest.raises(ValueError, match="._x is not listed"):
+        manifest.verify(str(bundle))
+
+
 def test_a_digest_depends_on_content_and_names_alone(tmp_path: pathlib.Path) -> None:
     first, second, third = (
         make_bundle(tmp_path / name, text) for name, text in (("x", "a"), ("y", "a"), ("z", "b"))
@@ -305,7 +321,18 @@ def test_a_manifest_that_cannot_be_read_says_so(tmp_path: pathlib.Path) -> None:
     (tmp_path / "manifest.json").write_text('{"format": 2')
     with pytest.raises(ValueError, match=r"must hold a readable manifest\.json"):
         manifest.read(str(tmp_path))
-    for other in ({"format": 99}, {"format": 2, "files": {}}):
+    whole = json.loads(pathlib.Path(make_bundle(tmp_path / "a", "a"), "manifest.json").read_text())
+    a_file = {"bytes": 1, "sha256": "0"}
+    for other in (
+        {"format": 99},
+        {"format": 2, "files": {}},
+        whole | {"files": {}},  # Of no model, so whatever lies in the folder would be taken for one.
+        whole | {"files": {"tflite/r.tflite": a_file}, "models": {}},
+        whole | {"models": whole["models"] | {"multitask": {"scann": False}}},
+        whole | {"files": ["recommend/saved_model.pb"]},
+        whole | {"files": whole["files"] | {"tflite/r.tflite": 17_000}},
+        whole | {"models": ["recommend"]},
+    ):
         (tmp_path / "manifest.json").write_text(json.dumps(other))
         with pytest.raises(ValueError, match="must be whole, and of format 2"):
             manifest.read(str(tmp_path))
