@@ -29,6 +29,8 @@ MANIFEST, MODEL, CATALOGUE = "manifest.json", "recommend", "vectors/candidates.p
 LEFT_BY_DESKTOPS = (".DS_Store", "Thumbs.db", "desktop.ini")  # In folders that somebody looked into.
 # What --because stands for in a history: a film that was liked, in stars, and a minute apart.
 LIKED, APART = 4.0, 60
+# What heads a column of users, in small letters.
+_HEADERS = ("user", "users", "userid", "userids", "id")
 # Users asked about at once.
 BATCH = 64
 
@@ -136,21 +138,29 @@ def _text(text: str) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         raise argparse.ArgumentTypeError(f"must be UTF-8, received {text!r}") from error
-    return text
+    return text.strip()  # As training does.
 
 
 def _users(path: str) -> list[str]:
-    """Read ids, one a line; empty lines at the end are none."""
+    """Read ids, one a line, without blanks around them, as training does; empty lines are none."""
     try:
-        lines = pathlib.Path(path).read_bytes().rstrip().splitlines()
+        lines = pathlib.Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
     except OSError as error:
         raise argparse.ArgumentTypeError(f"{path} cannot be read: {error.strerror}") from error
-    users = [line.decode("utf-8", "replace").strip("\ufeff \t") for line in lines]
-    for number, user in enumerate(users, 1):
-        if not user or "\N{REPLACEMENT CHARACTER}" in user or len(user.split()) > 1:
+    users: list[str] = []
+    for number, line in enumerate(lines, 1):
+        user, wrong = line.decode("utf-8", "surrogateescape").strip(), ""
+        if any("\udc80" <= letter <= "\udcff" for letter in user):
+            wrong = "which is not UTF-8"
+        elif "," in user:
+            wrong = "which holds a comma: give each a line, or ask for this one with --user"
+        elif not users and user.casefold().replace("_", "").replace(" ", "") in _HEADERS:
+            wrong = "a header: remove it, or ask for this user with --user"
+        if wrong:
             raise argparse.ArgumentTypeError(
-                f"{path}:{number}: a line must hold one user id, received {user!r}"
+                f"{path}:{number}: a line must hold one user id, received {user!r}, {wrong}"
             )
+        users += [user] if user else []
     if not users:
         raise argparse.ArgumentTypeError(f"{path} must hold a user id a line; it is empty")
     return users

@@ -286,9 +286,16 @@ def test_a_title_that_resembles_none_gets_no_hint(pushed, capsys: pytest.Capture
 @pytest.mark.parametrize(
     "content, words",
     [
-        (b"1\n2 3\n", "users.txt:2: a line must hold one user id, received '2 3'"),
-        (b"1\n\n3\n", "users.txt:2: a line must hold one user id, received ''"),
-        (b"1\n2\n\xff\n", "users.txt:3: a line must hold one user id"),
+        (b"1\n\n7,8\n", "users.txt:3: a line must hold one user id, received '7,8', which holds a comma"),
+        (
+            b"\xef\xbb\xbf\nuserId\n1\n",
+            "users.txt:2: a line must hold one user id, received 'userId', a header",
+        ),
+        (b"User ID\r\n1\r\n", "users.txt:1: a line must hold one user id, received 'User ID', a header"),
+        (
+            b"1\n2\n\xff\n",
+            r"users.txt:3: a line must hold one user id, received '\udcff', which is not UTF-8",
+        ),
         (b"\n\n", "users.txt must hold a user id a line; it is empty"),
         (None, "users.txt cannot be read: No such file or directory"),
     ],
@@ -308,6 +315,16 @@ def test_a_file_of_users_is_refused_by_its_line(
     assert ended.value.code == 2
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
+
+
+def test_every_id_that_training_takes_can_be_asked_for(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "users.txt"
+    file.write_bytes("\ufeff 7\r\n\n \t\nAnna Lena \nuser\n\N{REPLACEMENT CHARACTER}\na\u2028b\n\n".encode())
+    users = ["7", "Anna Lena", "user", "\N{REPLACEMENT CHARACTER}", "a\u2028b"]
+    assert recommend.parse(["--users", str(file)]).users == users
+    # What a file's lines are refused for can be an id for once.
+    for user in ("userId", "7,8"):
+        assert recommend.parse(["--user", f" {user} "]).users == [user]
 
 
 def test_a_bar_is_shown_to_a_person_who_waits(
