@@ -79,9 +79,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     _add_flags(parser)
     options = parser.parse_args(arguments[:split])
-    options.pipeline_root = options.pipeline_root.resolve()
     pushed = _PUSHED if options.preset == flags.DEFAULT_PRESET else f"{_PUSHED}-{options.preset}"
-    options.push_dir = (options.push_dir or options.pipeline_root / pushed).resolve()
+    options.push_dir = options.push_dir or options.pipeline_root / pushed
     options.beam_options = list(arguments[split + 1 :])
     return options
 
@@ -125,6 +124,8 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace, config: configuration.Config, started: float) -> int:
     """Find the data, run, and show what came of it."""
     _limit_memory()
+    with disk_errors(options.push_dir):  # Before a run that could not push.
+        options.push_dir.mkdir(parents=True, exist_ok=True)
     data_root = _find_data(options, config)
     log = workspace.new_log(options.pipeline_root)
     os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tensorflow-recommenders needs Keras 2.
@@ -236,7 +237,9 @@ def _write_report(summary: Summary, path: pathlib.Path) -> None:
 
 def _recommend(push_dir: pathlib.Path) -> int:
     """Ask what is pushed, in a process that knows nothing of this one."""
-    if not (push_dir / "current").exists():
+    with disk_errors(push_dir):
+        pushed = (push_dir / "current").exists()
+    if not pushed:
         print("\nNothing was ever pushed, so there is nothing to ask for recommendations.")
         return 0
     print(flush=True)

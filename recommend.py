@@ -62,6 +62,12 @@ def main(arguments: list[str] | None = None) -> int:
     except BundleError as error:
         print(f"recommend.py: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        said = (
+            f"{error.filename} cannot be read: {error.strerror}. Put that right, or name another --model-dir."
+        )
+        print(f"recommend.py: {said}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("recommend.py: stopped", file=sys.stderr)
         return 130
@@ -177,7 +183,7 @@ def find_bundle(model_dir: pathlib.Path) -> pathlib.Path:
         raise BundleError(
             f"nothing has been pushed to {model_dir}. Run the pipeline first, or name another --model-dir."
         )
-    bundle = current.resolve()
+    bundle = pathlib.Path(os.path.realpath(current))  # Which, unlike resolve, bears a link to itself.
     if not bundle.is_dir():
         raise BundleError(f"{current} points at {bundle}, which is gone. Run the pipeline again.")
     return bundle
@@ -196,7 +202,7 @@ def check_bundle(bundle: pathlib.Path) -> bool:
         files, needs_scann = manifest["files"], bool(manifest["models"][MODEL]["scann"])
         read = {path: entry["sha256"] for path, entry in files.items() if path.startswith(f"{MODEL}/")}
         digests = {**read, CATALOGUE: files[CATALOGUE]["sha256"]}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"{bundle} has no readable {MANIFEST}. Run the pipeline again.") from error
     below = [path for path in bundle.rglob("*") if path.is_symlink() or not path.is_dir()]
     found = {path.relative_to(bundle).as_posix() for path in below}
@@ -205,13 +211,9 @@ def check_bundle(bundle: pathlib.Path) -> bool:
             wrong = f"the bundle {bundle} must be as its manifest lists it; {path} is not listed"
             raise BundleError(f"{wrong}. Run the pipeline again.")
     for path, expected in digests.items():
-        try:
-            digest = hashlib.sha256((bundle / path).read_bytes()).hexdigest() if path in found else ""
-        except OSError:
-            digest = ""
-        if not digest:
+        if path not in found:
             raise BundleError(f"the bundle {bundle} lacks {path}. Run the pipeline again.")
-        if digest != expected:
+        if hashlib.sha256((bundle / path).read_bytes()).hexdigest() != expected:
             raise BundleError(f"the bundle {bundle} is damaged: {path} has changed. Run the pipeline again.")
     return needs_scann
 

@@ -134,9 +134,8 @@ def _prepare(options: argparse.Namespace) -> tuple[Workspace, Config, schedule.S
     config = flags.configure(options)
     flags.run_here(config)
     runs.require_spans(config)
-    root = options.pipeline_root.resolve()
-    push_dir = (options.push_dir or root / f"pushed-{options.preset}").resolve()
-    data = options.data.resolve()
+    root, data = options.pipeline_root, options.data
+    push_dir = options.push_dir or root / f"pushed-{options.preset}"
     if not data.is_dir():
         raise ValueError(f"--data must name a folder with spans; there is none at {data}")
     name = of_data(config, data).pipeline_name

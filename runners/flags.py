@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import pathlib
 
 from components.index_pusher.index import scann_operations
@@ -13,17 +14,28 @@ DEFAULT_PRESET = "default"
 
 
 def local_path(text: str) -> pathlib.Path:
-    """Read a flag that means a file or folder of this machine.
+    """Read a flag that means a file or folder of this machine; return its absolute path.
 
     Raises:
-      ArgumentTypeError: it is a URL, which pathlib would take for a folder's name.
+      ArgumentTypeError: it is a URL, which pathlib would take for a folder's name; or in the home of nobody;
+        or not UTF-8, in which TFX records it.
     """
     if "://" in text:
         raise argparse.ArgumentTypeError(
             "must be a path of this machine, such as where a bucket is mounted, and no URL: runs that keep "
             "their files in a bucket begin with kubeflow_v2_runner.py"
         )
-    return pathlib.Path(text).expanduser()
+    expanded = os.path.expanduser(text)
+    if expanded.startswith("~"):
+        raise argparse.ArgumentTypeError(
+            f"must not be below the home of nobody; {text.partition('/')[0]} has none, received {text!r}"
+        )
+    path = os.path.realpath(expanded)  # Which, unlike pathlib's resolve, bears a link that leads to itself.
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError(f"must be UTF-8, received {path!r}. Rename the folder") from error
+    return pathlib.Path(path)
 
 
 def run_here(config: configuration.Config) -> None:

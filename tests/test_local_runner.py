@@ -117,6 +117,13 @@ def test_trainings_are_spread_as_the_flag_or_the_file_says(tmp_path: pathlib.Pat
         ),
         pytest.param(["--pipeline-root", "gs://b/x"], 2, "--pipeline-root: must be a path", id="a URL"),
         pytest.param(["--push-dir", "gs://b/x"], 2, "--push-dir: must be a path", id="another"),
+        pytest.param(["--pipeline-root", "r\udcff"], 2, "--pipeline-root: must be UTF-8", id="other bytes"),
+        pytest.param(
+            ["--push-dir", "~nosuch/x"], 2, "--push-dir: must not be below the home of nobody", id="no home"
+        ),
+        pytest.param(
+            ["--data", "~nosuch/x"], 2, "--data: must not be below the home of nobody", id="nobody's data"
+        ),
         pytest.param(["--data", "absent.zip"], 1, "there is none at ", id="no such data"),
         pytest.param(["--release", "custom"], 1, "with --data", id="data of one's own, but where"),
     ],
@@ -142,16 +149,65 @@ def test_a_mistake_is_answered_in_words(
         ),
         pytest.param(["--data", "x" * 300], "cannot be used: File name too long.", id="no name for a folder"),
         pytest.param(["--pipeline-root", "taken"], "taken/logs cannot be used: File exists.", id="no logs"),
+        pytest.param(
+            ["--push-dir", "movies.csv/x"], "movies.csv/x cannot be used: Not a directory", id="no push"
+        ),
+        pytest.param(
+            ["--push-dir", "loop/x"],
+            "cannot be used: Too many levels of symbolic links",
+            id="a link to itself",
+        ),
     ],
 )
 def test_what_the_disk_refuses_is_one_line(tmp_path: pathlib.Path, arguments: list[str], words: str) -> None:
     (tmp_path / "taken").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
     for name in ("ratings.csv", "movies.csv", "taken/logs"):
         (tmp_path / name).touch()
     done = run("--release", "custom", "--data", ".", *arguments, cwd=tmp_path)
     (line,) = done.stderr.splitlines()
     assert (done.returncode, done.stdout) == (1, "")
     assert line.startswith("local_runner.py: ") and words in line
+
+
+def test_a_destination_that_may_not_be_entered_is_one_line(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Root may enter every folder, so what others meet is planted."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(tmp_path / "pushed" / "current"))
+
+    def recommended(*_: object) -> int:
+        with monkeypatch.context() as patched:
+            patched.setattr(pathlib.Path, "exists", refuse)
+            return local_runner._recommend(tmp_path / "pushed")
+
+    monkeypatch.setattr(local_runner, "_run", recommended)
+    assert local_runner.main(["--pipeline-root", str(tmp_path)]) == exit_codes.FAILED
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"local_runner.py: {tmp_path}/pushed/current cannot be used: Permission denied.")
+
+
+def test_nobody_s_home_is_one_line(tmp_path: pathlib.Path) -> None:
+    code = (
+        "import os, pwd, sys, local_runner\n"
+        "def nobody(*_): raise KeyError('not there')\n"
+        "pwd.getpwuid = nobody\n"
+        "sys.exit(local_runner.main(sys.argv[1:]))"
+    )
+    environ = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME")}
+    for flags, code_and_words in (
+        (["--data", "~/data"], (2, "must not be below the home of nobody")),
+        ([], (1, "HOME must be set")),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "--pipeline-root", str(tmp_path), *flags],
+            capture_output=True, text=True, check=False, cwd=ROOT, env=environ, timeout=250,
+        )  # fmt: skip
+        last = done.stderr.splitlines()[-1]
+        assert (done.returncode, done.stdout) == (code_and_words[0], "") and code_and_words[1] in last
+        assert last.startswith("local_runner.py: ") and "Traceback" not in done.stderr
 
 
 def test_a_second_run_of_one_folder_is_refused(tmp_path: pathlib.Path) -> None:

@@ -358,6 +358,21 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: pathlib.Path, arguments
     assert words in done.stderr
 
 
+@pytest.mark.parametrize("asked", ["is_symlink", "is_dir", "read_text", "rglob", "read_bytes"])
+def test_what_may_not_be_entered_is_one_line(
+    pushed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, asked: str
+) -> None:
+    """Root may enter every folder, so what others meet is planted."""
+
+    def refuse(self: pathlib.Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(pathlib.Path, asked, refuse)
+    assert recommend.main(["--user", "1", "--model-dir", str(pushed.destination)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("recommend.py: ") and "Permission denied" in line
+
+
 def test_another_python_is_one_line_and_exit_code_2(
     pushed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -406,6 +421,12 @@ def _list_what_lies_elsewhere(bundle: pathlib.Path) -> None:
     (bundle.parents[1] / "x").write_text("x")
 
 
+def _point_at_itself(bundle: pathlib.Path) -> None:
+    current = bundle.parents[1] / "current"
+    current.unlink()
+    current.symlink_to("current")
+
+
 def _lose_a_file(bundle: pathlib.Path) -> None:
     (bundle / "recommend" / "variables" / "variables.index").unlink()
 
@@ -421,6 +442,7 @@ def _lose_a_file(bundle: pathlib.Path) -> None:
         (_list_what_lies_elsewhere, "lacks recommend/../../../x"),
         (_lose_a_file, "lacks recommend/variables/variables.index"),
         (shutil.rmtree, "which is gone"),
+        (_point_at_itself, "which is gone"),
     ],
 )
 def test_a_broken_bundle_is_one_line_and_exit_code_2(

@@ -26,8 +26,15 @@ _STAMP = ".marquee.json"
 
 
 def default_cache_dir() -> pathlib.Path:
-    """Folder in which fetched data is kept."""
-    return platformdirs.user_cache_path("marquee")
+    """Folder in which fetched data is kept.
+
+    Raises:
+      DataError: nothing says where.
+    """
+    try:
+        return platformdirs.user_cache_path("marquee")
+    except RuntimeError as error:
+        raise DataError("HOME must be set, or XDG_CACHE_HOME, for fetched data to be kept there.") from error
 
 
 def resolve_data(config: DataConfig, data: pathlib.Path | None, cache_dir: pathlib.Path) -> pathlib.Path:
