@@ -1,5 +1,7 @@
 """MovieLensExampleGen: the component as the pipeline sees it. Runs where the pipeline is compiled."""
 
+import os
+
 from tfx import types
 from tfx.components.example_gen.component import FileBasedExampleGen
 from tfx.dsl.components.base import base_beam_component, executor_spec
@@ -9,7 +11,7 @@ from tfx.types import component_spec, standard_artifacts, standard_component_spe
 
 from components.movielens_example_gen import executor
 from components.movielens_example_gen.config import DataConfig
-from components.movielens_example_gen.sources import spans
+from components.movielens_example_gen.sources import listing, spans
 
 
 class Quarantine(types.Artifact):
@@ -72,9 +74,12 @@ class MovieLensExampleGen(FileBasedExampleGen):
         """
         # One input split per file, so that the fingerprint covers exactly the files that are read; of spans
         # also those outside the window. Where the executor accepts any of several names, each gets a split: a
-        # missing file is no error here.
+        # missing file is no error here. The driver takes a folder whose path has a star or a bracket for a
+        # pattern too, unless the split's own is absolute, which then stands alone.
+        base = listing.literal(input_base) if isinstance(input_base, str) else ""
+        base = "" if base == input_base else base
         splits = [
-            example_gen_pb2.Input.Split(name=f"{part}_{i}", pattern=name)
+            example_gen_pb2.Input.Split(name=f"{part}_{i}", pattern=os.path.join(base, name))
             for part, names in spans.input_patterns(data_config).items()
             for i, name in enumerate(names)
         ]

@@ -17,7 +17,7 @@ from common import parquet
 from common.errors import DataError
 from components.movielens_example_gen.config import SPAN, DataConfig, SpansConfig
 from components.movielens_example_gen.parsing import lines, parse
-from components.movielens_example_gen.sources import emptiness, releases, spans
+from components.movielens_example_gen.sources import emptiness, listing, releases, spans
 from modules import features
 
 # A guess, to choose the number of output files: "12345,678,3.5,1112486027" and a line break.
@@ -102,14 +102,14 @@ def find_inputs(input_base: str, config: DataConfig) -> Inputs:
             ratings.append(source._replace(split=part.removeprefix("ratings").lstrip("_")))
     movies = _find(input_base, files["movies"], release.movies, config)
     users = []
-    if release.users and not (release.users.optional and not _there(input_base, files["users"])):
+    if release.users and not (release.users.optional and not listing.sizes(input_base, files["users"])):
         users.append(_find(input_base, files["users"], release.users, config))
     return Inputs(tuple(ratings), (movies,), tuple(users))
 
 
 def _find_spans(input_base: str, config: DataConfig, wanted: SpansConfig) -> Inputs:
     release, files = config.spec, config.input_files()
-    sizes = _there(input_base, spans.patterns(files["ratings"]))
+    sizes = listing.sizes(input_base, spans.patterns(files["ratings"]))
     window = spans.window(spans.versions(sizes, wanted.versions), wanted)
     newest = window.spans[-1]
 
@@ -130,7 +130,7 @@ def _find_spans(input_base: str, config: DataConfig, wanted: SpansConfig) -> Inp
     def whole(names: Sequence[str], table: releases.Table) -> tuple[Source, ...]:
         folders = [list(names), *(inside(span, names) for span in (*window.earlier, *window.spans))]
         return tuple(
-            _find(input_base, paths, table, config) for paths in folders if _there(input_base, paths)
+            _find(input_base, paths, table, config) for paths in folders if listing.sizes(input_base, paths)
         )
 
     movies = whole(files["movies"], release.movies)
@@ -142,19 +142,8 @@ def _find_spans(input_base: str, config: DataConfig, wanted: SpansConfig) -> Inp
     return Inputs(tuple(ratings), movies, users, window)
 
 
-def _there(input_base: str, names: Sequence[str]) -> dict[str, int]:
-    # Size in bytes of each file that exists, by name; a name may be a glob. A folder that cannot be listed is
-    # an error: a version that is not seen would leave its span to the one before it.
-    sizes = {}
-    for name in names:
-        for found in FileSystems.match([FileSystems.join(input_base, name)])[0].metadata_list:
-            below = "/".join(found.path.split("/")[-len(name.split("/")) :])
-            sizes[below] = found.size_in_bytes
-    return sizes
-
-
 def _find(input_base: str, names: Sequence[str], table: releases.Table, config: DataConfig) -> Source:
-    there = _there(input_base, names)
+    there = listing.sizes(input_base, names)
     if len(there) != 1:
         raise DataError(
             f"The folder {input_base} must hold {'one of ' * (len(names) > 1)}{', '.join(names)} "

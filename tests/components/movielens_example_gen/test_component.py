@@ -72,3 +72,23 @@ def test_a_missing_artifact_type_is_a_missing_attribute():
 
     with pytest.raises(AttributeError, match="has no attribute 'Quarantin'"):
         _ = components.Quarantin
+
+
+@pytest.mark.parametrize("folder", ["films [2024]", "f*", "really?", "a\\b", "[!x]/{a,b}"])
+def test_the_fingerprint_covers_files_below_a_folder_of_any_name(tmp_path, folder):
+    from google.protobuf import json_format
+    from tfx.components.example_gen import utils
+    from tfx.proto import example_gen_pb2
+
+    from components.movielens_example_gen.component import MovieLensExampleGen
+
+    base = tmp_path / folder
+    base.mkdir(parents=True)
+    (tmp_path / "films 2").mkdir()  # What "films [2024]" means as a pattern.
+    for name in ("u.data", "u.item", "u.user"):
+        (base / name).write_bytes(b"rows")
+        (tmp_path / "films 2" / name).write_bytes(b"other")
+    node = MovieLensExampleGen(input_base=str(base), data_config=DataConfig(), source_digest="a")
+    splits = json_format.Parse(node.exec_properties["input_config"], example_gen_pb2.Input()).splits
+    fingerprint = utils.calculate_splits_fingerprint_span_and_version(str(base), splits)[0]
+    assert fingerprint.count("num_files:1,total_bytes:4,") == 3

@@ -69,6 +69,12 @@ def test_ml_100k(write_ml_100k, run_executor):
     } <= {(str(u), "MF"[u % 2], 20 + u, "writer") for u in range(1, 7)}
 
 
+@pytest.mark.parametrize("folder", ["films [2024]", "f*", "really?", "a\\b"])
+def test_the_folder_may_have_any_name(write_ml_100k, run_executor, folder):
+    outcome = run_executor(write_ml_100k(folder=folder), DataConfig(split=HALF))
+    assert outcome.counts["ratings_kept"] == 27
+
+
 @pytest.mark.parametrize(
     ("release", "files", "user"),
     [
@@ -156,7 +162,7 @@ BAD_RATINGS = [
     (b"\t2\t3\t880000000\n", "empty_id", "the user id is empty"),
     (b"1\t777\t3\t880000000\n", "unknown_movie", "movie id '777' is not in the catalogue"),
     (b"1\xff\t2\t3\t880000000\n", "bytes", "byte 2 is not ascii"),
-    (b"\n", "columns", "expected 4 columns, found 1"),
+    (b"x\n", "columns", "expected 4 columns, found 1"),
 ]
 
 

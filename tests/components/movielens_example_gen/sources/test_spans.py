@@ -1,5 +1,6 @@
 """Data that arrives as spans: the window, versions, late rows, gaps, and the cache."""
 
+import os
 import pathlib
 from collections.abc import Mapping
 
@@ -94,15 +95,28 @@ def test_a_later_version_takes_the_place_of_its_span(root, run_executor):
 
 
 def test_a_folder_that_cannot_be_listed_is_no_missing_version(root, monkeypatch):
-    def refuse(patterns):
-        if "version-" in patterns[0]:
-            raise BeamIOError("Match operation failed", {patterns[0]: "503 Service Unavailable"})
-        return match(patterns)
+    def refuse(folder):
+        if folder == str(root / "span-2"):
+            raise PermissionError(13, "Permission denied", folder)
+        return listdir(folder)
 
-    match = FileSystems.match
-    monkeypatch.setattr(FileSystems, "match", refuse)
-    with pytest.raises(BeamIOError, match="503"):
+    listdir = os.listdir
+    monkeypatch.setattr(os, "listdir", refuse)  # The superuser may read everything.
+    with pytest.raises(DataError, match="span-2 cannot be used: Permission denied"):
         files.find_inputs(str(root), config())
+
+    def unavailable(patterns):
+        raise BeamIOError("Match operation failed", {patterns[0]: "503 Service Unavailable"})
+
+    monkeypatch.setattr(FileSystems, "match", unavailable)
+    with pytest.raises(BeamIOError, match=r"gs://films/a\[\[\]b\]/span-\*/u.data.*503"):
+        files.find_inputs("gs://films/a[b]", config())
+
+
+def test_spans_below_a_folder_of_any_name_are_read(root, run_executor):
+    odd = root.rename(root.with_name("spans [2024]*?"))
+    outcome = run_executor(odd, config(window=3))
+    assert titles(outcome, "eval") == ["Film 4 (1990)"] * 3
 
 
 def test_a_row_that_comes_twice_counts_once_and_a_late_one_of_the_newest_span_is_train(root, run_executor):
