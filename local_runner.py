@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from common import streams
 from common.errors import DataError, disk_errors
 from pipeline import config as configuration
-from runners import exit_codes, flags, secrets
+from runners import exit_codes, flags, paths, secrets
 from runners.flags import configure
 from runners.reporting import failure
 from runners.running import workspace
@@ -67,7 +67,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Read the flags; a wrong one ends the process with exit code 2."""
+    """Read the flags; a wrong one ends the process with exit code 2.
+
+    Raises:
+      ValueError: a folder that is written to has a path that cannot be used.
+    """
     split = arguments.index("--") if "--" in arguments else len(arguments)
     parser = argparse.ArgumentParser(
         prog="local_runner.py",
@@ -81,6 +85,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments[:split])
     pushed = _PUSHED if options.preset == flags.DEFAULT_PRESET else f"{_PUSHED}-{options.preset}"
     options.push_dir = options.push_dir or options.pipeline_root / pushed
+    paths.require_plain(options.pipeline_root, "--pipeline-root")
+    paths.require_plain(options.push_dir, "--push-dir")
     options.beam_options = list(arguments[split + 1 :])
     return options
 

@@ -56,6 +56,20 @@ def test_bundles_go_below_the_pipeline_root_unless_told_otherwise(tmp_path: path
     assert (options.pipeline_root, options.push_dir) == (pathlib.Path("runs").resolve(), tmp_path / "live")
 
 
+@pytest.mark.parametrize("character", ["[", "*", "?", "\\"])
+@pytest.mark.parametrize("flag", ["--pipeline-root", "--push-dir"])
+def test_a_folder_that_tensorflow_would_take_for_a_pattern_is_refused_at_the_start(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], flag: str, character: str
+) -> None:
+    folder = tmp_path / f"runs{character}"
+    roots = [] if flag == "--pipeline-root" else ["--pipeline-root", str(tmp_path / "root")]
+    assert local_runner.main([*roots, flag, str(folder)]) == exit_codes.MISTAKE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"local_runner.py: {flag} must lead to a folder without * ? [ \\ in its path")
+    assert f"received {folder}, which has {character}. Name another folder." in line
+    assert not folder.exists() and not (tmp_path / "root").exists()
+
+
 def test_batch_recommendations_are_made_where_the_flag_or_the_file_says_so(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"batch": {"k": 20}}))

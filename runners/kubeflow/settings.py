@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pydantic
 
-from runners import secrets
+from runners import paths, secrets
 
 Platform = Literal["vertex", "kubeflow"]
 
@@ -76,6 +76,12 @@ class Settings(pydantic.BaseModel):
             several = value if isinstance(value, tuple) else (value,)
             secrets.refuse(text for text in several if isinstance(text, str))
         return values
+
+    @pydantic.field_validator("pipeline_root", "data_root", "push_destination")
+    @classmethod
+    def _are_no_patterns(cls, path: str, info: pydantic.ValidationInfo) -> str:
+        paths.require_plain(path, str(info.field_name))
+        return path
 
     @pydantic.field_validator("notify")
     @classmethod

@@ -38,6 +38,7 @@ NAME = config.default().pipeline_name
         (("submit", "--resources", "Trainer"), "--resources must be written like STEP=cpu:8"),
         (("submit", "--resources", "Trainer.*=cpu:none"), "--resources must be written like STEP=cpu:8"),
         (("submit", "--resources", "Trainer.*=disk:9"), "--resources must be written like STEP=cpu:8"),
+        (("submit", "--data", "gs://films/[new]"), "data_root must lead to a folder without * ? ["),
         (("submit", "--notify", "somebody"), "must be an address such as a@b.org; received 'somebody'"),
         (("submit", "--label", "Team=x"), "--label must be KEY=VALUE of lower-case letters"),
         (("submit", "--retries", "-1"), "--retries: Input should be greater than or equal to 0; received -1"),

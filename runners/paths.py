@@ -1,0 +1,29 @@
+"""Folders that runs write to. Standard library only."""
+
+from __future__ import annotations
+
+import re
+
+
+def require_plain(path: object, name: str) -> None:
+    r"""Raise where TensorFlow, Beam or TFX would take a path for a pattern.
+
+    TFX finds the files of an artifact, and TensorFlow those of a SavedModel, by patterns that begin with the
+    path as it stands.
+
+    Args:
+      name: what a person knows the folder by, such as its flag.
+    Raises:
+      ValueError: the path holds one of * ? [ \.
+
+    >>> require_plain("/srv/films (2024)", "--pipeline-root")
+    >>> require_plain("/srv/films [2024]", "--push-dir")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    ValueError: --push-dir must lead to a folder without * ? [ \ in its path, ...
+    """
+    if found := re.search(r"[*?\[\\]", str(path)):
+        raise ValueError(
+            f"{name} must lead to a folder without * ? [ \\ in its path, for TensorFlow reads such a path as "
+            f"a pattern; received {path}, which has {found[0]}. Name another folder."
+        )
