@@ -11,12 +11,14 @@ from typing import NamedTuple
 
 from common.errors import DataError, disk_errors
 from components.movielens_example_gen.config import DataConfig
-from components.movielens_example_gen.parsing import parse
+from components.movielens_example_gen.parsing import lines, parse
 from components.movielens_example_gen.sources import files
 
 DAY = 86_400
 # Lines that are held back to be written together: an open file for each span would be too many.
 _HELD_LINES = 500_000
+# Bytes of the release that are read at once.
+_CHUNK_BYTES = 8 << 20
 
 
 class Cut(NamedTuple):
@@ -88,18 +90,19 @@ def _lines(ratings: files.Source) -> Iterator[tuple[bytes, int | None]]:
     layout = ratings.layout
     position = layout.positions[-1]
     with open(ratings.path, "rb") as file:
-        if ratings.header:
-            file.readline()
-        for line in file:
-            fields = parse.split_line(line.rstrip(b"\r\n"), layout.separator, layout.encoding)
-            text = "" if isinstance(fields, parse.Fault) or len(fields) <= position else fields[position]
-            yield line.rstrip(b"\r\n") + b"\n", parse.read_seconds(text)
+        for part in lines.cut(ratings.path, ratings.size, _CHUNK_BYTES):
+            rows = lines.read_lines(file, part)
+            for row in rows[1 if ratings.header and not part.start else 0 :]:
+                if not lines.is_blank(row):
+                    fields = parse.split_line(row, layout.separator, layout.encoding)
+                    timed = not isinstance(fields, parse.Fault) and len(fields) > position
+                    yield row + b"\n", parse.read_seconds(fields[position]) if timed else None
 
 
 def _append(held: defaultdict[int, list[bytes]], folder: pathlib.Path, ratings: files.Source) -> None:
-    for number, lines in held.items():
+    for number, rows in held.items():
         with open(_path(folder, number, ratings), "ab") as file:
-            file.writelines(lines)
+            file.writelines(rows)
     held.clear()
 
 

@@ -62,6 +62,17 @@ def test_times_that_no_rating_has_decide_nothing(release: pathlib.Path, tmp_path
     assert cut(release, DataConfig(), tmp_path / "spans", days=3) == Cut(spans=6, rows=7, timeless=3)
 
 
+def test_what_is_no_row_is_in_no_span(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "in").mkdir()
+    rows = [b"%d\t1\t3\t%d" % (user, START + user * DAY) for user in range(10)]
+    (tmp_path / "in" / "u.data").write_bytes(b"\xef\xbb\xbf" + b"\r\n\r\n".join(rows) + b"\r\n\t\t\t\r\n\x1a")
+    (tmp_path / "in" / "u.item").write_bytes(b"1|A (1990)|01-Jan-1990||u|" + b"|".join([b"0"] * 19) + b"\n")
+    (tmp_path / "in" / "u.user").write_bytes(b"1|30|F|writer|00000\n")
+    assert cut(tmp_path / "in", DataConfig(), tmp_path / "out", days=7) == Cut(spans=2, rows=10, timeless=0)
+    read = [(tmp_path / "out" / f"span-{number}" / "u.data").read_bytes() for number in (1, 2)]
+    assert read == [b"\n".join(part) + b"\n" for part in (rows[:7], rows[7:])]
+
+
 def test_the_target_appears_whole_or_not_at_all(release: pathlib.Path, tmp_path: pathlib.Path) -> None:
     (release / "u.data").write_bytes(b"1\t1\t3\tnever\n")
     with pytest.raises(DataError, match="must hold ratings with a time"):

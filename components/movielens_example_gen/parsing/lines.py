@@ -10,6 +10,10 @@ from collections.abc import Mapping
 from typing import BinaryIO, NamedTuple
 
 _BUFFER = 1 << 20
+# What the rows of a file that hold nothing are made of: blanks, quotes, the separators of every release, and
+# DOS's end of the file.
+_NOTHING = b' \t\r\n",|:\x1a'
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Range(NamedTuple):
@@ -28,6 +32,15 @@ def cut(path: str, size: int, chunk_bytes: int) -> list[Range]:
 Range(path='u.data', start=4, end=5)]
     """
     return [Range(path, start, min(start + chunk_bytes, size)) for start in range(0, size, chunk_bytes)]
+
+
+def is_blank(text: bytes) -> bool:
+    r"""Tell whether rows hold nothing, such as the empty ones below a spreadsheet's last.
+
+    >>> is_blank(b",,,"), is_blank(b"\x1a"), is_blank(b"7,,,")
+    (True, True, False)
+    """
+    return not text.strip(_NOTHING)
 
 
 def count_breaks(handle: BinaryIO, part: Range) -> int:
@@ -56,7 +69,10 @@ def first_line(part: Range, breaks: Mapping[Range, int]) -> int:
 
 
 def read_lines(handle: BinaryIO, part: Range) -> list[bytes]:
-    """Read the lines that a range owns, without their line breaks (LF or CR LF)."""
+    """Read the lines that a range owns, without their line breaks (LF or CR LF).
+
+    A byte-order mark that begins the file, and marks of DOS that end it, are no part of them.
+    """
     start = max(part.start - 1, 0)
     handle.seek(start)
     block = _read_exactly(handle, part.end - start)
@@ -66,8 +82,12 @@ def read_lines(handle: BinaryIO, part: Range) -> list[bytes]:
         if first_break < 0 or first_break == len(block) - 1:
             return []
         block = block[first_break + 1 :]
+    else:
+        block = block.removeprefix(BYTE_ORDER_MARK)
     if not block.endswith(b"\n"):
         block += handle.readline()
+    if not block.endswith(b"\n"):
+        block = block.rstrip(b"\x1a")
     lines = block.split(b"\n")
     if not lines[-1]:
         lines.pop()

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from components.movielens_example_gen.parsing.lines import BYTE_ORDER_MARK
 from components.movielens_example_gen.sources import releases
 
 # Kinds of fault, the last part of a count's name (`bad_ratings_columns`).
@@ -70,7 +71,9 @@ def header_layout(table: releases.Table, header: bytes) -> Layout:
     >>> header_layout(releases.RELEASES["ml-20m"].ratings, b"rating,userId,movieId,timestamp").positions
     (1, 2, 0, 3)
     """
-    names = split_line(header.removeprefix(b"\xef\xbb\xbf"), table.separator, table.encoding)
+    header = header.removeprefix(BYTE_ORDER_MARK)
+    _require_our_form(table, header)
+    names = split_line(header, table.separator, table.encoding)
     if isinstance(names, Fault):
         raise ValueError(f"line 1 must name the columns {','.join(table.columns)}; {names.reason}")
     names = [name.strip() for name in names]
@@ -78,10 +81,30 @@ def header_layout(table: releases.Table, header: bytes) -> Layout:
     if wrong:
         raise ValueError(
             f"line 1 must name each of the columns {','.join(table.columns)} once; "
-            f"received {','.join(names)[:200]!r}, where {', '.join(wrong)} is missing or repeated"
+            f"received {','.join(names)[:200]!r}, where {', '.join(wrong)} is missing or repeated. "
+            "Correct the header, or name the right release"
         )
     positions = tuple(names.index(column) for column in table.columns)
     return Layout(table.separator, table.encoding, len(names), positions)
+
+
+def _require_our_form(table: releases.Table, header: bytes) -> None:
+    # What spreadsheets also call CSV, or text.
+    if header.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ValueError("the text must be UTF-8; it begins as UTF-16 does. Save it as CSV in UTF-8")
+    if b"\r" in header:
+        raise ValueError(
+            "lines must end with a line feed; they end with a carriage return alone. Save the file as CSV in "
+            "UTF-8, not as CSV of the Macintosh"
+        )
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        columns = [column.strip(b'" ') for column in header.split(separator.encode())]
+        if all(column.encode() in columns for column in table.columns):
+            raise ValueError(
+                f"line 1 separates the columns by {name}, and they must be separated by commas. Save it with "
+                "commas: in a spreadsheet choose the comma as the separator (Excel takes it from the "
+                f"system's regional settings), or let pandas read it with sep={separator!r} and write it"
+            )
 
 
 def split_line(line: bytes, separator: str, encoding: str) -> list[str] | Fault:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from common import parquet
+from components.movielens_example_gen.parsing import lines
 
 PARQUET = ".parquet"
 # Bytes of a header, and of blank space before the first row, at most.
@@ -38,4 +39,4 @@ def has_rows(handle: BinaryIO, name: str, header: bool) -> bool:
             return True
     if header:
         handle.readline(_HEADER)
-    return bool(handle.read(_BLANK).strip())
+    return not lines.is_blank(handle.read(_BLANK).removeprefix(lines.BYTE_ORDER_MARK))

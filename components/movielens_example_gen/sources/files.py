@@ -163,7 +163,7 @@ def _find(input_base: str, names: Sequence[str], table: releases.Table, config: 
         try:
             layout = parse.header_layout(table, handle.readline(1 << 20).rstrip(b"\r\n"))
         except ValueError as error:
-            raise DataError(f"{path}: {error}. Correct the header, or name the right release.") from error
+            raise DataError(f"{path}: {error}.") from error
     return Source(path, name, layout, True, size)
 
 
@@ -219,7 +219,7 @@ def split_parts(sources: Sequence[Source], chunk_bytes: int) -> list[Part]:
 def read_ratings(
     part: Part, columns: Sequence[str], scale: Mapping[str, float], breaks: Mapping[lines.Range, int]
 ) -> Iterator[tuple[int, bytes | str, parse.Rating | parse.Fault]]:
-    """Read the ratings of one part.
+    """Read the ratings of one part; lines that hold nothing are passed over.
 
     Args:
       columns: the ratings table's.
@@ -240,13 +240,15 @@ def read_ratings(
     first = lines.first_line(part.range, breaks)
     for line, row in enumerate(rows, first):
         if line > 1 or not part.source.header:
-            yield line, row, parse.parse_rating(row, layout, scale)
+            parsed = parse.parse_rating(row, layout, scale)
+            if not (isinstance(parsed, parse.Fault) and lines.is_blank(row)):
+                yield line, row, parsed
 
 
 def read_table(
     source: Source, columns: Sequence[str]
 ) -> Iterator[tuple[int, bytes | str, list[str] | parse.Fault]]:
-    """Read a whole file of movies or users.
+    """Read a whole file of movies or users; lines that hold nothing are passed over.
 
     Yields:
       Line (in Parquet: row) number from 1, the row as it stands, and its wanted columns or its fault.
@@ -262,7 +264,7 @@ def read_table(
         rows = lines.read_lines(handle, lines.Range(source.path, 0, source.size))
     layout = source.layout
     for line, text in enumerate(rows, 1):
-        if line == 1 and source.header:
+        if (line == 1 and source.header) or lines.is_blank(text):
             continue
         fields = parse.split_line(text, layout.separator, layout.encoding)
         yield line, text, fields if isinstance(fields, parse.Fault) else parse.select(fields, layout)
