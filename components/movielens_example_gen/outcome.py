@@ -10,7 +10,7 @@ from apache_beam.io.filesystems import FileSystems
 from common.errors import DataError
 from components.movielens_example_gen.config import SPAN, TIME, DataConfig
 from components.movielens_example_gen.parsing import quarantine
-from components.movielens_example_gen.sources.files import open_file
+from components.movielens_example_gen.sources.layouts import open_file
 
 # The counts that every run has, zero or not. With a fault's kind at the end (`bad_ratings_columns`) there
 # are more, where there was such a fault.

@@ -15,6 +15,7 @@ from components.movielens_example_gen.beam import grouping, reading, writing
 from components.movielens_example_gen.beam.reading import COUNTS
 from components.movielens_example_gen.config import TIME, DataConfig
 from components.movielens_example_gen.sources import files
+from components.movielens_example_gen.sources.rows import split_parts
 
 # Bytes of text that one worker parses at once: some 300,000 rows, 100 MB in memory.
 CHUNK_BYTES = 8 << 20
@@ -114,7 +115,7 @@ def _read_ratings(
     folders: Folders,
     catalogue: AsSingleton,
 ) -> tuple[PCollection, PCollection]:
-    parts = files.split_parts(inputs.ratings, CHUNK_BYTES)
+    parts = split_parts(inputs.ratings, CHUNK_BYTES)
     # A part needs the number of its first line: the line breaks of the parts before it.
     earlier = [part for part in parts if part.group < 0 and part.range.end < part.source.size]
     breaks = (

@@ -18,7 +18,9 @@ from components.movielens_example_gen.config import DataConfig
 from components.movielens_example_gen.parsing import lines, parse, quarantine
 from components.movielens_example_gen.parsing.catalogue import Catalogue, build_catalogue, parse_movie
 from components.movielens_example_gen.parsing.users import parse_user
-from components.movielens_example_gen.sources.files import Part, Source, open_file, read_ratings, read_table
+from components.movielens_example_gen.sources.files import Source
+from components.movielens_example_gen.sources.layouts import open_file
+from components.movielens_example_gen.sources.rows import Part, read_ratings, read_table
 from modules import features
 
 # Tag of the outputs that hold Counters.

@@ -10,6 +10,7 @@ from components.movielens_example_gen.beam import reading
 from components.movielens_example_gen.config import DataConfig
 from components.movielens_example_gen.parsing import parse
 from components.movielens_example_gen.sources import files
+from components.movielens_example_gen.sources.rows import read_ratings, split_parts
 
 RATINGS, TITLES, SEED = 60_000, 2_000, 7
 
@@ -28,9 +29,9 @@ def test_example_gen_reads_every_row(tmp_path: pathlib.Path, release: str) -> No
     bad: list = []
     movies, read = reading._read_all(inputs.movies, config, "movies", bad)
     assert (len(movies), read, bad) == (100, 100, [])
-    (part,) = files.split_parts(inputs.ratings, 1 << 20)
+    (part,) = split_parts(inputs.ratings, 1 << 20)
     scale = parse.scale_values(config.spec.scale)
-    read_rows = list(files.read_ratings(part, config.spec.ratings.columns, scale, {}))
+    read_rows = list(read_ratings(part, config.spec.ratings.columns, scale, {}))
     ratings = [row for _, _, row in read_rows if isinstance(row, parse.Rating)]
     assert len(read_rows) == len(ratings) == 500
     assert {row.movie for row in ratings} <= {movie.movie_id for movie in movies}

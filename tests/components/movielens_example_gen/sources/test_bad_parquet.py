@@ -11,7 +11,7 @@ import pytest
 from common import parquet
 from common.errors import DataError
 from components.movielens_example_gen.config import DataConfig
-from components.movielens_example_gen.sources import emptiness, files
+from components.movielens_example_gen.sources import emptiness, files, rows
 from tests.helpers import planted_parquet
 
 COLUMNS = ("movieId", "title", "genres")
@@ -57,7 +57,7 @@ def test_it_is_named(tmp_path: pathlib.Path, write: Callable[[pathlib.Path], Non
     words = rf"^{path} must be a Parquet file that can be read: [^\n]+[^.:]\. Write it anew\.$"
     with pytest.raises(DataError, match=words):
         (movies,) = files.find_inputs(str(tmp_path), DataConfig(release="custom")).movies
-        list(files.read_table(movies, COLUMNS))
+        list(rows.read_table(movies, COLUMNS))
     assert not (tmp_path / "made").exists()
     with open(path, "rb") as file:
         assert emptiness.has_rows(file, path.name, header=False), "who reads it is to say so"

@@ -1,0 +1,68 @@
+"""Where the columns of an input file stand, and how it is written."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from common import parquet
+from common.errors import DataError
+from components.movielens_example_gen.parsing import parse
+from components.movielens_example_gen.sources import releases
+
+
+@contextlib.contextmanager
+def open_file(path: str) -> Iterator[BinaryIO]:
+    """Open a file of any of Beam's file systems for reading, as it is."""
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as handle:
+        yield handle
+
+
+def of_text(handle: BinaryIO, path: str, table: releases.Table) -> parse.Layout:
+    """Find a table's columns in a text file.
+
+    Raises:
+      DataError: the header lacks one, or the file is of another form.
+    """
+    if not table.header:
+        return parse.fixed_layout(table)
+    try:
+        return parse.header_layout(table, handle.readline(1 << 20).rstrip(b"\r\n"))
+    except ValueError as error:
+        raise DataError(f"{path}: {error}.") from error
+
+
+def of_parquet(handle: BinaryIO, path: str, table: releases.Table) -> tuple[parse.Layout, tuple[int, ...]]:
+    """Find a table's columns in a Parquet file, and the number of rows of each of its row groups.
+
+    Raises:
+      DataError: a column is missing, or the file is empty or cannot be read.
+    """
+    with parquet_in_words(path):
+        file = parquet.ParquetFile(handle)
+        names = file.schema_arrow.names
+    missing = [column for column in table.columns if names.count(column) != 1]
+    if missing:
+        raise DataError(
+            f"{path} must have each of the columns {','.join(table.columns)} once; it has "
+            f"{','.join(names)}, where {', '.join(missing)} is missing or repeated. Rename the columns."
+        )
+    groups = tuple(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups))
+    if not sum(groups):
+        raise DataError(f"{path} must hold rows, and has none. Fetch or write it anew.")
+    width = len(table.columns)
+    return parse.Layout("", "utf-8", width, tuple(range(width))), groups
+
+
+@contextlib.contextmanager
+def parquet_in_words(path: str) -> Iterator[None]:
+    """Turn what pyarrow raises of a bad file into a DataError."""
+    try:
+        with parquet.in_words(path):
+            yield
+    except parquet.UnreadableError as error:
+        raise DataError(f"{error}. Write it anew.") from error
