@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -11,7 +12,8 @@ from apache_beam.io.filesystems import FileSystems
 
 from common import parquet
 from common.errors import DataError
-from components.movielens_example_gen.parsing import parse
+from common.progress import progress
+from components.movielens_example_gen.parsing import lines, parse
 from components.movielens_example_gen.sources import releases
 
 
@@ -23,17 +25,36 @@ def open_file(path: str) -> Iterator[BinaryIO]:
 
 
 def of_text(handle: BinaryIO, path: str, table: releases.Table) -> parse.Layout:
-    """Find a table's columns in a text file.
+    """Find a table's columns in a text file, and its encoding; tell what is unusual about it.
 
     Raises:
       DataError: the header lacks one, or the file is of another form.
     """
-    if not table.header:
-        return parse.fixed_layout(table)
+    first = handle.readline(1 << 20)
+    noticed = ["it begins with a byte-order mark"] if first.startswith(lines.BYTE_ORDER_MARK) else []
+    if table.header:
+        try:
+            layout = parse.header_layout(table, first.rstrip(b"\r\n"))
+        except ValueError as error:
+            raise DataError(f"{path}: {error}.") from error
+    else:
+        layout = parse.fixed_layout(table)
+        if table.encoding == releases.LATIN_1 and _is_utf_8(first + handle.read()):
+            layout = dataclasses.replace(layout, encoding="utf-8")
+            noticed.append(f"it is in UTF-8, where the release's own is in {table.encoding}")
+    if noticed:
+        progress.info("%s: %s", path, "; ".join(noticed))
+    return layout
+
+
+def _is_utf_8(content: bytes) -> bool:
+    # With a letter beyond ASCII: text in ISO 8859-1 that has one is next to never valid UTF-8.
+    content = content.removeprefix(lines.BYTE_ORDER_MARK)
     try:
-        return parse.header_layout(table, handle.readline(1 << 20).rstrip(b"\r\n"))
-    except ValueError as error:
-        raise DataError(f"{path}: {error}.") from error
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return not content.isascii()
 
 
 def of_parquet(handle: BinaryIO, path: str, table: releases.Table) -> tuple[parse.Layout, tuple[int, ...]]:

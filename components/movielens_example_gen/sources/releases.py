@@ -16,6 +16,9 @@ ARCHIVE_URL = "https://files.grouplens.org/datasets/movielens/"
 RATING_COLUMNS = ("userId", "movieId", "rating", "timestamp")
 MOVIE_COLUMNS = ("movieId", "title", "genres")
 
+# Of the movies files of before 2009; files of one's own in their place may be in UTF-8, see `layouts`.
+LATIN_1 = "iso-8859-1"
+
 ML_100K_GENRES = (
     "unknown",
     "Action",
@@ -175,7 +178,7 @@ _TABLE = (
         movies=Table(
             ("u.item",),
             "|",
-            "iso-8859-1",
+            LATIN_1,
             False,
             ("movieId", "title", "release_date", "video_release_date", "imdb_url", *ML_100K_GENRES),
         ),
@@ -194,7 +197,7 @@ _TABLE = (
     Release(
         name="ml-1m",
         ratings=_dat("ratings.dat", "ascii", RATING_COLUMNS),
-        movies=_dat("movies.dat", "iso-8859-1", MOVIE_COLUMNS),
+        movies=_dat("movies.dat", LATIN_1, MOVIE_COLUMNS),
         # The age is the lower bound of a group: 1 (under 18), 18, 25, 35, 45, 50, 56.
         users=_dat("users.dat", "ascii", ("userId", "gender", "age", "occupation", "zip_code")),
         scale=_WHOLE_STARS,
