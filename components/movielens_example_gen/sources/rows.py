@@ -57,9 +57,13 @@ def read_ratings(
     layout = part.source.layout
     with open_file(part.source.path) as handle:
         if part.group >= 0:
-            for line, cells in _read_group(handle, part.source.path, part.group, columns, part.range.start):
-                user, movie, rating, timestamp = cells
-                yield line, ",".join(cells), parse.check_rating(user, movie, rating, timestamp, scale)
+            first = part.range.start
+            for line, row, cells in _read_group(handle, part.source.path, part.group, columns, first):
+                if isinstance(cells, parse.Fault):
+                    yield line, row, cells
+                else:
+                    user, movie, rating, timestamp = cells
+                    yield line, row, parse.check_rating(user, movie, rating, timestamp, scale)
             return
         rows = lines.read_lines(handle, part.range)
     first = lines.first_line(part.range, breaks)
@@ -80,11 +84,15 @@ def read_table(
     """
     with open_file(source.path) as handle:
         if source.groups:
-            row = 1
+            first = 1
             for group, group_rows in enumerate(source.groups):
-                for line, cells in _read_group(handle, source.path, group, columns, row):
-                    yield line, ",".join(cells), [cell.strip() for cell in cells]
-                row += group_rows
+                for line, row, cells in _read_group(handle, source.path, group, columns, first):
+                    yield (
+                        line,
+                        row,
+                        cells if isinstance(cells, parse.Fault) else [cell.strip() for cell in cells],
+                    )
+                first += group_rows
             return
         rows = lines.read_lines(handle, lines.Range(source.path, 0, source.size))
     layout = source.layout
@@ -97,12 +105,21 @@ def read_table(
 
 def _read_group(
     handle: BinaryIO, path: str, group: int, columns: Sequence[str], first_row: int
-) -> Iterator[tuple[int, list[str]]]:
+) -> Iterator[tuple[int, bytes | str, list[str] | parse.Fault]]:
     with parquet_in_words(path):
         table = parquet.ParquetFile(handle).read_row_group(group, columns=list(columns))
         cells = [[_cell(value) for value in table.column(column).to_pylist()] for column in columns]
-    for row, fields in enumerate(zip(*cells, strict=True), first_row):
-        yield row, list(fields)
+    for number, fields in enumerate(zip(*cells, strict=True), first_row):
+        row = ",".join(fields)
+        if row.isascii() and "\0" not in row:
+            yield number, row, list(fields)
+        else:
+            encoded = row.encode("utf-8", _NO_TEXT)
+            yield number, encoded, _odd_bytes(fields, columns) or list(fields)
+
+
+# How bytes that are not UTF-8 are kept within text until the row is looked at.
+_NO_TEXT = "surrogateescape"
 
 
 def _cell(value: Any) -> str:
@@ -111,5 +128,18 @@ def _cell(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, (list, tuple)):
-        return "|".join(map(str, value))
+        return "|".join(map(_cell, value))
+    if isinstance(value, bytes):  # How Hive and Impala write text.
+        value = value.decode("utf-8", _NO_TEXT)
     return str(value)
+
+
+def _odd_bytes(fields: Sequence[str], columns: Sequence[str]) -> parse.Fault | None:
+    for field, column in zip(fields, columns, strict=True):
+        if "\0" in field:
+            return parse.Fault(parse.BAD_BYTES, f"{column} holds NUL")
+        try:
+            field.encode()
+        except UnicodeEncodeError:
+            return parse.Fault(parse.BAD_BYTES, f"{column} is not UTF-8")
+    return None
