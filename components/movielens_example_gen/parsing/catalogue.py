@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from components.movielens_example_gen.parsing.parse import BAD_TITLE, EMPTY_ID, Fault
+from components.movielens_example_gen.parsing.parse import BAD_TITLE, EMPTY_ID, Fault, whole
 from components.movielens_example_gen.sources import releases
 from modules import features
 
@@ -58,7 +58,7 @@ def parse_movie(fields: Sequence[str], release: releases.Release) -> Movie | Fau
     >>> parse_movie(["29", "City of Lost Children, The (1995)", "Drama|Sci-Fi"], releases.RELEASES["ml-1m"])
     Movie(movie_id='29', title='City of Lost Children, The (1995)', genres=('Drama', 'Sci-Fi'), year=1995)
     """
-    movie_id, title = fields[0], fields[1]
+    movie_id, title = whole(fields[0]), fields[1]
     if not movie_id:
         return Fault(EMPTY_ID, "the movie id is empty")
     if not title:
@@ -67,7 +67,7 @@ def parse_movie(fields: Sequence[str], release: releases.Release) -> Movie | Fau
     if "genres" in named:
         genres = [genre.strip() for genre in named["genres"].split("|")]
     else:
-        genres = [genre for genre in releases.ML_100K_GENRES if named[genre] == "1"]
+        genres = [genre for genre in releases.ML_100K_GENRES if whole(named[genre]) == "1"]
     genres = [genre for genre in genres if genre and genre != _NO_GENRES]
     year = title_year(title) or title_year(f"({named.get('release_date', '')[-4:]})")
     return Movie(movie_id, title, tuple(dict.fromkeys(genres)) or (features.UNKNOWN,), year)

@@ -136,6 +136,19 @@ def select(fields: Sequence[str], layout: Layout) -> list[str] | Fault:
     return [fields[position].strip() for position in layout.positions]
 
 
+def whole(text: str) -> str:
+    """Write a whole number without decimals, which pandas adds to every cell of a column with an empty one.
+
+    >>> whole("31.0"), whole("3.5"), whole("Vol. 0")
+    ('31', '3.5', 'Vol. 0')
+    """
+    if "." not in text:
+        return text
+    number, _, decimals = text.partition(".")
+    is_whole = number.removeprefix("-").isdigit() and decimals and not decimals.strip("0")
+    return number if is_whole else text
+
+
 def scale_values(scale: releases.Scale) -> dict[str, float]:
     """Map the usual spellings of every allowed rating to its value.
 
@@ -172,7 +185,7 @@ def check_rating(
     Args:
       scale: result of `scale_values`.
     """
-    user, movie = user.strip(), movie.strip()
+    user, movie = whole(user.strip()), whole(movie.strip())
     if not user or not movie:
         return Fault(EMPTY_ID, "the user id is empty" if not user else "the movie id is empty")
     value = scale.get(rating)
@@ -206,11 +219,11 @@ def _unusual_rating(text: str, scale: Mapping[str, float]) -> float | None:
 def read_seconds(text: str) -> int | None:
     """Read a rating's time; None where it is none that a rating may have.
 
-    >>> read_seconds(" 881250949"), read_seconds("0"), read_seconds("881250949000")
-    (881250949, None, None)
+    >>> read_seconds(" 881250949"), read_seconds("881250949.0"), read_seconds("881250949000")
+    (881250949, 881250949, None)
     """
     if not (text.isdigit() and text.isascii()):
-        text = text.strip()
+        text = whole(text.strip())
         if not (text.isdigit() and text.isascii()):
             return None
     if len(text) > _TIMESTAMP_DIGITS:

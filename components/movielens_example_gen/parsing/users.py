@@ -11,6 +11,7 @@ from components.movielens_example_gen.parsing.parse import (
     BAD_OCCUPATION,
     EMPTY_ID,
     Fault,
+    whole,
 )
 from components.movielens_example_gen.sources import releases
 from modules import features
@@ -40,7 +41,7 @@ def parse_user(fields: Sequence[str], release: releases.Release) -> User | Fault
     User(user_id='3', gender='M', age=25, occupation='scientist')
     """
     named = dict(zip(release.users.columns if release.users else (), fields, strict=True))
-    user_id, age, occupation = named["userId"], named["age"], named["occupation"]
+    user_id, age, occupation = whole(named["userId"]), whole(named["age"]), named["occupation"]
     gender = named["gender"] or features.UNKNOWN
     if not user_id:
         return Fault(EMPTY_ID, "the user id is empty")
@@ -52,6 +53,7 @@ def parse_user(fields: Sequence[str], release: releases.Release) -> User | Fault
             return Fault(BAD_AGE, f"age {age[:40]!r} must be a whole number from 0 to {OLDEST}, or empty")
         years = int(age)
     if occupation and release.occupations:
+        occupation = whole(occupation)
         codes = len(release.occupations)
         is_code = occupation.isascii() and occupation.isdigit() and len(occupation) <= 3
         if not (is_code and int(occupation) < codes):

@@ -101,6 +101,7 @@ def test_titles_are_unique_even_against_a_title_that_looks_renamed():
         ("ml-100k", ["1", "24", "M", "technician", "85711"], User("1", "M", 24, "technician")),
         ("ml-1m", ["1", "F", "1", "10", "48067"], User("1", "F", 1, "K-12 student")),
         ("ml-1m", ["2", "M", "56", "0", "48067"], User("2", "M", 56, "other")),
+        ("ml-1m", ["3.0", "M", "25.0", "10.0", "48067"], User("3", "M", 25, "K-12 student")),
         ("custom", ["u", "", "", ""], User("u")),
         ("custom", ["u", "unknown", "120", "baker"], User("u", "unknown", 120, "baker")),
     ],

@@ -27,6 +27,9 @@ def _parse(line: bytes, release: str) -> Rating | Fault:
         ("ml-20m", b"1,2,3.5,1112486027", Rating("1", "2", 3.5, 1112486027)),
         ("ml-20m", b'"1","2","3.50"," 1112486027"', Rating("1", "2", 3.5, 1112486027)),
         ("ml-20m", b"1,2,4.0,1", Rating("1", "2", 4.0, 1)),
+        ("ml-20m", b"1.0, 31.0,4.0,1260759144.0", Rating("1", "31", 4.0, 1260759144)),
+        ("ml-20m", b"-1.0,v1.0,4.0,1260759144.000", Rating("-1", "v1.0", 4.0, 1260759144)),
+        ("ml-20m", b"1.5,.0,4.0,7", Rating("1.5", ".0", 4.0, 7)),
     ],
 )
 def test_reads_good_rows(release, line, expected):
@@ -61,6 +64,7 @@ def test_reads_good_rows(release, line, expected):
         ("ml-100k", b"196\t242\t3\t0", parse.BAD_TIMESTAMP),
         ("ml-20m", b"1,2,4.0,4102444800", parse.BAD_TIMESTAMP),
         ("ml-100k", b"196\t242\t3\t8812509.49", parse.BAD_TIMESTAMP),
+        ("ml-100k", b"196\t242\t3\t0.0", parse.BAD_TIMESTAMP),
         ("ml-100k", b"196\t242\t3\t881_250_949", parse.BAD_TIMESTAMP),
         ("ml-100k", b"196\t242\t3\t881250949000", parse.BAD_TIMESTAMP),
         ("ml-100k", b"196\t242\t3\t" + b"9" * 5000, parse.BAD_TIMESTAMP),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 
 import pyarrow
+import pytest
 
 from common import parquet
 from components.movielens_example_gen.config import DataConfig, SplitConfig
@@ -76,3 +77,35 @@ def test_bytes_that_are_no_text_are_quarantined(tmp_path, run_executor):
         ("ratings.parquet", 5, "movie id '9' is not in the catalogue", f"u1,9,5,{START + 4}"),
     ]
     assert outcome.counts["bad_ratings_bytes"] == 2 and outcome.counts["bad_movies_bytes"] == 1
+
+
+@pytest.mark.parametrize("decimals", [".0", ".00"])
+def test_whole_numbers_that_pandas_wrote_with_decimals_are_whole(tmp_path, run_executor, decimals):
+    header = "userId,movieId,rating,timestamp\n"
+    rows = [(user, film, START + user) for user in (1, 2, 30) for film in (31, 70)]
+    movies = ["movieId,title,genres", "31,A (1990),Drama", "70,B (1991),Comedy"]
+    users = ["userId,gender,age,occupation", "1,F,33,writer"]
+    for name, end in (("whole", ""), ("decimal", decimals)):
+        folder = tmp_path / name
+        folder.mkdir()
+        lines = [f"{user}{end},{film}{end},4.0,{time}{end}\n" for user, film, time in rows]
+        (folder / "ratings.csv").write_text(header + "".join(lines) + f"30{end},,4.0,7{end}\n")
+        films = [line.replace(",", f"{end},", 1) for line in movies[1:]]
+        (folder / "movies.csv").write_text("\n".join([movies[0], *films]))
+        (folder / "users.csv").write_text(f"{users[0]}\n1{end},F,33{end},writer\n2{end},,,\n")
+    whole = run_executor(tmp_path / "whole", CONFIG, "a")
+    decimal = run_executor(tmp_path / "decimal", CONFIG, "b")
+    assert decimal.rows == whole.rows
+    assert decimal.counts == whole.counts and decimal.counts["ratings_kept"] == 6
+    assert [bad["reason"] for bad in decimal.bad] == ["the movie id is empty"]
+
+
+def test_so_it_is_with_the_flags_and_codes_of_the_releases(tmp_path, run_executor):
+    (tmp_path / "u.data").write_bytes(b"1.0\t7.0\t4\t880000000.0\n2.0\t7.0\t4\t880000001.0\n")
+    flags = "|".join(["0.0"] * 5 + ["1.0"] + ["0.0"] * 13)
+    (tmp_path / "u.item").write_text(f"7.0|A 2.0|01-Jan-1990||u|{flags}\n")
+    (tmp_path / "u.user").write_text("1.0|33.0|F|writer|00000\n2.0|34.0|F|writer|00000\n")
+    outcome = run_executor(tmp_path, DataConfig(split=TIME))
+    (film,) = outcome.rows["catalogue"]
+    assert (film["movie_id"], film["movie_title"], film["movie_genres"]) == (["7"], ["A 2.0"], ["Comedy"])
+    assert [(row["user_id"], row["user_age"]) for row in outcome.rows["train"]] == [(["1"], [33])]
