@@ -9,7 +9,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from common.errors import DataError
 from components.movielens_example_gen.config import SPAN, TIME, DataConfig
-from components.movielens_example_gen.parsing import quarantine
+from components.movielens_example_gen.parsing import parse, quarantine
 from components.movielens_example_gen.sources.layouts import open_file
 
 # The counts that every run has, zero or not. With a fault's kind at the end (`bad_ratings_columns`) there
@@ -51,8 +51,7 @@ def require_usable(counts: Mapping[str, int], config: DataConfig, folder: str) -
     if broken:
         problem = (
             f"At most {100 * config.max_bad_share:g} % of the rows may be bad (max_bad_share = "
-            f"{config.max_bad_share:g}); bad are {' and '.join(broken)}. "
-            "Correct the rows, or raise max_bad_share to go on without them."
+            f"{config.max_bad_share:g}); bad are {' and '.join(broken)}. {_remedy(counts)}"
         )
     elif not counts["candidates"]:
         problem = (
@@ -66,6 +65,14 @@ def require_usable(counts: Mapping[str, int], config: DataConfig, folder: str) -
     if quotes:
         problem += f" The first bad rows:{quotes}\nAll bad rows: {keep(folder)}"
     raise DataError(problem)
+
+
+def _remedy(counts: Mapping[str, int]) -> str:
+    for unit, factor in parse.UNITS.items():
+        times = counts.get(f"bad_{quarantine.RATINGS}_{unit}", 0)
+        if times > counts["ratings_read"] / 2:
+            return f"The times of {times:,} ratings are {unit}: divide them by {factor:,}."
+    return "Correct the rows, or raise max_bad_share to go on without them."
 
 
 def _empty_split(counts: Mapping[str, int], config: DataConfig) -> str:

@@ -19,10 +19,13 @@ BAD_TIMESTAMP, UNKNOWN_MOVIE = "timestamp", "unknown_movie"
 BAD_TITLE, REPEATED_ID = "title", "repeated_id"
 BAD_GENDER, BAD_AGE, BAD_OCCUPATION = "gender", "age", "occupation"
 
-# Seconds since 1970, as in pipeline/schema: 0 stands for a missing time, and the year 2100 ends the range
-# because milliseconds are the usual mistake.
-TIMESTAMP_END = 4_102_444_800
+# Seconds since 1970, as in pipeline/schema: 0 stands for a missing time, and the models for devices count in
+# 32 bits, to January 2038.
+TIMESTAMP_END = 2**31
 _TIMESTAMP_DIGITS = len(str(TIMESTAMP_END))
+# Other units of time, by their number in a second; each also a kind of fault.
+UNITS = {"milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
+_EARLIEST_IN_UNITS = 10**8  # Second from which a time in another unit is told from one too late: March 1973.
 
 
 class Fault(NamedTuple):
@@ -196,12 +199,22 @@ def check_rating(
             return Fault(BAD_RATING, f"rating {rating[:40]!r} must be one of {allowed}")
     seconds = read_seconds(timestamp)
     if seconds is None:
-        return Fault(
-            BAD_TIMESTAMP,
-            f"timestamp {timestamp[:40]!r} must be whole seconds since 1970, from 1 and below "
-            f"{TIMESTAMP_END} (2100)",
-        )
+        return _bad_timestamp(timestamp)
     return Rating(user, movie, value, seconds)
+
+
+def _bad_timestamp(text: str) -> Fault:
+    kind, meant = BAD_TIMESTAMP, ""
+    number = whole(text.strip())
+    if number.isdigit() and number.isascii() and len(number) < 20:
+        for unit, factor in UNITS.items():
+            if _EARLIEST_IN_UNITS <= int(number) // factor < TIMESTAMP_END:
+                kind, meant = unit, f"; as {unit} it would be one"
+    return Fault(
+        kind,
+        f"timestamp {text[:40]!r} must be whole seconds since 1970, from 1 and below {TIMESTAMP_END} "
+        f"(January 2038, where 32-bit seconds end){meant}",
+    )
 
 
 def _unusual_rating(text: str, scale: Mapping[str, float]) -> float | None:

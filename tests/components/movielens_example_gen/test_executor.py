@@ -157,7 +157,8 @@ BAD_RATINGS = [
     (
         b"1\t2\t3\tnoon\n",
         "timestamp",
-        "timestamp 'noon' must be whole seconds since 1970, from 1 and below 4102444800 (2100)",
+        "timestamp 'noon' must be whole seconds since 1970, from 1 and below 2147483648 (January 2038, "
+        "where 32-bit seconds end)",
     ),
     (b"\t2\t3\t880000000\n", "empty_id", "the user id is empty"),
     (b"1\t777\t3\t880000000\n", "unknown_movie", "movie id '777' is not in the catalogue"),

@@ -8,6 +8,7 @@ import pyarrow
 import pytest
 
 from common import parquet
+from common.errors import DataError
 from components.movielens_example_gen.config import DataConfig, SplitConfig
 
 TIME = SplitConfig(method="time", eval_share=0.5)
@@ -109,3 +110,31 @@ def test_so_it_is_with_the_flags_and_codes_of_the_releases(tmp_path, run_executo
     (film,) = outcome.rows["catalogue"]
     assert (film["movie_id"], film["movie_title"], film["movie_genres"]) == (["7"], ["A 2.0"], ["Comedy"])
     assert [(row["user_id"], row["user_age"]) for row in outcome.rows["train"]] == [(["1"], [33])]
+
+
+@pytest.mark.parametrize(
+    ("factor", "unit"), [(10**3, "milliseconds"), (10**6, "microseconds"), (10**9, "nanoseconds")]
+)
+def test_times_in_another_unit_are_said_in_one_sentence(write_ml_100k, run_executor, factor, unit):
+    base = write_ml_100k()
+    rows = [line.rsplit(b"\t", 1) for line in (base / "u.data").read_bytes().splitlines()]
+    (base / "u.data").write_bytes(b"".join(b"%s\t%d\n" % (row, int(time) * factor) for row, time in rows))
+    with pytest.raises(
+        DataError, match=f"27 of 27 ratings .100 %.. The times of 27 ratings are {unit}: divide "
+    ):
+        run_executor(base, DataConfig())
+
+
+@pytest.mark.parametrize("time", [2**31, 2_200_000_000, 0, -1, -880_000_000])
+def test_times_that_no_model_can_hold_are_quarantined(write_ml_100k, run_executor, time):
+    base = write_ml_100k(extra=b"1\t2\t3\t%d\n1\t2\t3\t%d\n" % (time, 2**31 - 1))
+    outcome = run_executor(base, DataConfig(split=SplitConfig(eval_share=0.5), max_bad_share=0.5))
+    assert [(bad["line"], bad["reason"]) for bad in outcome.bad] == [
+        (
+            28,
+            f"timestamp '{time}' must be whole seconds since 1970, from 1 and below 2147483648 "
+            "(January 2038, where 32-bit seconds end)",
+        )
+    ]
+    latest = max(row["timestamp"][0] for row in outcome.rows["train"] + outcome.rows["eval"])
+    assert latest == 2**31 - 1
