@@ -6,15 +6,24 @@ pydantic only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 
 import pydantic
 
 from modules import features
 
-_IDS = ((features.USER_ID,), (features.MOVIE_TITLE,))
-_SIDES = (features.USER_GENDER, features.USER_AGE, features.USER_OCCUPATION)
+# What the models of the tutorials and of the default preset read.
+_IDS: dict[str, Any] = {"query_features": (features.USER_ID,), "candidate_features": (features.MOVIE_TITLE,)}
+_FEATURES: dict[str, Any] = {
+    "query_features": (
+        *(features.USER_ID, features.USER_GENDER, features.USER_AGE, features.USER_OCCUPATION),
+        features.TIMESTAMP_BUCKET,
+    ),
+    "candidate_features": (features.MOVIE_TITLE, features.MOVIE_GENRES, features.MOVIE_YEAR),
+}
+
+BAYESIAN: Final = "bayesian"
+HEADS = (BAYESIAN, "factorization", "mlp")
 
 
 class HistoryConfig(pydantic.BaseModel):
@@ -27,7 +36,7 @@ class HistoryConfig(pydantic.BaseModel):
 
 
 class TrainingConfig(pydantic.BaseModel):
-    """What every model has: which features its towers read, their size, and how they are fitted."""
+    """What every model has: which features its towers read, their size, and a seed."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
@@ -35,31 +44,10 @@ class TrainingConfig(pydantic.BaseModel):
     query_features: tuple[str, ...]
     # Transformed features that the candidate tower reads.
     candidate_features: tuple[str, ...]
-    # How the query tower reads the user's history; None not to.
-    history: HistoryConfig | None = None
-    # Share of rows in training whose user and moment are taken as unknown, so that what stands for those
-    # outside train is learned too; of as many again the moment alone is. 0 or more, and at most a half.
-    unknown_share: float = pydantic.Field(0.0, ge=0, le=0.5)
     # Length of an embedding, 1 or more.
     embedding_dim: int = pydantic.Field(ge=1)
-    # Weight of the squared norm of the embeddings of a row, 0 or more.
-    l2: float = pydantic.Field(0.0, ge=0)
-    optimizer: Literal["adagrad", "adam"] = "adam"
-    # Step size, above 0.
-    learning_rate: float = pydantic.Field(gt=0)
-    # none: it stays; cosine: it falls to 0 over all steps.
-    learning_rate_decay: Literal["none", "cosine"] = "none"
-    # Rows in a step; the last, smaller batch of an epoch is kept.
-    batch_size: int = pydantic.Field(ge=1)
-    # Passes over the train split.
-    epochs: int = pydantic.Field(ge=1)
-    # Seed of initial weights and of the order of rows.
+    # Seed of all that is drawn: initial weights, the order of rows, a posterior's samples.
     seed: int = pydantic.Field(42, ge=0)
-
-    @property
-    def sampled(self) -> bool:
-        """Whether the model is drawn from a posterior: without epochs, and anew each time."""
-        return False
 
     @pydantic.model_validator(mode="after")
     def _features_are_of_their_side(self) -> TrainingConfig:
@@ -73,6 +61,27 @@ class TrainingConfig(pydantic.BaseModel):
                 received = ", ".join(unknown) or "none"
                 raise ValueError(f"{field} must name at least one of {', '.join(known)}; received {received}")
         return self
+
+
+class GradientConfig(TrainingConfig):
+    """How a model is fitted that goes down a gradient."""
+
+    # How the query tower reads the user's history; None not to.
+    history: HistoryConfig | None = None
+    # Share of rows in training whose user and moment are taken as unknown, so that what stands for those
+    # outside train is learned too; of as many again the moment alone is. 0 or more, and at most a half.
+    unknown_share: float = pydantic.Field(0.0, ge=0, le=0.5)
+    # Weight of the squared norm of the embeddings of a row, 0 or more.
+    l2: float = pydantic.Field(0.0, ge=0)
+    optimizer: Literal["adagrad", "adam"] = "adam"
+    # Step size, above 0.
+    learning_rate: float = pydantic.Field(gt=0)
+    # none: it stays; cosine: it falls to 0 over all steps.
+    learning_rate_decay: Literal["none", "cosine"] = "none"
+    # Rows in a step; the last, smaller batch of an epoch is kept.
+    batch_size: int = pydantic.Field(ge=1)
+    # Passes over the train split.
+    epochs: int = pydantic.Field(ge=1)
 
 
 class SoftmaxConfig(pydantic.BaseModel):
@@ -93,7 +102,7 @@ class SoftmaxConfig(pydantic.BaseModel):
     num_hard_negatives: int | None = pydantic.Field(None, ge=1)
 
 
-class RetrievalConfig(TrainingConfig):
+class RetrievalConfig(GradientConfig):
     """The two-tower retrieval model."""
 
     # Units of a residual block over the query's embedding; 0 for none.
@@ -104,14 +113,19 @@ class RetrievalConfig(TrainingConfig):
     softmax: SoftmaxConfig = SoftmaxConfig()
 
 
-class BayesianConfig(pydantic.BaseModel):
-    """How a factorisation machine is sampled, see modules.bayesian.sampler."""
+class BayesianRankingConfig(TrainingConfig):
+    """The model of the rating as the mean of factorisation machines that are drawn from a posterior.
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+    It holds train in memory. See sampler in modules.bayesian.
+    """
 
+    head: Literal["bayesian"] = BAYESIAN
+    # Whether the query tower reads the user's recent rating bias in the history, that is how far the latest
+    # ratings are from their titles' means.
+    history: bool = True
     # Length of the vectors in a draw, 1 or more; their mean is then fitted into embedding_dim.
     sample_dim: int = pydantic.Field(10, ge=1)
-    # Numbers that describe a title by who rated it, see modules.bayesian.rater_embedding; 0 for none.
+    # Numbers that describe a title by who rated it in train, see rater_embedding there; 0 for none.
     rater_embedding_dim: int = pydantic.Field(16, ge=0)
     # Passes over the train split, each of which gives a draw, above burn_in.
     sweeps: int = pydantic.Field(150, ge=1)
@@ -119,33 +133,33 @@ class BayesianConfig(pydantic.BaseModel):
     burn_in: int = pydantic.Field(30, ge=0)
 
     @pydantic.model_validator(mode="after")
-    def _some_draw_is_kept(self) -> BayesianConfig:
+    def _draws_are_kept_and_raters_are_of_titles(self) -> BayesianRankingConfig:
         if self.sweeps <= self.burn_in:
             raise ValueError(f"sweeps must be above burn_in, {self.burn_in}; received {self.sweeps}")
+        if self.rater_embedding_dim and features.MOVIE_TITLE not in self.candidate_features:
+            needed = f"0 without {features.MOVIE_TITLE} in candidate_features"
+            raise ValueError(f"rater_embedding_dim must be {needed}; received {self.rater_embedding_dim}")
         return self
 
 
-class RankingConfig(TrainingConfig):
-    """The model of the rating."""
+class GradientRankingConfig(GradientConfig):
+    """The model of the rating as towers and a head that are fitted together."""
 
-    # factorization: a factorisation machine over all features; mlp: dense layers over both embeddings;
-    # bayesian: a factorisation machine between the two sides' features, the mean of draws from its posterior.
-    # It holds train in memory. Of a history it reads the user's recent bias, that is how far the latest
-    # ratings are from their titles' means; of a title, who rated it in train. Nothing from l2 to epochs
-    # applies to it, nor does history.dropout.
-    head: Literal["factorization", "mlp", "bayesian"] = "factorization"
-    # bayesian only.
-    bayesian: BayesianConfig = BayesianConfig()
+    # factorization: a factorisation machine between the two sides' features; mlp: dense layers over both
+    # embeddings.
+    head: Literal["factorization", "mlp"] = "factorization"
     # mlp only. Units of each hidden layer, rectified.
     hidden_units: tuple[int, ...] = ()
 
-    @property
-    def sampled(self) -> bool:
-        """See TrainingConfig."""
-        return self.head == "bayesian"
+    @pydantic.model_validator(mode="after")
+    def _only_dense_layers_have_units(self) -> GradientRankingConfig:
+        if self.hidden_units and self.head != "mlp":
+            received = list(self.hidden_units)
+            raise ValueError(f"hidden_units must be [] with head {self.head}; received {received}")
+        return self
 
 
-class MultitaskConfig(RankingConfig):
+class MultitaskConfig(GradientRankingConfig):
     """One pair of towers for both tasks."""
 
     # factorization only. More columns of an embedding, which only the rating reads, 0 or more.
@@ -156,13 +170,34 @@ class MultitaskConfig(RankingConfig):
     rating_weight: float = pydantic.Field(1.0, ge=0)
 
     @pydantic.model_validator(mode="after")
-    def _both_losses_go_down_one_gradient(self) -> MultitaskConfig:
-        if self.sampled:
-            raise ValueError(
-                "head must be factorization or mlp where towers are shared, for a posterior is sampled of "
-                "ratings alone; received bayesian"
-            )
+    def _only_a_machine_has_columns_of_its_own(self) -> MultitaskConfig:
+        if self.rating_dim and self.head != "factorization":
+            raise ValueError(f"rating_dim must be 0 with head {self.head}; received {self.rating_dim}")
         return self
+
+
+RankingConfig = BayesianRankingConfig | GradientRankingConfig
+
+
+def read_ranking(values: Any) -> RankingConfig:
+    """Read the hyper-parameters of the ranking model from a dict; `head` says which it has.
+
+    Raises:
+      ValueError: the head is unknown, or a value or field is none of its own.
+    """
+    # Not pydantic's discriminated union, whose errors name the head among the fields that lead to a mistake.
+    if isinstance(values, BayesianRankingConfig | GradientRankingConfig):
+        return values
+    head = values.get("head") if isinstance(values, dict) else values
+    if head not in HEADS:
+        raise ValueError(f"it must be an object whose head is one of {', '.join(HEADS)}; received {head!r}")
+    kind = BayesianRankingConfig if head == BAYESIAN else GradientRankingConfig
+    for name, value in values.items():
+        if name not in kind.model_fields:
+            parts = [f"{name}.{part}" for part in value] if isinstance(value, dict) and value else [name]
+            fields = ", ".join(kind.model_fields)
+            raise ValueError(f"a field of head {head} must be one of {fields}; received {', '.join(parts)}")
+    return kind.model_validate(values)
 
 
 class ModelsConfig(pydantic.BaseModel):
@@ -171,43 +206,8 @@ class ModelsConfig(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     retrieval: RetrievalConfig
-    ranking: RankingConfig
+    ranking: Annotated[RankingConfig, pydantic.BeforeValidator(read_ranking)]
     multitask: MultitaskConfig
-
-
-Config = TypeVar("Config", bound=TrainingConfig)
-
-
-def replaced(config: Config, values: Mapping[str, Any]) -> Config:
-    """Put values in the place of some of a model's own.
-
-    Args:
-      config: of the model.
-      values: by field; a dot leads into a field that has fields, as in `softmax.temperature`.
-    Raises:
-      ValueError: a field is unknown, or a value is not what its field takes.
-
-    >>> replaced(default().retrieval, {"epochs": 3, "softmax.temperature": 0.5}).softmax.temperature
-    0.5
-    """
-    changed = config.model_dump()
-    for path, value in values.items():
-        *parents, field = path.split(".")
-        place = changed
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[field] = value
-    return type(config).model_validate(changed)
-
-
-def described(values: Mapping[str, Any]) -> str:
-    """Write values out for a person's line.
-
-    >>> described({"learning_rate": 0.00312345, "epochs": 8})
-    'learning_rate 0.00312, epochs 8'
-    """
-    texts = {name: f"{value:.3g}" if isinstance(value, float) else value for name, value in values.items()}
-    return ", ".join(f"{name} {text}" for name, text in texts.items())
 
 
 def tutorial() -> ModelsConfig:
@@ -217,8 +217,7 @@ def tutorial() -> ModelsConfig:
     joint model.
     """
     fit = {
-        "query_features": _IDS[0],
-        "candidate_features": _IDS[1],
+        **_IDS,
         "embedding_dim": 32,
         "optimizer": "adagrad",
         "learning_rate": 0.1,
@@ -228,20 +227,42 @@ def tutorial() -> ModelsConfig:
     softmax = SoftmaxConfig(full_up_to=0, sampling_correction=False, remove_accidental_hits=False)
     return ModelsConfig(
         retrieval=RetrievalConfig(**fit, softmax=softmax),
-        ranking=RankingConfig(**fit, head="mlp", hidden_units=(256, 64)),
+        ranking=GradientRankingConfig(**fit, head="mlp", hidden_units=(256, 64)),
         multitask=MultitaskConfig(**fit, head="mlp", hidden_units=(256, 128), softmax=softmax),
     )
 
 
+def ranking_preset(head: str) -> RankingConfig:
+    """Return what the default preset has for the ranking model, or would have if its head were another."""
+    if head == BAYESIAN:
+        return BayesianRankingConfig(**_FEATURES, embedding_dim=16)
+    return GradientRankingConfig(
+        **_FEATURES,
+        history=HistoryConfig(),
+        embedding_dim=16,
+        l2=0.1,
+        learning_rate=0.005,
+        batch_size=1024,
+        epochs=8,
+    )
+
+
+def with_head(config: RankingConfig, head: object) -> RankingConfig:
+    """Return these hyper-parameters where a head has the same fields, else `ranking_preset` of the head.
+
+    >>> with_head(default().ranking, "mlp").learning_rate
+    0.005
+    """
+    if head is None or (head == BAYESIAN) == (config.head == BAYESIAN):
+        return config
+    return ranking_preset(BAYESIAN if head == BAYESIAN else "factorization")
+
+
 def default() -> ModelsConfig:
     """Return the models that Marquee pushes; benchmarks/README.md says how their values were found."""
-    query = (features.USER_ID, *_SIDES)
-    candidate = (features.MOVIE_TITLE, features.MOVIE_GENRES, features.MOVIE_YEAR)
-    rating_query = (*query, features.TIMESTAMP_BUCKET)
     return ModelsConfig(
         retrieval=RetrievalConfig(
-            query_features=rating_query,
-            candidate_features=candidate,
+            **_FEATURES,
             history=HistoryConfig(dropout=0.5),
             unknown_share=0.2,
             query_hidden_units=256,
@@ -254,21 +275,9 @@ def default() -> ModelsConfig:
             batch_size=256,
             epochs=6,
         ),
-        ranking=RankingConfig(
-            query_features=rating_query,
-            candidate_features=candidate,
-            history=HistoryConfig(),
-            head="bayesian",
-            embedding_dim=16,
-            # From here on what head="factorization" takes.
-            l2=0.1,
-            learning_rate=0.005,
-            batch_size=1024,
-            epochs=8,
-        ),
+        ranking=ranking_preset(BAYESIAN),
         multitask=MultitaskConfig(
-            query_features=rating_query,
-            candidate_features=candidate,
+            **_FEATURES,
             history=HistoryConfig(dropout=0.4),
             unknown_share=0.1,
             embedding_dim=96,

@@ -11,14 +11,14 @@ from modules import strategies, training
 from modules.evaluation import ranking_metrics
 from modules.export import saved_model, tflite
 from modules.features import MOVIE_TITLE
+from modules.gradient_ranking import GradientRankingModel
 from modules.hyperparameters import MultitaskConfig
-from modules.ranking import RankingModel
 from modules.softmax import CandidateSoftmax
 from modules.towers import RatingHead
 from modules.training import TrainingData
 
 
-class MultitaskModel(RankingModel):
+class MultitaskModel(GradientRankingModel):
     """The ranking model, whose towers also serve retrieval.
 
     With a factorisation machine as head the score of a pair is the product of the first `embedding_dim`
@@ -83,7 +83,7 @@ def run_fn(fn_args: Any) -> None:
       fn_args: `tfx.components.FnArgs`; `custom_config["hyperparameters"]` is a MultitaskConfig as a dict, and
         `hyperparameters` holds tuned values, or None.
     """
-    config = training.read_config(MultitaskConfig, fn_args, "multitask")
+    config = training.read_config(MultitaskConfig.model_validate, fn_args, "multitask")
     data = training.load(fn_args)
     sample = ranking_metrics.EvalSample.load(data)
     model = fit(

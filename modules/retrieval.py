@@ -82,7 +82,7 @@ def run_fn(fn_args: Any) -> None:
       fn_args: `tfx.components.FnArgs`; `custom_config["hyperparameters"]` is a RetrievalConfig as a dict, and
         `hyperparameters` holds tuned values, or None.
     """
-    config = training.read_config(RetrievalConfig, fn_args, "retrieval")
+    config = training.read_config(RetrievalConfig.model_validate, fn_args, "retrieval")
     data = training.load(fn_args)
     sample = ranking_metrics.EvalSample.load(data)
     model = fit(config, data, lambda model: sample.top_100(model.query_tower, model.candidate_tower))

@@ -7,12 +7,18 @@ pydantic only.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import pydantic
 
 from common.validation import in_words
-from modules.hyperparameters import ModelsConfig, MultitaskConfig, RankingConfig, TrainingConfig, replaced
+from modules.hyperparameters import (
+    BayesianRankingConfig,
+    GradientRankingConfig,
+    ModelsConfig,
+    MultitaskConfig,
+    TrainingConfig,
+)
 
 
 class Range(pydantic.BaseModel):
@@ -32,6 +38,7 @@ class Range(pydantic.BaseModel):
         return self
 
 
+Config = TypeVar("Config", bound=TrainingConfig)
 Choices = tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 # By field of a model's hyper-parameters; a dot leads into a field that has fields: `softmax.temperature`.
 Space = Mapping[str, Range | Choices]
@@ -40,8 +47,8 @@ _FITTING: Space = {"learning_rate": Range(low=5e-4, high=2e-2), "epochs": (4, 6,
 _RETRIEVAL: Space = {**_FITTING, "embedding_dim": (32, 64, 128), "l2": (5.0, 10.0, 20.0, 40.0)}
 _RANKING: Space = {**_FITTING, "embedding_dim": (8, 16, 32), "l2": (0.03, 0.06, 0.1, 0.2)}
 _BAYESIAN: Space = {
-    "bayesian.sample_dim": (6, 8, 10, 12),
-    "bayesian.sweeps": (100, 150, 250),
+    "sample_dim": (6, 8, 10, 12),
+    "sweeps": (100, 150, 250),
     "embedding_dim": (8, 16, 32),
 }
 _MULTITASK: Space = {
@@ -53,7 +60,7 @@ _MULTITASK: Space = {
 
 
 def default_space(model: TrainingConfig) -> Space:
-    """Return what is tried for a model where nothing is configured: values of fields that apply to it.
+    """Return what is tried for a model where nothing is configured.
 
     >>> from modules import hyperparameters
     >>> list(default_space(hyperparameters.tutorial().ranking))
@@ -61,9 +68,9 @@ def default_space(model: TrainingConfig) -> Space:
     """
     if isinstance(model, MultitaskConfig):
         return _MULTITASK
-    if isinstance(model, RankingConfig):
-        return _BAYESIAN if model.sampled else _RANKING
-    return _RETRIEVAL
+    if isinstance(model, BayesianRankingConfig):
+        return _BAYESIAN
+    return _RANKING if isinstance(model, GradientRankingConfig) else _RETRIEVAL
 
 
 class _Searching(pydantic.BaseModel):
@@ -97,6 +104,29 @@ class TuningConfig(_Searching):
         common = {field: getattr(self, field) for field in _Searching.model_fields}
         space = getattr(self, name)
         return SearchConfig(space=default_space(getattr(models, name)) if space is None else space, **common)
+
+
+def replaced(config: Config, values: Mapping[str, Any]) -> Config:
+    """Put values in the place of some of a model's own.
+
+    Args:
+      config: of the model.
+      values: by field; a dot leads into a field that has fields, as in `softmax.temperature`.
+    Raises:
+      ValueError: a field is unknown, or a value is not what its field takes.
+
+    >>> from modules.hyperparameters import default
+    >>> replaced(default().retrieval, {"epochs": 3, "softmax.temperature": 0.5}).softmax.temperature
+    0.5
+    """
+    changed = config.model_dump()
+    for path, value in values.items():
+        *parents, field = path.split(".")
+        parent = changed
+        for name in parents:
+            parent = parent.setdefault(name, {})
+        parent[field] = value
+    return type(config).model_validate(changed)
 
 
 def own_values(space: Space, config: TrainingConfig) -> dict[str, Any]:

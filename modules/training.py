@@ -14,10 +14,10 @@ import tensorflow_recommenders as tfrs
 import tensorflow_transform as tft
 
 from common.progress import progress
-from modules import features, hyperparameters, strategies, warm_start
+from modules import features, search_space, strategies, warm_start
 from modules.data import dataset
 from modules.features import Encoding
-from modules.hyperparameters import TrainingConfig
+from modules.hyperparameters import GradientConfig, TrainingConfig
 
 Config = TypeVar("Config", bound=TrainingConfig)
 
@@ -26,23 +26,33 @@ class DivergedError(ValueError):
     """A loss that did not stay finite."""
 
 
-def read_config(kind: type[Config], fn_args: Any, name: str) -> Config:
+def read_config(read: Callable[[Any], Config], fn_args: Any, name: str) -> Config:
     """Read what a model is made of: the configured values, and over them those that a Tuner found.
 
     Args:
-      kind: the model's own class of hyper-parameters.
-      fn_args: `tfx.components.FnArgs`; `custom_config["hyperparameters"]` is a `kind` as a dict, and
-        `hyperparameters` a KerasTuner HyperParameters as a dict, or None where nothing was tuned.
+      read: makes the model's own hyper-parameters of a dict.
+      fn_args: `tfx.components.FnArgs`; `custom_config["hyperparameters"]` is that dict, and `hyperparameters`
+        a KerasTuner HyperParameters as a dict, or None where nothing was tuned.
       name: of the model, for the progress line.
     Raises:
       ValueError: a value is not what its field takes.
     """
-    config = kind.model_validate(fn_args.custom_config["hyperparameters"])
+    config = read(fn_args.custom_config["hyperparameters"])
     if not fn_args.hyperparameters:
         return config
     values = fn_args.hyperparameters["values"]
-    progress.info("%s: tuned to %s", name, hyperparameters.described(values))
-    return hyperparameters.replaced(config, values)
+    progress.info("%s: tuned to %s", name, in_words(values))
+    return search_space.replaced(config, values)
+
+
+def in_words(values: Mapping[str, Any]) -> str:
+    """Write values out for a person's line.
+
+    >>> in_words({"learning_rate": 0.00312345, "epochs": 8})
+    'learning_rate 0.00312, epochs 8'
+    """
+    texts = {name: f"{value:.3g}" if isinstance(value, float) else value for name, value in values.items()}
+    return ", ".join(f"{name} {text}" for name, text in texts.items())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +175,7 @@ class _Progress(tf.keras.callbacks.Callback):
 
 def fit(
     build: Callable[[], tf.keras.Model],
-    config: TrainingConfig,
+    config: GradientConfig,
     data: TrainingData,
     name: str,
     measure: Callable[[tf.keras.Model], Mapping[str, float]] | None,
@@ -197,7 +207,7 @@ def fit(
 
 def _fit_spread(
     build: Callable[[], tf.keras.Model],
-    config: TrainingConfig,
+    config: GradientConfig,
     data: TrainingData,
     name: str,
     measure: Callable[[tf.keras.Model], Mapping[str, float]] | None,
@@ -237,7 +247,7 @@ def _fit(
     model: tf.keras.Model,
     batches: tf.data.Dataset,
     steps: int,
-    config: TrainingConfig,
+    config: GradientConfig,
     name: str,
     measure: Callable[[tf.keras.Model], Mapping[str, float]] | None,
 ) -> None:

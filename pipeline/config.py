@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import pathlib
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import pydantic
 
@@ -195,12 +196,32 @@ def load(path: pathlib.Path, preset: Config) -> Config:
     if not isinstance(changes, dict):
         raise ValueError(f"{path} must hold a JSON object; received {type(changes).__name__}")
     try:
-        return Config.model_validate(_merged(preset.model_dump(), changes))
+        return with_changes(preset, changes)
     except pydantic.ValidationError as error:
         raise ValueError(f"{path}: {in_words(error)}") from error
 
 
-def _merged(base: dict, changes: dict) -> dict:
+def with_changes(preset: Config, changes: Mapping[str, Any]) -> Config:
+    """Put values in the place of a preset's.
+
+    Args:
+      preset: what holds where the changes are silent.
+      changes: fields of Config; an object replaces only the fields that it names. One that names another head
+        of the ranking model replaces what hyperparameters.with_head returns.
+
+    >>> with_changes(default(), {"models": {"ranking": {"head": "mlp", "epochs": 3}}}).models.ranking.epochs
+    3
+    """
+    try:
+        head = changes["models"]["ranking"]["head"]
+    except (KeyError, TypeError):  # Not named, or not even where it would have to be.
+        head = None
+    base = preset.model_dump()
+    base["models"]["ranking"] = hyperparameters.with_head(preset.models.ranking, head).model_dump()
+    return Config.model_validate(_merged(base, changes))
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     nested = {
         key: _merged(base[key], value)
         for key, value in changes.items()

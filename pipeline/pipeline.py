@@ -32,6 +32,7 @@ from components.curated_schema.component import CuratedSchema
 from components.index_pusher.component import IndexPusher
 from components.movielens_example_gen.component import MovieLensExampleGen
 from modules import features
+from modules.hyperparameters import GradientConfig
 from pipeline.beam_flags import with_runner
 from pipeline.config import Config
 from pipeline.drift import DriftConfig
@@ -111,7 +112,8 @@ def create_pipeline(
         ("ranking", False, True),
         ("multitask", True, True),
     ):
-        hyperparameters = getattr(config.models, name).model_dump(mode="json")
+        model = getattr(config.models, name)
+        hyperparameters = model.model_dump(mode="json")
         tuned: BaseChannel | None = None
         if config.tuning:
             tuner = CandidateTuner(
@@ -130,7 +132,7 @@ def create_pipeline(
             nodes.append(tuner)
         base_model: BaseNode | None = None
         # A posterior is sampled anew. Without the runner's metadata there is nothing to resolve a model from.
-        if config.warm_start and verdicts is None and not getattr(config.models, name).sampled:
+        if config.warm_start and verdicts is None and isinstance(model, GradientConfig):
             base_model = base_model_resolver(
                 transform.outputs["transformed_examples"],
                 f"Trainer.{name}",

@@ -19,6 +19,7 @@ from common.progress import progress
 from components.movielens_example_gen.config import DataConfig
 from components.movielens_example_gen.fetching import fetch
 from modules import features
+from modules.hyperparameters import GradientConfig
 from pipeline import config as configuration
 from pipeline.config import Config
 from retraining import runs
@@ -38,14 +39,14 @@ _HEADER = ("span", "train", "new", *(words for *_, words in _FIGURES), "outcome"
 def reduced(config: Config, epochs: int, sweeps: int) -> Config:
     """Make every training shorter.
 
-    >>> reduced(configuration.retraining(), epochs=1, sweeps=20).models.ranking.bayesian.burn_in
+    >>> reduced(configuration.retraining(), epochs=1, sweeps=20).models.ranking.burn_in
     5
     """
+    of_gradient, of_posterior = {"epochs": epochs}, {"sweeps": sweeps, "burn_in": sweeps // 4}
     shorter = {
-        name: model.model_copy(update={"epochs": epochs}) for name, model in dict(config.models).items()
+        name: model.model_copy(update=of_gradient if isinstance(model, GradientConfig) else of_posterior)
+        for name, model in config.models
     }
-    bayesian = shorter["ranking"].bayesian.model_copy(update={"sweeps": sweeps, "burn_in": sweeps // 4})
-    shorter["ranking"] = shorter["ranking"].model_copy(update={"bayesian": bayesian})
     return config.model_copy(update={"models": config.models.model_copy(update=shorter)})
 
 

@@ -28,6 +28,7 @@ from components.movielens_example_gen.config import GIVEN, DataConfig, SplitConf
 from modules import features, hyperparameters
 from modules.hyperparameters import TrainingConfig
 from modules.search_space import TuningConfig
+from pipeline import config as configuration
 
 _PARTS = {
     "graph": "Transform/transform_graph/*",
@@ -135,13 +136,14 @@ def main() -> None:
     parser.add_argument("--protocol", choices=(RANDOM, TIME), help="whose train part is divided once more")
     protocol.add_data_flag(parser)
     options = parser.parse_intermixed_args()  # Trials may follow a flag.
-    preset = getattr(hyperparameters.default(), options.model)
+    preset = configuration.default()
     os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tensorflow-recommenders needs Keras 2.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        trials = {
-            text: hyperparameters.replaced(preset, json.loads(text)) for text in options.changes or ["{}"]
-        }
+        trials = {}
+        for text in options.changes or ["{}"]:
+            changes = {"models": {options.model: json.loads(text)}}
+            trials[text] = getattr(configuration.with_changes(preset, changes).models, options.model)
         artifacts = {} if options.protocol else find_artifacts(options.pipeline_root)
     except (FileNotFoundError, ValueError) as error:
         parser.error(" ".join(str(error).split()))

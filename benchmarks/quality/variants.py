@@ -6,19 +6,21 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from benchmarks.quality.served import Trained
-from modules import features, hyperparameters
+from modules import features
+from pipeline import config as configuration
 
 
 class Variant(NamedTuple):
-    """A model, and what is changed of its hyper-parameters (see hyperparameters.replaced)."""
+    """A model, and what is changed of its hyper-parameters, as in a configuration file."""
 
     model: str
     changes: Mapping[str, Any] = {}
 
     def trained(self) -> Trained:
         """Return what a Trainer is to make."""
-        default = getattr(hyperparameters.default(), self.model)
-        return Trained(self.model, hyperparameters.replaced(default, self.changes))
+        changes = {"models": {self.model: self.changes}}
+        models = configuration.with_changes(configuration.default(), changes).models
+        return Trained(self.model, getattr(models, self.model))
 
 
 _SIDES = (features.USER_GENDER, features.USER_AGE, features.USER_OCCUPATION)
@@ -35,7 +37,7 @@ _IDS = {
     "candidate_features": (features.MOVIE_TITLE,),
     "history": None,
 }
-_BATCH = {"softmax.full_up_to": 0}
+_BATCH = {"full_up_to": 0}
 
 # Rows of the table that README quotes.
 OURS = {
@@ -56,16 +58,16 @@ ABLATIONS = {
     "retrieval, whole histories in training": Variant("retrieval", {"history": {"dropout": 0.0}}),
     "retrieval, no L2": Variant("retrieval", {"l2": 0.0}),
     "retrieval, constant learning rate": Variant("retrieval", {"learning_rate_decay": "none"}),
-    "retrieval, in-batch softmax, corrected": Variant("retrieval", _BATCH),
+    "retrieval, in-batch softmax, corrected": Variant("retrieval", {"softmax": _BATCH}),
     "retrieval, in-batch softmax, no logQ": Variant(
-        "retrieval", {**_BATCH, "softmax.sampling_correction": False}
+        "retrieval", {"softmax": {**_BATCH, "sampling_correction": False}}
     ),
     "retrieval, in-batch softmax, accidental hits kept": Variant(
-        "retrieval", {**_BATCH, "softmax.remove_accidental_hits": False}
+        "retrieval", {"softmax": {**_BATCH, "remove_accidental_hits": False}}
     ),
-    "ranking, ids alone": Variant("ranking", _IDS),
-    "ranking, no rater embeddings": Variant("ranking", {"bayesian.rater_embedding_dim": 0}),
-    "ranking, no history": Variant("ranking", {"history": None}),
+    "ranking, ids alone": Variant("ranking", {**_IDS, "history": False}),
+    "ranking, no rater embeddings": Variant("ranking", {"rater_embedding_dim": 0}),
+    "ranking, no history": Variant("ranking", {"history": False}),
     "ranking, by gradient descent": Variant(
         "ranking",
         {"head": "factorization", "embedding_dim": 32, "l2": 0.08, "history": {"dropout": 0.4}},

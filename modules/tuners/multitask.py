@@ -30,4 +30,4 @@ def measure(config: MultitaskConfig, data: TrainingData) -> dict[str, float]:
 def tuner_fn(fn_args: Any) -> search.TunerFnResult:
     """Set up the search, see `search.tuner`."""
     objective = keras_tuner.Objective(_BOTH, "max")
-    return search.tuner(fn_args, "multitask", MultitaskConfig, objective, measure)
+    return search.tuner(fn_args, "multitask", MultitaskConfig.model_validate, objective, measure)

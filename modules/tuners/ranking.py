@@ -7,7 +7,7 @@ from typing import Any
 import keras_tuner
 
 from modules import ranking
-from modules.hyperparameters import RankingConfig
+from modules.hyperparameters import RankingConfig, read_ranking
 from modules.training import TrainingData
 from modules.tuners import held_out, search
 
@@ -22,4 +22,4 @@ def measure(config: RankingConfig, data: TrainingData) -> dict[str, float]:
 
 def tuner_fn(fn_args: Any) -> search.TunerFnResult:
     """Set up the search, see `search.tuner`."""
-    return search.tuner(fn_args, "ranking", RankingConfig, keras_tuner.Objective(_RMSE, "min"), measure)
+    return search.tuner(fn_args, "ranking", read_ranking, keras_tuner.Objective(_RMSE, "min"), measure)

@@ -23,4 +23,4 @@ def measure(config: RetrievalConfig, data: TrainingData) -> dict[str, float]:
 def tuner_fn(fn_args: Any) -> search.TunerFnResult:
     """Set up the search, see `search.tuner`."""
     objective = keras_tuner.Objective(_TOP_K, "max")
-    return search.tuner(fn_args, "retrieval", RetrievalConfig, objective, measure)
+    return search.tuner(fn_args, "retrieval", RetrievalConfig.model_validate, objective, measure)

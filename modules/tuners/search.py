@@ -18,9 +18,8 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from common.progress import progress
 from modules import search_space
-from modules.hyperparameters import described, replaced
-from modules.search_space import Range, SearchConfig
-from modules.training import Config, DivergedError, TrainingData
+from modules.search_space import Range, SearchConfig, replaced
+from modules.training import Config, DivergedError, TrainingData, in_words
 from modules.tuners import held_out
 
 Figures = Mapping[str, float]
@@ -36,7 +35,7 @@ class TunerFnResult(NamedTuple):
 def tuner(
     fn_args: Any,
     name: str,
-    kind: type[Config],
+    read: Callable[[Any], Config],
     objective: keras_tuner.Objective,
     measure: Callable[[Config, TrainingData], Figures],
 ) -> TunerFnResult:
@@ -44,16 +43,16 @@ def tuner(
 
     Args:
       fn_args: `tfx.components.FnArgs`, with `candidate_files` as CandidateTuner adds it. Of `custom_config`,
-        `hyperparameters` is a `kind` as a dict and `search` a SearchConfig as a dict.
+        `hyperparameters` is the model's hyper-parameters as a dict and `search` a SearchConfig as a dict.
       name: of the model, for the progress lines.
-      kind: the model's class of hyper-parameters.
+      read: makes the model's own hyper-parameters of a dict.
       objective: name and direction of the figure that decides.
       measure: fits a model to the data's train files and returns figures of its eval files, the one that
         decides among them.
     Raises:
       ValueError: the space does not fit the model, or there are too few rows.
     """
-    config = kind.model_validate(fn_args.custom_config["hyperparameters"])
+    config = read(fn_args.custom_config["hyperparameters"])
     search = SearchConfig.model_validate(fn_args.custom_config["search"])
     data = held_out.load(fn_args, search)
 
@@ -141,7 +140,7 @@ class Search(BaseTuner):
         if not self._completed():
             raise ValueError(
                 f"a trial of {self._name} must come to a finite {self.oracle.objective.name}; none of "
-                f"{len(self.oracle.trials)} did. Lower tuning.{self._name}.learning_rate"
+                f"{len(self.oracle.trials)} did. Change the values that tuning.{self._name} lists"
             )
         progress.info("%s: best of %s", self._name, self)
 
@@ -164,7 +163,7 @@ class Search(BaseTuner):
         number, seconds = len(self.oracle.trials), time.monotonic() - started
         progress.info(
             "%s: trial %d of %d, %s: %s (%.0f s)",
-            *(self._name, number, self.oracle.max_trials, described(values), described(figures), seconds),
+            *(self._name, number, self.oracle.max_trials, in_words(values), in_words(figures), seconds),
         )
 
     def summary(self) -> dict[str, int | float | str]:
@@ -179,7 +178,7 @@ class Search(BaseTuner):
             "trials": len(self.oracle.trials),
             "objective": self.oracle.objective.name,
             "score": float(best.score),
-            "values": described(best.hyperparameters.values),
+            "values": in_words(best.hyperparameters.values),
             **own,
         }
 

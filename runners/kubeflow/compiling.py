@@ -14,6 +14,7 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
     KubeflowV2DagRunnerConfig,
 )
 
+from modules.hyperparameters import GradientConfig
 from pipeline.config import Config
 from pipeline.pipeline import create_pipeline
 from runners.kubeflow import finishing
@@ -88,10 +89,9 @@ def compile_job(
     # A tuner's choice of epochs is part of what it found.
     if not config.tuning:
         for model, hyperparameters in config.models:
-            if hyperparameters.sampled:
-                continue
-            epochs[model] = RuntimeParameter(name=f"{model}_epochs", ptype=int)
-            defaults[f"{model}_epochs"] = 0
+            if isinstance(hyperparameters, GradientConfig):
+                epochs[model] = RuntimeParameter(name=f"{model}_epochs", ptype=int)
+                defaults[f"{model}_epochs"] = 0
     window: RuntimeParameter | None = None
     if config.data.spans:
         window, defaults[WINDOW] = RuntimeParameter(name=WINDOW, ptype=int), 0

@@ -11,22 +11,24 @@ import pytest
 from common.progress import progress
 from modules import features, ranking, training
 from modules import hyperparameters as presets
-from modules.bayesian import posterior, rater_embedding, sampler
+from modules.bayesian import fields as train_fields
+from modules.bayesian import rater_embedding, sampler
 from modules.bayesian.factorization_machine import Machine, embed
+from modules.bayesian.model import BayesianRankingModel
 from modules.data import dataset
 from tests.contracts.suite.model import TrainingContract, small
 from tests.contracts.suite.planted_run import PlantedRun
 from tests.contracts.suite.rating import RatingContract
 
-DEFAULT = presets.default().ranking
+DEFAULT = presets.BayesianRankingConfig.model_validate(presets.default().ranking)
 # Planted preferences have no main effects, so that the first draws stay near none.
 SAMPLING = {"sample_dim": 4, "sweeps": 180, "burn_in": 120}
-FACTORIZATION = DEFAULT.model_copy(update={"head": "factorization", "history": None})
+FACTORIZATION = presets.ranking_preset("factorization").model_copy(update={"history": None})
 
 
 class TestDefault(TrainingContract, RatingContract):
     module = ranking
-    hyperparameters = small(DEFAULT, bayesian=SAMPLING)
+    hyperparameters = small(DEFAULT, **SAMPLING)
 
     def test_a_loss_that_does_not_stay_finite_ends_the_training(self, planted_run: PlantedRun) -> None:
         load = training.load
@@ -56,16 +58,13 @@ class TestDefault(TrainingContract, RatingContract):
         assert all(", RMSE 0." in line or ", RMSE 1." in line for line in lines)
 
     def test_it_may_be_as_short_as_the_first_draw(self, planted_run: PlantedRun) -> None:
-        short = {
-            **self.hyperparameters.model_dump(),
-            "bayesian": {"sample_dim": 4, "sweeps": 3, "burn_in": 2},
-        }
-        planted_run.train(self.module, presets.RankingConfig.model_validate(short), export=False)
+        short = small(self.hyperparameters, sweeps=3, burn_in=2)
+        planted_run.train(self.module, short, export=False)
 
 
 class TestIdsAndSides(RatingContract):
     module = ranking
-    hyperparameters = small(DEFAULT, bayesian={**SAMPLING, "rater_embedding_dim": 0}, history=None)
+    hyperparameters = small(DEFAULT, **SAMPLING, rater_embedding_dim=0, history=False)
 
 
 class TestFactorization(TrainingContract, RatingContract):
@@ -89,16 +88,15 @@ def test_the_towers_compute_what_was_sampled(planted_run: PlantedRun) -> None:
         candidate_features=every[features.Side.CANDIDATE],
     )
     data = training.load(planted_run.fn_args("nowhere", {}))
-    query = posterior.query_fields(config, data)
-    rater_embeddings = posterior.title_rater_embeddings(config, data)
-    candidate = posterior.candidate_fields(config, data, rater_embeddings)
+    model = BayesianRankingModel(config, data)
+    query = train_fields.query_fields(config, data)
+    candidate = train_fields.candidate_fields(config, data, model.rater_embeddings)
     assert rater_embedding.NAME in candidate
     assert {field.level for field in query.values()} == {"user", "row", features.TIMESTAMP_BUCKET}
     draw = np.random.default_rng(0)
     fields = {**query, **candidate}
     width = config.embedding_dim + 1
     tables = {name: draw.normal(size=(field.size, width)).astype("f") for name, field in fields.items()}
-    model = posterior.SampledModel(config, data, rater_embeddings)
     model.assign(Machine(3.5, tables))
 
     rows = np.arange(len(data.interactions.ratings))

@@ -34,8 +34,9 @@ _SEARCH = SearchConfig(space={"learning_rate": (_IDLE, _GOOD)}, max_trials=2)
 PRESET = hyperparameters.default()
 # Models that have a learning rate.
 MODELS = {
-    **{name: getattr(PRESET, name) for name in hyperparameters.ModelsConfig.model_fields},
-    "ranking": PRESET.ranking.model_copy(update={"head": "factorization", "history": None}),
+    "retrieval": PRESET.retrieval,
+    "ranking": hyperparameters.ranking_preset("factorization").model_copy(update={"history": None}),
+    "multitask": PRESET.multitask,
 }
 
 
@@ -56,19 +57,19 @@ def test_a_value_that_learns_wins_over_one_that_does_not(
     assert (told["score"] < told["own_score"]) == (name == "ranking")
 
     tuned = types.SimpleNamespace(custom_config=fn_args.custom_config, hyperparameters=best.get_config())
-    assert training.read_config(type(config), tuned, name) == config.model_copy(
+    assert training.read_config(type(config).model_validate, tuned, name) == config.model_copy(
         update={"learning_rate": _GOOD}
     )
 
 
 def test_what_was_tuned_is_held_to_the_models_fields() -> None:
-    config = PRESET.ranking
+    config = MODELS["ranking"]
     for values, complaint in (({"epochs": 0}, "epochs"), ({"epoch": 3}, "epoch")):
         tuned = types.SimpleNamespace(
             custom_config=_custom_config(config, _SEARCH), hyperparameters={"space": [], "values": values}
         )
         with pytest.raises(ValueError, match=complaint):
-            training.read_config(type(config), tuned, "ranking")
+            training.read_config(type(config).model_validate, tuned, "ranking")
 
 
 def _custom_config(config: TrainingConfig, search: SearchConfig) -> dict[str, Any]:
@@ -148,13 +149,13 @@ def test_a_tuner_feeds_a_trainer_and_reads_nothing_of_eval(
     # Not what was configured; were it so, the rest of this test would show nothing.
     assert values["learning_rate"] == _GOOD
     told = {name: value.string_value for name, value in best.custom_properties.items()}
-    assert (told["objective"], told["values"]) == ("RMSE", hyperparameters.described(values))
+    assert (told["objective"], told["values"]) == ("RMSE", training.in_words(values))
     (file,) = pathlib.Path(results.uri).iterdir()
     scores = [trial["score"] for trial in json.loads(file.read_text())]
     assert len(scores) == best.custom_properties["trials"].int_value == 4
     assert min(scores) == pytest.approx(best.custom_properties["score"].double_value, abs=1e-5)
 
-    assert f"ranking: tuned to {hyperparameters.described(values)}" in caplog.messages
+    assert f"ranking: tuned to {training.in_words(values)}" in caplog.messages
     exported = tf.saved_model.load(os.path.join(model.uri, features.SERVING_DIR))
     # A side of a factorisation machine has a column of linear terms beside its embedding.
     captured = {

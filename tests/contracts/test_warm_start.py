@@ -21,15 +21,16 @@ def fit(
     module: types.ModuleType, planted_run: PlantedRun, folder: pathlib.Path, base: str | None, epochs: int
 ) -> tuple[str, list[float], list[str]]:
     """Call run_fn without its export; returns where its model is, every epoch's loss, and what was told."""
-    config = getattr(DEFAULT, module.__name__.split(".")[-1])
+    gradient = {retrieval: DEFAULT.retrieval, ranking: hyperparameters.ranking_preset("factorization")}
     # One batch an epoch, so that its loss is that of all rows, before the step.
     changes: dict[str, Any] = {
         "batch_size": len(planted_run.world.train),
         "learning_rate": 0.05,
         "history": None,
     }
-    changes |= {"head": "factorization"} if module is ranking else {"l2": 0.0}
-    config = small(config, epochs=epochs, learning_rate_decay="none", **changes)
+    if module is retrieval:
+        changes["l2"] = 0.0
+    config = small(gradient[module], epochs=epochs, learning_rate_decay="none", **changes)
     args = planted_run.fn_args(
         str(folder / features.SERVING_DIR),
         {"hyperparameters": config.model_dump(mode="json"), "warm_start": True},

@@ -62,7 +62,7 @@ def manifest(root: pathlib.Path) -> dict:
 # preset itself.
 SHORTER: dict[str, dict] = {
     "retrieval": {"epochs": 3},
-    "ranking": {"bayesian": {"sweeps": 60, "burn_in": 20}},
+    "ranking": {"sweeps": 60, "burn_in": 20},
     "multitask": {"epochs": 3},
 }
 

@@ -112,7 +112,7 @@ def test_a_changed_model_alone_is_trained_again_and_meets_the_champion(
 ) -> None:
     root, _ = first_run
     served = manifest(root)
-    worse = {"ranking": {"bayesian": {"sweeps": 1, "burn_in": 0}}}
+    worse = {"ranking": {"sweeps": 1, "burn_in": 0}}
     models = with_models(tmp_path, **{**SHORTER, **worse})
     output = run(root, *models, "--report", str(tmp_path / "report.json"))
     again = {"Trainer.ranking", "Evaluator.ranking", "IndexPusher"}

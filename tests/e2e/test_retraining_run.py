@@ -17,6 +17,7 @@ import pytest
 from benchmarks.quality.replay import reduced
 from common.progress import progress
 from modules import features
+from modules.hyperparameters import read_ranking
 from pipeline import config as configuration
 from pipeline.config import Config
 from pipeline.drift import DriftConfig
@@ -38,11 +39,13 @@ GRADIENT_MODELS = ("retrieval", "multitask")
 
 def config(rmse_bound: float) -> Config:
     """The preset with small models; the ranking model passes its gate where its RMSE is below the bound."""
+    sides = {"query_features": ["user_id"], "candidate_features": ["movie_title"], "embedding_dim": 4}
+    # As in the preset, which planted_release has fitted by gradients.
+    bayesian = {"head": "bayesian", **sides, "history": False}
     small = planted_release.config()
-    sampled = small.models.ranking.model_copy(update={"head": "bayesian"})  # As in the preset.
     gate = Gate(metric=features.RMSE, bound=rmse_bound)
     changes = {
-        "models": small.models.model_copy(update={"ranking": sampled}),
+        "models": small.models.model_copy(update={"ranking": read_ranking(bayesian)}),
         "gates": small.gates.model_copy(update={"ranking": (gate,)}),
     }
     return reduced(configuration.retraining().model_copy(update=changes), epochs=1, sweeps=12)

@@ -74,8 +74,8 @@ def config(epochs: int | None = None, **changes: object) -> configuration.Config
       epochs: of each training; None for the preset's.
       changes: fields of the configuration to replace.
     """
-    base = configuration._merged(configuration.default().model_dump(), {**_CHANGES, **changes})
-    if epochs is not None:
-        for model in base["models"].values():
-            model["epochs"] = epochs
-    return configuration.Config.model_validate(base)
+    config = configuration.with_changes(configuration.default(), {**_CHANGES, **changes})
+    if epochs is None:
+        return config
+    models = {name: {"epochs": epochs} for name, _ in config.models}
+    return configuration.with_changes(config, {"models": models})

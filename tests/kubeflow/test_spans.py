@@ -42,11 +42,10 @@ def service() -> Service:
 
 
 def execute(service: Service, spans: pathlib.Path, root: pathlib.Path, gaps: str, **parameters: int) -> Step:
-    config = configuration.retraining().model_dump()
-    config = configuration._merged(config, {"data": {"spans": {"gaps": gaps}}})
+    config = configuration.with_changes(configuration.retraining(), {"data": {"spans": {"gaps": gaps}}})
     settings = Settings(image="i", pipeline_root="gs://b", data_root=str(spans), push_destination="absent")
     settings = settings.model_copy(update={"pipeline_root": str(root)})
-    job, _ = compiling.compile_job(configuration.Config.model_validate(config), settings, root / "job.json")
+    job, _ = compiling.compile_job(config, settings, root / "job.json")
     job = copy.deepcopy(job)
     dag = job["pipelineSpec"]["root"]["dag"]
     dag["tasks"] = {STEP: dag["tasks"][STEP]}

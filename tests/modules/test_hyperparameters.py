@@ -8,17 +8,22 @@ import pydantic
 import pytest
 
 from modules import features, hyperparameters
-from modules.hyperparameters import ModelsConfig, MultitaskConfig, RankingConfig, RetrievalConfig
+from modules.hyperparameters import (
+    BayesianRankingConfig,
+    GradientRankingConfig,
+    ModelsConfig,
+    MultitaskConfig,
+    RetrievalConfig,
+    read_ranking,
+)
 
 PRESETS = [hyperparameters.default, hyperparameters.tutorial]
-SMALL = {
+SIDES = {
     "query_features": [features.USER_ID],
     "candidate_features": [features.MOVIE_TITLE],
     "embedding_dim": 8,
-    "learning_rate": 0.1,
-    "batch_size": 32,
-    "epochs": 1,
 }
+SMALL = {**SIDES, "learning_rate": 0.1, "batch_size": 32, "epochs": 1}
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -27,7 +32,7 @@ def test_a_preset_round_trips_through_json(preset) -> None:
     assert ModelsConfig.model_validate(json.loads(written)) == preset()
 
 
-@pytest.mark.parametrize("config", [RetrievalConfig, RankingConfig, MultitaskConfig])
+@pytest.mark.parametrize("config", [RetrievalConfig, GradientRankingConfig, MultitaskConfig])
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
@@ -63,13 +68,53 @@ def test_an_unknown_option_of_the_retrieval_task_is_refused() -> None:
         RetrievalConfig.model_validate({**SMALL, "softmax": {"temprature": 0.1}})
 
 
-def test_a_posterior_is_of_ratings_alone_and_needs_a_draw_that_is_kept() -> None:
-    asked = {**SMALL, "head": "bayesian"}
-    assert RankingConfig.model_validate(asked).bayesian.sweeps > 0
-    with pytest.raises(pydantic.ValidationError, match="head must be .* or mlp .* received bayesian"):
-        MultitaskConfig.model_validate(asked)
-    with pytest.raises(pydantic.ValidationError, match="sweeps must be above burn_in, 30; received 30"):
-        RankingConfig.model_validate({**asked, "bayesian": {"sweeps": 30}})
+def test_the_head_says_which_hyper_parameters_the_ranking_model_has() -> None:
+    bayesian, gradient = {**SIDES, "head": "bayesian"}, {**SMALL, "head": "mlp"}
+    assert read_ranking(bayesian) == BayesianRankingConfig.model_validate(SIDES)
+    assert read_ranking(gradient) == GradientRankingConfig.model_validate(gradient)
+    # A posterior is of ratings alone.
+    with pytest.raises(pydantic.ValidationError, match="Input should be 'factorization' or 'mlp'"):
+        MultitaskConfig.model_validate({**SMALL, "head": "bayesian"})
+
+
+@pytest.mark.parametrize(
+    ("head", "change", "complaint"),
+    [
+        ("bayesian", {"sweeps": 30}, "sweeps must be above burn_in, 30; received 30"),
+        (
+            "bayesian",
+            {"bayesian": {"sweeps": 40, "burn_in": 9}},
+            "received bayesian.sweeps, bayesian.burn_in",
+        ),
+        ("bayesian", {"bayesian": {}}, "one of .*, sample_dim, .*, sweeps, burn_in; received bayesian$"),
+        *[
+            ("bayesian", {field: GradientRankingConfig(**SMALL).model_dump()[field]}, f"received {field}$")
+            for field in sorted({*GradientRankingConfig.model_fields} - {*BayesianRankingConfig.model_fields})
+        ],
+        (
+            "bayesian",
+            {"candidate_features": [features.MOVIE_YEAR]},
+            "rater_embedding_dim must be 0 without movie_title in candidate_features; received 16",
+        ),
+        ("factorization", {"sweeps": 40}, "one of .*learning_rate.*; received sweeps$"),
+        (
+            "factorization",
+            {"hidden_units": [3]},
+            r"hidden_units must be \[\] with head factorization; .* \[3\]",
+        ),
+        ("mpl", {}, "head is one of bayesian, factorization, mlp; received 'mpl'"),
+    ],
+)
+def test_no_field_of_a_ranking_model_is_without_effect(head: str, change: dict, complaint: str) -> None:
+    small = SIDES if head == "bayesian" else SMALL
+    with pytest.raises(ValueError, match=complaint):
+        read_ranking({**small, "head": head, **change})
+
+
+def test_columns_for_the_rating_alone_are_a_machines() -> None:
+    assert MultitaskConfig.model_validate({**SMALL, "rating_dim": 4}).rating_dim == 4
+    with pytest.raises(pydantic.ValidationError, match="rating_dim must be 0 with head mlp; received 4"):
+        MultitaskConfig.model_validate({**SMALL, "rating_dim": 4, "head": "mlp"})
 
 
 def test_a_config_does_not_change_after_it_was_made() -> None:
@@ -87,4 +132,5 @@ def test_the_tutorials_know_a_pair_by_its_ids_alone() -> None:
     preset = hyperparameters.tutorial()
     for model in (preset.retrieval, preset.ranking, preset.multitask):
         assert (model.query_features, model.candidate_features) == (("user_id",), ("movie_title",))
-        assert (model.embedding_dim, model.optimizer, model.learning_rate) == (32, "adagrad", 0.1)
+        fit = model.model_dump()
+        assert (fit["embedding_dim"], fit["optimizer"], fit["learning_rate"]) == (32, "adagrad", 0.1)

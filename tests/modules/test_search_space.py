@@ -8,12 +8,10 @@ import pydantic
 import pytest
 
 from modules import hyperparameters, search_space
-from modules.hyperparameters import ModelsConfig
+from modules.hyperparameters import BayesianRankingConfig, ModelsConfig
 from modules.search_space import Range, SearchConfig, TuningConfig
 
-MODEL = hyperparameters.default().ranking.model_copy(
-    update={"learning_rate": 0.005, "l2": 0.1, "epochs": 8, "head": "factorization"}
-)
+MODEL = hyperparameters.ranking_preset("factorization")
 
 
 @pytest.mark.parametrize("preset", [hyperparameters.default, hyperparameters.tutorial])
@@ -23,11 +21,8 @@ def test_the_default_spaces_fit_the_presets_and_hold_their_values(preset, name: 
     space = search_space.completed(TuningConfig().search(preset(), name).space, model)
     own = search_space.own_values(space, model)
     # What is drawn from a posterior goes down no gradient.
-    drawn = getattr(model, "head", "") == "bayesian"
-    assert {"embedding_dim", *({"bayesian.sweeps"} if drawn else {"learning_rate", "l2", "epochs"})} <= set(
-        own
-    )
-    assert drawn or not any(path.startswith("bayesian") for path in own)
+    drawn = isinstance(model, BayesianRankingConfig)
+    assert {"embedding_dim", *({"sweeps"} if drawn else {"learning_rate", "l2", "epochs"})} <= set(own)
     for path, values in space.items():
         inside = values.low <= own[path] <= values.high if isinstance(values, Range) else own[path] in values
         assert inside, path
@@ -70,7 +65,7 @@ def test_a_models_own_values_are_added(space: search_space.Space, expected: sear
         ({"dropout": (0.1,)}, "^dropout: what is tuned must be one of query_features, .*learning_rate"),
         ({"epochs.x": (1,)}, "^epochs.x: what is tuned must be one of"),
         ({"epochs": (0, 1)}, "^epochs: Input should be greater than or equal to 1; received 0"),
-        ({"bayesian.sweeps": (30,)}, "^bayesian.sweeps: sweeps must be above burn_in, 30; received 30$"),
+        ({"sweeps": (100,)}, "^sweeps: what is tuned must be one of query_features, .*learning_rate"),
         ({"epochs": (1.5,)}, "^epochs: Input should be a valid integer.*; received 1.5"),
         ({"optimizer": ("sgd",)}, "^optimizer: Input should be 'adagrad' or 'adam'; received 'sgd'"),
         ({"epochs": Range(low=1, high=9)}, "^epochs: a range must be .*; it is 8. List the values"),
@@ -80,6 +75,17 @@ def test_a_models_own_values_are_added(space: search_space.Space, expected: sear
 def test_what_a_model_could_not_be_built_of_is_refused(space: search_space.Space, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         search_space.completed(space, MODEL)
+
+
+def test_of_a_posterior_only_what_it_is_drawn_with_is_tuned() -> None:
+    model = hyperparameters.default().ranking
+    for space, complaint in (
+        ({"sweeps": (30,)}, "^sweeps: sweeps must be above burn_in, 30; received 30$"),
+        ({"learning_rate": (0.1,)}, "^learning_rate: what is tuned must be one of .*sample_dim, .*sweeps"),
+        ({"head": ("factorization",)}, "^head: Input should be 'bayesian'; received 'factorization'$"),
+    ):
+        with pytest.raises(ValueError, match=complaint):
+            search_space.completed(space, model)
 
 
 @pytest.mark.parametrize(

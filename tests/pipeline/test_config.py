@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from modules import search_space
+from modules.hyperparameters import ranking_preset
 from modules.search_space import TuningConfig
 from pipeline import config
 from pipeline.config import Config
@@ -83,6 +84,21 @@ def test_an_object_replaces_only_what_it_names_at_any_depth(write) -> None:
     assert received == expected
 
 
+def test_another_head_begins_at_hyper_parameters_that_apply_to_it(write) -> None:
+    def ranking(preset: Config, **changes: Any) -> dict[str, Any]:
+        return config.load(write({"models": {"ranking": changes}}), preset).models.ranking.model_dump()
+
+    gradient = ranking_preset("factorization").model_dump()
+    assert ranking(config.default(), head="factorization", l2=0.2) == {**gradient, "l2": 0.2}
+    assert ranking(config.default(), head="mlp") == {**gradient, "head": "mlp"}
+    bayesian = ranking_preset("bayesian").model_dump()
+    assert ranking(config.tutorial(), head="bayesian", sweeps=40) == {**bayesian, "sweeps": 40}
+    # The same fields apply to heads that are fitted by gradients, so that a preset's values stay.
+    tutorial = config.tutorial().models.ranking.model_dump()
+    expected = {**tutorial, "head": "factorization", "hidden_units": ()}
+    assert ranking(config.tutorial(), head="factorization", hidden_units=[]) == expected
+
+
 def test_a_list_replaces_the_whole_list(write) -> None:
     gate = {"metric": "rmse", "bound": 1.5}
     received = config.load(write({"gates": {"ranking": [gate]}}), config.default())
@@ -101,9 +117,27 @@ def test_an_empty_object_is_the_preset(write) -> None:
         ("[1, 2]", "must hold a JSON object; received list"),
         ({"dta": {}}, "dta: Extra inputs are not permitted; received {}"),
         (
-            {"models": {"ranking": {"hidden_unit": [3]}}},
-            r"models.ranking.hidden_unit: Extra inputs are not permitted; received \[3\]",
+            {"models": {"retrieval": {"hidden_unit": [3]}}},
+            r"models.retrieval.hidden_unit: Extra inputs are not permitted; received \[3\]",
         ),
+        (
+            {"models": {"ranking": {"bayesian": {"sweeps": 40}}}},
+            "ranking: a field of head bayesian must be one of .*, sweeps, .*; received bayesian.sweeps$",
+        ),
+        (
+            {"models": {"ranking": {"l2": 0.1}}},
+            "models.ranking: a field of head bayesian must be one of query_features, .*; received l2$",
+        ),
+        (
+            {"models": {"ranking": {"history": {"dropout": 0.4}}}},
+            "models.ranking.history: Input should be a valid boolean; received {'dropout': 0.4}$",
+        ),
+        (
+            {"models": {"ranking": {"sweeps": "many"}}},
+            "json: models.ranking.sweeps: Input should be a valid integer, .*; received 'many'$",
+        ),
+        ({"models": {"ranking": {"head": "mpl"}}}, "one of bayesian, factorization, mlp; received 'mpl'$"),
+        ({"models": {"ranking": 7}}, "models.ranking: it must be an object .*; received 7$"),
         (
             {"models": {"retrieval": {"epochs": 0}}},
             "models.retrieval.epochs: Input should be greater than or equal to 1; received 0",
@@ -133,8 +167,8 @@ def test_an_empty_object_is_the_preset(write) -> None:
             "tuning.max_trials: Input should be greater than or equal to 1; received 0$",
         ),
         (
-            {"tuning": {"ranking": {"learning_rte": [0.1]}}},
-            "json: tuning.ranking.learning_rte: what is tuned must be one of query_features, .*, epochs, .*",
+            {"tuning": {"ranking": {"learning_rate": [0.1]}}},
+            "json: tuning.ranking.learning_rate: what is tuned must be one of query_features, .*, sweeps, .*",
         ),
         (
             {"tuning": {"retrieval": {"epochs": [0, 1]}}},

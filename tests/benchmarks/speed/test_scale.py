@@ -8,7 +8,6 @@ import pytest
 
 from benchmarks.speed import generator, scale
 from pipeline import config as configuration
-from pipeline.config import Config
 from tests.pipeline import dag
 
 
@@ -31,8 +30,7 @@ def test_the_steps_are_the_pipelines_and_none_comes_before_what_it_reads() -> No
 
 @pytest.mark.parametrize("histories", [True, False])
 def test_no_model_is_refused_and_none_is_sampled(histories: bool) -> None:
-    default = configuration.default().model_dump()
-    config = Config.model_validate(configuration._merged(default, scale.config(0.02, 1, histories)))
+    config = configuration.with_changes(configuration.default(), scale.config(0.02, 1, histories))
     models = config.models.retrieval, config.models.ranking, config.models.multitask
     assert {model.history is not None for model in models} == {config.data.history_length > 0} == {histories}
     assert config.models.ranking.head == "factorization" and config.data.release == "ml-25m"

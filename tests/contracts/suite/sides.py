@@ -24,7 +24,7 @@ def check_sides(config: TrainingConfig, run: PlantedRun, ask: Callable[[Sequence
     # Rows of eval come after all of train, so their histories are what the bundle's table has of the users.
     assert all(len(row[features.HISTORY_TITLE]) == features.HISTORY_LENGTH for row in told)
     others = [{**row, **_history(other)} for row, other in zip(told, reversed(told), strict=True)]
-    assert (not np.allclose(ask(others), ask(told), rtol=1e-5, atol=1e-6)) == (config.history is not None)
+    assert (not np.allclose(ask(others), ask(told), rtol=1e-5, atol=1e-6)) == bool(config.history)
     # What is told of the future is not believed.
     future = [_with_future(row) for row in told]
     np.testing.assert_allclose(ask(future), ask(told), rtol=1e-5, atol=1e-6)
