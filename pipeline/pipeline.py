@@ -5,7 +5,6 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Mapping
 
-import tensorflow_data_validation as tfdv
 from ml_metadata.proto import metadata_store_pb2
 from tfx.components.distribution_validator.component import DistributionValidator
 from tfx.components.evaluator.component import Evaluator
@@ -222,6 +221,9 @@ def create_pipeline(
 
 def _validate(name: str, examples) -> list[BaseNode]:
     """Compare a dataset's statistics with its curated schema."""
+    # Imported before TFX's own components, it would have TensorFlow fill the screen with errors at exit.
+    import tensorflow_data_validation as tfdv
+
     # Not of the ids that an eval row excludes: they repeat train, and would take most of the time.
     described = [row.name for row in features.RATING_ROW if row.name != features.EXCLUDE_ID]
     statistics = StatisticsGen(
