@@ -49,14 +49,15 @@ def cut(release: pathlib.Path, config: DataConfig, target: pathlib.Path, days: i
         if target.exists():
             raise DataError(f"{target} must not exist yet, for the spans to be written there. Name another.")
         inputs = files.find_inputs(str(release), config)
-        (ratings,) = inputs.ratings
-        if ratings.groups:
-            raise DataError(f"{ratings.path} must be a text file to be cut into spans. Write it as CSV.")
+        ratings = inputs.ratings[0]
+        if ratings.groups or len(inputs.ratings) > 1:
+            raise DataError(f"{ratings.path} must be one text file to be cut into spans. Write it as CSV.")
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = pathlib.Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
             written = _write(ratings, fresh, days * DAY)
             for source in (*inputs.movies, *inputs.users):
+                (fresh / source.name).parent.mkdir(exist_ok=True)
                 shutil.copyfile(source.path, fresh / source.name)
             fresh.chmod(0o755)
             fresh.rename(target)

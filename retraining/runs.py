@@ -14,7 +14,7 @@ from typing import NamedTuple
 from common.errors import DataError
 from common.progress import progress
 from components.movielens_example_gen.config import SpansConfig
-from components.movielens_example_gen.sources import emptiness, spans
+from components.movielens_example_gen.sources import emptiness, parts, spans
 from pipeline.config import Config
 from retraining import journal, plan, retention
 from retraining.schedule import Schedule
@@ -76,13 +76,16 @@ def look(data: pathlib.Path, config: Config) -> SpansFound:
       DataError: a folder's name leaves open what is meant.
     """
     table = config.data.spec.ratings
-    found = [str(path) for pattern in spans.patterns(table.names) for path in data.glob(pattern)]
-    latest = spans.versions(found)
+    patterns = spans.patterns(parts.patterns(table.names))
+    found = [path for pattern in patterns for path in data.glob(pattern) if path.is_file()]
+    latest = spans.versions(map(str, found))
 
     def has_rows(span: spans.Span) -> bool:
-        for name in table.names:
-            with contextlib.suppress(FileNotFoundError), open(data / span.folder / name, "rb") as file:
-                if emptiness.has_rows(file, name, table.header):
+        for path in found:
+            if pathlib.Path(parts.whole(str(path))).parent != data / span.folder:
+                continue
+            with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+                if emptiness.has_rows(file, path.name, table.header):
                     return True
         return False
 

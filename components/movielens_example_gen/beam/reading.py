@@ -6,6 +6,7 @@ above the cost of a row.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -18,6 +19,7 @@ from components.movielens_example_gen.config import DataConfig
 from components.movielens_example_gen.parsing import lines, parse, quarantine
 from components.movielens_example_gen.parsing.catalogue import Catalogue, build_catalogue, parse_movie
 from components.movielens_example_gen.parsing.users import parse_user
+from components.movielens_example_gen.sources import parts
 from components.movielens_example_gen.sources.files import Source
 from components.movielens_example_gen.sources.layouts import open_file
 from components.movielens_example_gen.sources.rows import Part, read_ratings, read_table
@@ -45,29 +47,34 @@ def _read_all(
     # one's; and how many were read. Adds bad ones to `bad`.
     rows: dict[str, Any] = {}
     read = 0
-    for source in sources:
-        for row in _read_whole(source, config, part, bad):
+    for _, file in itertools.groupby(sources, lambda source: parts.whole(source.name)):
+        for row in _read_whole(file, config, part, bad):
             rows[row[0]] = row
             read += 1
     return list(rows.values()), read + len(bad)
 
 
-def _read_whole(source: Source, config: DataConfig, part: str, bad: list[quarantine.BadRow]) -> Iterator[Any]:
-    # Yields a file's parsed rows with distinct ids, in file order; adds the others to `bad`.
+def _read_whole(
+    file: Iterable[Source], config: DataConfig, part: str, bad: list[quarantine.BadRow]
+) -> Iterator[Any]:
+    # Yields the parsed rows of a file, of all its parts, with distinct ids, in file order; adds the others to
+    # `bad`.
     table, parse_row = {
         quarantine.MOVIES: (config.spec.movies, parse_movie),
         quarantine.USERS: (config.spec.users, parse_user),
     }[part]
-    seen: dict[str, int] = {}
-    for line, row, fields in read_table(source, table.columns if table else ()):
-        parsed = fields if isinstance(fields, parse.Fault) else parse_row(fields, config.spec)
-        if not isinstance(parsed, parse.Fault):
-            first = seen.setdefault(parsed[0], line)
-            if first == line:
-                yield parsed
-                continue
-            parsed = parse.Fault(parse.REPEATED_ID, f"id {parsed[0][:40]!r} stands in line {first} already")
-        bad.append(quarantine.BadRow(source.name, line, parsed, row))
+    seen: dict[str, str] = {}
+    for source in file:
+        for line, row, fields in read_table(source, table.columns if table else ()):
+            parsed = fields if isinstance(fields, parse.Fault) else parse_row(fields, config.spec)
+            if not isinstance(parsed, parse.Fault):
+                if parsed[0] not in seen:
+                    seen[parsed[0]] = f"line {line} of {source.name}"
+                    yield parsed
+                    continue
+                words = f"id {parsed[0][:40]!r} stands in {seen[parsed[0]]} already"
+                parsed = parse.Fault(parse.REPEATED_ID, words)
+            bad.append(quarantine.BadRow(source.name, line, parsed, row))
 
 
 class ReadCatalogue(beam.DoFn):

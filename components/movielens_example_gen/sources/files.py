@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from apache_beam.io.filesystems import FileSystems
 from common.errors import DataError
 from components.movielens_example_gen.config import SPAN, DataConfig, SpansConfig
 from components.movielens_example_gen.parsing import parse
-from components.movielens_example_gen.sources import emptiness, layouts, listing, releases, spans
+from components.movielens_example_gen.sources import emptiness, layouts, listing, parts, releases, spans
 from modules import features
 
 # A guess, to choose the number of output files: "12345,678,3.5,1112486027" and a line break.
@@ -49,7 +50,8 @@ class Inputs(NamedTuple):
     """Everything that one run reads.
 
     Attributes:
-      movies, users: several where spans bring them; a later file's rows take the place of earlier ones.
+      ratings: several where spans bring them, or where a file was written in parts.
+      movies, users: likewise; rows of a later span's file take the place of earlier ones.
       window: the spans, where the input has them.
     """
 
@@ -67,63 +69,82 @@ def find_inputs(input_base: str, config: DataConfig) -> Inputs:
     """
     if config.spans:
         return _find_spans(input_base, config, config.spans)
-    release, files = config.spec, config.input_files()
-    ratings = []
-    for part, names in files.items():
+    release, names = config.spec, config.input_files()
+    ratings: list[Source] = []
+    for part in names:
         if part.startswith("ratings"):
-            source = _find(input_base, names, release.ratings, config)
-            ratings.append(source._replace(split=part.removeprefix("ratings").lstrip("_")))
-    movies = _find(input_base, files["movies"], release.movies, config)
-    users = []
-    if release.users and not (release.users.optional and not listing.sizes(input_base, files["users"])):
-        users.append(_find(input_base, files["users"], release.users, config))
-    return Inputs(tuple(ratings), (movies,), tuple(users))
+            split = part.removeprefix("ratings").lstrip("_")
+            found = _find(input_base, names[part], release.ratings, config)
+            ratings += [source._replace(split=split) for source in found]
+    movies = _find(input_base, names["movies"], release.movies, config)
+    users: tuple[Source, ...] = ()
+    if release.users and not (release.users.optional and not _there(input_base, names["users"])):
+        users = _find(input_base, names["users"], release.users, config)
+    return Inputs(tuple(ratings), movies, users)
 
 
 def _find_spans(input_base: str, config: DataConfig, wanted: SpansConfig) -> Inputs:
     release, files = config.spec, config.input_files()
-    sizes = listing.sizes(input_base, spans.patterns(files["ratings"]))
+    sizes = listing.sizes(input_base, spans.patterns(parts.patterns(files["ratings"])))
     window = spans.window(spans.versions(sizes, wanted.versions), wanted)
     newest = window.spans[-1]
 
     def inside(span: spans.Span, names: Sequence[str]) -> list[str]:
         return [f"{span.folder}/{name}" for name in names]
 
-    ratings = []
+    ratings: list[Source] = []
     for span in window.spans:
         names = inside(span, files["ratings"])
         # Nothing may have happened in a stretch of time.
         if span is newest or any(
-            _has_rows(input_base, name, release.ratings) for name in names if name in sizes
+            _has_rows(input_base, name, release.ratings) for name in sizes if parts.whole(name) in names
         ):
-            held_out = config.split.method == SPAN and span is newest
-            source = _find(input_base, names, release.ratings, config)
-            ratings.append(source._replace(split=features.EVAL_SPLIT if held_out else features.TRAIN_SPLIT))
+            split = (
+                features.EVAL_SPLIT
+                if config.split.method == SPAN and span is newest
+                else features.TRAIN_SPLIT
+            )
+            found = _find(input_base, names, release.ratings, config)
+            ratings += [source._replace(split=split) for source in found]
 
-    def whole(names: Sequence[str], table: releases.Table) -> tuple[Source, ...]:
+    def every(names: Sequence[str], table: releases.Table) -> tuple[Source, ...]:
         folders = [list(names), *(inside(span, names) for span in (*window.earlier, *window.spans))]
-        return tuple(
-            _find(input_base, paths, table, config) for paths in folders if listing.sizes(input_base, paths)
-        )
+        found = (_find(input_base, paths, table, config) for paths in folders if _there(input_base, paths))
+        return tuple(itertools.chain.from_iterable(found))
 
-    movies = whole(files["movies"], release.movies)
+    movies = every(files["movies"], release.movies)
     if not movies:
         _find(input_base, files["movies"], release.movies, config)  # Says what is missing.
-    users = whole(files["users"], release.users) if release.users else ()
+    users = every(files["users"], release.users) if release.users else ()
     if release.users and not (users or release.users.optional):
         _find(input_base, files["users"], release.users, config)
     return Inputs(tuple(ratings), movies, users, window)
 
 
-def _find(input_base: str, names: Sequence[str], table: releases.Table, config: DataConfig) -> Source:
-    there = listing.sizes(input_base, names)
-    if len(there) != 1:
+def _there(input_base: str, names: Sequence[str]) -> dict[str, int]:
+    return listing.sizes(input_base, parts.patterns(names))
+
+
+def _find(
+    input_base: str, names: Sequence[str], table: releases.Table, config: DataConfig
+) -> tuple[Source, ...]:
+    # One file, or all parts of one that hold rows.
+    there = _there(input_base, names)
+    found = sorted({parts.whole(name) for name in there})
+    if len(found) != 1:
         raise DataError(
             f"The folder {input_base} must hold {'one of ' * (len(names) > 1)}{', '.join(names)} "
             f"(release {config.release}, split method {config.split.method}); found "
-            f"{', '.join(there) or 'none of it'}. Name the folder that holds the files, or another release."
+            f"{', '.join(found) or 'none of it'}. Name the folder that holds the files, or another release."
         )
-    [(name, size)] = there.items()
+    if len(there) > 1:
+        there = {name: size for name, size in there.items() if _has_rows(input_base, name, table)}
+        if not there:
+            raise DataError(f"{found[0]} in {input_base} must hold rows, and none of its parts does.")
+    return tuple(_source(input_base, name, there[name], table) for name in sorted(there))
+
+
+def _source(input_base: str, name: str, size: int, table: releases.Table) -> Source:
     path = FileSystems.join(input_base, name)
     if not size:
         raise DataError(f"{path} must hold rows, and is empty. Fetch or write it anew.")

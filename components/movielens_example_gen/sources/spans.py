@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from common.errors import DataError
 from components.movielens_example_gen.config import DataConfig, SpansConfig
+from components.movielens_example_gen.sources import parts
 
 # Folders of spans and of versions, as globs.
 SPAN_GLOB, VERSION_GLOB = "span-*", "version-*"
@@ -62,7 +63,7 @@ def patterns(names: Sequence[str]) -> tuple[str, ...]:
 
 def input_patterns(config: DataConfig) -> dict[str, tuple[str, ...]]:
     """Name every file that a run may read, as globs below the input folder, by its part in the input."""
-    files = config.input_files()
+    files = {part: parts.patterns(names) for part, names in config.input_files().items()}
     if not config.spans:
         return files
     return {
@@ -87,7 +88,7 @@ def versions(paths: Iterable[str], wanted: Mapping[int, int] | None = None) -> l
     """
     there: dict[tuple[int, int], Span] = {}
     for path in sorted(paths):
-        found = _FOLDER.search(path)
+        found = _FOLDER.search(parts.whole(path))
         if not found:
             raise DataError(
                 f"The folders of spans and versions must be named span-NUMBER and version-NUMBER; received "

@@ -180,7 +180,7 @@ def test_bad_rows_are_quarantined_with_file_line_and_reason(
     outcome = run_executor(base, DataConfig(max_bad_share=0.5, split=HALF))
     assert [(bad["file"], bad["line"], bad["reason"]) for bad in outcome.bad] == [
         ("u.item", 10, "expected 24 columns, found 5"),
-        ("u.item", 11, "id '1' stands in line 1 already"),
+        ("u.item", 11, "id '1' stands in line 1 of u.item already"),
         *(("u.data", 28 + i, reason) for i, (_, _, reason) in enumerate(BAD_RATINGS)),
         ("u.user", 7, "age 'old' must be a whole number from 0 to 120, or empty"),
     ]
