@@ -11,7 +11,7 @@ import shutil
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from common.errors import DataError, disk_errors
 
@@ -25,30 +25,29 @@ _BLOCK = 1 << 20
 def unpack(
     archive: pathlib.Path,
     target: pathlib.Path,
-    anchors: Iterable[str],
-    wanted: Iterable[str],
+    choose: Callable[[Iterable[str]], Mapping[str, str]],
     largest: int = LARGEST_UNPACKED,
 ) -> None:
-    """Unpack the wanted members into an empty folder, without the archive's own top folder.
+    """Unpack members into an empty folder.
 
     Each member's CRC-32 is checked and its time is kept, so that the same archive gives the same files.
 
     Args:
-      anchors: names of which exactly one folder of the archive must hold one; that folder is the root.
-      wanted: names below the root; those that the archive lacks are left out.
+      choose: gets the names of all members, with slashes; returns which of them are wanted, by the name below
+        the target that each gets.
       largest: bytes to which the wanted members may unpack.
 
     Raises:
       DataError: the archive is damaged, tries to reach outside, or is unreasonably large.
     """
     with disk_errors(archive), zip_errors(archive), zipfile.ZipFile(archive) as opened:
-        members = {member.filename: member for member in opened.infolist()}
+        # Some programs of Windows write backslashes.
+        members = {member.filename.replace("\\", "/"): member for member in opened.infolist()}
         if len(members) < len(opened.infolist()):
             raise DataError(f"{archive} holds two members of one name. {_REMEDY}")
-        for member in members.values():
-            _require_harmless(archive, member)
-        root = _find_root(archive, members, tuple(anchors))
-        chosen = {name: members[root + name] for name in wanted if root + name in members}
+        for name, member in members.items():
+            _require_harmless(archive, name, member)
+        chosen = {name: members[chosen] for name, chosen in choose(members).items()}
         _require_sane_size(archive, chosen.values(), largest)
         for name, member in chosen.items():
             _extract(opened, member, target / name)
@@ -77,32 +76,15 @@ def zip_errors(path: pathlib.Path) -> Iterator[None]:
         raise DataError(f"{path} must be an undamaged zip: {error}. {_REMEDY}") from error
 
 
-def _require_harmless(archive: pathlib.Path, member: zipfile.ZipInfo) -> None:
-    name = member.filename
-    parts = pathlib.PurePosixPath(name).parts
-    if name.startswith("/") or ".." in parts or "\\" in name or ":" in name or "\0" in member.orig_filename:
+def _require_harmless(archive: pathlib.Path, name: str, member: zipfile.ZipInfo) -> None:
+    path = pathlib.PureWindowsPath(name)
+    if path.anchor or ".." in path.parts or "\0" in member.orig_filename:
         raise DataError(f"{archive} holds {name!r}, which would be written outside its folder. {_REMEDY}")
     if member.flag_bits & 1:
         raise DataError(f"{archive} must not be encrypted; {name!r} is. {_REMEDY}")
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise DataError(f"{archive} holds {name!r}, which is a link or a device, not a file. {_REMEDY}")
-
-
-def _find_root(archive: pathlib.Path, members: Iterable[str], anchors: tuple[str, ...]) -> str:
-    roots = {
-        name.removesuffix(anchor)
-        for name in members
-        for anchor in anchors
-        if name == anchor or name.endswith("/" + anchor)
-    }
-    if len(roots) != 1:
-        raise DataError(
-            f"{archive} must hold {' or '.join(anchors)} in one folder; it does in "
-            f"{', '.join(sorted(root or 'its top' for root in roots)) or 'none'}. "
-            "Name another archive, or the release that it is."
-        )
-    return roots.pop()
 
 
 def _require_sane_size(archive: pathlib.Path, members: Iterable[zipfile.ZipInfo], largest: int) -> None:

@@ -7,11 +7,13 @@ was verified when it came in, is put in place by one rename, and is looked over 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import platformdirs
 
@@ -19,8 +21,8 @@ from common import locks
 from common.errors import DataError, disk_errors
 from common.progress import progress
 from components.movielens_example_gen.config import GIVEN, DataConfig
-from components.movielens_example_gen.fetching import archive, download, wheel
-from components.movielens_example_gen.sources import releases, spans
+from components.movielens_example_gen.fetching import archive, download, roots, wheel
+from components.movielens_example_gen.sources import parts, releases, spans
 
 _STAMP = ".marquee.json"
 
@@ -49,12 +51,14 @@ def resolve_data(config: DataConfig, data: pathlib.Path | None, cache_dir: pathl
     Raises:
       DataError: in words, with the remedy.
     """
+    if data is not None:
+        # pathlib's own expanduser raises where there is no such user.
+        data = pathlib.Path(os.path.expanduser(data)).absolute()
     if config.spans:
         return _use_spans(config, data)
     if data is not None:
         with disk_errors(data):
-            folder = _use_own(config, data.expanduser().absolute(), cache_dir)
-            _require_files(config, folder)
+            folder = _use_own(config, data, cache_dir)
             _report_changes(config, folder)
         return folder
     if config.is_own:
@@ -65,60 +69,64 @@ def resolve_data(config: DataConfig, data: pathlib.Path | None, cache_dir: pathl
     return _from_cache(cache_dir, config.release, lambda folder: _fetch(config, folder, cache_dir))
 
 
-def _use_spans(config: DataConfig, data: pathlib.Path | None) -> pathlib.Path:
+def _use_spans(config: DataConfig, folder: pathlib.Path | None) -> pathlib.Path:
     # What lies in them, the ExampleGen looks for, for it chooses the window.
-    folder = data.expanduser().absolute() if data else None
-    if not folder or not any(folder.glob(spans.SPAN_GLOB)):
-        raise DataError(
-            f"--data must name a folder with spans of {config.release} ({spans.SPAN_GLOB}); "
-            f"{f'{folder} has none' if folder else 'it names none'}. `python -m retraining cut` makes some "
-            "of a release."
-        )
-    return folder
+    if folder:
+        with disk_errors(folder):
+            if folder.is_dir() and any(path.match(spans.SPAN_GLOB) for path in folder.iterdir()):
+                return folder
+    raise DataError(
+        f"--data must name a folder with spans of {config.release} ({spans.SPAN_GLOB}); "
+        f"{f'{folder} has none' if folder else 'it names none'}. `python -m retraining cut` makes some "
+        "of a release."
+    )
 
 
 def _use_own(config: DataConfig, data: pathlib.Path, cache_dir: pathlib.Path) -> pathlib.Path:
     if data.is_dir():
-        inner = [data, *sorted(path for path in data.iterdir() if path.is_dir())]
-        holds = [path for path in inner if _holds(path, config.spec.movies)]
-        return holds[0] if holds and (holds[0] == data or len(holds) == 1) else data
+        return data / roots.find(data, _names(config, data), config)
     if not data.is_file():
         raise DataError(f"--data must name a folder or a zip; there is none at {data}.")
+    with open(data, "rb") as file:
+        if file.read(2) != b"PK":
+            raise DataError(
+                f"--data must name a folder or a zip; {data} is another kind of file. Name the folder "
+                f"that holds {', '.join(roots.required(config))}; unpack an archive first."
+            )
     digest = download.checksum(data, "sha256")
     _report_archive(config, data, digest)
     key = f"{config.release}-{config.split.method}-{digest.split(':')[1][:16]}"
     return _from_cache(cache_dir, key, lambda folder: _unpack(config, data, folder))
 
 
-def _holds(folder: pathlib.Path, table: releases.Table) -> bool:
-    return any((folder / name).is_file() for name in table.names)
+def _names(config: DataConfig, folder: pathlib.Path) -> set[str]:
+    # What lies in the folder, and which files of releases in the folders in it.
+    known = {
+        name for release in releases.RELEASES.values() for table in release.tables for name in table.names
+    }
+    globs = [*parts.patterns(known), *itertools.chain(*roots.required(config).values())]
+    listed = list(folder.iterdir())
+    inner = [path for path in listed if path.is_dir()]
+    files = [
+        path for base in (folder, *inner) for glob in globs for path in base.glob(glob) if path.is_file()
+    ]
+    return {
+        *(path.relative_to(folder).as_posix() for path in files),
+        *(path.name + "/" * path.is_dir() for path in listed),
+    }
 
 
 def _unpack(config: DataConfig, path: pathlib.Path, folder: pathlib.Path) -> str:
-    wanted = [name for names in config.input_files().values() for name in names]
-    archive.unpack(path, folder, config.spec.movies.names, [*wanted, *config.spec.extras])
-    _require_files(config, folder)
-    return str(path)
-
-
-def _require_files(config: DataConfig, folder: pathlib.Path) -> None:
-    optional = config.spec.users.names if config.spec.users and config.spec.users.optional else ()
-    missing = [
-        " or ".join(names)
-        for names in config.input_files().values()
-        if names != optional and not any((folder / name).is_file() for name in names)
-    ]
-    if missing:
-        fits = [
-            name
-            for name, release in releases.RELEASES.items()
-            if _holds(folder, release.ratings) and _holds(folder, release.movies)
+    def choose(names: Iterable[str]) -> dict[str, str]:
+        root = roots.find(path, names, config)
+        read = parts.patterns(itertools.chain(*config.input_files().values()))
+        wanted = [
+            name for name in names if any(roots.below(name, g) == root for g in (*read, *config.spec.extras))
         ]
-        raise DataError(
-            f"{folder} must hold {', '.join(missing)} (release {config.release}, split method "
-            f"{config.split.method}). "
-            + (f"Its files look like those of: {', '.join(fits)}." if fits else "Name another folder or zip.")
-        )
+        return {name.removeprefix(root): name for name in wanted}
+
+    archive.unpack(path, folder, choose)
+    return str(path)
 
 
 def _report_archive(config: DataConfig, path: pathlib.Path, digest: str) -> None:

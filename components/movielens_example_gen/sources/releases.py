@@ -141,6 +141,11 @@ class Release:
     occupations: tuple[str, ...] = ()
 
     @property
+    def tables(self) -> tuple[Table, ...]:
+        """Its files, those that it has."""
+        return tuple(table for table in (self.ratings, self.movies, self.users) if table)
+
+    @property
     def url(self) -> str:
         """Where GroupLens serves the archive."""
         return f"{ARCHIVE_URL}{self.name}.zip"

@@ -215,8 +215,9 @@ def test_a_folder_that_cannot_be_read_is_named(write_ml_100k, tmp_path, monkeypa
 
     base = write_ml_100k()
     monkeypatch.setattr(pathlib.Path, "iterdir", refused)  # The superuser may read everything.
-    with pytest.raises(DataError, match=f"^{base} cannot be used: Permission denied. Put that right"):
-        fetch.resolve_data(DataConfig(), base, tmp_path / "cache")
+    for config in (DataConfig(), DataConfig.model_validate({"spans": {}})):
+        with pytest.raises(DataError, match=f"^{base} cannot be used: Permission denied. Put that right"):
+            fetch.resolve_data(config, base, tmp_path / "cache")
 
 
 def test_a_given_split_is_unpacked_with_its_folders(tmp_path):
