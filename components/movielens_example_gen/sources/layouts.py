@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import pathlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -11,7 +12,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from common import parquet
-from common.errors import DataError
+from common.errors import DataError, disk_errors
 from common.progress import progress
 from components.movielens_example_gen.parsing import lines, parse
 from components.movielens_example_gen.sources import releases
@@ -19,8 +20,14 @@ from components.movielens_example_gen.sources import releases
 
 @contextlib.contextmanager
 def open_file(path: str) -> Iterator[BinaryIO]:
-    """Open a file of any of Beam's file systems for reading, as it is."""
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as handle:
+    """Open a file of any of Beam's file systems for reading, as it is.
+
+    Raises:
+      DataError: it cannot be opened, in words.
+    """
+    with disk_errors(pathlib.Path(path)):
+        opened = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    with opened as handle:
         yield handle
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import pathlib
 
 import pytest
 
+from common.errors import DataError
 from common.progress import progress
 from components.movielens_example_gen.config import DataConfig, SplitConfig
 from components.movielens_example_gen.sources import files, releases, rows
@@ -73,3 +75,17 @@ def test_saved_again_as_utf_8_it_gives_the_same_rows(write_ml_100k, run_executor
     again = run_executor(base, DataConfig(split=HALF), "again")
     assert again.rows == plain.rows
     assert [film["movie_title"] for film in again.rows["catalogue"]][-1] == ["Amélie (2001)"]
+
+
+def test_a_file_that_may_not_be_read_is_one_line(write_ml_100k, monkeypatch):
+    def refuse(path, *arguments, **options):
+        if str(path) == str(base / "u.item"):
+            raise PermissionError(13, "Permission denied", path)
+        return opened(path, *arguments, **options)
+
+    base, opened = write_ml_100k(), io.open
+    monkeypatch.setattr(io, "open", refuse)  # The superuser may read everything.
+    with pytest.raises(DataError, match=f"^{base}/u.item cannot be used: Permission denied. Put that right"):
+        files.find_inputs(str(base), DataConfig())
+    with pytest.raises(DataError, match="^/nosuch/x cannot be used: No such file or directory"):
+        files.find_inputs("/nosuch/x", DataConfig())
