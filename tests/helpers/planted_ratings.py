@@ -134,7 +134,7 @@ def make_world() -> World:
 
 def serialized(row: Row) -> bytes:
     """A row as a tf.train.Example."""
-    return examples.example(examples.entries(row))
+    return examples.serialised(examples.columns({name: [value] for name, value in row.items()}))[0]
 
 
 def write(records: Iterable[bytes], folder: pathlib.Path) -> str:

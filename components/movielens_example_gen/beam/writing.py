@@ -1,19 +1,18 @@
 """The Beam stages that write: one user's rows to Examples, Examples to files.
 
 Everything written is a function of the input alone: a row goes to a shard by its user's hash and to a place
-in it by its own, so the files are the same on every runner and the rows of a shard are well mixed.
+in it by its own, so the files say the same on every runner and the rows of a shard are well mixed.
 """
 
 from __future__ import annotations
 
-import functools
-import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import apache_beam as beam
 import numpy as np
+import pyarrow as pa
 import tensorflow as tf
 from apache_beam.io.filesystems import FileSystems
 
@@ -91,22 +90,15 @@ def write_shard(
     """
     (split, shard), grouped = element
     entries = list(grouped)
-    users = [examples.user_entries(User(*user), activity) for user, activity, *_ in entries]
     rows = np.frombuffer(b"".join(packed for _, _, packed, *_ in entries), HASHED)
-    sizes = [len(packed) // HASHED.itemsize for _, _, packed, *_ in entries]
-    user_of = np.repeat(np.arange(len(users)), sizes)
     # Equal places are next to impossible; the time and the film then decide.
     order = np.lexsort((rows["movie"], rows["timestamp"], rows["place"]))
-    movie_part = _movie_parts(catalogue, title_counts)
-    history_parts = _history_parts(catalogue, entries, history_length, split == features.EVAL_SPLIT)
+    evaluated = split == features.EVAL_SPLIT
+    columns = _row_columns(catalogue, title_counts, entries, rows, history_length, evaluated)
 
     def serialised(part: np.ndarray) -> Iterator[bytes]:
         for start in range(0, len(part), _BLOCK):
-            block = part[start : start + _BLOCK]
-            ordered = zip(user_of[block].tolist(), rows[block].tolist(), history_parts(block), strict=True)
-            for user, (movie, rating, seconds, *_), past in ordered:
-                film = movie_part(catalogue.candidate_of[movie])
-                yield examples.example(users[user], film, past, examples.rating_entries(rating, seconds))
+            yield from examples.serialised(columns(part[start : start + _BLOCK]))
 
     cuts = min(shards, _CUTS) if split == features.TRAIN_SPLIT else 1
     for cut, part in enumerate(np.array_split(order, cuts)):
@@ -114,63 +106,78 @@ def write_shard(
             write_records(folders[split], cut * shards + shard, cuts * shards, serialised(part))
 
 
-def _movie_parts(catalogue: Catalogue, title_counts: Mapping[int, int]) -> Callable[[int], bytes]:
-    @functools.cache
-    def movie_part(candidate: int) -> bytes:
-        popularity = splits.level(title_counts.get(candidate, 0), splits.TITLE_POPULARITY_LEVELS)
-        return examples.movie_entries(catalogue.candidates[candidate]) + examples.entries(
-            {features.TITLE_POPULARITY: popularity}
-        )
+def _row_columns(
+    catalogue: Catalogue,
+    title_counts: Mapping[int, int],
+    entries: Sequence[Entry],
+    rows: np.ndarray,
+    length: int,
+    evaluated: bool,
+) -> Callable[[np.ndarray], examples.Columns]:
+    # From places among the entries' rows to all that Examples say of them.
+    users, activities, packed, *_ = zip(*entries, strict=True)
+    user_columns = examples.user_columns([User(*user) for user in users], activities)
+    user_of = np.repeat(np.arange(len(users)), [len(ratings) // HASHED.itemsize for ratings in packed])
+    counts = (title_counts.get(candidate, 0) for candidate in range(len(catalogue.candidates)))
+    popularity = [splits.level(count, splits.TITLE_POPULARITY_LEVELS) for count in counts]
+    movie_columns = examples.movie_columns(catalogue.candidates)
+    movie_columns |= examples.columns({features.TITLE_POPULARITY: popularity})
+    candidate_of = np.array(catalogue.candidate_of)
+    titles, ids = (
+        movie_columns[name].flatten().take(pa.array(candidate_of))
+        for name in (features.MOVIE_TITLE, features.MOVIE_ID)
+    )
+    history_columns = _history_columns(titles, ids, entries, length, evaluated)
 
-    return movie_part
+    def columns(block: np.ndarray) -> examples.Columns:
+        ratings = rows[block]
+        return {
+            **examples.select(user_columns, user_of[block]),
+            **examples.select(movie_columns, candidate_of[ratings["movie"]]),
+            **examples.columns(
+                {features.RATING: ratings["rating"], features.TIMESTAMP: ratings["timestamp"]}
+            ),
+            **history_columns(block),
+        }
+
+    return columns
 
 
-def _history_parts(
-    catalogue: Catalogue, entries: Sequence[Entry], length: int, evaluated: bool
-) -> Callable[[np.ndarray], Iterator[bytes]]:
+def _history_columns(
+    titles: pa.Array, ids: pa.Array, entries: Sequence[Entry], length: int, evaluated: bool
+) -> Callable[[np.ndarray], examples.Columns]:
     # From places among the entries' rows to what Examples say of their histories, and of what is no candidate
-    # for them: where rows are evaluated, what the user rated in train, and all that is earlier.
+    # for them: where rows are evaluated, what the user rated in train, and all that is earlier. Titles and
+    # ids are those of Catalogue.ids.
     known = np.frombuffer(b"".join(past for *_, past, _ in entries), history.KNOWN)
     runs, base = [], 0
     for _, _, packed, past, of_train in entries:
         moments, earlier = np.frombuffer(packed, HASHED), np.frombuffer(past, history.KNOWN)
         first, last = history.spans(earlier["timestamp"], moments["timestamp"], length)
-        excluded = np.maximum(of_train, last) if evaluated else np.zeros_like(last)
-        runs.append(base + np.array((first, last, np.zeros_like(last), excluded)))
+        none = np.zeros_like(last)
+        excluded = np.maximum(of_train, last) if evaluated else none
+        runs.append(base + np.array((first, last, none, excluded)))
         base += len(earlier)
     starts, stops, excluded_starts, excluded_stops = np.concatenate(runs, axis=1)
-    ids = [
-        examples.text_value(catalogue.candidates[candidate].movie_id) for candidate in catalogue.candidate_of
-    ]
-    known_ids = [ids[movie] for movie in known["movie"].tolist()]
-    id_bounds = np.concatenate(([0], np.cumsum([len(part) for part in known_ids], dtype=np.int64)))
-    all_ids = b"".join(known_ids)
-    titles = [
-        examples.text_value(catalogue.candidates[candidate].title) for candidate in catalogue.candidate_of
-    ]
 
-    def history_parts(block: np.ndarray) -> Iterator[bytes]:
+    def columns(block: np.ndarray) -> examples.Columns:
         places, bounds = history.latest_first(starts[block], stops[block])
         past = known[places]
-        films = [titles[movie] for movie in past["movie"].tolist()]
-        ratings = past["rating"].tobytes()
-        digits, digit_bounds = examples.varints(past["timestamp"])
-        excluded_bounds = id_bounds[excluded_starts[block]], id_bounds[excluded_stops[block]]
-        excluded = zip(*(bounds.tolist() for bounds in excluded_bounds), strict=True)
-        for (start, stop), (first, last) in zip(itertools.pairwise(bounds.tolist()), excluded, strict=True):
-            yield examples.history_entries(
-                b"".join(films[start:stop]),
-                ratings[4 * start : 4 * stop],
-                digits[digit_bounds[start] : digit_bounds[stop]],
-            ) + examples.exclude_entries(all_ids[first:last])
+        columns = {
+            features.HISTORY_TITLE: examples.lists(titles.take(pa.array(past["movie"])), bounds),
+            features.HISTORY_RATING: examples.lists(pa.array(past["rating"]), bounds),
+            features.HISTORY_TIMESTAMP: examples.lists(pa.array(past["timestamp"]), bounds),
+        }
+        places, bounds = history.earliest_first(excluded_starts[block], excluded_stops[block])
+        excluded = ids.take(pa.array(known["movie"][places]))
+        return columns | {features.EXCLUDE_ID: examples.lists(excluded, bounds)}
 
-    return history_parts
+    return columns
 
 
 def write_catalogue(catalogue: Catalogue, folder: str) -> None:
     """Write the candidates as Examples, in one file."""
-    rows = (examples.example(examples.movie_entries(movie)) for movie in catalogue.candidates)
-    write_records(folder, 0, 1, rows)
+    write_records(folder, 0, 1, examples.serialised(examples.movie_columns(catalogue.candidates)))
 
 
 def write_counts(counts: Counter[str], folder: str) -> None:

@@ -31,16 +31,26 @@ def spans(known: np.ndarray, seconds: np.ndarray, length: int) -> tuple[np.ndarr
     return np.maximum(stops - length, 0), stops
 
 
-def latest_first(starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lay runs end to end, each from its last row to its first.
+def earliest_first(starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lay runs end to end, each from its first row to its last.
 
     Returns:
       Places of the rows, and `[n + 1]` where each run starts among them, then where the last one stops.
 
-    >>> places, bounds = latest_first(np.array([0, 4, 1]), np.array([2, 4, 4]))
+    >>> places, bounds = earliest_first(np.array([0, 4, 1]), np.array([2, 4, 4]))
     >>> places.tolist(), bounds.tolist()
-    ([1, 0, 3, 2, 1], [0, 2, 2, 5])
+    ([0, 1, 1, 2, 3], [0, 2, 2, 5])
     """
     sizes = stops - starts
     bounds = np.concatenate(([0], np.cumsum(sizes)))
-    return np.repeat(stops - 1 + bounds[:-1], sizes) - np.arange(bounds[-1]), bounds
+    return np.arange(bounds[-1]) + np.repeat(starts - bounds[:-1], sizes), bounds
+
+
+def latest_first(starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lay runs end to end as `earliest_first` does, but each from its last row to its first.
+
+    >>> latest_first(np.array([0, 4, 1]), np.array([2, 4, 4]))[0].tolist()
+    [1, 0, 3, 2, 1]
+    """
+    places, bounds = earliest_first(starts, stops)
+    return np.repeat(starts + stops - 1, stops - starts) - places, bounds

@@ -1,63 +1,106 @@
-"""Hand-joined Examples against protobuf's own."""
+"""Rows as tfx_bsl's encoder writes them, against messages of protobuf."""
 
-import itertools
+from __future__ import annotations
 
 import numpy as np
-import pytest
+import pyarrow as pa
 import tensorflow as tf
 
 from components.movielens_example_gen.parsing import examples
 from components.movielens_example_gen.parsing.catalogue import Movie
 from components.movielens_example_gen.parsing.users import User
+from modules import features
+
+LONG = "Amélie " * 40 + "(2001)"
+NEWEST = 4_102_444_799
+# Of a user who is described and one who is not, of a film and one of which little is known.
+FIRST: dict[str, list] = {
+    "user_id": ["7"],
+    "user_gender": ["F"],
+    "user_age": [20],
+    "user_occupation": ["writer"],
+}
+SECOND: dict[str, list] = {
+    "user_id": ["8"],
+    "user_gender": ["unknown"],
+    "user_age": [-1],
+    "user_occupation": ["unknown"],
+}
+FILM: dict[str, list] = {
+    "movie_id": ["3"],
+    "movie_title": [LONG],
+    "movie_genres": ["Comedy", "Drama"],
+    "movie_year": [2001],
+}
+BARE: dict[str, list] = {"movie_id": ["4"], "movie_title": [""], "movie_genres": [], "movie_year": [-1]}
+EXPECTED: list[dict[str, list]] = [
+    {
+        **{**SECOND, **FILM, "user_activity": ["light"], "title_popularity": ["head"]},
+        **{"user_rating": [3.5], "timestamp": [0]},
+        **{"history_title": [], "history_rating": [], "history_timestamp": [], "exclude_movie_id": []},
+    },
+    {
+        **{**FIRST, **BARE, "user_activity": ["heavy"], "title_popularity": ["tail"]},
+        **{"user_rating": [0.5], "timestamp": [881_250_949]},
+        **{"history_title": [""], "history_rating": [4.5], "history_timestamp": [127]},
+        "exclude_movie_id": [LONG],
+    },
+    {
+        **{**FIRST, **FILM, "user_activity": ["heavy"], "title_popularity": ["head"]},
+        **{"user_rating": [5.0], "timestamp": [NEWEST]},
+        **{"history_title": [LONG, "", "B"], "history_rating": [1.0, 2.5, 5.0]},
+        **{"history_timestamp": [16_384, 128, 0], "exclude_movie_id": ["B", ""]},
+    },
+]
 
 
-@pytest.mark.parametrize("timestamp", [0, 1, 127, 128, 16_383, 16_384, 881_250_949, 2**35, 4_102_444_799])
-def test_a_joined_row_is_what_protobuf_would_have_written(timestamp):
-    row = examples.example(
-        examples.user_entries(User("7", "F", -1, "writer"), "heavy"),
-        examples.movie_entries(Movie("3", "Amélie " * 40 + "(2001)", ("Comedy", "Romance"), 2001)),
-        examples.entries({"title_popularity": "head"}),
-        examples.rating_entries(3.5, timestamp),
-    )
-    expected = tf.train.Example()
-    texts = {
-        **{"user_id": ["7"], "user_gender": ["F"], "user_occupation": ["writer"], "user_activity": ["heavy"]},
-        **{"movie_id": ["3"], "movie_title": ["Amélie " * 40 + "(2001)"], "title_popularity": ["head"]},
-        "movie_genres": ["Comedy", "Romance"],
+def message(row: dict[str, list]) -> tf.train.Example:
+    """Write a row with protobuf, empty lists too."""
+    example = tf.train.Example()
+    for name, values in row.items():
+        (dtype,) = (feature.dtype for feature in features.RATING_ROW if feature.name == name)
+        feature = example.features.feature[name]
+        if dtype is features.Dtype.BYTES:
+            feature.bytes_list.CopyFrom(tf.train.BytesList(value=[text.encode() for text in values]))
+        elif dtype is features.Dtype.INT:
+            feature.int64_list.CopyFrom(tf.train.Int64List(value=values))
+        else:
+            feature.float_list.CopyFrom(tf.train.FloatList(value=values))
+    return example
+
+
+def lists(name: str, dtype: pa.DataType) -> pa.ListArray:
+    """Lay out a repeated feature of the expected rows, end to end."""
+    values = [value for row in EXPECTED for value in row[name]]
+    return examples.lists(pa.array(values, dtype), np.cumsum([0, *(len(row[name]) for row in EXPECTED)]))
+
+
+def test_every_feature_of_a_row_is_what_protobuf_would_have_written() -> None:
+    """Texts longer than a byte can say, numbers of one byte to ten; lists of none, one and several."""
+    users = examples.user_columns([User("7", "F", 20, "writer"), User("8")], ["heavy", "light"])
+    movies = examples.movie_columns([Movie("3", LONG, ("Comedy", "Drama"), 2001), Movie("4", "", (), -1)])
+    movies |= examples.columns({"title_popularity": ["head", "tail"]})
+    rows = {
+        **examples.select(users, np.array([1, 0, 0])),
+        **examples.select(movies, np.array([0, 1, 0])),
+        **examples.columns({"user_rating": [3.5, 0.5, 5.0], "timestamp": [0, 881_250_949, NEWEST]}),
+        "history_title": lists("history_title", pa.binary()),
+        "history_rating": lists("history_rating", pa.float32()),
+        "history_timestamp": lists("history_timestamp", pa.int64()),
+        "exclude_movie_id": lists("exclude_title", pa.binary()),
     }
-    for name, values in texts.items():
-        expected.features.feature[name].bytes_list.value.extend(value.encode() for value in values)
-    for name, number in (("user_age", -1), ("movie_year", 2001), ("timestamp", timestamp)):
-        expected.features.feature[name].int64_list.value.append(number)
-    expected.features.feature["user_rating"].float_list.value.append(3.5)
-    assert tf.train.Example.FromString(row) == expected
-
-
-@pytest.mark.parametrize(
-    "titles", [[], ["Amélie " * 40 + "(2001)"], ["Emma (1996)", "", "Amélie (2001)"] * 30]
-)
-def test_a_joined_history_is_what_protobuf_would_have_written(titles):
-    ratings = [0.5 * (i % 10 + 1) for i in range(len(titles))]
-    seconds = [4_102_444_799 >> i % 30 for i in range(len(titles))]
-    digits, bounds = examples.varints(np.array(seconds, np.int64))
-    assert [digits[a:b] for a, b in itertools.pairwise(bounds)] == [examples.varint(each) for each in seconds]
-    row = examples.example(
-        examples.history_entries(
-            b"".join(map(examples.text_value, titles)), np.array(ratings, "<f4").tobytes(), digits
-        )
-    )
-    expected = tf.train.Example()
-    feature = expected.features.feature
-    feature["history_title"].bytes_list.CopyFrom(tf.train.BytesList(value=[each.encode() for each in titles]))
-    feature["history_rating"].float_list.CopyFrom(tf.train.FloatList(value=ratings))
-    feature["history_timestamp"].int64_list.CopyFrom(tf.train.Int64List(value=seconds))
-    assert tf.train.Example.FromString(row) == expected
+    assert all(row.keys() == {feature.name for feature in features.RATING_ROW} for row in EXPECTED)
+    written = [tf.train.Example.FromString(row) for row in examples.serialised(rows)]
+    assert written == list(map(message, EXPECTED))
     # An empty list is there: for whoever reads it, the feature is present.
-    kinds = [each.WhichOneof("kind") for each in tf.train.Example.FromString(row).features.feature.values()]
-    assert sorted(kinds) == ["bytes_list", "float_list", "int64_list"]
+    kinds = [feature.WhichOneof("kind") for row in written for feature in row.features.feature.values()]
+    assert None not in kinds
 
 
-def test_varints_of_few_digits_and_of_many():
-    numbers = [0, 1, 127, 128, 16_383, 16_384, 2**28 - 1, 2**28, 2**35 - 1]
-    digits, _ = examples.varints(np.array(numbers))
-    assert digits == b"".join(map(examples.varint, numbers))
+def test_what_rows_do_not_say_is_left_out() -> None:
+    (row,) = examples.serialised(examples.columns({"user_id": ["7"], "history_title": [[]]}))
+    assert tf.train.Example.FromString(row) == message({"user_id": ["7"], "history_title": []})
+
+
+def test_no_rows_are_no_examples() -> None:
+    assert examples.serialised(examples.movie_columns([])) == []

@@ -180,7 +180,8 @@ def test_histories_by_definition(run_executor, tmp_path, monkeypatch, name):
         if name == "time, rolling":
             excluded += [other for other in held_out if other[0] == user and other[3] < second]
         ids = {title: str(movie) for movie, title in FILMS.items()}
-        assert sorted(row["exclude_movie_id"]) == sorted(ids[title] for _, title, *_ in excluded)
+        excluded.sort(key=lambda row: (row[3], row[1].encode()))
+        assert row["exclude_movie_id"] == [ids[title] for _, title, *_ in excluded]
 
 
 def read_bytes(outcome) -> dict[tuple, tuple]:
