@@ -87,7 +87,7 @@ def test_every_feature_of_a_row_is_what_protobuf_would_have_written() -> None:
         "history_title": lists("history_title", pa.binary()),
         "history_rating": lists("history_rating", pa.float32()),
         "history_timestamp": lists("history_timestamp", pa.int64()),
-        "exclude_movie_id": lists("exclude_title", pa.binary()),
+        "exclude_movie_id": lists("exclude_movie_id", pa.binary()),
     }
     assert all(row.keys() == {feature.name for feature in features.RATING_ROW} for row in EXPECTED)
     written = [tf.train.Example.FromString(row) for row in examples.serialised(rows)]
