@@ -55,8 +55,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = _OneLineParser(prog="serving", description="List, verify and turn what is published.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_OneLineParser)
     for name, function, words in (
-        ("versions", _versions, "list what is published, after a quick look at names and sizes"),
-        ("verify", _verify, "hold every file against its version's manifest"),
+        ("versions", _versions, "list what is published, and compare the names and sizes of files"),
+        ("verify", _verify, "compare every file with its version's manifest"),
         ("rollback", _rollback, "serve the version before the one in service, verified first"),
         ("promote", _promote, "serve a given version, verified first"),
     ):
@@ -77,12 +77,12 @@ def _version(text: str) -> int:
 
 
 def _versions(options: argparse.Namespace) -> int:
-    opened, versions = _open(options.directory)
-    service, withdrawn = opened.current(), store.read_withdrawn(opened)
+    destination, versions = _open(options.directory)
+    service, withdrawn = destination.current(), store.read_withdrawn(destination)
     rows = [["version", "created", "state", "size", "files", *_METRICS.values()]]
     for version in versions:
         state = "in service" if version == service else "withdrawn" if version in withdrawn else ""
-        rows.append([str(version), *_describe(opened, version, state)])
+        rows.append([str(version), *_describe(destination, version, state)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -91,16 +91,17 @@ def _versions(options: argparse.Namespace) -> int:
     return 0
 
 
-def _describe(opened: store.Store, version: int, state: str) -> list[str]:
-    found = opened.describe(version, digests=False)
-    size = _size(sum(int(file["bytes"]) for file in found.values()))
+def _describe(destination: store.Store, version: int, state: str) -> list[str]:
+    files = destination.describe(version, digests=False)
+    size = _size(sum(int(file["bytes"]) for file in files.values()))
     try:
-        content = store.read_manifest(opened, version)
+        content = store.read_manifest(destination, version)
     except ValueError:
         return ["", state, size, f"no readable {manifest.MANIFEST}", *[""] * len(_METRICS)]
-    wrong = manifest.differences(found, content)
+    differences = manifest.differences(files, content)
     metrics = [_metric(content["metrics"].get(name)) for name in _METRICS]
-    return [content["created"], state, size, wrong[0] if wrong else f"{len(found)}, complete", *metrics]
+    summary = differences[0] if differences else f"{len(files)}, complete"
+    return [content["created"], state, size, summary, *metrics]
 
 
 def _metric(value: Any) -> str:
@@ -112,7 +113,7 @@ def _size(size: float) -> str:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    opened, versions = _open(options.directory)
+    destination, versions = _open(options.directory)
     if options.version is not None and options.version not in versions:
         raise ValueError(
             f"{options.directory} must hold version {options.version}; it holds "
@@ -121,16 +122,16 @@ def _verify(options: argparse.Namespace) -> int:
     code = 0
     for version in versions if options.version is None else [options.version]:
         try:
-            content = store.read_manifest(opened, version)
+            content = store.read_manifest(destination, version)
         except ValueError as error:
-            wrong = [str(error)]
+            differences = [str(error)]
         else:
-            wrong = manifest.differences(opened.describe(version), content)
-        if not wrong:
+            differences = manifest.differences(destination.describe(version), content)
+        if not differences:
             print(f"version {version}: {len(content['files'])} files are as the manifest lists them")
-        for each in wrong:
-            print(f"version {version}: {each}", file=sys.stderr)
-        code = _FAILED if wrong else code
+        for difference in differences:
+            print(f"version {version}: {difference}", file=sys.stderr)
+        code = _FAILED if differences else code
     if code:
         print("serving: damaged; serve another version (rollback, promote), or push again", file=sys.stderr)
     return code
@@ -144,18 +145,18 @@ def _promote(options: argparse.Namespace) -> int:
     return _report(publish.promote(options.directory, options.version))
 
 
-def _report(turned: publish.Turn) -> int:
-    before = f"; it was {turned.before}" if turned.before != turned.after else ", as before"
-    print(f"In service: version {turned.after}, verified{before if turned.before else ''}")
+def _report(turn: publish.Turn) -> int:
+    before = f"; it was {turn.before}" if turn.before != turn.after else ", as before"
+    print(f"In service: version {turn.after}, verified{before if turn.before else ''}")
     return 0
 
 
 def _open(directory: str) -> tuple[store.Store, list[int]]:
-    opened = store.open_store(directory)
-    versions = opened.versions()
+    destination = store.open_store(directory)
+    versions = destination.versions()
     if not versions:
         raise ValueError(f"{directory} must hold a published version; it holds none. Push to it first.")
-    return opened, versions
+    return destination, versions
 
 
 if __name__ == "__main__":

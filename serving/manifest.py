@@ -25,7 +25,7 @@ _SCANN_OPERATION = b"Scann>"
 CHUNK = 1 << 20
 # In folders that somebody looked into.
 LEFT_BY_DESKTOPS = (".DS_Store", "Thumbs.db", "desktop.ini")
-# What every manifest of this format has, beside what provenance.py tells.
+# What every manifest of this format has, beside what provenance.py states.
 _WRITTEN = {"identity", "created", "sources", "metrics", "libraries", "models", "files"}
 
 
@@ -49,7 +49,7 @@ def describe_files(folder: str, digests: bool = True) -> Files:
       folder: where; one that is absent has no files.
       digests: False leaves the SHA-256 out, which is quick.
     """
-    described: Files = {}
+    files: Files = {}
     for parent, folders, names in os.walk(folder):
         # Who loads a bundle would follow a link to a folder; a bundle has none.
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
@@ -57,10 +57,10 @@ def describe_files(folder: str, digests: bool = True) -> Files:
             path = os.path.join(parent, name)
             relative = os.path.relpath(path, folder).replace(os.sep, "/")
             if relative != MANIFEST and is_content(path):
-                described[relative] = {"bytes": os.path.getsize(path)}
+                files[relative] = {"bytes": os.path.getsize(path)}
                 if digests and os.path.isfile(path):
-                    described[relative]["sha256"] = _sha256(path)
-    return dict(sorted(described.items()))
+                    files[relative]["sha256"] = _sha256(path)
+    return dict(sorted(files.items()))
 
 
 def is_content(path: str) -> bool:
@@ -81,13 +81,13 @@ def _sha256(path: str) -> str:
 
 def describe_models(folder: str) -> dict[str, dict[str, bool]]:
     """Of every SavedModel at the top of a bundle: whether it loads only where ScaNN's operations are."""
-    described = {}
+    models = {}
     for name in sorted(os.listdir(folder)):
         path = os.path.join(folder, name, SAVED_MODEL)
         if os.path.isfile(path):
             with open(path, "rb") as file:
-                described[name] = {"scann": _SCANN_OPERATION in file.read()}
-    return described
+                models[name] = {"scann": _SCANN_OPERATION in file.read()}
+    return models
 
 
 def content_digest(folder: str) -> str:
@@ -108,7 +108,7 @@ def write(
     folder: str,
     sources: Mapping[str, str],
     metrics: Mapping[str, Any],
-    more: Mapping[str, Any] | None = None,
+    statements: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `manifest.json` into a complete bundle.
 
@@ -116,10 +116,10 @@ def write(
       folder: the bundle.
       sources: what it was made of, a digest each; their digest is the bundle's identity.
       metrics: what was measured.
-      more: what else is told, see provenance.py.
+      statements: what else it says of the bundle, see provenance.py.
     """
     content = {
-        **(more or {}),
+        **(statements or {}),
         "format": FORMAT,
         "identity": digest_of(dict(sources)),
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -206,7 +206,7 @@ def differences(found: Files, content: Mapping[str, Any]) -> list[str]:
 
 
 def check(found: Files, content: dict[str, Any], bundle: str) -> dict[str, Any]:
-    """Hold what was found against the manifest, and return that.
+    """Compare what was found with the manifest, and return that.
 
     Raises:
       ValueError: a file is missing, added or changed; the first is named.
@@ -218,7 +218,7 @@ def check(found: Files, content: dict[str, Any], bundle: str) -> dict[str, Any]:
 
 
 def verify(folder: str) -> dict[str, Any]:
-    """Hold every file of a folder against its manifest, and return that.
+    """Compare every file of a folder with its manifest, and return that.
 
     Raises:
       ValueError: the manifest is unreadable, or a file is missing, added or changed; the first is named.

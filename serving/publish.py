@@ -68,11 +68,11 @@ def publish(bundle: str, destination: str, keep: int = KEEP_VERSIONS) -> Publish
     """
     identity = manifest.verify(bundle)["identity"]
     store = open_store(destination)
-    with store.staged(bundle) as place, store.locked():
+    with store.staged(bundle) as commit, store.locked():
         published = _find(store, identity)
         if published is None:
             version = store.next_version()
-            place(version)
+            commit(version)
             published = Published(version, bundle_path(store, version), new=True)
             _serve(store, version)
             _retire(store, keep)
@@ -96,7 +96,8 @@ def fetch(destination: str, version: int, folder: str) -> None:
 def rollback_target(store: Store, service: int) -> int:
     """Version that a rollback turns to: the next below that was not withdrawn; 0 where there is none."""
     withdrawn = read_withdrawn(store)
-    return max((each for each in store.versions() if each < service and each not in withdrawn), default=0)
+    earlier = [version for version in store.versions() if version < service and version not in withdrawn]
+    return max(earlier, default=0)
 
 
 def rollback(destination: str) -> Turn:
@@ -147,9 +148,12 @@ def _turn(store: Store, version: int) -> Turn:
         raise ValueError(f"{error} Or `promote` another version.") from error
     before = store.current()
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    held = read_withdrawn(store)
-    withdrawn = {each: held.get(each, now) for each in store.versions() if each in held or each > version}
-    withdrawn.pop(version, None)
+    moments = read_withdrawn(store)
+    withdrawn = {
+        other: moments.get(other, now)
+        for other in store.versions()
+        if other > version or (other in moments and other != version)
+    }
     # First, so that a turn that dies here is not undone by a push.
     store.write(layout.WITHDRAWN, json.dumps(withdrawn) + "\n")
     _serve(store, version)
@@ -158,13 +162,13 @@ def _turn(store: Store, version: int) -> Turn:
 
 def _find(store: Store, identity: str) -> Published | None:
     service, withdrawn = store.current(), read_withdrawn(store)
-    if _holds(store, service, identity):
+    if _is_intact(store, service, identity):
         return _in_service(store, service)
     for version in sorted(withdrawn, reverse=True):
-        if _is(store, version, identity):
+        if _has_identity(store, version, identity):
             return Published(version, bundle_path(store, version), new=False, in_service=False)
     # Not in service, and not withdrawn: its publisher died before it pointed.
-    if _holds(store, newest(store), identity):
+    if _is_intact(store, newest(store), identity):
         return _in_service(store, newest(store))
     return None
 
@@ -174,17 +178,17 @@ def _in_service(store: Store, version: int) -> Published:
     return Published(version, bundle_path(store, version), new=False)
 
 
-def _is(store: Store, version: int, identity: str) -> bool:
+def _has_identity(store: Store, version: int, identity: str) -> bool:
     try:
         return read_manifest(store, version)["identity"] == identity
     except ValueError:
         return False
 
 
-def _holds(store: Store, version: int, identity: str) -> bool:
+def _is_intact(store: Store, version: int, identity: str) -> bool:
     """Whether a version is of this identity and undamaged; a damaged one is published anew."""
     try:
-        return _is(store, version, identity) and bool(verify(store, version))
+        return _has_identity(store, version, identity) and bool(verify(store, version))
     except ValueError:
         return False
 
@@ -197,34 +201,34 @@ def _serve(store: Store, version: int) -> None:
     sees. At no moment does a configuration name a version that is not linked.
     """
     withdrawn = read_withdrawn(store)
-    shown = {
-        each: _models(store, each)
-        for each in store.versions()
-        if each == version or (each < version and each not in withdrawn)
+    served = {
+        other: _models(store, other)
+        for other in store.versions()
+        if other == version or (other < version and other not in withdrawn)
     }
-    for each, models in shown.items():
-        store.link(each, models)
+    for other, models in served.items():
+        store.link(other, models)
     store.point(version)
     # The version that a rollback would turn to beside it.
-    _configure(store, {each: shown[each] for each in sorted(shown, reverse=True)[:2]})
-    _unlink(store, set(store.versions()) - set(shown))
+    _configure(store, {other: served[other] for other in sorted(served, reverse=True)[:2]})
+    _unlink(store, set(store.versions()) - set(served))
 
 
-def _configure(store: Store, loaded: dict[int, dict[str, dict[str, bool]]]) -> None:
-    """Tell TF Serving what to load.
+def _configure(store: Store, models_of: dict[int, dict[str, dict[str, bool]]]) -> None:
+    """Write TF Serving's configurations: what it has to load.
 
     Args:
-      store: where.
-      loaded: the models of the version in service, then those of the one before, by version.
+      store: of the destination.
+      models_of: the models of the version in service, then those of the one before, by version.
     """
     for name, scann in ((layout.CONFIG, False), (layout.SCANN_CONFIG, True)):
-        able = {
-            each: [model for model, needs in models.items() if scann or not needs["scann"]]
-            for each, models in loaded.items()
+        loadable = {
+            version: [model for model, needs in models.items() if scann or not needs["scann"]]
+            for version, models in models_of.items()
         }
         versions = {
-            model: [each for each, models in able.items() if model in models]
-            for model in next(iter(able.values()))
+            model: [version for version, models in loadable.items() if model in models]
+            for model in next(iter(loadable.values()))
         }
         store.write(f"{layout.SERVING}/{name}", model_server_config.write_text(store.location, versions))
 
@@ -241,9 +245,9 @@ def _retire(store: Store, keep: int) -> None:
     """Remove what is neither among the last `keep` versions, nor in service, nor what a rollback needs."""
     service = store.current()
     kept = {*store.versions()[-keep:], service, rollback_target(store, service)}
-    doomed = [version for version in store.versions() if version not in kept]
-    _unlink(store, doomed)
-    for version in doomed:
+    obsolete = [version for version in store.versions() if version not in kept]
+    _unlink(store, obsolete)
+    for version in obsolete:
         store.remove(version)
 
 

@@ -33,17 +33,17 @@ def open_current(destination: str) -> Bundle:
     Raises:
       ValueError: nothing is in service, or what is in service is damaged.
     """
-    opened = store.open_store(destination)
-    return _open(opened, opened.current())
+    bundles = store.open_store(destination)
+    return _open(bundles, bundles.current())
 
 
-def _open(opened: store.Store, version: int) -> Bundle:
+def _open(bundles: store.Store, version: int) -> Bundle:
     if not version:
-        raise ValueError(f"{opened.location} must have a version in service; it has none. Push to it first.")
+        raise ValueError(f"{bundles.location} must have a version in service; it has none. Push to it first.")
     try:
-        return Bundle(version, store.bundle_path(opened, version), store.verify(opened, version))
+        return Bundle(version, store.bundle_path(bundles, version), store.verify(bundles, version))
     except (OSError, ValueError):
-        now = opened.current()
-        if now == version:
+        newer = bundles.current()
+        if newer == version:
             raise
-    return _open(opened, now)
+    return _open(bundles, newer)

@@ -17,7 +17,7 @@ from components.index_pusher.bundle import Sources
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Blessing
 from components.index_pusher.index import scann_operations
-from components.index_pusher.proof import processes, savedmodel_process
+from components.index_pusher.proof import model_process, processes
 from components.index_pusher.push import Blessings, push
 from tests.helpers import planted_models
 
@@ -62,7 +62,8 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     def ask(jobs: list[processes.Job], scann: bool) -> list[processes.Columns]:
         del scann
         loaded: dict = {}
-        return [savedmodel_process.ask(job.model, job.signature, dict(job.inputs), loaded) for job in jobs]
+        ask = model_process.ask_saved_model
+        return [ask(job.model, job.signature, dict(job.inputs), loaded) for job in jobs]
 
     monkeypatch.setattr(processes, "ask_saved_models", ask)
 

@@ -1,8 +1,7 @@
-"""Build a bundle: single models, TFLite, index, both composites, manifest; every gate on the way.
+"""Build a bundle: models, TFLite files, candidate vectors, the index, both composites, warm-up requests.
 
-Runs in the executor's process. A new part of the bundle is one function here: it writes a folder, holds
-it against its gate, and returns figures. Folders with a SavedModel get TF Serving links by themselves
-(see publish.py), and every file is in the manifest.
+The first step of a push, in the executor's process. Folders with a SavedModel get TF Serving links by
+themselves (see publish.py), and every file is in the manifest.
 """
 
 from __future__ import annotations
@@ -10,31 +9,24 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from common.progress import progress
 from components.index_pusher.composite import recommender, signatures, warmup
+from components.index_pusher.composite.signatures import Candidates
 from components.index_pusher.config import IndexConfig
-from components.index_pusher.description import model_card, provenance
-from components.index_pusher.gates import Blessing, Refusal, check_blessing
-from components.index_pusher.index import scann_operations, selection, vectors
-from components.index_pusher.index.queries import parse, read_records
-from components.index_pusher.proof import parity, parity_table, recommend_check, tflite_check, tflite_files
-from components.index_pusher.proof.parity import Models
+from components.index_pusher.description.model_card import Data
+from components.index_pusher.gates import Blessing, Figures, Refusal, gate_blessing
+from components.index_pusher.index import queries, scann_operations, selection, vectors
 from modules import features
-from modules.evaluation.results import read_evaluation
 from serving import manifest
 
-RECOMMEND, RECOMMEND_EXACT = parity.RECOMMEND, parity.RECOMMEND_EXACT
-RANKING = parity.RANKING
-TFLITE = tflite_files.TFLITE
-# The parity is shown with so many queries; index/selection.py uses all of them.
-PARITY_QUERIES = 400
-
-Figures = dict[str, Any]
+# Folders of a bundle: the Trainers' models, the composite on the index and the one on TensorFlow's own exact
+# search, the TFLite files.
+RETRIEVAL, RANKING, MULTITASK = "retrieval", "ranking", "multitask"
+RECOMMEND, RECOMMEND_EXACT = "recommend", "recommend_exact"
+TFLITE = "tflite"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +42,7 @@ class Sources:
       source_digest: digest of the code that builds the bundle.
       multitask_dir: one with all of these, to be in the bundle as it is; empty for none.
       multitask_left_out: why there is none, where one was to be.
-      data: what the ratings' artifact tells of itself, for the model card.
+      data: release, split and counts of the ratings, for the model card.
       evaluation_dirs: the Evaluators' results by what the model does in the bundle, for card and manifest.
       split_dirs: folders of the ratings' splits, by name, for the data's digests.
     """
@@ -62,25 +54,26 @@ class Sources:
     source_digest: str
     multitask_dir: str = ""
     multitask_left_out: str = ""
-    data: model_card.Data = dataclasses.field(default_factory=model_card.Data)
+    data: Data = dataclasses.field(default_factory=Data)
     evaluation_dirs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     split_dirs: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def evaluated(self) -> dict[str, str]:
+    def model_dirs(self) -> dict[str, str]:
+        """Return the Trainers' model artifacts by their folders in the bundle."""
+        folders = {RETRIEVAL: self.retrieval_dir, RANKING: self.ranking_dir, MULTITASK: self.multitask_dir}
+        return {name: model_dir for name, model_dir in folders.items() if model_dir}
+
+    def bundled_evaluations(self) -> dict[str, str]:
         """Return `evaluation_dirs` of the models that the bundle holds."""
-        left_out = set() if self.multitask_dir else {parity.MULTITASK}
-        return {name: path for name, path in self.evaluation_dirs.items() if name not in left_out}
+        return {name: path for name, path in self.evaluation_dirs.items() if name in self.model_dirs()}
 
     def digests(self) -> dict[str, str]:
         """A digest per source that shapes the bundle; together they are its identity."""
         digests = {
-            "retrieval_model": manifest.content_digest(self.retrieval_dir),
-            "ranking_model": manifest.content_digest(self.ranking_dir),
             "index_config": manifest.digest_of(self.config.model_dump()),
             "code": self.source_digest,
+            **{f"{name}_model": manifest.content_digest(path) for name, path in self.model_dirs().items()},
         }
-        if self.multitask_dir:
-            digests["multitask_model"] = manifest.content_digest(self.multitask_dir)
         if not scann_operations.installed():
             # Or a bundle with ScaNN's index would pass for the one that is to be built.
             digests["index_kind"] = manifest.digest_of(scann_operations.BRUTE_FORCE)
@@ -90,72 +83,65 @@ class Sources:
 def with_multitask(sources: Sources, model_dir: str, blessing: Blessing) -> Sources:
     """Add the multitask model where it is blessed; where it is not, note why the bundle goes without it."""
     try:
-        check_blessing(parity.MULTITASK, model_dir, blessing)
+        gate_blessing(MULTITASK, model_dir, blessing)
     except Refusal as refusal:
         return dataclasses.replace(sources, multitask_left_out=str(refusal))
     return dataclasses.replace(sources, multitask_dir=model_dir)
 
 
-def build(sources: Sources, folder: str) -> Figures:
-    """Write a complete bundle.
+@dataclasses.dataclass(frozen=True)
+class Models:
+    """The Trainers' models, loaded, and the catalogue of the first; multitask may be absent."""
+
+    retrieval: Any
+    ranking: Any
+    candidates: Candidates
+    multitask: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """A bundle of which all parts are built.
+
+    Attributes:
+      sources: what it is made of.
+      folder: where it lies.
+      models: the Trainers', which its parts have to answer like.
+      records: serialized ratings, its queries.
+      figures: what was measured of the index, scalars by name.
+    """
+
+    sources: Sources
+    folder: str
+    models: Models
+    records: Sequence[bytes]
+    figures: Figures
+
+    @property
+    def depth(self) -> int:
+        """How many candidates a recall is measured at."""
+        return min(self.sources.config.recall_k, len(self.models.candidates))
+
+
+def build(sources: Sources, folder: str) -> Bundle:
+    """Write all parts of a bundle.
 
     Args:
       sources: what to make it of.
       folder: where; made where absent.
-    Returns:
-      What was measured; `parity` is a list of rows (see parity_table.py), the others are scalars.
     Raises:
-      Refusal: a gate refused; its figures carry everything measured until then.
+      Refusal: a model, the queries or what ScaNN returns is not what a bundle can be made of.
     """
-    figures: Figures = {}
-    try:
-        _build(sources, folder, figures)
-    except Refusal as refusal:
-        rows = [*figures.get("parity", []), *refusal.figures.get("parity", [])]
-        raise Refusal(str(refusal), {**figures, **refusal.figures, "parity": rows}) from refusal
-    return figures
-
-
-def _build(sources: Sources, folder: str, figures: Figures) -> None:
-    config = sources.config
-    records = read_records(sources.queries_dir, config.num_queries)
-    queries, few = parse(records), records[:PARITY_QUERIES]
+    records = queries.read_records(sources.queries_dir, sources.config.num_queries)
     models = _load(sources)
-    asked = tflite_check.with_cold_start_users({name: column[: len(few)] for name, column in queries.items()})
-    measured, rows = tflite_files.add(
-        sources.retrieval_dir, sources.ranking_dir, models, few, asked, config.quantized, folder
-    )
-    figures.update(measured, parity=parity_table.figures(rows))
-    figures.update(add_recommend(models, queries, config, folder))
-    figures.update(add_single(sources, folder))
+    copy_models(sources, folder)
+    vectors.write(models.candidates, folder)
+    figures = _add_composites(models, records, sources.config, folder)
     warmup.add_all(folder, records)
-    depth = min(config.recall_k, len(models.candidates))
-    oracle = recommend_check.oracle(
-        models.retrieval, models.ranking, models.candidates, asked, depth, config.blend
-    )
-    questions = parity.Questions(asked, few, oracle)
-    figures["recommend_recall"], of_models = parity.prove(folder, models, questions, config.min_recall)
-    rows += of_models
-    progress.info("Parity: %d comparisons hold, in fresh processes", len(rows))
-    figures["parity"] = parity_table.figures(rows)
-    write_card(sources, folder, figures)
-    manifest.write(folder, sources.digests(), figures, _provenance(sources, folder))
-
-
-def write_card(sources: Sources, folder: str, figures: Figures) -> None:
-    """Write the model card, of the models that the bundle holds."""
-    model_card.write(folder, sources.data, sources.evaluated(), sources.digests(), figures)
-
-
-def _provenance(sources: Sources, folder: str) -> Figures:
-    """What the manifest tells of a complete bundle beside what was measured of it."""
-    read = {name: read_evaluation(path) for name, path in sources.evaluated().items()}
-    return {
-        "data": provenance.data(sources.data, sources.split_dirs),
-        "evaluations": provenance.evaluations(read),
-        "thresholds": provenance.thresholds(sources.config),
-        "signatures": provenance.signatures(folder),
-    }
+    if sources.multitask_left_out:
+        progress.info("The bundle holds no multitask model: %s", sources.multitask_left_out)
+        figures["multitask_left_out"] = sources.multitask_left_out
+    return Bundle(sources, folder, models, records, figures)
 
 
 def _load(sources: Sources) -> Models:
@@ -170,37 +156,39 @@ def _load(sources: Sources) -> Models:
         return loaded[model_dir]
 
     if sources.retrieval_dir == sources.ranking_dir:
-        load(sources.retrieval_dir, parity.MULTITASK, querying + rating)
-    retrieval = load(sources.retrieval_dir, parity.RETRIEVAL, querying)
+        load(sources.retrieval_dir, MULTITASK, querying + rating)
+    retrieval = load(sources.retrieval_dir, RETRIEVAL, querying)
     return Models(
         retrieval=retrieval,
         ranking=load(sources.ranking_dir, RANKING, rating),
         candidates=signatures.read_candidates(retrieval),
-        multitask=load(sources.multitask_dir, parity.MULTITASK, querying + rating)
+        multitask=load(sources.multitask_dir, MULTITASK, querying + rating)
         if sources.multitask_dir
         else None,
     )
 
 
-def add_single(sources: Sources, folder: str) -> Figures:
-    """Copy the SavedModels as the Trainers wrote them."""
-    dirs = {parity.RETRIEVAL: sources.retrieval_dir, RANKING: sources.ranking_dir}
-    if sources.multitask_dir:
-        dirs[parity.MULTITASK] = sources.multitask_dir
-    for name, model_dir in dirs.items():
+def copy_models(sources: Sources, folder: str) -> None:
+    """Copy the SavedModels and the TFLite files as the Trainers wrote them; quantised ones may be absent.
+
+    Raises:
+      Refusal: an exact TFLite file is absent.
+    """
+    for name, model_dir in sources.model_dirs().items():
         shutil.copytree(signatures.serving_path(model_dir), os.path.join(folder, name))
-    if sources.multitask_left_out:
-        progress.info("The bundle holds no multitask model: %s", sources.multitask_left_out)
-        return {"multitask_left_out": sources.multitask_left_out}
-    return {}
+    os.makedirs(os.path.join(folder, TFLITE))
+    for name, exact in ((RETRIEVAL, features.RETRIEVAL_TFLITE), (RANKING, features.RANKING_TFLITE)):
+        for file in (exact, features.quantized(exact)):
+            path = os.path.join(sources.model_dirs()[name], features.TFLITE_DIR, file)
+            if os.path.isfile(path):
+                shutil.copyfile(path, os.path.join(folder, TFLITE, file))
+            elif file == exact:
+                raise Refusal(f"the {name} model holds no TFLite file at {path}")
 
 
-def add_recommend(
-    models: Models, queries: Mapping[str, np.ndarray], config: IndexConfig, folder: str
-) -> Figures:
+def _add_composites(models: Models, records: Sequence[bytes], config: IndexConfig, folder: str) -> Figures:
     """Build the index, and both composites: on it, and on brute force in TensorFlow's own operations."""
-    vectors.write(models.candidates, folder)
-    embedded = signatures.embed(models.retrieval, queries)
+    embedded = signatures.embed(models.retrieval, queries.parse(records))
     index, measurement = selection.build(models.candidates.embeddings, embedded, config)
     figures: Figures = selection.figures(index, measurement, len(models.candidates))
     figures["index_build"] = RECOMMEND if measurement.pays >= 1 else RECOMMEND_EXACT
@@ -214,9 +202,9 @@ def add_recommend(
         measurement.brute_force_latency_ms,
         figures["index_build"],
     )
-    for name, searched in ((RECOMMEND, index), (RECOMMEND_EXACT, index.exact)):
+    for name, search in ((RECOMMEND, index), (RECOMMEND_EXACT, index.exact)):
         composite = recommender.Recommender(
-            models.retrieval, models.ranking, searched, models.candidates, config.blend
+            models.retrieval, models.ranking, search, models.candidates, config.blend
         )
         recommender.save(composite, os.path.join(folder, name))
     return figures

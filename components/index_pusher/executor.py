@@ -14,7 +14,7 @@ from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact_utils
 
 from common import remote
-from components.index_pusher.bundle import Sources, with_multitask
+from components.index_pusher.bundle import MULTITASK, RANKING, RETRIEVAL, Sources, with_multitask
 from components.index_pusher.config import IndexConfig, PublishConfig
 from components.index_pusher.description.model_card import Data
 from components.index_pusher.gates import Blessing
@@ -52,9 +52,9 @@ class Driver(base_driver.BaseDriver, launched_driver.BaseDriver):
     """Keeps the component out of TFX's cache: makes the run a parameter, and so a part of the cache's key.
 
     What the component does lies outside its artifacts. The cache cannot know that the destination was
-    deleted or damaged, or that another version was published since; so the executor looks there in every
-    run, and builds nothing where the same models stand published. Kubeflow runs no drivers of one's own: its
-    cache has to be turned off for this step where the run is submitted.
+    deleted or damaged, or that another version was published since; so the executor reads the destination in
+    every run, and builds nothing where the same models stand published. Kubeflow runs no drivers of one's
+    own: its cache has to be turned off for this step where the run is submitted.
     """
 
     def run(self, execution_info: data_types.ExecutionInfo) -> driver_output_pb2.DriverOutput:
@@ -81,50 +81,51 @@ class Executor(base_executor.BaseExecutor):
           exec_properties: `push_destination`, `index_config` and `publish_config` (JSON), `source_digest`.
         """
         folders = {key: input_dict[key] for key in _READ_AS_FILES if key in input_dict}
-        with remote.as_local_folders(folders, output_dict) as places:
-            self._push(input_dict, output_dict, exec_properties, places)
-
-    def _push(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-        places: Mapping[str, str],
-    ) -> None:
-        """Push from local folders; `places` are those of remote models, by the URI that was blessed."""
-        examples = artifact_utils.get_single_instance(input_dict[EXAMPLES])
         pushed = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL])
-        sources = Sources(
-            retrieval_dir=artifact_utils.get_single_uri(input_dict[RETRIEVAL_MODEL]),
-            ranking_dir=artifact_utils.get_single_uri(input_dict[RANKING_MODEL]),
-            queries_dir=artifact_utils.get_split_uri([examples], features.EVAL_SPLIT),
-            config=IndexConfig.model_validate_json(exec_properties[INDEX_CONFIG]),
-            source_digest=exec_properties[SOURCE_DIGEST],
-            data=_data(examples),
-            evaluation_dirs=_evaluations(input_dict),
-            split_dirs=_splits(examples),
-        )
-        if input_dict.get(MULTITASK_MODEL):
-            model_dir = artifact_utils.get_single_uri(input_dict[MULTITASK_MODEL])
-            blessing = _blessing(input_dict.get(MULTITASK_BLESSING, []), places)
-            sources = with_multitask(sources, model_dir, blessing)
-        blessings = Blessings(
-            retrieval=_blessing(input_dict.get(RETRIEVAL_BLESSING, []), places),
-            ranking=_blessing(input_dict.get(RANKING_BLESSING, []), places),
-        )
         destination = exec_properties[PUSH_DESTINATION]
         if "://" not in destination:
             destination = os.path.abspath(destination)
         keep = PublishConfig.model_validate_json(exec_properties[PUBLISH_CONFIG]).keep_versions
-        for name, value in push(sources, blessings, destination, pushed.uri, keep).items():
-            _record(pushed, name, value)
+        with remote.as_local_folders(folders, output_dict) as local_folders:
+            blessings = Blessings(
+                retrieval=_blessing(input_dict.get(RETRIEVAL_BLESSING, []), local_folders),
+                ranking=_blessing(input_dict.get(RANKING_BLESSING, []), local_folders),
+            )
+            sources = _sources(input_dict, exec_properties, local_folders)
+            for name, value in push(sources, blessings, destination, pushed.uri, keep).items():
+                _record(pushed, name, value)
+
+
+def _sources(
+    input_dict: dict[str, list[types.Artifact]],
+    exec_properties: dict[str, Any],
+    local_folders: Mapping[str, str],
+) -> Sources:
+    """Name what a bundle is made of, with the multitask model where it is given and blessed."""
+    examples = artifact_utils.get_single_instance(input_dict[EXAMPLES])
+    sources = Sources(
+        retrieval_dir=artifact_utils.get_single_uri(input_dict[RETRIEVAL_MODEL]),
+        ranking_dir=artifact_utils.get_single_uri(input_dict[RANKING_MODEL]),
+        queries_dir=artifact_utils.get_split_uri([examples], features.EVAL_SPLIT),
+        config=IndexConfig.model_validate_json(exec_properties[INDEX_CONFIG]),
+        source_digest=exec_properties[SOURCE_DIGEST],
+        data=_data(examples),
+        evaluation_dirs=_evaluations(input_dict),
+        split_dirs=_splits(examples),
+    )
+    if not input_dict.get(MULTITASK_MODEL):
+        return sources
+    model_dir = artifact_utils.get_single_uri(input_dict[MULTITASK_MODEL])
+    return with_multitask(
+        sources, model_dir, _blessing(input_dict.get(MULTITASK_BLESSING, []), local_folders)
+    )
 
 
 def _data(examples: types.Artifact) -> Data:
-    """Read what MovieLensExampleGen told of the ratings; those of another source tell nothing."""
-    told = examples.get_string_custom_property(DATA_CONFIG)
-    counts = {name: examples.get_int_custom_property(name) for name in COUNTS if told}
-    return Data(DataConfig.model_validate_json(told) if told else None, counts)
+    """Read what MovieLensExampleGen recorded of the ratings; of those of another source nothing is."""
+    config = examples.get_string_custom_property(DATA_CONFIG)
+    counts = {name: examples.get_int_custom_property(name) for name in COUNTS if config}
+    return Data(DataConfig.model_validate_json(config) if config else None, counts)
 
 
 def _splits(examples: types.Artifact) -> dict[str, str]:
@@ -135,28 +136,27 @@ def _splits(examples: types.Artifact) -> dict[str, str]:
 
 def _evaluations(input_dict: dict[str, list[types.Artifact]]) -> dict[str, str]:
     """Name the folders of the evaluations that were given, by what the model does in the bundle."""
-    keys = {
-        "retrieval": RETRIEVAL_EVALUATION,
-        "ranking": RANKING_EVALUATION,
-        "multitask": MULTITASK_EVALUATION,
-    }
-    return {
-        name: artifact_utils.get_single_uri(input_dict[key])
-        for name, key in keys.items()
-        if input_dict.get(key)
-    }
+    keys = {RETRIEVAL: RETRIEVAL_EVALUATION, RANKING: RANKING_EVALUATION, MULTITASK: MULTITASK_EVALUATION}
+    evaluations = {name: input_dict[key] for name, key in keys.items() if input_dict.get(key)}
+    return {name: artifact_utils.get_single_uri(artifacts) for name, artifacts in evaluations.items()}
 
 
-def _blessing(artifacts: list[types.Artifact], places: Mapping[str, str]) -> Blessing:
-    """Read an Evaluator's verdict; without thresholds it emits an artifact that has none."""
+def _blessing(artifacts: list[types.Artifact], local_folders: Mapping[str, str]) -> Blessing:
+    """Read an Evaluator's verdict; without thresholds it emits an artifact that has none.
+
+    Args:
+      artifacts: the blessing, or nothing.
+      local_folders: of remote models, by the URI that was blessed.
+    """
     if not artifacts:
         return Blessing()
     artifact = artifact_utils.get_single_instance(artifacts)
-    given = artifact.has_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY)
+    has_verdict = artifact.has_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY)
     model_uri = artifact.get_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY)
+    verdict = artifact.get_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY)
     return Blessing(
-        blessed=artifact.get_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY) if given else None,
-        model_uri=places.get(model_uri, model_uri),
+        blessed=verdict if has_verdict else None,
+        model_uri=local_folders.get(model_uri, model_uri),
     )
 
 

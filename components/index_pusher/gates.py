@@ -1,25 +1,31 @@
-"""Refusals, and the check of the blessings. Called by every gate of the IndexPusher, in its executor."""
+"""The gates of the IndexPusher: what decides whether models are pushed. Called in its executor.
+
+Checks compare; a gate decides on what they found. A check raises a Refusal itself only where what it compares
+is unsound, so that there is no figure to decide on.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
+from components.index_pusher.proof.parity_table import Row
+
 # Scalars by name, and `parity`, a list of rows.
-Figures = Mapping[str, Any]
+Figures = dict[str, Any]
 
 
 class Refusal(Exception):
     """The models may not be pushed; the message says why, in words a person can act on.
 
     Attributes:
-      figures: what had been measured when the gate refused.
+      figures: what had been measured before.
     """
 
     def __init__(self, reason: str, figures: Figures | None = None) -> None:
         super().__init__(reason)
-        self.figures: Figures = dict(figures or {})
+        self.figures = dict(figures or {})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Blessing:
     model_uri: str = ""
 
 
-def check_blessing(name: str, model_uri: str, blessing: Blessing) -> None:
+def gate_blessing(name: str, model_uri: str, blessing: Blessing) -> None:
     """Refuse a model that its Evaluator has not blessed.
 
     Args:
@@ -45,15 +51,15 @@ def check_blessing(name: str, model_uri: str, blessing: Blessing) -> None:
     Raises:
       Refusal: no verdict, a negative one, or one about another model.
 
-    >>> check_blessing("ranking", "models/7", Blessing(1, "models/7"))
-    >>> check_blessing("ranking", "models/7", Blessing(0, "models/7"))  # doctest: +ELLIPSIS
+    >>> gate_blessing("ranking", "models/7", Blessing(1, "models/7"))
+    >>> gate_blessing("ranking", "models/7", Blessing(0, "models/7"))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
     components.index_pusher.gates.Refusal: the ranking model was not blessed: ...
     """
     if blessing.blessed is None:
         raise Refusal(
-            f"the {name} model carries no blessing: its Evaluator gave no verdict (an Evaluator without "
+            f"the {name} model has no blessing: its Evaluator gave no verdict (an Evaluator without "
             "thresholds gives none)"
         )
     if blessing.blessed != 1:
@@ -63,3 +69,47 @@ def check_blessing(name: str, model_uri: str, blessing: Blessing) -> None:
             f"the {name} model's blessing is about another model: it judged {blessing.model_uri}, "
             f"the model to push is {model_uri}"
         )
+
+
+def gate_recall(subject: str, recall: float, best: str, min_recall: float) -> None:
+    """Refuse an index that finds too few of the exact best.
+
+    Args:
+      subject: what found them, with its verb.
+      recall: share of them that was found.
+      best: which these are.
+      min_recall: the least share that passes.
+    Raises:
+      Refusal: the share is less, or NaN.
+
+    >>> gate_recall("the index returns", 0.9, "the exact top 100", 0.9)
+    >>> gate_recall("the index returns", 0.5, "the exact top 100", 0.9)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    components.index_pusher.gates.Refusal: the index returns 0.5000 of the exact top 100, under the ...
+    """
+    if not recall >= min_recall:
+        raise Refusal(
+            f"{subject} {recall:.4f} of {best}, under the threshold of {min_recall}; search more leaves or "
+            "reorder more candidates"
+        )
+
+
+def gate_parity(rows: Sequence[Row]) -> None:
+    """Refuse a bundle of which two parts disagree.
+
+    Raises:
+      Refusal: the first comparison that does not pass.
+
+    >>> gate_parity([Row("ranking", "rating", "the Trainer's model", 400, 0.0, 1e-4)])
+    >>> gate_parity([Row("ranking", "rating", "the Trainer's model", 400, 0.5, 1e-4)])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    components.index_pusher.gates.Refusal: ranking differs from the Trainer's model: rating by 0.5, ...
+    """
+    for row in rows:
+        if not row.passes:
+            raise Refusal(
+                f"{row.part} differs from {row.compared_with}: {row.measure} by {row.difference:.3g}, and "
+                f"{row.bound:.3g} is allowed, on {row.queries} queries"
+            )

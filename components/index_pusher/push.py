@@ -1,4 +1,7 @@
-"""The push, from blessings to the published version. Called by the executor, and by tests without TFX."""
+"""The push: build a bundle, prove it, describe it, publish it.
+
+Called by the executor, and by tests without TFX.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ import os
 import shutil
 
 from common.progress import progress
-from components.index_pusher import bundle, gates
-from components.index_pusher.bundle import Figures, Sources
-from components.index_pusher.gates import Blessing, Refusal
+from components.index_pusher.bundle import RANKING, RETRIEVAL, Sources, build
+from components.index_pusher.description.describe import describe
+from components.index_pusher.gates import Blessing, Figures, Refusal, gate_blessing
+from components.index_pusher.proof.parity import prove
 from serving import manifest, publish
 
 PUSHED = "pushed"
@@ -34,7 +38,7 @@ def push(
     archive: str,
     keep: int = publish.KEEP_VERSIONS,
 ) -> Figures:
-    """Check, build and publish; a refusal is an answer, not an error.
+    """Push models that are blessed; a refusal is an answer, not an error.
 
     Args:
       sources: what to push.
@@ -47,8 +51,8 @@ def push(
       what was measured.
     """
     try:
-        gates.check_blessing("retrieval", sources.retrieval_dir, blessings.retrieval)
-        gates.check_blessing("ranking", sources.ranking_dir, blessings.ranking)
+        gate_blessing(RETRIEVAL, sources.retrieval_dir, blessings.retrieval)
+        gate_blessing(RANKING, sources.ranking_dir, blessings.ranking)
         published = _published(sources, destination, archive, keep)
     except Refusal as refusal:
         shutil.rmtree(archive, ignore_errors=True)
@@ -67,16 +71,19 @@ def push(
 
 
 def _published(sources: Sources, destination: str, archive: str, keep: int) -> publish.Published:
-    """Find the same models published already, which saves building them, or build and publish.
+    """Find the same models published already, which saves building them, or make and publish a bundle.
 
     Raises:
       Refusal: a gate refused, or an operator has taken these models out of service.
     """
-    published = publish.find(destination, manifest.digest_of(sources.digests()))
+    digests = sources.digests()
+    published = publish.find(destination, manifest.digest_of(digests))
     if published and published.in_service:
         publish.fetch(destination, published.version, archive)
     elif not published:
-        bundle.build(sources, archive)
+        bundle = build(sources, archive)
+        figures = prove(bundle)
+        describe(bundle, digests, figures)
         published = publish.publish(archive, destination, keep)
     if not published.in_service:
         raise Refusal(

@@ -97,7 +97,7 @@ class Lease:
             self.renew()
 
     def _acquire(self) -> None:
-        told = False
+        announced = False
         while True:
             holder = self._current_holder()
             if holder is None:
@@ -105,9 +105,9 @@ class Lease:
                 time.sleep(self._settle)
                 if self._current_holder() == self._holder:
                     return
-            elif not told:
+            elif not announced:
                 progress.info("Waiting for %s, which holds the destination", holder)
-                told = True
+                announced = True
             time.sleep(self._settle)
 
     def _claim(self) -> None:

@@ -64,9 +64,9 @@ class ObjectStore:
 
     @contextlib.contextmanager
     def staged(self, bundle: str) -> Iterator[Callable[[int], None]]:
-        """Nothing to prepare: what is given uploads, reads back, and writes the manifest."""
+        """Nothing to prepare: to commit is to upload, read back, and write the manifest."""
 
-        def place(version: int) -> None:
+        def commit(version: int) -> None:
             self.write(LAST, f"{version}\n")
             content = manifest.read(bundle)
             for name in content["files"]:
@@ -78,7 +78,7 @@ class ObjectStore:
             self._lease.renew()
             self._upload(os.path.join(bundle, manifest.MANIFEST), f"{BUNDLES}/{version}/{manifest.MANIFEST}")
 
-        yield place
+        yield commit
 
     def remove(self, version: int) -> None:
         """Delete the manifest, which makes the version vanish, then the files."""
@@ -129,20 +129,20 @@ class ObjectStore:
 
     def describe(self, version: int, digests: bool = True) -> manifest.Files:
         folder = f"{BUNDLES}/{version}"
-        described: manifest.Files = {}
+        files: manifest.Files = {}
         for name in sorted(set(self._walk(folder)) - {manifest.MANIFEST}):
             path = f"{folder}/{name}"
             if not manifest.is_content(self._path(path)):
                 continue
             self._lease.renew_if_held()  # To read a bundle may take longer than a lease is granted for.
             with self._in_words():
-                described[name] = {"bytes": self._gfile.stat(self._path(path)).length}
+                files[name] = {"bytes": self._gfile.stat(self._path(path)).length}
             if digests:
                 digest = hashlib.sha256()
                 for chunk in self._chunks(path):
                     digest.update(chunk)
-                described[name]["sha256"] = digest.hexdigest()
-        return described
+                files[name]["sha256"] = digest.hexdigest()
+        return files
 
     def fetch(self, version: int, folder: str) -> None:
         for name in self._walk(f"{BUNDLES}/{version}"):

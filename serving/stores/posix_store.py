@@ -41,7 +41,7 @@ class PosixStore:
 
     @contextlib.contextmanager
     def staged(self, bundle: str) -> Iterator[Callable[[int], None]]:
-        """Copy beside the versions, sync and verify; what is given renames: the one step that makes it one.
+        """Copy beside the versions, sync and verify; to commit is to rename, which makes a version.
 
         The destination is not locked meanwhile: a rollback need not wait for gigabytes to be copied.
         """
@@ -57,13 +57,13 @@ class PosixStore:
             _sync_tree(copy)
             manifest.verify(copy)
 
-            def place(version: int) -> None:
+            def commit(version: int) -> None:
                 os.rename(copy, self._path(BUNDLES, str(version)))
                 durable.sync(self._path(BUNDLES))
                 # The number stays taken where the bundle, and what links to it, goes again.
                 self.write(LAST, f"{version}\n")
 
-            yield place
+            yield commit
 
     def remove(self, version: int) -> None:
         """Rename away in one step, then delete."""

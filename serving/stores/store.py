@@ -28,7 +28,7 @@ class Store(Protocol):
         """Hold the destination for one that changes it; clears what a dead one left."""
 
     def staged(self, bundle: str) -> AbstractContextManager[Callable[[int], None]]:
-        """Prepare a copy of a bundle; gives what makes it a version, to be called while locked."""
+        """Prepare a copy of a bundle; yields the call that makes it a version, for one who holds the lock."""
 
     def remove(self, version: int) -> None:
         """Make a version vanish, then delete it."""
@@ -85,7 +85,7 @@ def read_manifest(store: Store, version: int) -> dict[str, Any]:
 
 
 def verify(store: Store, version: int) -> dict[str, Any]:
-    """Hold every file of a version against its manifest, and return that.
+    """Compare every file of a version with its manifest, and return that.
 
     Raises:
       ValueError: a file is missing, added or changed; the first is named.

@@ -135,9 +135,10 @@ class Recommender(tf.Module):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Return `[b, any]` positions of seen titles, -1 for none; and `[b]` whether users are known."""
         known = self._seen(query)[features.USER_KNOWN]
-        # The signature finds the positions of told titles, and so of these too; but to exclude tells nothing.
-        told = tf.concat([query[features.HISTORY_TITLE], exclude_title], axis=1)
-        seen = self._seen({**query, features.HISTORY_TITLE: told})[features.SEEN]
+        # The signature finds the positions of a history's titles, and so of these too; but that they are
+        # excluded says nothing of the user.
+        titles = tf.concat([query[features.HISTORY_TITLE], exclude_title], axis=1)
+        seen = self._seen({**query, features.HISTORY_TITLE: titles})[features.SEEN]
         return seen, known
 
     def _ranked(

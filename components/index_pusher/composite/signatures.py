@@ -78,14 +78,14 @@ def call(function: Any, tensors: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor
     Raises:
       ValueError: the signature takes a feature that is not among the tensors.
     """
-    wanted = function.structured_input_signature[1]
-    missing = sorted(set(wanted) - set(tensors))
+    specs = function.structured_input_signature[1]
+    missing = sorted(set(specs) - set(tensors))
     if missing:
         raise ValueError(
             f"The signature takes {', '.join(missing)}, which no query carries; queries carry "
             f"{', '.join(sorted(tensors))}. Export the model with features.py's names."
         )
-    return function(**{name: _as(tensors[name], spec.dtype) for name, spec in wanted.items()})
+    return function(**{name: _as(tensors[name], spec.dtype) for name, spec in specs.items()})
 
 
 def _as(tensor: tf.Tensor, dtype: tf.DType) -> tf.Tensor:

@@ -1,7 +1,7 @@
 """Warm-up requests: what TensorFlow Serving asks a model once, before it puts it into service.
 
 Runs in the executor's process, on the files about to be published. A model whose warm-up fails is not served
-at all, so the fresh processes of the parity proof replay every request first (see savedmodel_process.py).
+at all, so the fresh processes of the parity proof replay every request first (see model_process.py).
 
 References: https://www.tensorflow.org/tfx/serving/saved_model_warmup, for the file's place, name and form.
 """

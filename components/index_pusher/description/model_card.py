@@ -121,9 +121,9 @@ def _data(data: Data) -> str:
     rows = [(name.replace("_", " "), f"{count:,}") for name, count in data.counts.items()]
     lines = ["## Data"]
     if config := data.config:
-        place = "files of one's own" if config.release == CUSTOM else f"{config.spec.url}"
+        origin = "files of one's own" if config.release == CUSTOM else f"{config.spec.url}"
         lines.append(
-            f"Release `{config.release}` ({place}). Ratings are {config.spec.scale}. Every row carries at "
+            f"Release `{config.release}` ({origin}). Ratings are {config.spec.scale}. Every row carries at "
             f"most {config.history_length} of its user's ratings from before its own second."
         )
     return "\n\n".join([*lines, table(("count", "rows"), rows)])

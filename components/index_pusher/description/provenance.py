@@ -1,4 +1,4 @@
-"""What the manifest tells beside digests and figures: data, the models' gates, thresholds, signatures.
+"""What the manifest states beside digests and figures: data, the models' gates, thresholds, signatures.
 
 Runs in the executor's process, on a bundle that is complete.
 """
@@ -17,26 +17,26 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.description.model_card import Data
-from components.index_pusher.proof import parity, recommend_check, tflite_check
+from components.index_pusher.proof import recommend_check, saved_model_check, tflite_check
 from modules.evaluation.results import Evaluation
 from serving.manifest import CHUNK
 
 Ends = dict[str, dict[str, Any]]
 
 
-def data(told: Data, split_dirs: Mapping[str, str]) -> dict[str, Any]:
-    """Tell which data the models were trained and measured on.
+def data(recorded: Data, split_dirs: Mapping[str, str]) -> dict[str, Any]:
+    """State which data the models were trained and measured on.
 
     Args:
-      told: what the ratings' artifact tells of itself.
+      recorded: release, split and counts of the ratings' artifact.
       split_dirs: folders of its splits, by name.
     Returns:
       `config`: release and split, None where it is not recorded; `counts`; `splits`: by name, files, bytes
       and `sha256` of the files' contents, in the order of their names.
     """
     return {
-        "config": told.config.model_dump(mode="json") if told.config else None,
-        "counts": dict(told.counts),
+        "config": recorded.config.model_dump(mode="json") if recorded.config else None,
+        "counts": dict(recorded.counts),
         "splits": {name: _files(folder) for name, folder in split_dirs.items()},
     }
 
@@ -86,11 +86,11 @@ def _number(value: float) -> float | None:
 
 
 def thresholds(config: IndexConfig) -> dict[str, Any]:
-    """Tell what the bundle itself was held against; the models' own gates are among their evaluations."""
+    """State the bounds of the bundle's own gates; those of the models are among their evaluations."""
     return {
         "index_recall": config.min_recall,
         "recommend_recall": config.min_recall,
-        "parity": parity.BOUND,
+        "parity": saved_model_check.BOUND,
         "recommend_score": recommend_check.SCORE_TOLERANCE,
         "tflite": tflite_check.TOLERANCE,
         **{f"quantized_{name}": bound for name, bound in config.quantized.model_dump().items()},
@@ -106,15 +106,15 @@ def signatures(folder: str) -> dict[str, dict[str, Ends]]:
       By model (a folder, or a file below `tflite/`) and signature: `inputs` and `outputs`, a `dtype` and a
       `shape` each; -1 stands for any length, None for any shape.
     """
-    described = {}
+    models = {}
     for parent, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(parent, name)
             if name == tf.saved_model.SAVED_MODEL_FILENAME_PB:
-                described[os.path.relpath(parent, folder)] = _of_saved_model(path)
+                models[os.path.relpath(parent, folder)] = _of_saved_model(path)
             elif name.endswith(".tflite"):
-                described[os.path.relpath(path, folder)] = _of_tflite(path)
-    return described
+                models[os.path.relpath(path, folder)] = _of_tflite(path)
+    return models
 
 
 def _of_saved_model(path: str) -> dict[str, Ends]:
@@ -142,17 +142,17 @@ def _of_saved_model(path: str) -> dict[str, Ends]:
 
 def _of_tflite(path: str) -> dict[str, Ends]:
     interpreter = tf.lite.Interpreter(model_path=path)
-    described: dict[str, Ends] = {}
+    ends: dict[str, Ends] = {}
     for name in interpreter.get_signature_list():
         runner = interpreter.get_signature_runner(name)
-        described[name] = {
+        ends[name] = {
             end: {
                 key: {"dtype": _dtype(detail["dtype"]), "shape": detail["shape_signature"].tolist()}
                 for key, detail in sorted(details().items())
             }
             for end, details in (("inputs", runner.get_input_details), ("outputs", runner.get_output_details))
         }
-    return described
+    return ends
 
 
 def _dtype(kind: type) -> str:

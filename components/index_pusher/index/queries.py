@@ -1,9 +1,10 @@
-"""Draw real queries from the ratings' eval split. Runs in the executor's process."""
+"""Draw real queries from the ratings' eval split, and make requests of them. Runs in the executor."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +15,7 @@ from modules import features
 QUERY_COLUMNS = features.QUERY_FEATURES + tuple(
     row for row in features.CANDIDATE_FEATURES if row.name == features.MOVIE_TITLE
 )
-# Of the draw: the same models are held against the same queries.
+# Of the draw: the same models get the same queries.
 _SEED = 0
 
 
@@ -64,6 +65,49 @@ def absent(row: features.RawFeature) -> bytes | int | float:
     (b'', 0.0)
     """
     return row.default.encode() if isinstance(row.default, str) else row.default
+
+
+@dataclasses.dataclass(frozen=True)
+class Requests:
+    """What the parts of a bundle are asked.
+
+    Attributes:
+      records: serialized ratings.
+      columns: query features and movie_title by name, `[q]`: of the records in their order, then of
+        cold-start users.
+    """
+
+    records: Sequence[bytes]
+    columns: Mapping[str, np.ndarray]
+
+    @classmethod
+    def of(cls, records: Sequence[bytes]) -> Requests:
+        """Make requests of ratings."""
+        return cls(records, with_cold_start_users(parse(records)))
+
+
+def with_cold_start_users(queries: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Append what no real query has.
+
+    An unknown user, an unknown title, both; then a user and an unknown one who tell nothing of themselves.
+
+    >>> columns = with_cold_start_users({"user_id": np.array([b"7"], object), "user_age": np.array([25])})
+    >>> columns["user_id"].tolist(), columns["user_age"].tolist()
+    ([b'7', b'no such user', b'7', b'no such user', b'7', b'no such user'], [25, 25, 25, 25, -1, -1])
+    """
+    identity = {features.USER_ID, features.TIMESTAMP}
+    defaults = {row.name: absent(row) for row in features.QUERY_FEATURES if row.name not in identity}
+    result = {}
+    for name, column in queries.items():
+        extra = column[[0] * 5]
+        if name == features.USER_ID:
+            extra[[0, 2, 4]] = b"no such user"
+        if name == features.MOVIE_TITLE:
+            extra[[1, 2]] = b"no such title"
+        if name in defaults:
+            extra[[3, 4]] = defaults[name]
+        result[name] = np.concatenate([column, extra])
+    return result
 
 
 def _sample(split_dir: str, size: int) -> list[bytes]:

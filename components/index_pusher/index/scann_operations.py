@@ -2,7 +2,7 @@
 
 Called by what builds, searches and loads an index, and before a run. A release of ScaNN has operations for
 one release of TensorFlow, and for some releases of TensorFlow there are none. No other module of the project
-imports ScaNN, except `savedmodel_process.py` and `recommend.py`, which import nothing of the project and need
+imports ScaNN, except `model_process.py` and `recommend.py`, which import nothing of the project and need
 ScaNN where a bundle's manifest says so.
 """
 
@@ -33,10 +33,10 @@ def require(config: IndexConfig) -> None:
         "num_leaves": config.num_leaves,
         "num_reordering_candidates": config.num_reordering_candidates,
     }
-    given = [f"index.{name}={value}" for name, value in settings.items() if value is not None]
-    if given and not installed():
+    of_scann = [f"index.{name}={value}" for name, value in settings.items() if value is not None]
+    if of_scann and not installed():
         raise ValueError(
-            f"{given[0]} needs ScaNN, which is not installed. Remove the setting, and the index is "
+            f"{of_scann[0]} needs ScaNN, which is not installed. Remove the setting, and the index is "
             "TensorFlow's own exact search; or install the release of ScaNN that is for this TensorFlow."
         )
 

@@ -2,7 +2,7 @@
 
 Runs in the executor's process; `search` also inside the composite's graph (see recommender.py).
 ScaNN fails silently (fewer columns, repeats, NaN scores, approximate scores), so nothing is taken from it
-unchecked: selection.py refuses when the index is built, and `Index.search` falls back to exact search.
+unchecked: selection.py checks it when the index is built, and `Index.search` falls back to exact search.
 
 References: ScaNN's docs/algorithms.md, rules of thumb for brute force, hashing and partitioning.
 """

@@ -65,7 +65,7 @@ def table(candidates: Candidates) -> pa.Table:
 
 
 def check(path: str, candidates: Candidates) -> None:
-    """Read the file back and hold every value against the candidates.
+    """Read the file back and compare every value with the candidates.
 
     Raises:
       Refusal: the first column that differs.

@@ -1,4 +1,4 @@
-"""The parity table: what was held against what, and how near it came. For figures and manifest."""
+"""The parity table: what was compared with what, and how near it came. For figures and manifest."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
-from components.index_pusher.gates import Refusal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,26 +33,6 @@ class Row:
     def passes(self) -> bool:
         """NaN does not."""
         return self.difference <= self.bound
-
-
-def check(rows: Sequence[Row]) -> None:
-    """Refuse a bundle of which two parts disagree.
-
-    Raises:
-      Refusal: the first that does not pass.
-
-    >>> check([Row("ranking", "rating", "the Trainer's model", 400, 0.0, 1e-4)])
-    >>> check([Row("ranking", "rating", "the Trainer's model", 400, 0.5, 1e-4)])  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ...
-    components.index_pusher.gates.Refusal: ranking differs from the Trainer's model: rating by 0.5, ...
-    """
-    for row in rows:
-        if not row.passes:
-            raise Refusal(
-                f"{row.part} differs from {row.compared_with}: {row.measure} by {row.difference:.3g}, and "
-                f"{row.bound:.3g} is allowed, on {row.queries} queries"
-            )
 
 
 def figures(rows: Sequence[Row]) -> list[dict[str, Any]]:

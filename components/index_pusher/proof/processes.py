@@ -1,7 +1,7 @@
-"""Ask models in fresh processes, each started by a script that knows nothing of the project.
+"""Ask models in fresh processes, which run a script that knows nothing of the project.
 
-Called by the gates, in the executor's process. What the executor's own process has loaded (ScaNN, TensorFlow)
-would lend itself to a model that lacks it elsewhere.
+Called by the parity proof, in the executor's process. What that has loaded itself (ScaNN, TensorFlow) would
+lend itself to a model that lacks it elsewhere.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from components.index_pusher.gates import Refusal
-from components.index_pusher.proof import litert_process, savedmodel_process
+from components.index_pusher.proof import model_process
 
 TIMEOUT_SECONDS = 600
 
@@ -47,7 +47,7 @@ def ask_tflite(jobs: Sequence[Job]) -> list[Columns]:
     Raises:
       Refusal: the process failed; its last line is quoted.
     """
-    return _ask(litert_process.__file__, jobs, False, "the TFLite file", "without TensorFlow")
+    return _ask(jobs, False, "a TFLite file", "without TensorFlow")
 
 
 def ask_saved_models(jobs: Sequence[Job], scann: bool) -> list[Columns]:
@@ -55,29 +55,28 @@ def ask_saved_models(jobs: Sequence[Job], scann: bool) -> list[Columns]:
 
     Returns and raises as `ask_tflite`.
     """
-    where = "in a fresh process" if scann else "in a fresh process without ScaNN"
-    return _ask(savedmodel_process.__file__, jobs, scann, "the model", where)
+    environment = "in a fresh process" if scann else "in a fresh process without ScaNN"
+    return _ask(jobs, scann, "the model", environment)
 
 
-def _ask(script: str, jobs: Sequence[Job], scann: bool, what: str, where: str) -> list[Columns]:
+def _ask(jobs: Sequence[Job], scann: bool, subject: str, environment: str) -> list[Columns]:
     with tempfile.TemporaryDirectory() as folder:
-        listed = []
+        entries = []
         for number, job in enumerate(jobs):
-            asked, answered = (os.path.join(folder, f"{end}-{number}.npz") for end in ("in", "out"))
-            litert_process.write(asked, {name: np.asarray(column) for name, column in job.inputs.items()})
-            listed.append(
-                {"model": job.model, "signature": job.signature, "inputs": asked, "outputs": answered}
+            inputs, outputs = (os.path.join(folder, f"{end}-{number}.npz") for end in ("in", "out"))
+            model_process.write(inputs, {name: np.asarray(column) for name, column in job.inputs.items()})
+            entries.append(
+                {"model": job.model, "signature": job.signature, "inputs": inputs, "outputs": outputs}
             )
         path = os.path.join(folder, "jobs.json")
         with open(path, "w", encoding="utf-8") as file:
-            json.dump({"scann": scann, "jobs": listed}, file)
+            json.dump({"scann": scann, "jobs": entries}, file)
         try:
-            process = subprocess.run(
-                [sys.executable, "-I", script, path], capture_output=True, text=True, timeout=TIMEOUT_SECONDS
-            )
+            command = [sys.executable, "-I", model_process.__file__, path]
+            process = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired as error:
-            raise Refusal(f"{what} gave no answer {where} within {TIMEOUT_SECONDS} s") from error
+            raise Refusal(f"{subject} gave no answer {environment} within {TIMEOUT_SECONDS} s") from error
         if process.returncode:
-            said = process.stderr.strip().splitlines() or [f"it ended with code {process.returncode}"]
-            raise Refusal(f"{what} does not run {where}: {said[-1]}")
-        return [litert_process.read(job["outputs"]) for job in listed]
+            lines = process.stderr.strip().splitlines() or [f"it ended with code {process.returncode}"]
+            raise Refusal(f"{subject} does not run {environment}: {lines[-1]}")
+        return [model_process.read(entry["outputs"]) for entry in entries]

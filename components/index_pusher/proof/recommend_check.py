@@ -1,6 +1,6 @@
-"""Gate of the composite: what a build of it answers, held against exact search by the Trainers' models.
+"""Compare a composite's answers with exact search by the Trainers' models.
 
-Runs in the executor's process; the answers come from another one (see parity.py).
+Runs in the executor's process; the answers come from another one (see saved_model_check.py).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ BLEND_TOLERANCE = 1e-3
 
 @dataclasses.dataclass(frozen=True)
 class Oracle:
-    """What the Trainers' models and exact search say of some requests.
+    """What the Trainers' models and exact search find for some requests.
 
     Attributes:
       request: the composite's inputs, by name.
-      rows: position of each title in the catalogue.
+      positions: of each title in the catalogue.
       exact: `[q, n]` retrieval scores, or popularity for cold-start users; minus infinity for titles that
         were seen or are excluded.
       order: `[q, n]` what is sorted by: `exact`, or the blend, which is minus infinity outside the pool.
@@ -41,7 +41,7 @@ class Oracle:
     """
 
     request: Mapping[str, np.ndarray]
-    rows: Mapping[bytes, int]
+    positions: Mapping[bytes, int]
     exact: np.ndarray
     order: np.ndarray
     tolerance: np.ndarray
@@ -50,15 +50,14 @@ class Oracle:
 
 
 @dataclasses.dataclass(frozen=True)
-class Reached:
+class Agreement:
     """How answers compare with the oracle's.
 
     Attributes:
       recall: share of the best k that was recommended, mean over the requests; a title tied with the last of
         them counts.
       score_difference: greatest difference of a retrieval score, in units of the request's largest.
-      misplaced: places, over all requests, that hold another title than exact search would have put there,
-        ties aside.
+      misplaced: titles, over all requests, in whose place exact search has another one, ties aside.
     """
 
     recall: float
@@ -77,41 +76,41 @@ def oracle(
     """Search exactly, with the Trainers' models.
 
     Args:
-      retrieval: loaded, tells embeddings and who has seen what.
+      retrieval: loaded; gives embeddings and who has seen what.
       ranking: loaded; asked only where the blend has a weight.
       candidates: the retrieval model's catalogue.
       queries: query features by name, as of queries.parse, cold-start users among them.
       k: titles per request, at most the catalogue.
       blend: the composite's.
     """
-    asked = {row.name: queries[row.name] for row in features.QUERY_FEATURES}
-    viewers = signatures.batched(retrieval.signatures[features.SEEN_SIGNATURE], asked)
+    query = {row.name: queries[row.name] for row in features.QUERY_FEATURES}
+    viewers = signatures.batched(retrieval.signatures[features.SEEN_SIGNATURE], query)
     seen, known = viewers[features.SEEN], viewers[features.USER_KNOWN]
     exact = np.where(
         known[:, None],
-        signatures.embed(retrieval, asked) @ candidates.embeddings.T,
+        signatures.embed(retrieval, query) @ candidates.embeddings.T,
         candidates.popularity.astype(np.float32),
     )
-    _put(exact, seen)
+    _exclude(exact, seen)
     excluded = np.argsort(-exact, axis=1, kind="stable")[:, :EXCLUDED].astype(np.int32)
     excluded[~np.isfinite(np.take_along_axis(exact, excluded, axis=1))] = -1
     excluded[1::2] = -1
-    _put(exact, excluded)
+    _exclude(exact, excluded)
     titles = np.append(candidates.titles.astype(object), b"")[excluded]
-    request = {**asked, recommender.K: np.asarray(k, np.int32), recommender.EXCLUDE_TITLE: titles}
+    request = {**query, recommender.K: np.asarray(k, np.int32), recommender.EXCLUDE_TITLE: titles}
     largest = np.maximum(1.0, np.abs(np.where(np.isfinite(exact), exact, 0.0)).max(axis=1))
     order, tolerance = exact, TIE_TOLERANCE * largest
     if blend and blend.rating_weight:
-        order = _blended(exact, ranking, candidates, asked, max(k, blend.pool), blend.rating_weight)
+        order = _blended(exact, ranking, candidates, query, max(k, blend.pool), blend.rating_weight)
         tolerance = np.full(len(exact), BLEND_TOLERANCE)
-    rows = {title: position for position, title in enumerate(candidates.titles)}
-    return Oracle(request, rows, exact, order, tolerance, known, k)
+    positions = {title: position for position, title in enumerate(candidates.titles)}
+    return Oracle(request, positions, exact, order, tolerance, known, k)
 
 
-def _put(exact: np.ndarray, positions: np.ndarray) -> None:
+def _exclude(exact: np.ndarray, positions: np.ndarray) -> None:
     """Give these positions of each row, -1 for none, a score of minus infinity."""
-    for row, of_row in zip(exact, positions, strict=True):
-        row[of_row[of_row >= 0]] = -np.inf
+    for scores, row in zip(exact, positions, strict=True):
+        scores[row[row >= 0]] = -np.inf
 
 
 def _blended(
@@ -143,8 +142,8 @@ def _standardised(values: np.ndarray, real: np.ndarray) -> np.ndarray:
     return centred / np.where(deviation > 0, deviation, 1.0)
 
 
-def check(answers: Mapping[str, np.ndarray], expected: Oracle) -> Reached:
-    """Hold a build's answers against the oracle.
+def check(answers: Mapping[str, np.ndarray], expected: Oracle) -> Agreement:
+    """Compare a composite's answers with the oracle's.
 
     Args:
       answers: the outputs for `expected.request`, by name.
@@ -153,27 +152,27 @@ def check(answers: Mapping[str, np.ndarray], expected: Oracle) -> Reached:
       Refusal: a seen or excluded title, a title twice, one too few, a value that is not finite, the wrong
         path.
     """
-    reached = []
-    for place, user_id in enumerate(expected.request[features.USER_ID]):
-        answer = {name: column[place] for name, column in answers.items()}
+    agreements = []
+    for row, user_id in enumerate(expected.request[features.USER_ID]):
+        answer = {name: column[row] for name, column in answers.items()}
         try:
-            reached.append(_check_answer(answer, expected, place))
+            agreements.append(_check_answer(answer, expected, row))
         except Refusal as refusal:
             name = user_id.decode("utf-8", "replace")
             raise Refusal(f"the recommendations for user {name} {refusal}") from refusal
-    shares, differences, misplaced = zip(*reached, strict=True)
-    return Reached(float(np.mean(shares)), float(max(differences)), int(sum(misplaced)))
+    shares, differences, misplaced = zip(*agreements, strict=True)
+    return Agreement(float(np.mean(shares)), float(max(differences)), int(sum(misplaced)))
 
 
-def _check_answer(answer: Mapping[str, Any], expected: Oracle, place: int) -> tuple[float, float, int]:
-    """Hold one request's answer against exact search.
+def _check_answer(answer: Mapping[str, Any], expected: Oracle, row: int) -> tuple[float, float, int]:
+    """Compare one request's answer with exact search.
 
     Returns:
-      Recall, greatest difference of a score, places that are wrong.
+      Recall, greatest difference of a score, titles in a wrong place.
     Raises:
       Refusal: what is wrong, as the end of a sentence that begins with whose recommendations they are.
     """
-    exact, order, known = expected.exact[place], expected.order[place], bool(expected.known[place])
+    exact, order, known = expected.exact[row], expected.order[row], bool(expected.known[row])
     path = recommender.BY_MODEL if known else recommender.BY_POPULARITY
     if answer[recommender.SERVED_BY].decode() != path:
         raise Refusal(f"came by {answer[recommender.SERVED_BY].decode()}, not by {path}")
@@ -181,7 +180,7 @@ def _check_answer(answer: Mapping[str, Any], expected: Oracle, place: int) -> tu
     remaining = min(expected.k, int(np.isfinite(exact).sum()))
     if count != remaining:
         raise Refusal(f"number {count} where {remaining} of the {expected.k} asked for remain")
-    found = [expected.rows[title] for title in answer[features.MOVIE_TITLE][:count]]
+    found = [expected.positions[title] for title in answer[features.MOVIE_TITLE][:count]]
     if len(set(found)) < count:
         raise Refusal("hold a title twice")
     if not np.isfinite(exact[found]).all():
@@ -195,7 +194,7 @@ def _check_answer(answer: Mapping[str, Any], expected: Oracle, place: int) -> tu
         raise Refusal("carry predicted ratings that are NaN or infinite")
     if not count:
         return 1.0, 0.0, 0
-    best, tolerance = np.sort(order)[::-1][:count], expected.tolerance[place]
+    best, tolerance = np.sort(order)[::-1][:count], expected.tolerance[row]
     share = float((order[found] >= best[-1] - tolerance).mean())
     if not known and share < 1.0:
         raise Refusal("are not the most popular titles")

@@ -179,7 +179,7 @@ def test_an_absent_blessing_is_refused(planted, tmp_path: pathlib.Path, blessing
         },
     )
     assert pushed.get_int_custom_property("pushed") == 0
-    assert pushed.get_string_custom_property("reason").startswith("the retrieval model carries no blessing")
+    assert pushed.get_string_custom_property("reason").startswith("the retrieval model has no blessing")
     assert not (tmp_path / "destination").exists()
 
 

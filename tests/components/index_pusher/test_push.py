@@ -8,12 +8,12 @@ import shutil
 
 import pytest
 
-from components.index_pusher import bundle
 from components.index_pusher.bundle import Sources, with_multitask
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Blessing
 from components.index_pusher.index import scann_operations
 from components.index_pusher.push import Blessings, push
+from modules import features
 from serving import manifest, publish
 from tests.helpers import planted_models
 
@@ -120,9 +120,10 @@ def test_an_unblessed_multitask_model_is_left_out_and_the_rest_is_pushed(
 ) -> None:
     sources = with_multitask(planted.sources, multitask_dir, Blessing(0))
     assert sources.multitask_dir == "" and sources.digests() == planted.sources.digests()
-    figures = bundle.add_single(sources, str(tmp_path))
-    assert figures["multitask_left_out"].startswith("the multitask model was not blessed")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["ranking", "retrieval"]
+    assert sources.multitask_left_out.startswith("the multitask model was not blessed")
+    figures = push(sources, planted.blessings, str(tmp_path / "destination"), str(tmp_path / "archive"))
+    assert (figures["pushed"], figures["multitask_left_out"]) == (1, sources.multitask_left_out)
+    assert not (tmp_path / "archive" / "multitask").exists()
 
 
 @pytest.mark.parametrize(
@@ -130,8 +131,8 @@ def test_an_unblessed_multitask_model_is_left_out_and_the_rest_is_pushed(
     [
         (Blessing(0), Blessing(1), "the retrieval model was not blessed"),
         (Blessing(1), Blessing(0), "the ranking model was not blessed"),
-        (Blessing(None), Blessing(1), "the retrieval model carries no blessing"),
-        (Blessing(1), Blessing(None), "the ranking model carries no blessing"),
+        (Blessing(None), Blessing(1), "the retrieval model has no blessing"),
+        (Blessing(1), Blessing(None), "the ranking model has no blessing"),
         (Blessing(1), Blessing(1, "models/other"), "the ranking model's blessing is about another model"),
     ],
 )
@@ -146,13 +147,27 @@ def test_an_index_below_the_threshold_is_refused_with_the_recall(planted, refuse
     figures = refused.push(dataclasses.replace(planted.sources, config=config))
     assert "of the exact top 10, under the threshold of 0.99" in figures["reason"]
     assert 0.2 < figures["index_recall"] < 0.99
-    assert figures["tflite_max_difference"] <= 1e-5, "what had been measured before is told as well"
+    assert figures["tflite_max_difference"] <= 1e-5, "what else was measured is recorded as well"
+    failed = [row["part"] for row in figures["parity"] if row["difference"] > row["bound"]]
+    assert set(failed) <= {"recommend"} and len(figures["parity"]) == 14
 
 
 def test_a_tflite_file_that_differs_is_refused(planted, refused: Refused, tmp_path: pathlib.Path) -> None:
     model = planted_models.write_model(planted.world, tmp_path / "model", planted_models.RANKING, 1e-4)
     figures = refused.push(dataclasses.replace(planted.sources, ranking_dir=model))
-    assert "the TFLite file differs from its SavedModel" in figures["reason"]
+    assert figures["reason"].startswith("tflite/ranking.tflite differs from rate of the Trainer's model")
+    assert figures["tflite_max_difference"] == pytest.approx(1e-4, rel=0.1)
+
+
+def test_a_trainer_that_wrote_no_tflite_file_is_refused(
+    planted, refused: Refused, tmp_path: pathlib.Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(planted.sources.ranking_dir, model)
+    exported = model / features.TFLITE_DIR / features.RANKING_TFLITE
+    exported.unlink()
+    figures = refused.push(dataclasses.replace(planted.sources, ranking_dir=str(model)))
+    assert figures["reason"] == f"the ranking model holds no TFLite file at {exported}"
 
 
 def test_other_code_or_another_index_is_another_identity(planted) -> None:

@@ -13,7 +13,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from components.index_pusher.composite import warmup
 from components.index_pusher.gates import Refusal
 from components.index_pusher.index.queries import read_records
-from components.index_pusher.proof import savedmodel_process
+from components.index_pusher.proof import model_process
 from components.index_pusher.proof.processes import Job, ask_saved_models
 from modules import features
 
@@ -130,4 +130,4 @@ def test_a_model_that_its_warm_up_would_break_is_refused(planted, tmp_path: path
     with pytest.raises(Refusal, match="model fails on a warm-up request to few: .*too many"):
         ask_saved_models([job], scann=False)
     bare = write(tmp_path / "bare", "few")
-    assert savedmodel_process.replay(bare, tf.saved_model.load(bare)) == 0
+    assert model_process.replay(bare, tf.saved_model.load(bare)) == 0

@@ -6,17 +6,19 @@ import dataclasses
 import json
 import pathlib
 import re
+from typing import Any
 
 import pytest
 from tfx import types
 from tfx.types import standard_artifacts
 
 from components.index_pusher import bundle, executor
-from components.index_pusher.description import model_card
+from components.index_pusher.description import describe, model_card
 from components.index_pusher.description.model_card import Data, Facts
 from components.movielens_example_gen.config import DataConfig, SplitConfig
 from components.movielens_example_gen.outcome import COUNTS
 from modules.evaluation.results import Evaluation, Gated
+from serving import manifest
 
 RETRIEVAL = Evaluation(
     gated=(
@@ -184,12 +186,16 @@ def test_a_multitask_model_is_told_of_where_the_bundle_holds_it(
     monkeypatch.setattr(
         model_card, "write", lambda folder, data, evaluations, *_: written.update(evaluations)
     )
+    monkeypatch.setattr(describe, "read_evaluation", lambda path: RETRIEVAL)
     both = {"retrieval": "a", "multitask": "b"}
     sources = dataclasses.replace(
         planted.sources, evaluation_dirs=both, multitask_dir=planted.sources.retrieval_dir * held
     )
-    bundle.write_card(sources, str(tmp_path), {})
-    assert written == (both if held else {"retrieval": "a"})
+    models: Any = None
+    describe.describe(bundle.Bundle(sources, str(tmp_path), models, [], {}), {"code": "0"}, {})
+    expected = both if held else {"retrieval": "a"}
+    assert written == expected
+    assert set(manifest.read(str(tmp_path))["evaluations"]) == set(expected)
 
 
 class _Stop(Exception):

@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.index_pusher.bundle import Bundle, Models
 from components.index_pusher.composite import recommender, signatures
+from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Refusal
-from components.index_pusher.index.queries import parse, read_records
+from components.index_pusher.index.queries import Requests, read_records
 from components.index_pusher.index.searches import BruteForce, Index, Plan
-from components.index_pusher.proof import parity, processes, recommend_check
-from components.index_pusher.proof.parity import Models, Questions
+from components.index_pusher.proof import parity, processes, recommend_check, tflite_files
 from components.index_pusher.proof.processes import Job
-from components.index_pusher.proof.tflite_check import with_cold_start_users
 from modules import features
 from serving import manifest
 from tests.conftest import needs_scann
@@ -39,11 +39,8 @@ def models(planted) -> Models:
 
 
 @pytest.fixture(scope="module")
-def questions(planted, models) -> Questions:
-    records = read_records(planted.sources.queries_dir, 200)
-    asked = with_cold_start_users(parse(records))
-    oracle = recommend_check.oracle(models.retrieval, models.ranking, models.candidates, asked, 50)
-    return Questions(asked, records, oracle)
+def records(planted) -> list[bytes]:
+    return read_records(planted.sources.queries_dir, 200)
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +51,21 @@ def other_ranking(planted, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def bundle(pushed, tmp_path: pathlib.Path) -> pathlib.Path:
+def folder(pushed, tmp_path: pathlib.Path) -> pathlib.Path:
     """A copy to plant damage in."""
     return pathlib.Path(shutil.copytree(pushed.destination / "current", tmp_path / "bundle"))
+
+
+@pytest.fixture
+def bundle(pushed, folder, models, records) -> Bundle:
+    sources = dataclasses.replace(pushed.planted.sources, config=IndexConfig(recall_k=50))
+    return Bundle(sources, str(folder), models, records, {"index_recall": 1.0})
+
+
+@pytest.fixture
+def without_tflite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What test_tflite_files.py tests, each of which starts processes."""
+    monkeypatch.setattr(tflite_files, "compare", lambda *_: ({"tflite_max_difference": 0.0}, []))
 
 
 def test_the_pushed_bundle_carries_the_table_of_what_was_held_against_what(pushed) -> None:
@@ -123,70 +132,76 @@ print(json.dumps(found))
 
 
 @needs_scann
-def test_the_build_on_scann_does_not_run_where_scann_is_not_loaded(pushed, questions) -> None:
-    """In the words of the process that the gate starts."""
-    job = Job(str(pushed.destination / "current" / "recommend"), "serving_default", questions.oracle.request)
+def test_the_build_on_scann_does_not_run_where_scann_is_not_loaded(pushed, models, records) -> None:
+    """In the words of the process that the proof starts."""
+    columns = Requests.of(records).columns
+    oracle = recommend_check.oracle(models.retrieval, models.ranking, models.candidates, columns, 50)
+    job = Job(str(pushed.destination / "current" / "recommend"), "serving_default", oracle.request)
     with pytest.raises(Refusal, match="does not run in a fresh process without ScaNN: .*Scann>"):
         processes.ask_saved_models([job], scann=False)
 
 
-def prove(bundle: pathlib.Path, models: Models, questions: Questions) -> float:
-    return parity.prove(str(bundle), models, questions, 0.99)[0]
-
-
-def refused(bundle: pathlib.Path, models: Models, questions: Questions) -> Refusal:
+def refused(bundle: Bundle) -> Refusal:
     with pytest.raises(Refusal) as error:
-        prove(bundle, models, questions)
+        parity.prove(bundle)
+    assert error.value.figures["tflite_max_difference"] == 0.0, "what was measured before is not lost"
     return error.value
 
 
-@pytest.mark.usefixtures("in_process")
+@pytest.mark.usefixtures("in_process", "without_tflite")
 class TestDamage:
-    def test_an_honest_bundle_passes(self, bundle, models, questions) -> None:
-        assert prove(bundle, models, questions) == 1.0
+    def test_an_honest_bundle_passes(self, bundle) -> None:
+        figures = parity.prove(bundle)
+        assert (figures["recommend_recall"], figures["index_recall"]) == (1.0, 1.0)
+        assert len(figures["parity"]) == 10
 
-    def test_another_ranking_model_is_refused(self, bundle, models, questions, other_ranking: str) -> None:
-        _replace(bundle / "ranking", signatures.serving_path(other_ranking))
-        refusal = refused(bundle, models, questions)
+    def test_an_index_of_too_little_recall_is_refused_with_all_that_was_measured(self, bundle) -> None:
+        refusal = refused(dataclasses.replace(bundle, figures={"index_recall": 0.5}))
+        assert str(refusal).startswith(
+            "the index returns 0.5000 of the exact top 50, under the threshold of 0.99"
+        )
+        assert refusal.figures["recommend_recall"] == 1.0 and len(refusal.figures["parity"]) == 10
+
+    def test_another_ranking_model_is_refused(self, bundle, folder, other_ranking: str) -> None:
+        _replace(folder / "ranking", signatures.serving_path(other_ranking))
+        refusal = refused(bundle)
         assert str(refusal).startswith(
             "ranking, rate differs from the Trainer's model: rating, stars by 0.00"
         )
         failed = [row["part"] for row in refusal.figures["parity"] if row["difference"] > row["bound"]]
         assert failed == ["ranking, rate", "ranking, serving_default"]
 
-    def test_a_retrieval_model_of_other_vectors_is_refused(
-        self, planted, bundle, models, questions, tmp_path
-    ) -> None:
+    def test_a_retrieval_model_of_other_vectors_is_refused(self, planted, bundle, folder, tmp_path) -> None:
         vectors = planted.world.user_vectors.copy()
         vectors[7] *= 1.001
         world = dataclasses.replace(planted.world, user_vectors=vectors)
         other = planted_models.write_model(world, tmp_path / "other", planted_models.RETRIEVAL)
-        _replace(bundle / "retrieval", signatures.serving_path(other))
-        refusal = refused(bundle, models, questions)
+        _replace(folder / "retrieval", signatures.serving_path(other))
+        refusal = refused(bundle)
         assert str(refusal).startswith("retrieval, query differs from the Trainer's model: embedding")
 
     def test_a_composite_that_rates_otherwise_is_refused(
-        self, bundle, models, questions, other_ranking: str
+        self, bundle, folder, models, other_ranking: str
     ) -> None:
         ranking = signatures.load(other_ranking, "ranking", planted_models.RANKING)
         index = BruteForce(models.candidates.embeddings)
-        _save(recommender.Recommender(models.retrieval, ranking, index, models.candidates), bundle)
-        refusal = refused(bundle, models, questions)
+        _save(recommender.Recommender(models.retrieval, ranking, index, models.candidates), folder)
+        refusal = refused(bundle)
         assert str(refusal).startswith("recommend_exact differs from rate of the Trainer's model: rating")
 
-    def test_an_exact_build_that_is_not_exact_is_refused(self, bundle, models, questions) -> None:
+    def test_an_exact_build_that_is_not_exact_is_refused(self, bundle, folder, models) -> None:
         """A recall of 0.99 and more is good enough for ScaNN's build, but not for this one."""
         index = _Swapped(models.candidates.embeddings)
-        _save(recommender.Recommender(models.retrieval, models.ranking, index, models.candidates), bundle)
-        refusal = refused(bundle, models, questions)
+        _save(recommender.Recommender(models.retrieval, models.ranking, index, models.candidates), folder)
+        refusal = refused(bundle)
         assert "recommend_exact differs from exact search: titles in other places by" in str(refusal)
 
     @needs_scann
-    def test_a_coarse_index_is_refused_by_its_recall(self, bundle, models, questions) -> None:
+    def test_a_coarse_index_is_refused_by_its_recall(self, bundle, folder, models) -> None:
         index = Index(models.candidates.embeddings, Plan("partitioned", 6, 2, 300), 50)
         composite = recommender.Recommender(models.retrieval, models.ranking, index, models.candidates)
-        _save(composite, bundle, "recommend")
-        refusal = refused(bundle, models, questions)
+        _save(composite, folder, "recommend")
+        refusal = refused(bundle)
         assert "of the exact top 50 without seen titles, under the threshold of 0.99" in str(refusal)
         assert 0.2 < refusal.figures["recommend_recall"] < 0.99
 
@@ -212,22 +227,23 @@ def _replace(folder: pathlib.Path, by: str) -> None:
     shutil.copytree(by, folder)
 
 
-def _save(composite: recommender.Recommender, bundle: pathlib.Path, name: str = "recommend_exact") -> None:
-    shutil.rmtree(bundle / name)
-    recommender.save(composite, str(bundle / name))
+def _save(composite: recommender.Recommender, folder: pathlib.Path, name: str = "recommend_exact") -> None:
+    shutil.rmtree(folder / name)
+    recommender.save(composite, str(folder / name))
 
 
-@pytest.mark.usefixtures("in_process")
+@pytest.mark.usefixtures("in_process", "without_tflite")
 def test_the_multitask_model_is_held_against_its_own_trainer(
-    planted, bundle, models, questions, tmp_path
+    planted, bundle, folder, models, tmp_path
 ) -> None:
     both = planted_models.RETRIEVAL + planted_models.RANKING
     own = planted_models.write_model(planted.world, tmp_path / "own", both)
-    shutil.copytree(signatures.serving_path(own), bundle / "multitask")
+    shutil.copytree(signatures.serving_path(own), folder / "multitask")
     with_it = dataclasses.replace(models, multitask=signatures.load(own, "multitask", both))
-    assert prove(bundle, with_it, questions) == 1.0
+    bundle = dataclasses.replace(bundle, models=with_it)
+    assert parity.prove(bundle)["recommend_recall"] == 1.0
     other = planted_models.write_model(planted.world, tmp_path / "other", both, told_weight=0.0101)
-    _replace(bundle / "multitask", signatures.serving_path(other))
-    refusal = refused(bundle, with_it, questions)
+    _replace(folder / "multitask", signatures.serving_path(other))
+    refusal = refused(bundle)
     assert str(refusal).startswith("multitask, rate differs from the Trainer's model")
     assert features.PREDICTED_RATING in with_it.multitask.signatures["rate"].structured_outputs

@@ -1,4 +1,4 @@
-"""The gate of the composite: what it may not do, done on purpose."""
+"""The composite against exact search: what it may not do, done on purpose."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import tensorflow as tf
 from components.index_pusher.composite import recommender, signatures
 from components.index_pusher.config import BlendConfig
 from components.index_pusher.gates import Refusal
+from components.index_pusher.index.queries import with_cold_start_users
 from components.index_pusher.index.searches import BruteForce, Index, Plan
-from components.index_pusher.proof import recommend_check, savedmodel_process
-from components.index_pusher.proof.recommend_check import Oracle, Reached
-from components.index_pusher.proof.tflite_check import with_cold_start_users
+from components.index_pusher.proof import model_process, recommend_check
+from components.index_pusher.proof.recommend_check import Agreement, Oracle
 from modules import features
 from tests.conftest import needs_scann
 from tests.helpers import planted_models
@@ -48,7 +48,7 @@ def oracle(parts, queries) -> Oracle:
 
 def saved_answers(built: recommender.Recommender, path: str, expected: Oracle) -> dict[str, np.ndarray]:
     recommender.save(built, path)
-    return savedmodel_process.ask(path, features.SERVING_SIGNATURE, dict(expected.request))
+    return model_process.ask_saved_model(path, features.SERVING_SIGNATURE, dict(expected.request))
 
 
 def answers(built: recommender.Recommender, expected: Oracle) -> dict[str, np.ndarray]:
@@ -58,7 +58,7 @@ def answers(built: recommender.Recommender, expected: Oracle) -> dict[str, np.nd
     return {name: tensor.numpy() for name, tensor in answer.items()}
 
 
-def check(oracle: Oracle, built: recommender.Recommender) -> Reached:
+def check(oracle: Oracle, built: recommender.Recommender) -> Agreement:
     return recommend_check.check(answers(built, oracle), oracle)
 
 
@@ -83,16 +83,16 @@ def composite(
 )
 def test_a_sound_composite_passes(parts, oracle, tmp_path, plan: Plan | None) -> None:
     received = saved_answers(composite(parts, plan), str(tmp_path), oracle)
-    reached = recommend_check.check(received, oracle)
-    assert (reached.recall, reached.misplaced) == (1.0, 0)
-    assert 0 <= reached.score_difference < 1e-5
+    agreement = recommend_check.check(received, oracle)
+    assert (agreement.recall, agreement.misplaced) == (1.0, 0)
+    assert 0 <= agreement.score_difference < 1e-5
 
 
 def test_a_blend_is_held_against_its_own_order(parts, oracle, queries, tmp_path) -> None:
     blended = recommend_check.oracle(**parts, queries=queries, k=50, blend=BLEND)
     received = saved_answers(composite(parts, None, BLEND), str(tmp_path), blended)
-    reached = recommend_check.check(received, blended)
-    assert (reached.recall, reached.misplaced) == (1.0, 0)
+    agreement = recommend_check.check(received, blended)
+    assert (agreement.recall, agreement.misplaced) == (1.0, 0)
     plain = recommend_check.check(
         _without_cold_start_users(received), _without_cold_start_users_expected(oracle)
     )

@@ -1,11 +1,13 @@
-"""Ask SavedModels, in a process of its own that has nothing of the project, as a server does.
+"""Ask models, in a process of its own that has nothing of the project, as a server or a phone does.
 
-Started by processes.py, by path and isolated (`python -I`). Unless it is told to, it does not import ScaNN:
-what answers then needs TensorFlow's own operations alone.
+Started by processes.py, by path and isolated (`python -I`). TensorFlow is imported for SavedModels alone:
+LiteRT accepts files that need TensorFlow's kernels wherever TensorFlow happens to be loaded, and a phone has
+none. ScaNN is imported only where the jobs say so: what answers without it needs TensorFlow's own operations.
 
-Usage: savedmodel_process.py JOBS.json, see processes.py
+Usage: model_process.py JOBS.json, see processes.py
 """
 
+import itertools
 import json
 import os
 import sys
@@ -13,13 +15,57 @@ from typing import Any
 
 import numpy as np
 
-# Requests in a call.
+# Rows in a call: what a search compares in between grows with them.
 BATCH = 64
-# Where TensorFlow Serving looks for what it asks a model once, before it serves it.
+# Where TensorFlow Serving finds what it asks a model once, before it serves it.
 WARMUP = os.path.join("assets.extra", "tf_serving_warmup_requests")
 
 
-def ask(
+def ask_tflite(model: str, signature: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Call a signature, first with one row, then batch by batch.
+
+    Args:
+      model: path of the TFLite file.
+      signature: its name.
+      columns: `[q, ...]` arrays by input name, strings as bytes; others than it takes are left out.
+    Returns:
+      `[q, ...]` arrays by output name.
+    Raises:
+      ValueError: no such signature, an input that no query carries, or a value its dtype cannot hold.
+    """
+    # Here, since processes.py imports this file, to find it.
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=model)
+    runner = interpreter.get_signature_runner(signature)
+    inputs = {}
+    for name, detail in runner.get_input_details().items():
+        if name not in columns:
+            raise ValueError(f"the input {name} is not a feature of a query: {', '.join(columns)}")
+        inputs[name] = converted(name, columns[name], detail["dtype"])
+    size = max(len(column) for column in inputs.values())
+    parts: dict[str, list[np.ndarray]] = {}
+    # One alone first, as a device asks: kernels were seen to fail on it that a larger batch had not prepared.
+    starts = [0, *range(1, size, BATCH), size]
+    for start, end in itertools.pairwise(starts):
+        outputs = runner(**{name: column[start:end] for name, column in inputs.items()})
+        for name, values in outputs.items():
+            # A copy: what the interpreter returns is its own, and the next call overwrites it.
+            parts.setdefault(name, []).append(np.array(values))
+    return {name: np.concatenate(columns) for name, columns in parts.items()}
+
+
+def converted(name: str, column: np.ndarray, dtype: type) -> np.ndarray:
+    """Give a column the dtype that the file asks for, and refuse to change a value by it."""
+    if not np.issubdtype(dtype, np.number):
+        return column.astype(object)
+    result: np.ndarray = column.astype(dtype)
+    if np.issubdtype(dtype, np.integer) and (result != column).any():
+        raise ValueError(f"{name} holds {column[result != column][0]}, which {np.dtype(dtype)} cannot hold")
+    return result
+
+
+def ask_saved_model(
     model: str, signature: str, columns: dict[str, np.ndarray], loaded: dict[str, Any] | None = None
 ) -> dict[str, np.ndarray]:
     """Call a signature, batch by batch.
@@ -32,7 +78,7 @@ def ask(
     Returns:
       `[q, ...]` arrays by output name, strings as bytes objects.
     """
-    # Here, since processes.py's callers import this file, to find it.
+    # Here, as in ask_tflite.
     import tensorflow as tf
 
     loaded = {} if loaded is None else loaded
@@ -114,17 +160,27 @@ def write(path: str, columns: dict[str, np.ndarray]) -> None:
 
 
 def main(jobs: str) -> None:
-    """Answer every job of the file, and replay the warm-up requests of every model that was asked."""
+    """Answer every job of the file, and replay the warm-up requests of every SavedModel among them."""
     with open(jobs, encoding="utf-8") as file:
         content = json.load(file)
     if content["scann"]:
         import scann  # noqa: F401, registers the operations of the index
     loaded: dict[str, Any] = {}
     for job in content["jobs"]:
-        answer = ask(job["model"], job["signature"], read(job["inputs"]), loaded)
+        model, signature, columns = job["model"], job["signature"], read(job["inputs"])
+        try:
+            if model.endswith(".tflite"):
+                answer = ask_tflite(model, signature, columns)
+            else:
+                answer = ask_saved_model(model, signature, columns, loaded)
+        # What LiteRT and TensorFlow raise for what they cannot read, or an operation that they do not know.
+        except (ValueError, KeyError, OSError, RuntimeError) as error:
+            raise ValueError(f"{os.path.basename(model)}: {type(error).__name__}: {error}") from error
         write(job["outputs"], answer)
     for model, served in loaded.items():
         replay(model, served)
+    if not loaded and "tensorflow" in sys.modules:
+        raise ValueError("TensorFlow was loaded, so the result says nothing of a device without it")
     if not content["scann"] and "scann" in sys.modules:
         raise ValueError("ScaNN was loaded, so the result says nothing of a server without it")
 
@@ -132,6 +188,5 @@ def main(jobs: str) -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1])
-    # What TensorFlow raises for a model that it cannot read, or an operation that it does not know.
-    except (ValueError, KeyError, OSError, RuntimeError) as error:
-        sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    except ValueError as error:
+        sys.exit(" ".join(str(error).split()))
