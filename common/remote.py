@@ -14,6 +14,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from common import listing
+
 
 def is_remote(uri: str) -> bool:
     """Tell whether a URI is not of this machine's file system.
@@ -65,9 +67,15 @@ def as_local_folders(
 
 
 def copy_folder(source: str, target: str) -> None:
-    """Copy the files below a folder, to or from any file system that TensorFlow knows."""
+    """Copy the files below a folder, to or from any file system that TensorFlow knows.
+
+    Raises:
+      ValueError: an object's name would lead out of the folder.
+    """
     for parent, _, names in tf.io.gfile.walk(source):
         below = parent[len(source) :].strip("/")
+        for name in (*filter(None, below.split("/")), *names):
+            listing.require_below(source, name)
         folder = os.path.join(target, below) if below else target
         tf.io.gfile.makedirs(folder)
         for name in names:

@@ -20,6 +20,7 @@ import hashlib
 import os
 from collections.abc import Callable, Collection, Iterator
 
+from common import listing
 from serving import manifest
 from serving.layout import BUNDLES, CURRENT, LAST, SERVING, numbers
 from serving.stores.lease import Lease
@@ -175,12 +176,20 @@ class ObjectStore:
                 yield chunk
 
     def _names(self, folder: str) -> list[str]:
-        """Names directly below; folders' end in a slash in some stores."""
+        """Names directly below; folders' end in a slash in some stores.
+
+        Raises:
+          ValueError: a name would lead out of the folder.
+        """
         try:
             with self._in_words():
-                return [name.rstrip("/") for name in self._gfile.listdir(self._path(folder))]
+                listed = self._gfile.listdir(self._path(folder))
         except FileNotFoundError:
             return []
+        names = [name.removesuffix("/") for name in listed if name]  # Empty: a folder that a console made.
+        for name in names:
+            listing.require_below(self._path(folder), name)
+        return names
 
     def _walk(self, folder: str) -> Iterator[str]:
         """Every file below a folder, relative to it."""

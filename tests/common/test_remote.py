@@ -44,6 +44,15 @@ def test_a_model_of_a_bucket_is_copied_here_and_what_is_made_of_it_back(bucket: 
     assert not pathlib.Path(places[f"{bucket}/model"]).exists()
 
 
+def test_an_object_that_would_lead_out_of_its_folder_is_refused(bucket: str, tmp_path: pathlib.Path) -> None:
+    fill(f"{bucket}/model")
+    tf.io.gfile.makedirs(f"{bucket}/model/..")
+    tf.io.gfile.GFile(f"{bucket}/model/../evil", "w").write("")
+    with pytest.raises(ValueError, match=rf"{bucket}/model holds an object whose name would lead out of it"):
+        remote.copy_folder(f"{bucket}/model", str(tmp_path / "copy"))
+    assert not (tmp_path / "evil").exists()
+
+
 def test_what_is_here_stays_where_it_is(tmp_path: pathlib.Path) -> None:
     model = artifact(standard_artifacts.Model, str(tmp_path))
     with remote.as_local_folders({"model": [model]}, {}) as places:

@@ -287,6 +287,29 @@ def test_what_a_desktop_leaves_is_not_uploaded_and_not_refused(bucket: Bucket) -
         reader.open_current(bucket.uri)
 
 
+@pytest.mark.parametrize("folder", ["bundles/1", "bundles/1/ranking"])
+def test_an_object_that_would_lead_out_of_its_folder_is_refused(
+    bucket: Bucket, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    bucket.push("a")
+    listdir = tf.io.gfile.listdir
+    for name in ("..", "../", "/etc", "a/b", "."):
+        listed = lambda path, name=name: [*listdir(path), *([name] if path.endswith(folder) else [])]  # noqa: E731
+        monkeypatch.setattr(tf.io.gfile, "listdir", listed)
+        with pytest.raises(ValueError, match=f"{folder} holds an object whose name would lead out of it"):
+            publish.fetch(bucket.uri, 1, str(tmp_path / "fetched"))
+        with pytest.raises(ValueError, match="would lead out of it"):
+            publish.promote(bucket.uri, 1)
+
+
+def test_a_folder_that_a_console_made_is_no_file(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an empty object whose name ends in a slash, and some listings name it by nothing."""
+    bucket.push("a")
+    listdir = tf.io.gfile.listdir
+    monkeypatch.setattr(tf.io.gfile, "listdir", lambda path: [*listdir(path), ""])
+    assert reader.open_current(bucket.uri).version == 1
+
+
 def test_a_scheme_that_tensorflow_does_not_know_is_told(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ValueError, match=r"must be one that TensorFlow knows, .*gs.*; received s4://bucket"):
         publish.publish(make_bundle(tmp_path, "a"), "s4://bucket/pushed")
