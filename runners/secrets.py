@@ -1,8 +1,10 @@
-"""Keep URLs that hold a secret out of what is written down. Standard library only."""
+"""Keep secrets out of what is written down, and off open wires. Standard library only."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
+import urllib.parse
 from collections.abc import Iterable
 
 # A colon before the host that no port follows, whatever the password is made of.
@@ -31,3 +33,26 @@ def refuse(texts: Iterable[str], remedy: str = REMEDY) -> None:
                 f"{url[1]}... must hold no password and no signature, for it is written into specifications, "
                 f"metadata and logs: {remedy}"
             )
+
+
+def require_private(host: str) -> None:
+    """Require of an endpoint that a token on its way there can be read by nobody: TLS, or this machine.
+
+    Args:
+      host: a URL, http where it has no scheme.
+    Raises:
+      ValueError: it is neither.
+
+    >>> require_private("https://kf.example"), require_private("localhost:8080")
+    (None, None)
+    """
+    url = urllib.parse.urlsplit(host if "://" in host else f"http://{host}")
+    name = url.hostname or ""
+    try:
+        is_here = ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        is_here = name == "localhost"
+    if url.scheme != "https" and not is_here:
+        raise ValueError(
+            f"--host must begin with https://, for the token would be read on its way; received {host}"
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 import kfp_server_api as api
 import urllib3.exceptions
 
+from runners import secrets
 from runners.kubeflow.plan import Run, Schedule, ServiceError, one_line
 
 # Seconds until connected, and until answered. A single number the client would heed only as an int.
 _TIMEOUT = (10.0, 60.0)
 
 _REMEDIES = {
+    **dict.fromkeys((301, 302, 303, 307, 308), "Give the address that it redirects to as --host."),
     400: "Correct what it names.",
     401: "Put a token that holds into KF_PIPELINES_TOKEN.",
     403: "Ask for the role kubeflow-edit in the --namespace.",
@@ -38,13 +41,21 @@ class Clients:
 
 
 def connect(host: str, token: str = "") -> Clients:
-    """Make clients of an endpoint; nothing is sent yet."""
+    """Make clients of an endpoint; nothing is sent yet.
+
+    Raises:
+      ValueError: whoever is on the way to the endpoint would read the token.
+    """
     configuration = api.Configuration(host=host.rstrip("/"))
     configuration.retries = False
     if token:
+        secrets.require_private(host)
         configuration.api_key = {"authorization": token}
         configuration.api_key_prefix = {"authorization": "Bearer"}
     client = api.ApiClient(configuration)
+    # A redirect turns what begins a run into a question, and may leave TLS.
+    pool = client.rest_client.pool_manager
+    pool.urlopen = functools.partial(pool.urlopen, redirect=False)
     return Clients(
         api.RunServiceApi(client), api.RecurringRunServiceApi(client), api.ExperimentServiceApi(client)
     )

@@ -13,8 +13,10 @@ import pytest
 import kubeflow_v2_runner
 import local_runner
 from runners import secrets
+from runners.kubeflow.kubeflow import Kubeflow, connect
+from runners.kubeflow.plan import ServiceError
 from tests.kubeflow.conftest import ENVIRON, Command
-from tests.kubeflow.stand_ins.fake_kubeflow import FakeKubeflow
+from tests.kubeflow.stand_ins.fake_kubeflow import FakeKubeflow, serving
 from tests.kubeflow.stand_ins.fake_vertex import FakeVertex
 
 ROOT = pathlib.Path(kubeflow_v2_runner.__file__).parent
@@ -121,6 +123,45 @@ def test_a_password_in_the_address_of_a_service_is_refused(
     (line,) = said.err.splitlines()
     assert "for --host put a token into KF_PIPELINES_TOKEN" in line
     assert PASSWORD not in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "http://kf.example",
+        "kf.example:8080",
+        "HTTP://10.0.0.1",
+        "http://localhost.example",
+        "http://[fe80::1]",
+    ],
+)
+def test_a_token_is_not_sent_where_everybody_on_the_way_reads_it(
+    host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KF_PIPELINES_TOKEN", SECRETS["KF_PIPELINES_TOKEN"])
+    assert kubeflow_v2_runner.main(["status", "--platform", "kubeflow", "--host", host], ENVIRON) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"--host must begin with https://, for the token would be read on its way; received {host}" in line
+    monkeypatch.delenv("KF_PIPELINES_TOKEN")
+    monkeypatch.setattr(Kubeflow, "status", lambda *_: ["asked without one"])
+    assert kubeflow_v2_runner.main(["status", "--platform", "kubeflow", "--host", host], ENVIRON) == 0
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["https://kf.example", "http://localhost:8080", "127.0.0.1:8080", "http://127.8.0.1", "http://[::1]:80"],
+)
+def test_a_token_is_sent_over_tls_and_to_this_machine(host: str) -> None:
+    assert connect(host, "a-secret").runs.api_client.configuration.api_key == {"authorization": "a-secret"}
+
+
+def test_a_token_does_not_follow_a_redirect(monkeypatch: pytest.MonkeyPatch) -> None:
+    target, fake = FakeKubeflow(), FakeKubeflow()
+    with serving(target) as elsewhere, serving(fake, redirect=elsewhere) as url:
+        service = Kubeflow(connect(url, "a-secret"), url, "kubeflow", "marquee")
+        with pytest.raises(ServiceError, match="302"):
+            service.status("marquee", "marquee", 1)
+    assert (fake.tokens, target.tokens) == ({"Bearer a-secret"}, set())
 
 
 @pytest.mark.parametrize(

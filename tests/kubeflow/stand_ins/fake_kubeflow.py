@@ -65,8 +65,8 @@ class FakeKubeflow:
 
 
 @contextlib.contextmanager
-def serving(fake: FakeKubeflow) -> Iterator[str]:
-    """Serve on a free port of loopback; give the URL."""
+def serving(fake: FakeKubeflow, redirect: str = "") -> Iterator[str]:
+    """Serve on a free port of loopback, or send everybody to another URL; give the URL."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def handle_any(self) -> None:
@@ -74,16 +74,18 @@ def serving(fake: FakeKubeflow) -> Iterator[str]:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length) or b"{}")
             time.sleep(fake.delay)
-            status, answer = 200, {}
+            status, answer = 302 if redirect else 200, {}
             if fake.fault:
                 status, answer = fake.fault[0], {"error": fake.fault[1], "code": 7, "message": fake.fault[1]}
-            else:
+            elif not redirect:
                 answer = fake.answer(self.command, self.path, body)
             text = json.dumps(answer).encode()
             with contextlib.suppress(BrokenPipeError):
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(text)))
+                if redirect:
+                    self.send_header("Location", redirect + self.path)
                 self.end_headers()
                 self.wfile.write(text)
 
