@@ -7,6 +7,7 @@ import pathlib
 import re
 import sys
 import time
+import urllib.parse
 
 import requests
 import rich.console
@@ -24,6 +25,22 @@ _LARGEST = 2 << 30
 
 class Unreachable(DataError):
     """The server cannot be reached, or keeps failing: another source may be tried."""
+
+
+class _Session(requests.Session):
+    """Follows no redirect from https to http."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        target = super().get_redirect_target(resp)
+        before, after = (
+            urllib.parse.urlsplit(urllib.parse.urljoin(resp.url, to)) for to in ("", target or "")
+        )
+        if before.scheme == "https" and after.scheme != "https":
+            raise DataError(
+                f"{resp.url} must not be redirected to {after.geturl()}, for what comes without TLS may be "
+                "anybody's. See whether it is still published there, or give a copy with --data."
+            )
+        return target
 
 
 def checksum(path: pathlib.Path, algorithm: str) -> str:
@@ -91,7 +108,7 @@ def _attempt(url: str, part: pathlib.Path, display: _Display) -> bool:
     # Returns whether the file is complete; RequestException where another attempt may help.
     have = _length(part)
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
-    with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
+    with _Session() as session, session.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
         total = _total(answer)
         if answer.status_code == 416:
             if total == have:
@@ -201,7 +218,8 @@ def published_md5(url: str) -> str | None:
       Unreachable: no answer.
     """
     try:
-        answer = requests.get(url + ".md5", timeout=_TIMEOUT)
+        with _Session() as session:
+            answer = session.get(url + ".md5", timeout=_TIMEOUT)
     except requests.RequestException as error:
         raise Unreachable(f"{url}.md5 cannot be fetched: {_reason(error)}") from error
     digests = re.findall(r"\b[0-9a-fA-F]{32}\b", answer.text) if answer.status_code == 200 else []

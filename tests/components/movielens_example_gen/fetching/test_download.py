@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+import requests
 import urllib3
 
 from common.errors import DataError
@@ -174,6 +175,43 @@ def test_404_is_said_at_once(server, tmp_path):
     with pytest.raises(DataError, match="answers 404 Not Found.*--data") as caught:
         _download(server, tmp_path)
     assert not isinstance(caught.value, download.Unreachable) and len(server.seen) == 1
+
+
+@pytest.mark.parametrize("location", ["http://127.0.0.1:1/x", "HTTP://127.0.0.1:1/x", "//elsewhere/x"])
+def test_a_redirect_from_tls_to_none_is_not_followed(tmp_path, monkeypatch, location):
+    asked = []
+
+    def send(self, request, **_):
+        asked.append(request.url)
+        answer = requests.Response()
+        answer.status_code, answer.url, answer.request = 302, request.url, request
+        answer.headers["Location"] = location if request.url.startswith("https://films") else "http://far/x"
+        answer.raw = urllib3.HTTPResponse(io.BytesIO(), preload_content=False)
+        return answer
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", send)
+    words = r"must not be redirected to .*, for what comes without TLS may be anybody's"
+    with pytest.raises(DataError, match=words):
+        download.download("https://films/ml-1m.zip", tmp_path / "a.zip", None, None, pause=0)
+    assert all(url.startswith("https://") for url in asked)
+    with pytest.raises(DataError, match=words):
+        download.published_md5("https://films/ml-1m.zip")
+    assert all(url.startswith("https://") for url in asked)
+
+
+def test_a_redirect_without_tls_is_followed(server, tmp_path, monkeypatch):
+    serve = _Handler.do_GET
+
+    def redirect(handler):
+        if handler.path == "/ml-1m.zip":
+            handler.send_response(302)
+            handler.send_header("Location", "/moved.zip")
+            handler.end_headers()
+        else:
+            serve(handler)
+
+    monkeypatch.setattr(_Handler, "do_GET", redirect)
+    assert _download(server, tmp_path).read_bytes() == CONTENT
 
 
 def test_no_connection_is_unreachable_after_a_second_try(tmp_path):
