@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import logging
 import pathlib
-import shlex
 import signal
 import sys
 import warnings
@@ -171,7 +170,7 @@ def _timer(options: argparse.Namespace) -> int:
     words += ["--strategy", options.strategy] if options.strategy else []
     words = [str(word) for word in words]
     if options.kind == "crontab":
-        print(when.crontab(f"cd {shlex.quote(str(folder))} && {shlex.join(words)}"), end="")
+        print(when.crontab(str(folder), words), end="")
         return 0
     files = when.systemd(place.name, words, str(folder))
     options.into.mkdir(parents=True, exist_ok=True)

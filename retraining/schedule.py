@@ -10,6 +10,7 @@ import datetime
 import json
 import pathlib
 import re
+import shlex
 import zoneinfo
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -105,8 +106,17 @@ class Schedule(pydantic.BaseModel):
         # UTC, for within a zone Python compares what clocks show.
         return next(moment for moment in moments if moment.astimezone(_UTC) > after)
 
-    def crontab(self, command: str) -> str:
-        """Write lines for a crontab, of a cron that knows CRON_TZ."""
+    def crontab(self, folder: str, words: Sequence[str]) -> str:
+        """Write lines for a crontab, of a cron that knows CRON_TZ.
+
+        Args:
+          folder: in which the command is run.
+          words: of the command.
+        Raises:
+          ValueError: one of them would be several lines.
+        """
+        _require_one_line(folder, *words)
+        command = f"cd {shlex.quote(folder)} && {shlex.join(words)}"
         escaped = command.replace("%", r"\%")  # Else cron takes it for a line break.
         return f"CRON_TZ={self.time_zone}\n{self.cron} {escaped}\n"
 
@@ -118,8 +128,9 @@ class Schedule(pydantic.BaseModel):
           words: of the command, the first one a path.
           folder: in which it is run.
         Raises:
-          ValueError: systemd has no such calendar.
+          ValueError: systemd has no such calendar, or a word or the folder would be several lines.
         """
+        _require_one_line(folder, *words)
         minutes, hours, days, months, weekdays = self.numbers()
         if "*" not in (days, weekdays):
             raise ValueError(
@@ -181,6 +192,15 @@ class Schedule(pydantic.BaseModel):
 def _value(text: str) -> int | str:
     # Of a number with zeros before it, and of a day's name, the number.
     return int(text) if text.isdigit() else _NUMBERS.get(text.upper(), text.upper())
+
+
+def _require_one_line(*paths: str) -> None:
+    for path in paths:
+        if re.search(r"[\x00-\x1f\x7f]", path):
+            raise ValueError(
+                "a path that a timer names must hold no line break and no other control character, for what "
+                f"follows it would be another line of the file; received {path!r}. Rename it"
+            )
 
 
 def _quoted(word: str) -> str:

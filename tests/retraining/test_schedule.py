@@ -91,8 +91,8 @@ def test_a_file_says_what_differs(tmp_path: pathlib.Path) -> None:
 
 
 def test_cron_gets_its_line() -> None:
-    written = Schedule(cron="0 4 * * 1", time_zone="Asia/Tokyo").crontab("retrain --at 5%")
-    assert written == "CRON_TZ=Asia/Tokyo\n0 4 * * 1 retrain --at 5\\%\n"
+    written = Schedule(cron="0 4 * * 1", time_zone="Asia/Tokyo").crontab("/a folder", ["retrain", "5%", "$A"])
+    assert written == "CRON_TZ=Asia/Tokyo\n0 4 * * 1 cd '/a folder' && retrain 5\\% '$A'\n"
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,21 @@ def test_systemd_gets_a_timer_and_a_service(cron: str, calendar: str) -> None:
     assert "\nPersistent=true\n" in timer
     assert '\nExecStart="/bin/retrain" "5%%" "/$$A" "it\'s \\"C:\\\\x\\""\n' in service
     assert "\nWorkingDirectory=/srv/5%%\n" in service
+
+
+@pytest.mark.parametrize("letter", ["\n", "\r", "\0", "\x1b"])
+def test_a_path_with_a_line_break_is_refused(letter: str) -> None:
+    """What follows it would be another line of the file: a command at a time of its own."""
+    path = f"/srv/films{letter}* * * * * /bin/evil"
+    words = r"must hold no line break and no other control character.*received '/srv/films\\"
+    for write in (
+        lambda: Schedule().crontab("/srv", ["/bin/retrain", path]),
+        lambda: Schedule().crontab(path, ["/bin/retrain"]),
+        lambda: Schedule().systemd("films", ["/bin/retrain", path], "/srv"),
+        lambda: Schedule().systemd("films", ["/bin/retrain"], path),
+    ):
+        with pytest.raises(ValueError, match=words):
+            write()
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="asks systemd itself")
