@@ -179,6 +179,11 @@ def find_bundle(model_dir: pathlib.Path) -> pathlib.Path:
       BundleError: nothing was pushed there.
     """
     current = model_dir / "current"
+    if not current.is_symlink() and current.exists():
+        raise BundleError(
+            f"{current} must be a link to a version, and is none: what copied it followed links. "
+            f"`python -m serving versions {model_dir}` says how to mend that."
+        )
     if not current.is_symlink():
         raise BundleError(
             f"nothing has been pushed to {model_dir}. Run the pipeline first, or name another --model-dir."

@@ -383,6 +383,20 @@ def test_another_python_is_one_line_and_exit_code_2(
     assert "pyarrow" in line and line.endswith("Run it with the Python of the project's environment.")
 
 
+@pytest.mark.parametrize("copied", ["a folder", "a file"])
+def test_a_copy_that_followed_the_links_is_told(
+    pushed, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture, copied: str
+) -> None:
+    shutil.copytree(pushed.destination, tmp_path / "pushed", symlinks=copied == "a file")
+    if copied == "a file":
+        (tmp_path / "pushed" / "current").unlink()
+        (tmp_path / "pushed" / "current").write_text("bundles/1")
+    assert recommend.main(["--user", "1", "--model-dir", str(tmp_path / "pushed")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{tmp_path}/pushed/current must be a link to a version, and is none" in line
+    assert f"`python -m serving versions {tmp_path}/pushed` says how to mend that" in line
+
+
 def test_what_a_desktop_left_is_passed_over(pushed, tmp_path: pathlib.Path) -> None:
     shutil.copytree(pushed.destination, tmp_path / "pushed", symlinks=True)
     for name in (".DS_Store", "recommend/Thumbs.db"):

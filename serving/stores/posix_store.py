@@ -13,6 +13,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shlex
 import shutil
 from collections.abc import Callable, Collection, Iterator
 
@@ -104,10 +105,7 @@ class PosixStore:
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            raise ValueError(
-                f"{self._path(CURRENT)} must be a link, and is none. If this is an object store that was "
-                "pushed to by its URI, name it by that."
-            ) from error
+            raise ValueError(self._no_link()) from error
         return max(numbers([os.path.basename(target)]), default=0)
 
     def point(self, version: int) -> None:
@@ -146,6 +144,22 @@ class PosixStore:
         os.symlink(target, temporary)
         os.replace(temporary, link)
         durable.sync(os.path.dirname(link))
+
+    def _no_link(self) -> str:
+        """Say what stands where the pointer should, and what mends it."""
+        current = self._path(CURRENT)
+        if not os.path.isdir(current):
+            return (
+                f"{current} must be a link, and is none. If this is an object store that was pushed to by "
+                "its URI, name it by that."
+            )
+        said = f"{current} must be a link, and is a folder: what copied it followed links, as `cp -L` does"
+        pointed = self.read(f"{CURRENT}/{manifest.MANIFEST}")
+        for version in self.versions():
+            if pointed and self.read(f"{BUNDLES}/{version}/{manifest.MANIFEST}") == pointed:
+                copies, place = shlex.join([current, self._path(SERVING)]), shlex.quote(self.location)
+                return f"{said}. Run: rm -r {copies} && python -m serving promote {place} {version}"
+        return f"{said}. Copy it anew with what keeps links, such as `cp -a`."
 
     def _sweep(self) -> None:
         """Delete copies whose makers died, and what was being removed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -148,6 +149,26 @@ def test_a_damaged_record_of_what_was_withdrawn_is_told_with_the_remedy(
     (destination / "withdrawn.json").write_text("{}")
     assert run("promote", destination, "2").returncode == 0
     assert "withdrawn" in run("versions", destination).stdout
+
+
+def test_a_copy_that_followed_the_links_is_told_with_what_mends_it(
+    destination: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    publish.rollback(str(destination))
+    copy = tmp_path / "a copy"
+    shutil.copytree(destination, copy)  # As `cp -rL`, zip, and most that copies to or from a bucket.
+    for command in (("versions", copy), ("rollback", copy)):
+        done = run(*command)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert f"{copy}/current must be a link, and is a folder" in done.stderr
+    with pytest.raises(ValueError, match="current must be a link, and is a folder"):
+        publish.publish(make_bundle(tmp_path / "d", "d"), str(copy))
+    mend = done.stderr.partition("Run: ")[2]
+    assert f"promote '{copy}' 2" in mend
+    command = mend.replace("python -m", f"cd '{ROOT}' && '{sys.executable}' -m")
+    subprocess.run(["sh", "-c", command], check=True, capture_output=True)
+    assert assert_whole(copy) == 2
+    assert "withdrawn" in run("versions", copy).stdout
 
 
 def test_a_pointer_that_is_no_link_is_told(destination: pathlib.Path) -> None:
