@@ -171,6 +171,12 @@ def _timer(options: argparse.Namespace) -> int:
     words = [str(word) for word in words]
     if options.kind == "crontab":
         print(when.crontab(str(folder), words), end="")
+        if not when.is_by_this_machines_clock():
+            print(
+                "retraining: the cron of Debian and Ubuntu ignores CRON_TZ, and would run this by the "
+                "machine's clock. There, use `timer systemd`, or a schedule in the machine's own time_zone.",
+                file=sys.stderr,
+            )
         return 0
     files = when.systemd(place.name, words, str(folder))
     options.into.mkdir(parents=True, exist_ok=True)

@@ -106,6 +106,12 @@ class Schedule(pydantic.BaseModel):
         # UTC, for within a zone Python compares what clocks show.
         return next(moment for moment in moments if moment.astimezone(_UTC) > after)
 
+    def is_by_this_machines_clock(self) -> bool:
+        """Tell whether the zone's clocks show what this machine's do, in every month of the year to come."""
+        now, zone = datetime.datetime.now(_UTC), zoneinfo.ZoneInfo(self.time_zone)
+        moments = [now + datetime.timedelta(days=30 * month) for month in range(13)]
+        return all(m.astimezone().utcoffset() == m.astimezone(zone).utcoffset() for m in moments)
+
     def crontab(self, folder: str, words: Sequence[str]) -> str:
         """Write lines for a crontab, of a cron that knows CRON_TZ.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import shlex
+import time
 
 import pytest
 
@@ -72,6 +73,31 @@ def test_a_url_is_no_folder_of_this_machine(
         main(["run", *data, flag, "gs://b/x"])
     assert ended.value.code == 2
     assert f"{flag}: must be a path of this machine" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo"])
+def test_a_crontab_that_debians_cron_reads_otherwise_says_so(
+    data: list[str],
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    zone: str,
+) -> None:
+    """That cron takes CRON_TZ for a variable of the command's, and runs it by the machine's clock."""
+    (tmp_path / "schedule.json").write_text(f'{{"time_zone": "{zone}"}}')
+    monkeypatch.setenv("TZ", "UTC0")
+    time.tzset()
+    try:
+        assert main(["timer", "crontab", *data, "--schedule", str(tmp_path / "schedule.json")]) == 0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    said = capsys.readouterr()
+    assert said.out.startswith(f"CRON_TZ={zone}\n0 3 * * 1 cd ")
+    words = (
+        "retraining: the cron of Debian and Ubuntu ignores CRON_TZ, and would run this by the machine's clock"
+    )
+    assert said.err.startswith(words) if zone == "Asia/Tokyo" else said.err == ""
 
 
 def test_a_timer_runs_what_it_was_asked_for(

@@ -7,6 +7,7 @@ import json
 import pathlib
 import shutil
 import subprocess
+import time
 import zoneinfo
 
 import pytest
@@ -88,6 +89,28 @@ def test_a_file_says_what_differs(tmp_path: pathlib.Path) -> None:
     assert schedule.load(None) == Schedule()
     with pytest.raises(ValueError, match="must be a readable JSON file"):
         schedule.load(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("machine", "zone", "same"),
+    [
+        ("UTC0", "UTC", True),
+        ("CET-1CEST,M3.5.0,M10.5.0/3", "Europe/Berlin", True),
+        ("JST-9", "UTC", False),
+        ("GMT0BST,M3.5.0/1,M10.5.0", "UTC", False),  # In summer.
+        ("WAT-1", "Europe/Berlin", False),  # In winter alone.
+    ],
+)
+def test_a_zone_is_the_machines_if_its_clocks_show_the_same_all_year(
+    machine: str, zone: str, same: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", machine)
+    time.tzset()
+    try:
+        assert Schedule(time_zone=zone).is_by_this_machines_clock() == same
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_cron_gets_its_line() -> None:
