@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
-import json
 import os
 import pathlib
 import signal
@@ -150,8 +149,7 @@ def _run(options: argparse.Namespace, config: configuration.Config, started: flo
     except failure.RunError as error:
         print(f"\n{error}\nLog: {log}", file=sys.stderr)
         if options.report:
-            with disk_errors(options.report):
-                options.report.write_text(json.dumps({workspace.FAILED: str(error)}))
+            workspace.write_report({workspace.FAILED: str(error)}, options.report)
         return exit_codes.FAILED
     return 0 if options.report else _recommend(options.push_dir)
 
@@ -237,8 +235,7 @@ def _show_summary(screen: status.Terminal, summary: Summary, seconds: float, log
 def _write_report(summary: Summary, path: pathlib.Path) -> None:
     from runners.reporting import report
 
-    with disk_errors(path):
-        report.write(summary, path)
+    report.write(summary, path)
 
 
 def _recommend(push_dir: pathlib.Path) -> int:

@@ -11,8 +11,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from common.errors import DataError
+import pydantic
+
+from common.errors import DataError, disk_errors
 from common.progress import progress
+from common.validation import in_words
 from components.movielens_example_gen.config import SpansConfig
 from components.movielens_example_gen.sources import emptiness, parts, spans
 from pipeline.config import Config
@@ -209,8 +212,9 @@ def launch(config: Config, workspace: Workspace) -> Launched:
     """Run local_runner.py as soon as nobody else uses the root."""
     folder = workspace.folder
     settings, report = folder / "config.json", folder / "report.json"
-    settings.write_text(config.model_dump_json(indent=1))
-    report.unlink(missing_ok=True)
+    with disk_errors(folder):
+        settings.write_text(config.model_dump_json(indent=1))
+        report.unlink(missing_ok=True)
     flags = {
         "--data": workspace.data,
         "--config": settings,
@@ -233,12 +237,32 @@ def launch(config: Config, workspace: Workspace) -> Launched:
             code = _wait(command, output)
         output.seek(0)
         lines = [line.strip() for line in output if line.strip() and not line.startswith("Log: ")]
-    told = json.loads(report.read_text()) if report.exists() else {}
-    if words := told.get(FAILED):
-        return Launched(None, " ".join(words.split()))
-    if code or not told:
+    try:
+        launched = _read(report)
+    except ValueError as error:  # As a run leaves it that was killed, or had no room to write it.
+        launched = Launched(None, lines[-1] if code and lines else f"{error}; exit code {code}")
+    if code and launched.report:
         return Launched(None, lines[-1] if lines else f"exit code {code}")
-    return Launched(journal.Report.model_validate(told))
+    return launched
+
+
+def _read(report: pathlib.Path) -> Launched:
+    """Read what a run came to.
+
+    Raises:
+      ValueError: there is no report, or it cannot be read, in one line.
+    """
+    try:
+        told = json.loads(report.read_text())
+        if isinstance(told, dict) and FAILED in told:
+            return Launched(None, " ".join(str(told[FAILED]).split()))
+        return Launched(journal.Report.model_validate(told))
+    except FileNotFoundError as error:
+        raise ValueError("the run left no report") from error
+    except pydantic.ValidationError as error:
+        raise ValueError(f"{report} must be the report of a run: {in_words(error)}") from error
+    except ValueError as error:
+        raise ValueError(f"{report} must be the report of a run; it cannot be read: {error}") from error
 
 
 def _wait(command: Sequence[str], output) -> int:

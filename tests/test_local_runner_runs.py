@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pathlib
@@ -14,7 +15,10 @@ import time
 import pytest
 
 import local_runner
+from common import durable
+from common.errors import DataError
 from retraining.journal import Report
+from runners.running import workspace
 from tests.helpers import warm_python
 
 ROOT = pathlib.Path(local_runner.__file__).parent
@@ -79,6 +83,19 @@ def test_a_report_is_for_programs_and_recommends_to_nobody(
     done = warm_python.run([*command, "--report", str(tmp_path / "none" / "report.json")])
     assert done.returncode == 1
     assert "cannot be used: No such file or directory" in done.stderr
+
+
+def test_a_report_is_whole_or_as_it_was(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "report.json"
+    path.write_text("of the run before")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(durable, "sync", full)
+    with pytest.raises(DataError, match="The disk is full"):
+        workspace.write_report({workspace.FAILED: "words"}, path)
+    assert path.read_text() == "of the run before"
 
 
 def test_a_failure_ends_with_its_cause_and_the_log(command: list[str], tmp_path: pathlib.Path) -> None:

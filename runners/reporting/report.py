@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import pathlib
@@ -11,14 +10,13 @@ from typing import Any
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from runners.reporting.summary import Model, Summary
+from runners.running import workspace
 from runners.running.record import Step
 
 
 def write(summary: Summary, path: pathlib.Path) -> None:
     """Write a report, whole or not at all."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(json.dumps(as_dict(summary), indent=1, allow_nan=False), encoding="utf-8")
-    fresh.replace(path)
+    workspace.write_report(as_dict(summary), path)
 
 
 def as_dict(summary: Summary) -> dict[str, Any]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from common import locks
+from common import durable, locks
 from common.errors import disk_errors
 
 METADATA = "metadata.sqlite"
@@ -48,6 +50,17 @@ def claimed(root: Path) -> Iterator[None]:
             lock.write(f"{os.getpid()} on {socket.gethostname()}")
             lock.flush()
         yield
+
+
+def write_report(content: Mapping[str, Any], path: Path) -> None:
+    """Write what a run came to, or that it failed, as JSON: whole or not at all.
+
+    Raises:
+      DataError: the disk refuses, in words.
+    """
+    with disk_errors(path):
+        text = json.dumps(content, indent=1, allow_nan=False)
+        durable.replace(path, text.encode(), path.with_name(path.name + ".new"))
 
 
 def new_log(root: Path) -> Path:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import errno
 import json
 import os
 import pathlib
@@ -15,10 +17,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from common.errors import DataError
 from common.progress import progress
 from pipeline import config as configuration
 from pipeline.config import Config
-from retraining import journal, runs
+from retraining import journal, runs, watch
 from retraining.journal import Report
 from retraining.runs import Launched, Workspace
 from retraining.schedule import Schedule
@@ -241,6 +244,53 @@ def test_the_process_of_a_run_gets_the_configuration_and_leaves_a_report(
     assert (entry.outcome, entry.words) == ("failed", "Transform failed: no. At all.")
     written = json.loads((planted.place.folder / "config.json").read_text())
     assert Config.model_validate(written) == runs.configured(CONFIG, 3, {1: 0, 2: 0, 3: 0, 4: 0})
+
+
+@pytest.mark.parametrize(
+    ("report", "code", "words"),
+    [
+        pytest.param("", 1, "The disk is full (/srv/runs). Free some space.", id="a full disk, then"),
+        pytest.param(
+            "", 0, "report.json must be the report of a run; it cannot be read", id="a full disk at the end"
+        ),
+        pytest.param('{"rows": [1', 0, "report.json must be the report of a run", id="cut short"),
+        pytest.param('{"rows": [1]}', 0, "report.json must be the report of a run", id="of another release"),
+        pytest.param(
+            '{"rows": [1, 1], "models": [], "pushed_version": 1}',
+            1,
+            "The disk is full",
+            id="and then it failed",
+        ),
+        pytest.param("[]", 0, "report.json must be the report of a run", id="something else"),
+    ],
+)
+def test_a_run_whose_report_cannot_be_read_has_failed(
+    planted: Planted, monkeypatch, report: str, code: int, words: str
+) -> None:
+    replace_runner(
+        planted,
+        monkeypatch,
+        "import pathlib, sys\n"
+        "flags = dict(zip(sys.argv[1::2], sys.argv[2::2]))\n"
+        f"pathlib.Path(flags['--report']).write_text({report!r})\n"
+        "print('The disk is full (/srv/runs). Free some space.')\n"
+        f"sys.exit({code})\n",
+    )
+    watching = [datetime.datetime.now(datetime.timezone.utc)] * 2
+    monkeypatch.setattr(watch, "moments", lambda *_: iter(watching))
+    watch.watch(WEEKLY, lambda: runs.run_due(planted.place, CONFIG, WEEKLY, runs.launch))
+    entries = journal.read(planted.place.journal)
+    assert [(entry.span, entry.outcome) for entry in entries] == [(3, "failed")] * 2, "it went on"
+    assert words in entries[0].words and "\n" not in entries[0].words
+
+
+def test_a_disk_that_has_no_room_for_a_run_is_told(planted: Planted, monkeypatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pathlib.Path, "write_text", full)
+    with pytest.raises(DataError, match=r"The disk is full \(.*\)\. Free some space\."):
+        runs.run_due(planted.place, CONFIG, WEEKLY, runs.launch)
 
 
 # `python -m retraining`, with another script in the place of local_runner.py.
