@@ -14,14 +14,17 @@ from common.progress import progress
 from components.champion.selection import SAVED_MODEL, Verdict, champion
 from runners.running import workspace
 
+# Begins the name of a folder on its way out.
+_REMOVED = ".removed-"
 _LIVE, _DELETED = mlmd.proto.Artifact.LIVE, mlmd.proto.Artifact.DELETED
 
 
 def tidy(root: pathlib.Path, pipeline_name: str, keep_runs: int) -> list[str]:
     """Remove the artifacts of all but a pipeline's newest runs; champions and what was pushed last stay.
 
-    What is removed is marked so: no later run takes it for a champion, nor, since its files are gone, out of
-    the cache. Bundles are elsewhere, and not touched.
+    What is removed is marked so: no later run takes it for a champion, nor, since its folder is gone, out of
+    the cache. It is renamed first and deleted last, so that who is killed meanwhile leaves no half of it; the
+    next one deletes the rest. Bundles are elsewhere, and not touched.
 
     Args:
       root: the pipeline's folder, which nobody else uses.
@@ -46,12 +49,15 @@ def tidy(root: pathlib.Path, pipeline_name: str, keep_runs: int) -> list[str]:
         kept = _of_newest_runs(store, pipeline.id, keep_runs) | _champions(store, artifacts)
         kept |= _last_pushed(store, artifacts)
         old = [a for a in artifacts.values() if a.id not in kept and a.state == _LIVE]
-        removed = [artifact.uri for artifact in old if _remove(root, artifact.uri)]
+        removed = [artifact.uri for artifact in old if _rename(root, artifact.uri)]
         for artifact in old:
             artifact.state = _DELETED
         if old:
             store.put_artifacts(old)
             progress.info("Removed %d artifacts of runs before the last %d", len(removed), keep_runs)
+        for folder in {_folder(artifact.uri).parent for artifact in artifacts.values()}:
+            for renamed in folder.glob(f"{_REMOVED}*") if _is_below(root, folder) else ():
+                shutil.rmtree(renamed)
     return removed
 
 
@@ -113,10 +119,18 @@ def _last_pushed(store: mlmd.MetadataStore, artifacts: dict[int, mlmd.proto.Arti
     return {max(made, key=lambda artifact: made[artifact])} if made else set()
 
 
-def _remove(root: pathlib.Path, uri: str) -> bool:
-    """Remove a folder below the root; what lies elsewhere is not this pipeline's to remove."""
-    folder = pathlib.Path(uri).resolve()
-    if root.resolve() not in folder.parents or not folder.is_dir():
+def _rename(root: pathlib.Path, uri: str) -> bool:
+    folder = _folder(uri)
+    if not _is_below(root, folder) or not folder.is_dir():
         return False
-    shutil.rmtree(folder)
+    folder.rename(folder.with_name(f"{_REMOVED}{folder.name}"))
     return True
+
+
+def _folder(uri: str) -> pathlib.Path:
+    return pathlib.Path(uri).resolve()
+
+
+def _is_below(root: pathlib.Path, folder: pathlib.Path) -> bool:
+    """Tell whether a folder is this pipeline's to remove."""
+    return root.resolve() in folder.parents

@@ -1,5 +1,6 @@
 """Old runs' artifacts go; the newest runs', champions and what was pushed last stay, and are still found."""
 
+import itertools
 import json
 import pathlib
 import shutil
@@ -18,6 +19,10 @@ from retraining import retention
 from runners.running import workspace
 
 NAME = "kept"
+
+
+class Died(Exception):
+    """In place of a kill."""
 
 
 @component
@@ -56,7 +61,7 @@ def run(root: pathlib.Path, week: int, good: bool) -> str:
     push = Push(blessing=judge.outputs["blessing"])
     nodes = [trainer, champion, judge, push]
     LocalDagRunner().run(pipeline.Pipeline(NAME, str(root), connection, components=nodes, enable_cache=True))
-    newest = max((root / "Evaluator.a" / "blessing").iterdir(), key=lambda path: int(path.name))
+    newest = max((root / "Evaluator.a" / "blessing").glob("[0-9]*"), key=lambda path: int(path.name))
     return (newest / "met").read_text()
 
 
@@ -68,7 +73,7 @@ def train_alone(root: pathlib.Path, week: int) -> None:
 
 
 def weeks(root: pathlib.Path) -> list[str]:
-    return sorted(path.read_text() for path in root.glob(f"Trainer.a/model/*/{SAVED_MODEL}"))
+    return sorted(path.read_text() for path in root.glob(f"Trainer.a/model/[0-9]*/{SAVED_MODEL}"))
 
 
 def holds(model: pathlib.Path, week: int) -> bool:
@@ -111,6 +116,63 @@ def test_where_a_champions_files_are_gone_the_one_before_stays(tmp_path: pathlib
     retention.tidy(tmp_path, NAME, keep_runs=1)
     assert weeks(tmp_path) == ["1", "4"]
     assert run(tmp_path, 5, good=False) == "1"
+
+
+@pytest.mark.parametrize("nth", range(3))
+def test_killed_while_it_tidies_it_leaves_nothing_half_and_the_next_one_removes_the_rest(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    for week, good in ((1, True), (2, True), (3, True)):
+        run(tmp_path, week, good)
+    deletions = itertools.count()
+
+    def die_half_way(folder: pathlib.Path) -> None:
+        if next(deletions) < nth:
+            whole_rmtree(folder)
+            return
+        for path in folder.rglob("*"):
+            if path.is_file():
+                path.unlink()
+        raise Died
+
+    whole_rmtree = shutil.rmtree
+    with monkeypatch.context() as patched, pytest.raises(Died):
+        patched.setattr(shutil, "rmtree", die_half_way)
+        retention.tidy(tmp_path, NAME, keep_runs=1)
+    assert weeks(tmp_path) == ["2", "3"], "of which the last run read one and wrote the other"
+    assert list(tmp_path.rglob(".removed-*"))
+    retention.tidy(tmp_path, NAME, keep_runs=1)
+    assert list(tmp_path.rglob(".removed-*")) == []
+    # Nothing half comes from the cache: week 1 is trained again.
+    run(tmp_path, 1, good=True)
+    assert weeks(tmp_path) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("nth", range(4))
+def test_killed_before_it_deletes_it_loses_no_later_run(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    """At each rename, or as it marks what is removed."""
+    for week in (1, 2, 3):
+        run(tmp_path, week, good=True)
+    steps = itertools.count()
+
+    def die(original):
+        def call(*arguments):
+            if next(steps) == nth:
+                raise Died
+            return original(*arguments)
+
+        return call
+
+    with monkeypatch.context() as patched, pytest.raises(Died):
+        patched.setattr(pathlib.Path, "rename", die(pathlib.Path.rename))
+        patched.setattr(mlmd.MetadataStore, "put_artifacts", die(mlmd.MetadataStore.put_artifacts))
+        retention.tidy(tmp_path, NAME, keep_runs=1)
+    assert run(tmp_path, 1, good=True) == "3"
+    retention.tidy(tmp_path, NAME, keep_runs=1)
+    assert list(tmp_path.rglob(".removed-*")) == []
+    assert run(tmp_path, 4, good=True) == "1"
 
 
 def test_other_pipelines_and_what_lies_elsewhere_are_let_be(tmp_path: pathlib.Path) -> None:
