@@ -67,17 +67,17 @@ def _bounds(gate: Gate) -> config_pb2.PerSliceMetricThresholds:
 
 def _comparisons(metric: str, must_beat_baselines: bool) -> dict[str, config_pb2.PerSliceMetricThresholds]:
     """Describe what a metric must be beside its references, by the name of the end of the gain's interval."""
-    not_surely_worse = _value(error=False, bound=0.0)
+    not_beaten = _value(error=False, bound=0.0)
     thresholds = {}
     if must_beat_baselines:
         for baseline in features.BASELINES[metric]:
             gain = features.gain_metric(metric, baseline)
             thresholds[gain + features.LOWER] = _per_slice([(_ALL_ROWS, _value(False, _LEAST_GAIN))])
             slices = [config_pb2.SlicingSpec(feature_keys=[key]) for key in COMPARED_SLICES[metric]]
-            thresholds[gain + features.UPPER] = _per_slice([(spec, not_surely_worse) for spec in slices])
+            thresholds[gain + features.UPPER] = _per_slice([(spec, not_beaten) for spec in slices])
     else:
         gain = features.gain_metric(metric, features.CHANCE[metric])
-        thresholds[gain + features.UPPER] = _per_slice([(_ALL_ROWS, not_surely_worse)])
+        thresholds[gain + features.UPPER] = _per_slice([(_ALL_ROWS, not_beaten)])
     # A change, for TFX leaves out the changes where there is no champion. The champion's own gain is 0.
     of_champion = config_pb2.GenericChangeThreshold(
         direction=config_pb2.MetricDirection.HIGHER_IS_BETTER, absolute={"value": 0.0}

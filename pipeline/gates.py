@@ -78,13 +78,12 @@ class ReleaseGates(ModelGates):
 class GatesConfig(ModelGates):
     """The gates of every model: bounds, which hold on any data, and comparisons on the same rows.
 
-    Every model is compared with its champion, this model's latest blessed version. It must not be surely
-    worse: the 95% interval of the gain must reach 0.
+    A model beats another where the whole 95% interval of its gain is above 0. No model may be beaten by its
+    champion, this model's latest blessed version.
     """
 
-    # True: a model must beat its baselines (features.BASELINES), the whole interval of its gain above 0, and
-    # it must not be surely worse than one of them on any slice of COMPARED_SLICES. False: it must not be
-    # surely worse than chance (features.CHANCE).
+    # True: a model must beat its baselines (features.BASELINES) over all rows, and none of them may beat it on
+    # a slice of COMPARED_SLICES. False: chance (features.CHANCE) must not beat it.
     must_beat_baselines: bool = True
     # More bounds, where the data are those that they were measured on.
     release: ReleaseGates | None = None

@@ -41,7 +41,7 @@ class Gated:
       metric: its name, with the depth where that depends on the catalogue.
       feature: what the slice is of; empty for all rows.
       slice: such as `user_gender=F`; empty for all rows.
-      rule: such as `>= 0.3`, `better than popularity` or `not surely worse than champion`.
+      rule: such as `>= 0.3`, `beat popularity` or `not be beaten by champion`.
       value: of the model, or of its gain on the reference; NaN for none.
       interval: 95% interval of that.
       reference: the metric of what the model is compared with; None for a bound.
@@ -62,14 +62,14 @@ class Gated:
 
         >>> str(Gated("rmse", "user_gender", "user_gender=F", "<= 1", 1.25, None, None, False))
         'rmse on user_gender=F must be <= 1, is 1.250'
-        >>> str(Gated("rmse", "", "", "better than mean rating", 0.1, (-0.1, 0.3), 1.1, False))
-        'rmse must be better than mean rating, 1.100; the gain is 0.100, its 95% interval -0.100 to 0.300'
+        >>> str(Gated("rmse", "", "", "beat mean rating", 0.1, (-0.1, 0.3), 1.1, False))
+        'rmse must beat mean rating, 1.100; the gain is 0.100, its 95% interval -0.100 to 0.300'
         """
         metric = f"{self.metric} on {self.slice}" if self.slice else self.metric
         if self.reference is None:
             return f"{metric} must be {self.rule}, is {number(self.value)}"
         return (
-            f"{metric} must be {self.rule}, {number(self.reference)}; the gain is {number(self.value)}, its "
+            f"{metric} must {self.rule}, {number(self.reference)}; the gain is {number(self.value)}, its "
             f"95% interval {span(self.interval)}"
         )
 
@@ -297,7 +297,7 @@ def _gated(
     else:
         reference_metric = features.reference_metric(metric, reference)
         of_reference = metrics.challenger.get((slice_name, reference_metric), math.nan)
-    rule = "better than" if end == features.LOWER else "not surely worse than"
+    rule = "beat" if end == features.LOWER else "not be beaten by"
     return Gated(
         metric=display_name(metric, metrics.depth),
         feature=feature,

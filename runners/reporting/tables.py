@@ -63,7 +63,7 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-_WORDS = ("", "metric", "must be", "figure", "values")
+_WORDS = ("", "metric", "must", "figure", "values")
 
 
 def _data_table(data: Data) -> Table:
@@ -113,7 +113,7 @@ def _tuned_table(tuned: tuple[Tuned, ...]) -> Table:
 def _model_table(model: Model) -> Table:
     evaluation = model.evaluation
     title = f"Gate of {model.name}, {evaluation.rows:,} rows"
-    table = _table(title, "metric", "must be", "is", "95%", "reference", " ")
+    table = _table(title, "metric", "must", "is", "95%", "reference", " ")
     closest = list(evaluation.closest_slices())
     for metric in sorted({gated.metric for gated in evaluation.gated}):
         for gated in evaluation.gated:
@@ -134,7 +134,8 @@ def _add_row(table: Table, name: str, gated: Gated) -> None:
     sign = "+" if gated.reference is not None and gated.value >= 0 else ""  # Of a gain.
     value = sign + number(gated.value)
     figures = (value, span(gated.interval), number(gated.reference))
-    table.add_row(name, gated.rule, *figures, verdict, style=style)
+    rule = f"be {gated.rule}" if gated.reference is None else gated.rule
+    table.add_row(name, rule, *figures, verdict, style=style)
 
 
 def _reliability(model: Model) -> str:

@@ -152,7 +152,7 @@ def test_every_gate_is_read_with_threshold_value_reference_and_verdict(runs: lis
         Gated(TOP_100, "", "", ">= 0.3", 0.5, None, None, True),
         *(Gated(TOP_100, gender, f"user_gender={value}", ">= 0.25", 0.5, None, None, True) for value in "FM"),
         *(
-            Gated(TOP_1, "", "", f"better than {baseline}", 0.5 - 0.1, None, 0.1, True)
+            Gated(TOP_1, "", "", f"beat {baseline}", 0.5 - 0.1, None, 0.1, True)
             for baseline in ("popularity", "item-item")
         ),
         *(
@@ -160,7 +160,7 @@ def test_every_gate_is_read_with_threshold_value_reference_and_verdict(runs: lis
                 TOP_1,
                 gender,
                 f"user_gender={value}",
-                f"not surely worse than {baseline}",
+                f"not be beaten by {baseline}",
                 0.4,
                 None,
                 0.1,
@@ -173,13 +173,13 @@ def test_every_gate_is_read_with_threshold_value_reference_and_verdict(runs: lis
     assert first.evaluation.rows == 200
 
     assert (third.blessed, third.champion is not None) == (False, True)
-    gain = of_rule(third, "not surely worse than champion")
+    gain = of_rule(third, "not be beaten by champion")
     assert (gain.value, gain.reference, gain.passed) == (pytest.approx(-0.1), pytest.approx(0.5), True)
     assert gain.interval is not None and gain.interval[0] < -0.1 < 0 < gain.interval[1]
     assert {without_interval(failure) for failure in third.evaluation.failures} == {
         Gated(TOP_100, gender, "user_gender=F", ">= 0.25", 0.0, None, None, False)
     }
-    assert of_rule(third, "better than popularity").value == pytest.approx(0.3)
+    assert of_rule(third, "beat popularity").value == pytest.approx(0.3)
 
 
 def test_intervals_are_shown_beside_their_metric_and_not_as_metrics(runs: list[Run]) -> None:
@@ -204,8 +204,8 @@ def test_the_summary_of_a_good_run(runs: list[Run]) -> None:
         "ratings 1,004 1,000 3 800 train, 200 eval, of 9 users; 1 duplicates dropped",
         "movies 22 20 0 2 ids merged by title, 0 titles renamed",
         "Quarantined ratings: 2 columns, 1 rating",
-        "rmse <= 0.94 0.500 0.500 to 0.500 ok",
-        "rmse better than biases +0.250 0.250 to 0.250 0.750 ok",
+        "rmse be <= 0.94 0.500 0.500 to 0.500 ok",
+        "rmse beat biases +0.250 0.250 to 0.250 0.750 ok",
         "not gated: calibration_error 0.500, mae 0.500",
         # Ratings of 1 to 5, each predicted half a star too high.
         "reliability, mean prediction to mean rating (rows): 1.50 to 1.00 (40), 2.50 to 2.00 (40), "
@@ -221,7 +221,7 @@ def test_the_summary_of_a_good_run(runs: list[Run]) -> None:
     ):
         assert line in shown
     (closest,) = [line for line in shown if "closest of 2" in line and ">=" in line]
-    assert re.fullmatch(r"user_gender=[FM] \(closest of 2\) >= 0.25 0.500 0\.\d+ to 0\.\d+ ok", closest)
+    assert re.fullmatch(r"user_gender=[FM] \(closest of 2\) be >= 0.25 0.500 0\.\d+ to 0\.\d+ ok", closest)
     assert not [line for line in shown if line.startswith("users ")]
     assert [line for line in shown if line.startswith("Time: 12.3 s; 0 of 8 steps from the cache")]
 
@@ -229,7 +229,7 @@ def test_the_summary_of_a_good_run(runs: list[Run]) -> None:
 def test_the_summary_of_a_refused_model(runs: list[Run]) -> None:
     shown = runs[2].shown
     for line in (
-        "user_gender=F >= 0.25 0.000 0.000 to 0.000 refused",
+        "user_gender=F be >= 0.25 0.000 0.000 to 0.000 refused",
         f"retrieval: refused: {TOP_100} on user_gender=F must be >= 0.25, is 0.000",
         "ranking: blessed, no champion to compare with yet",
         "Not pushed",

@@ -36,7 +36,8 @@ def model(name: str, evaluation: Evaluation) -> str:
         if gated.reference is None:
             bounds.setdefault(gated.metric, []).append(gated.rule)
         else:
-            rules.setdefault((gated.metric, gated.rule.partition(" than ")[2]), []).append(gated.rule)
+            reference = gated.rule.removeprefix("beat ").removeprefix("not be beaten by ")
+            rules.setdefault((gated.metric, reference), []).append(gated.rule)
     rows = [
         (f"`{metric}`", *_figures(overall, metric), "; ".join(bounds.get(metric, [])))
         for metric in sorted(own_metrics(overall))
@@ -53,7 +54,7 @@ def model(name: str, evaluation: Evaluation) -> str:
         table(("metric", "value", "95%", "must be"), rows),
     ]
     if compared:
-        header = ("metric", "compared with", "its value", "gain", "gain, 95%", "must be")
+        header = ("metric", "compared with", "its value", "gain", "gain, 95%", "must")
         parts.append(table(header, compared))
     parts += _slices(evaluation, sorted({gated.metric for gated in evaluation.gated if not gated.feature}))
     if evaluation.reliability:
@@ -114,6 +115,6 @@ def not_better(evaluations: Mapping[str, Evaluation]) -> Iterator[str]:
             for found in comparisons(values):
                 if found.interval and not found.interval[0] > 0:
                     yield (
-                        f"{name}: on {slice_name or 'all rows'}, `{found.metric}` is not surely better than "
-                        f"that of {found.reference}; gain {span(found.interval)}."
+                        f"{name}: on {slice_name or 'all rows'}, `{found.metric}` does not beat that of "
+                        f"{found.reference}; gain {span(found.interval)}."
                     )
