@@ -82,8 +82,8 @@ class GatesConfig(ModelGates):
     champion, this model's latest blessed version.
     """
 
-    # True: a model must beat its baselines (features.BASELINES) over all rows, and none of them may beat it on
-    # a slice of COMPARED_SLICES. False: chance (features.CHANCE) must not beat it.
+    # True: a model must beat its baselines (features.BASELINES) over all rows, and none of them may beat it
+    # on a slice of COMPARED_SLICES. False: chance (features.CHANCE) must not beat it.
     must_beat_baselines: bool = True
     # More bounds, where the data are those that they were measured on.
     release: ReleaseGates | None = None
