@@ -17,7 +17,7 @@ from modules.data import dataset
 from modules.search_space import SearchConfig
 from modules.training import TrainingData
 from modules.tuners import held_out
-from tests import planted_ratings
+from tests.helpers import planted_ratings
 
 Pairs = set[tuple[int, bytes]]
 _SEARCH = SearchConfig(space={})

@@ -8,6 +8,7 @@ from tfx.orchestration import pipeline
 from tfx.types.standard_artifacts import Examples, Model, ModelBlessing
 
 from components.champion.component import base_model_resolver, champion_resolver
+from components.champion.selection import SAVED_MODEL
 
 
 @component
@@ -25,6 +26,10 @@ def Train(
     base = pathlib.Path(base_model.uri, "rows").read_text() if base_model else ""
     rows = pathlib.Path(examples.uri, "rows").read_text()
     pathlib.Path(model.uri, "rows").write_text(base + rows)
+    # A model without one counts as gone.
+    saved_model = pathlib.Path(model.uri, SAVED_MODEL)
+    saved_model.parent.mkdir()
+    saved_model.touch()
 
 
 @component

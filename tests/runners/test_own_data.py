@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 
-from tests import warm_python
+from tests.helpers import warm_python
 
 # The command as it is, with a small pipeline in place of the real one.
 COMMAND = """
