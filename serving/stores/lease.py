@@ -1,15 +1,20 @@
 """A lock for object stores, which have none: an object that says who holds the destination, and until when.
 
-What it guarantees: one publisher at a time holds it, and one that dies frees it by its expiry, as long as
+In Google Cloud Storage (GenerationLease) one publisher at a time holds it. One that dies frees it once others
+have seen it unchanged for `seconds`, each by its own clock. One that only stood still for so long finds out
+at its next write of what others write too, or before it removes a version.
+
+Elsewhere (Lease) TensorFlow's file systems have no conditional write. One publisher at a time holds it, and
+one that dies frees it by its expiry, as long as
 
 - the publishers' clocks differ by much less than `seconds`, and no single file takes that long to write or
   to read;
 - none stands still for longer than `settle` between reading the lease and writing it;
 - a write is atomic, as object stores promise.
 
-Not more: TensorFlow's file systems have no conditional write, so a publisher that was frozen at the wrong
-moment can meet another. It then notices at its next `renew`, and gives up. What a reader is promised does
-not rest on the lease: it takes a version for whole by its manifest's digests.
+Not more: a publisher that was frozen at the wrong moment can meet another. It then notices at its next
+`renew`, and gives up. What a reader is promised does not rest on the lease: it takes a version for whole by
+its manifest's digests.
 
 Standard library only.
 """
@@ -39,7 +44,7 @@ class SmallFile(Protocol):
         """Its text; None where it is absent."""
 
     def write(self, text: str) -> None:
-        """Replace it."""
+        """Replace it; of a GenerationLease only as it was last read, or raise LeaseLost."""
 
     def remove(self) -> None:
         """Delete it."""
@@ -63,6 +68,7 @@ class Lease:
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
         self._renewed = 0.0
         self._is_held = False
+        self._is_announced = False
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -97,7 +103,6 @@ class Lease:
             self.renew()
 
     def _acquire(self) -> None:
-        announced = False
         while True:
             holder = self._current_holder()
             if holder is None:
@@ -105,10 +110,14 @@ class Lease:
                 time.sleep(self._settle)
                 if self._current_holder() == self._holder:
                     return
-            elif not announced:
-                progress.info("Waiting for %s, which holds the destination", holder)
-                announced = True
+            else:
+                self._announce(holder)
             time.sleep(self._settle)
+
+    def _announce(self, holder: str) -> None:
+        if not self._is_announced:
+            progress.info("Waiting for %s, which holds the destination", holder)
+            self._is_announced = True
 
     def _claim(self) -> None:
         self._file.write(json.dumps({"holder": self._holder, "expires": time.time() + self._seconds}))
@@ -120,5 +129,34 @@ class Lease:
         try:
             content = json.loads(text or "")
             return content["holder"] if content["expires"] > time.time() else None
+        except (ValueError, TypeError, KeyError):
+            return None
+
+
+class GenerationLease(Lease):
+    """A claim on a file that is replaced only as it was last read.
+
+    A holder is taken for dead where its claim has not changed for `seconds`, by the clock of who waits. Of
+    several that take its place one succeeds.
+    """
+
+    def _acquire(self) -> None:
+        seen, since = "", 0.0
+        while True:
+            text = self._file.read()
+            if text is not None and text != seen:
+                seen, since = text, time.monotonic()
+            if text is None or time.monotonic() - since > self._seconds:
+                with contextlib.suppress(LeaseLost):  # Another was quicker.
+                    self._claim()
+                    return
+            else:
+                self._announce(self._current_holder() or "somebody")
+                time.sleep(self._settle)
+
+    def _current_holder(self) -> str | None:
+        text = self._file.read()
+        try:
+            return json.loads(text or "")["holder"]
         except (ValueError, TypeError, KeyError):
             return None

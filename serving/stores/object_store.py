@@ -10,7 +10,9 @@ Each single write is atomic, as object stores promise. The SavedModels lie there
 below `serving/`, in place of links. TF Serving must be given a configuration there: under its default policy
 it would load a version while it is being copied.
 
-Through tf.io.gfile, whatever TensorFlow knows by a scheme; it is imported when a destination is opened.
+Through tf.io.gfile, whatever TensorFlow knows by a scheme; it is imported when a destination is opened. In
+Google Cloud Storage, what several publishers write (SHARED) goes by its own client, which replaces an object
+only as the holder of the lease last saw it. So who has lost the lease moves no pointer, and takes no number.
 """
 
 from __future__ import annotations
@@ -22,10 +24,13 @@ from collections.abc import Callable, Collection, Iterator
 
 from common import listing
 from serving import manifest
-from serving.layout import BUNDLES, CURRENT, LAST, SERVING, numbers
-from serving.stores.lease import Lease
+from serving.layout import BUNDLES, CONFIG, CURRENT, LAST, SCANN_CONFIG, SERVING, WITHDRAWN, numbers
+from serving.stores.generations import Objects
+from serving.stores.lease import GenerationLease, Lease
 
 LEASE = ".lease"
+# What more than one publisher writes; all else has a name that one of them alone was given.
+SHARED = (LEASE, LAST, CURRENT, WITHDRAWN, f"{SERVING}/{CONFIG}", f"{SERVING}/{SCANN_CONFIG}")
 
 
 class ObjectStore:
@@ -35,7 +40,8 @@ class ObjectStore:
         """Open.
 
         Raises:
-          ValueError: TensorFlow is not installed, or knows no such scheme.
+          ValueError: TensorFlow, or Google's client, is not installed, or TensorFlow knows no such scheme.
+          OSError: there are no credentials.
         """
         try:
             import tensorflow as tf
@@ -54,11 +60,15 @@ class ObjectStore:
                 f"A destination's scheme must be one that TensorFlow knows, {', '.join(known)}; received "
                 f"{destination}. Mount it and give the path, or install what registers {scheme}://."
             )
-        self._lease = Lease(_Text(self, LEASE))
+        self._shared = _open_shared(self.location)
+        lease = GenerationLease if self._shared else Lease
+        self._lease = lease(_Text(self, LEASE))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the lease; remove what was begun by who held it before, and not finished."""
+        if self._shared:
+            self._shared.forget()
         with self._lease.held():
             self._sweep()
             yield
@@ -83,6 +93,7 @@ class ObjectStore:
 
     def remove(self, version: int) -> None:
         """Delete the manifest, which makes the version vanish, then the files."""
+        self._lease.renew()
         self.remove_file(f"{BUNDLES}/{version}/{manifest.MANIFEST}")
         self._remove_tree(f"{BUNDLES}/{version}")
         for model in self._names(SERVING):
@@ -114,6 +125,8 @@ class ObjectStore:
         self.write(CURRENT, f"{version}\n")
 
     def read(self, name: str) -> str | None:
+        if self._shared and name in SHARED:
+            return self._shared.read(name)
         # In chunks, for a read to the end asks for the size first, and may be cut by who replaces the object.
         try:
             return b"".join(self._chunks(name)).decode(errors="replace")
@@ -121,10 +134,19 @@ class ObjectStore:
             return None
 
     def write(self, name: str, text: str) -> None:
-        self._write(name, iter([text.encode()]))
+        if not self._shared:
+            self._write(name, iter([text.encode()]))
+            return
+        self._shared.look(name)
+        if name != LEASE:
+            self._lease.renew()  # So what was seen is what the holder of the lease, this one, found.
+        self._shared.write(name, text)
 
     def remove_file(self, name: str) -> None:
         """Delete one object."""
+        if self._shared and name in SHARED:
+            self._shared.remove(name)
+            return
         with contextlib.suppress(FileNotFoundError), self._in_words():
             self._gfile.remove(self._path(name))
 
@@ -223,6 +245,11 @@ class ObjectStore:
             raise FileNotFoundError(error.message) from error
         except self._errors.OpError as error:
             raise OSError(f"{self.location}: {error.message}") from error
+
+
+def _open_shared(destination: str) -> Objects | None:
+    """Open what several publishers write, where the store can refuse a write; None elsewhere."""
+    return Objects(destination) if destination.startswith("gs://") else None
 
 
 class _Text:

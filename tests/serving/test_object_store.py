@@ -1,16 +1,13 @@
 """Destinations in an object store: the whole of publishing through tf.io.gfile, with neither rename nor link.
 
-The store is TensorFlow's `file://`, with gfile's rename and copy taken away, and every write whole
-or not at all.
+The store is a Bucket, see conftest.py.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-import os
 import pathlib
-import secrets
 import threading
 import time
 import types
@@ -18,67 +15,12 @@ from collections.abc import Iterator
 
 import pytest
 import tensorflow as tf
-from google.protobuf import text_format
-from tensorflow_serving.config import model_server_config_pb2
 
 from serving import manifest, publish, reader
 from serving.stores import lease, object_store, store
 from serving.stores.lease import Lease, LeaseLost
 from tests.helpers.planted_bundles import FILES, make_bundle
-
-SETTLE = 0.01
-
-
-class Bucket:
-    """A folder that is written to as an object store is."""
-
-    def __init__(self, root: pathlib.Path) -> None:
-        self.root = root
-        self.folder = root / "bucket"
-        self.uri = f"file://{self.folder}"
-
-    def push(self, content: str, keep: int = 5) -> publish.Published:
-        return publish.publish(make_bundle(self.root / content, content), self.uri, keep)
-
-    def serving(self) -> dict[str, list[int]]:
-        config = model_server_config_pb2.ModelServerConfig()
-        text_format.Parse((self.folder / "serving" / "models.config").read_text(), config)
-        told = {
-            model.base_path: list(model.model_version_policy.specific.versions)
-            for model in config.model_config_list.config
-        }
-        for path, versions in told.items():
-            for version in versions:
-                assert tf.io.gfile.exists(f"{path}/{version}/saved_model.pb")
-        return told
-
-
-@pytest.fixture
-def bucket(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("an object store has no such operation")
-
-    parts = tmp_path / "parts"
-    parts.mkdir()
-
-    class File(tf.io.gfile.GFile):
-        """Written in place, two claims at once would be one claim with the end of the other."""
-
-        def __init__(self, name: str, mode: str) -> None:
-            self._whole, self._part = (name.removeprefix("file://"), parts / secrets.token_hex(8))
-            self._writes = mode == "wb"
-            super().__init__(str(self._part) if self._writes else name, mode)
-
-        def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-            self.close()
-            if self._writes and kind is None:
-                os.replace(self._part, self._whole)
-
-    for name in ("rename", "copy"):
-        monkeypatch.setattr(tf.io.gfile, name, refuse)
-    monkeypatch.setattr(tf.io.gfile, "GFile", File)
-    monkeypatch.setattr(object_store, "Lease", functools.partial(Lease, seconds=600, settle=SETTLE))
-    return Bucket(tmp_path)
+from tests.serving.conftest import SETTLE, Bucket
 
 
 def test_a_bundle_is_published_found_turned_and_retired(bucket: Bucket, tmp_path: pathlib.Path) -> None:

@@ -1,0 +1,238 @@
+"""Google Cloud Storage: publishers that exclude each other by generations, asked of a server on loopback.
+
+Its own client speaks to that server. TensorFlow's, which reads and writes the bundles, knows no other
+endpoint than Google's; a Bucket stands for what it does.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import pathlib
+import threading
+import time
+import types
+from collections.abc import Iterator
+
+import pytest
+
+from serving import publish, reader
+from serving.__main__ import main
+from serving.stores import lease, object_store, store
+from serving.stores.generations import Objects
+from serving.stores.lease import GenerationLease, LeaseLost
+from tests.helpers.planted_bundles import make_bundle
+from tests.serving.conftest import SETTLE, Bucket
+from tests.serving.stand_ins import fake_gcs
+from tests.serving.stand_ins.fake_gcs import FakeStorage
+
+URI = "gs://films/pushed"
+
+
+@pytest.fixture
+def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeStorage]:
+    fake = FakeStorage()
+    with fake_gcs.serving(fake) as url:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+        yield fake
+
+
+@pytest.fixture
+def shared(bucket: Bucket, gcs: FakeStorage, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """A destination whose shared objects are in Google Cloud Storage."""
+    monkeypatch.setattr(object_store, "_open_shared", lambda _: Objects(URI))
+    monkeypatch.setattr(object_store, "GenerationLease", functools.partial(GenerationLease, settle=SETTLE))
+    return bucket
+
+
+class OneObject:
+    """The lease's object, as the store hands it to the lease."""
+
+    def __init__(self) -> None:
+        self._objects = Objects(URI)
+
+    def read(self) -> str | None:
+        return self._objects.read(".lease")
+
+    def write(self, text: str) -> None:
+        self._objects.look(".lease")
+        self._objects.write(".lease", text)
+
+    def remove(self) -> None:
+        self._objects.remove(".lease")
+
+
+def test_an_object_is_replaced_only_as_it_was_seen(gcs: FakeStorage) -> None:
+    mine, other = Objects(URI), Objects(URI)
+    assert mine.read("current") is None and other.read("current") is None
+    mine.write("current", "1\n")
+    mine.write("current", "2\n")
+    with pytest.raises(LeaseLost, match=f"another wrote {URI}/current since this one read it. Publish again"):
+        other.write("current", "1\n")
+    assert other.read("current") == "2\n"
+    other.write("current", "3\n")
+    mine.remove("current")
+    assert gcs.objects["pushed/current"].content == b"3\n", "what another wrote is left"
+    other.remove("current")
+    assert gcs.objects == {}
+
+
+def test_a_write_whose_answer_was_lost_is_known_again(gcs: FakeStorage) -> None:
+    objects = Objects(URI)
+    objects.look("current")
+    gcs.lose_answers = 1
+    objects.write("current", "1\n")  # The client tries again, and is refused: it was written.
+    objects.write("current", "2\n")
+    assert gcs.objects["pushed/current"].content == b"2\n"
+
+
+def test_one_of_many_holds_the_lease(gcs: FakeStorage) -> None:
+    inside, most = 0, []
+
+    def work() -> None:
+        nonlocal inside
+        claim = GenerationLease(OneObject(), settle=SETTLE)
+        for _ in range(4):
+            with claim.held():
+                inside += 1
+                most.append(inside)
+                time.sleep(0.001)
+                inside -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert most == [1] * 16
+    assert gcs.objects == {}, "given back"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
+    """A planted clock; `naps` are called after each wait, in order."""
+    planted = types.SimpleNamespace(now=0.0, naps=[], time=lambda: 0.0)
+
+    def sleep(seconds: float) -> None:
+        planted.now += seconds
+        if planted.naps:
+            planted.naps.pop(0)()
+
+    planted.monotonic, planted.sleep = lambda: planted.now, sleep
+    monkeypatch.setattr(lease, "time", planted)
+    return planted
+
+
+@pytest.mark.parametrize(
+    "text", ['{"holder": "a:1:0", "expires": 9e9}', '{"holder": "a:1:0", "expires": 0}', "{"]
+)
+def test_a_claim_counts_by_the_clock_of_who_waits(
+    gcs: FakeStorage, clock: types.SimpleNamespace, text: str
+) -> None:
+    gcs.put("pushed/.lease", text.encode())
+    with GenerationLease(OneObject(), seconds=100, settle=10).held():
+        assert 100 < clock.now <= 120
+
+
+def test_a_holder_that_renews_is_waited_for(gcs: FakeStorage, clock: types.SimpleNamespace) -> None:
+    def renew() -> None:
+        gcs.put("pushed/.lease", json.dumps({"holder": "a:1:0", "expires": 0, "now": clock.now}).encode())
+
+    renew()
+    clock.naps = [*[renew] * 9, lambda: gcs.objects.clear()]
+    with GenerationLease(OneObject(), seconds=30, settle=20).held():
+        assert clock.now == 200
+
+
+def test_of_two_that_take_a_dead_one_s_place_one_succeeds(
+    gcs: FakeStorage, clock: types.SimpleNamespace
+) -> None:
+    gcs.put("pushed/.lease", b'{"holder": "dead:1:0"}')
+
+    def come_first(method: str, name: str) -> None:
+        if method == "POST":
+            gcs.before = lambda *_: None
+            gcs.put(name, b'{"holder": "quick:2:0"}')
+
+    gcs.before = come_first
+    with GenerationLease(OneObject(), seconds=100, settle=10).held():
+        assert clock.now > 200, "the quick one's claim was waited for too"
+
+
+def test_a_bundle_is_published_found_turned_and_retired(shared: Bucket, gcs: FakeStorage) -> None:
+    for version, content in enumerate("abc", 1):
+        assert shared.push(content) == publish.Published(version, f"{shared.uri}/bundles/{version}", new=True)
+    assert not shared.push("c").new
+    assert publish.rollback(shared.uri) == publish.Turn(3, 2)
+    assert not shared.push("c").in_service
+    assert shared.push("d", keep=2).version == 4
+    assert reader.open_current(shared.uri).manifest["sources"] == {"model": "d"}
+    assert store.open_store(shared.uri).versions() == [2, 3, 4]
+    assert sorted(gcs.objects) == [
+        f"pushed/{name}"
+        for name in (
+            ".last",
+            "current",
+            "serving/models-scann.config",
+            "serving/models.config",
+            "withdrawn.json",
+        )
+    ]
+    assert not [path for path in shared.folder.rglob("*") if path.name in object_store.SHARED]
+
+
+@pytest.mark.parametrize("name", [".last", "current", "serving/models.config"])
+def test_who_lost_the_lease_as_it_wrote_changes_nothing(shared: Bucket, gcs: FakeStorage, name: str) -> None:
+    """It stood still after it had renewed its lease, and just before this write reached the store."""
+    shared.push("a")
+
+    def be_overtaken(method: str, written: str) -> None:
+        if method == "POST" and written == f"pushed/{name}":
+            gcs.before = lambda *_: None
+            gcs.put("pushed/.lease", b'{"holder": "other:1:0"}')
+            gcs.put(written, b"the other's")
+
+    gcs.before = be_overtaken
+    with pytest.raises(LeaseLost, match=f"another wrote {URI}/{name}"):
+        shared.push("b")
+    assert gcs.objects[f"pushed/{name}"].content == b"the other's"
+    assert b"other" in gcs.objects["pushed/.lease"].content, "nor takes the other's lease away"
+    if name == ".last":
+        assert not (shared.folder / "bundles" / "2").exists(), "a number that another may have been given"
+
+
+def test_what_another_wrote_between_two_turns_is_no_loss(shared: Bucket, gcs: FakeStorage) -> None:
+    opened = store.open_store(shared.uri)
+    with opened.locked():
+        opened.point(1)
+    gcs.put("pushed/current", b"2\n")
+    with opened.locked():
+        opened.point(3)
+    assert opened.current() == 3
+
+
+def test_two_publishers_at_once_both_end_well(shared: Bucket) -> None:
+    bundles = {who: [make_bundle(shared.root / f"{who}{n}", f"{who}{n}") for n in range(3)] for who in "xy"}
+    published: list[int] = []
+
+    def run(who: str) -> None:
+        published.extend(publish.publish(bundle, shared.uri, 9).version for bundle in bundles[who])
+
+    threads = [threading.Thread(target=run, args=(who,)) for who in "xy"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert sorted(published) == [1, 2, 3, 4, 5, 6]
+    opened = store.open_store(shared.uri)
+    assert len({store.verify(opened, version)["identity"] for version in opened.versions()}) == 6
+    assert opened.current() == 6
+
+
+def test_without_credentials_it_says_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: pathlib.Path
+) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    assert main(["versions", URI]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"serving: {URI}: ") and "none.json was not found" in line
