@@ -23,9 +23,14 @@ HISTORY_TITLE = "history_title"
 HISTORY_RATING = "history_rating"
 HISTORY_TIMESTAMP = "history_timestamp"
 
-# Slicing keys: counted over the train split, so never a model's input.
+# Slicing keys, never a model's input: levels of counts over the train split, and one of VISITS.
 USER_ACTIVITY = "user_activity"
 TITLE_POPULARITY = "title_popularity"
+VISIT = "visit"
+
+# By how long before a row its user's latest known rating is: there is none; at most VISIT_GAP; longer.
+FIRST_VISIT, SAME_SITTING, RETURN_VISIT = VISITS = ("first", "sitting", "return")
+VISIT_GAP = 3600  # Seconds.
 
 UNKNOWN = "unknown"
 UNKNOWN_AGE = -1
@@ -105,6 +110,7 @@ LABEL_FEATURES = (RawFeature(RATING, Dtype.FLOAT, 0.0),)
 SLICE_FEATURES = (
     RawFeature(USER_ACTIVITY, Dtype.BYTES, UNKNOWN),
     RawFeature(TITLE_POPULARITY, Dtype.BYTES, UNKNOWN),
+    RawFeature(VISIT, Dtype.BYTES, UNKNOWN),
 )
 
 CATALOGUE_ROW = CANDIDATE_FEATURES

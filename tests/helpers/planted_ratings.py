@@ -75,6 +75,7 @@ def rating(user_index: int, film_index: int, place: int = 0) -> dict[str, Any]:
         features.TIMESTAMP: 880_000_000 + 70_001 * (user_index // 2) + 97 * place,
         **{feature.name: [] for feature in (*features.HISTORY_FEATURES, features.EXCLUDE_ID_FEATURE)},
         features.TITLE_POPULARITY: "torso",
+        features.VISIT: features.SAME_SITTING,
     }
 
 

@@ -27,6 +27,11 @@ class Row:
     title_popularity: str
     place: int
 
+    @property
+    def visit(self) -> str:
+        """All rows are of one slice by visit."""
+        return features.SAME_SITTING
+
 
 ROWS = [Row(*kind) for kind in itertools.product(("F", "M"), ("light", "heavy"), ("tail", "head"), range(5))]
 FIRST = ROWS[0]
@@ -133,7 +138,7 @@ def example(row: Row, gender: str | None = None) -> bytes:
     """The row as the ExampleGen would write it, with the columns of all models."""
     texts = {
         features.USER_ID: f"{row.user_gender} {row.user_activity} {row.place}",
-        **{name: getattr(row, name) for name in SLICES},
+        **{name: getattr(row, name) for name in (*SLICES, features.VISIT)},
         features.USER_GENDER: gender or row.user_gender,
     }
     numbers = {features.RATING: 1.0 + row.place}

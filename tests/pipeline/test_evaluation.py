@@ -88,7 +88,7 @@ def test_a_model_is_compared_with_its_baselines_or_with_chance_and_with_its_cham
     retrieval: bool, rating: bool
 ) -> None:
     hits, error = features.GATED_HITS, features.RMSE
-    users = (features.USER_ACTIVITY, features.USER_GENDER)
+    users = (features.USER_ACTIVITY, features.USER_GENDER, features.VISIT)
     beats = {(lower(hits, "popularity"), ""), (lower(hits, "item_item"), "")} if retrieval else set()
     beats |= {(lower(error, "biases"), "")} if rating else set()
     on_slices = {

@@ -147,7 +147,9 @@ def test_every_gate_is_read_with_threshold_value_reference_and_verdict(runs: lis
     assert (first.blessed, first.champion) == (True, None)
     # With 20 titles the depth is 1, where planted hits are hits as well.
     assert {
-        without_interval(gated) for gated in first.evaluation.gated if gated.feature != "user_activity"
+        without_interval(gated)
+        for gated in first.evaluation.gated
+        if gated.feature not in ("user_activity", "visit")
     } == {
         Gated(TOP_100, "", "", ">= 0.3", 0.5, None, None, True),
         *(Gated(TOP_100, gender, f"user_gender={value}", ">= 0.25", 0.5, None, None, True) for value in "FM"),

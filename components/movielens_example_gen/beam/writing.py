@@ -146,19 +146,21 @@ def _row_columns(
 def _history_columns(
     titles: pa.Array, ids: pa.Array, entries: Sequence[Entry], length: int, evaluated: bool
 ) -> Callable[[np.ndarray], examples.Columns]:
-    # From places among the entries' rows to what Examples say of their histories, and of what is no candidate
-    # for them: where rows are evaluated, what the user rated in train, and all that is earlier. Titles and
-    # ids are those of Catalogue.ids.
+    # From places among the entries' rows to what Examples say of their histories and visits, and of what is
+    # no candidate for them: where rows are evaluated, what the user rated in train, and all that is earlier.
+    # Titles and ids are those of Catalogue.ids.
     known = np.frombuffer(b"".join(past for *_, past, _ in entries), history.KNOWN)
-    runs, base = [], 0
+    runs, visits, base = [], [], 0
     for _, _, packed, past, of_train in entries:
         moments, earlier = np.frombuffer(packed, HASHED), np.frombuffer(past, history.KNOWN)
         first, last = history.spans(earlier["timestamp"], moments["timestamp"], length)
+        visits.append(history.visits(earlier["timestamp"], moments["timestamp"]))
         none = np.zeros_like(last)
         excluded = np.maximum(of_train, last) if evaluated else none
         runs.append(base + np.array((first, last, none, excluded)))
         base += len(earlier)
     starts, stops, excluded_starts, excluded_stops = np.concatenate(runs, axis=1)
+    visit = np.concatenate(visits)
 
     def columns(block: np.ndarray) -> examples.Columns:
         places, bounds = history.latest_first(starts[block], stops[block])
@@ -170,7 +172,8 @@ def _history_columns(
         }
         places, bounds = history.earliest_first(excluded_starts[block], excluded_stops[block])
         excluded = ids.take(pa.array(known["movie"][places]))
-        return columns | {features.EXCLUDE_ID: examples.lists(excluded, bounds)}
+        columns[features.EXCLUDE_ID] = examples.lists(excluded, bounds)
+        return columns | examples.columns({features.VISIT: visit[block]})
 
     return columns
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from modules import features
+
 # A rating as a history holds it: position in Catalogue.ids, stars, seconds.
 KNOWN = np.dtype([("movie", "<i4"), ("rating", "<f4"), ("timestamp", "<i8")])
 
@@ -29,6 +31,23 @@ def spans(known: np.ndarray, seconds: np.ndarray, length: int) -> tuple[np.ndarr
     """
     stops = np.searchsorted(known, seconds, side="left")
     return np.maximum(stops - length, 0), stops
+
+
+def visits(known: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """Name how long before each moment the latest row before it is, one of features.VISITS, `[n]`.
+
+    Args:
+      known: `[k]` seconds of the rows that may count, ascending.
+      seconds: `[n]` the moments, in any order; rows of the same second are not before it.
+
+    >>> visits(np.array([100, 200]), np.array([50, 100, 101, 3_800, 3_801])).tolist()
+    ['first', 'first', 'sitting', 'sitting', 'return']
+    """
+    numbers = np.searchsorted(known, seconds, side="left")
+    # One more in front, for what has none before it.
+    latest = np.concatenate(([0], known))[numbers]
+    is_return = seconds - latest > features.VISIT_GAP
+    return np.array(features.VISITS, object)[np.where(numbers > 0, 1 + is_return, 0)]
 
 
 def earliest_first(starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

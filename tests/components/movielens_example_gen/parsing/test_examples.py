@@ -35,18 +35,18 @@ FILM: dict[str, list] = {
 BARE: dict[str, list] = {"movie_id": ["4"], "movie_title": [""], "movie_genres": [], "movie_year": [-1]}
 EXPECTED: list[dict[str, list]] = [
     {
-        **{**SECOND, **FILM, "user_activity": ["light"], "title_popularity": ["head"]},
+        **{**SECOND, **FILM, "user_activity": ["light"], "title_popularity": ["head"], "visit": ["first"]},
         **{"user_rating": [3.5], "timestamp": [0]},
         **{"history_title": [], "history_rating": [], "history_timestamp": [], "exclude_movie_id": []},
     },
     {
-        **{**FIRST, **BARE, "user_activity": ["heavy"], "title_popularity": ["tail"]},
+        **{**FIRST, **BARE, "user_activity": ["heavy"], "title_popularity": ["tail"], "visit": ["return"]},
         **{"user_rating": [0.5], "timestamp": [881_250_949]},
         **{"history_title": [""], "history_rating": [4.5], "history_timestamp": [127]},
         "exclude_movie_id": [LONG],
     },
     {
-        **{**FIRST, **FILM, "user_activity": ["heavy"], "title_popularity": ["head"]},
+        **{**FIRST, **FILM, "user_activity": ["heavy"], "title_popularity": ["head"], "visit": ["first"]},
         **{"user_rating": [5.0], "timestamp": [NEWEST]},
         **{"history_title": [LONG, "", "B"], "history_rating": [1.0, 2.5, 5.0]},
         **{"history_timestamp": [16_384, 128, 0], "exclude_movie_id": ["B", ""]},
@@ -84,6 +84,7 @@ def test_every_feature_of_a_row_is_what_protobuf_would_have_written() -> None:
         **examples.select(users, np.array([1, 0, 0])),
         **examples.select(movies, np.array([0, 1, 0])),
         **examples.columns({"user_rating": [3.5, 0.5, 5.0], "timestamp": [0, 881_250_949, NEWEST]}),
+        **examples.columns({"visit": ["first", "return", "first"]}),
         "history_title": lists("history_title", pa.binary()),
         "history_rating": lists("history_rating", pa.float32()),
         "history_timestamp": lists("history_timestamp", pa.int64()),

@@ -134,14 +134,14 @@ FILMS = {movie: f"Film {movie} (1990)" for movie in range(1, 41)}
 # Nobody rates these but where rows are added.
 NEW_FILMS = range(31, 41)
 GAINING = [user for user in USERS if user % 6 == 4]
-FIRST, END = 1_000, 1_400
+FIRST, END, STEP = 1_000, 21_000, 500
 
 
 def random_rows(seed: int) -> list[Row]:
     """Rows of every user in few seconds, so that many share one; sorted by time."""
     draw = random.Random(seed)
     rows = {
-        (user, draw.randint(1, 30), draw.randrange(FIRST, END, 10)): draw.randint(1, 5)
+        (user, draw.randint(1, 30), draw.randrange(FIRST, END, STEP)): draw.randint(1, 5)
         for user in USERS
         for _ in range(25)
     }
@@ -171,6 +171,14 @@ def test_histories_by_definition(run_executor, tmp_path, monkeypatch, name):
         earlier = [row for row in known if row[0] == user and row[3] < second]
         earlier.sort(key=lambda row: (row[3], row[1].encode()), reverse=True)
         assert found == [row[1:] for row in earlier[:4]], (user, title, rating, second)
+    visits = set()
+    for row in (*outcome.rows["train"], *outcome.rows["eval"]):
+        user, second = int(row["user_id"][0]), row["timestamp"][0]
+        gaps = [second - other[3] for other in known if other[0] == user and other[3] < second]
+        visits.add("first" if not gaps else "return" if min(gaps) > 3_600 else "sitting")
+        assert row["visit"] == ["first" if not gaps else "return" if min(gaps) > 3_600 else "sitting"]
+    # Rolling, nobody is away for an hour.
+    assert visits == set(features.VISITS[:2] if name == "time, rolling" else features.VISITS)
     for row in outcome.rows["train"]:
         assert row["exclude_movie_id"] == []
     for row in outcome.rows["eval"]:
@@ -267,7 +275,7 @@ def test_what_is_earlier_reaches_it(run_executor, tmp_path, name):
     past, other = next(
         (row, other)
         for row in rows
-        if row.user == 1 and row.timestamp > FIRST + 30 and before[row][0] == features.TRAIN_SPLIT
+        if row.user == 1 and row.timestamp > FIRST + 3 * STEP and before[row][0] == features.TRAIN_SPLIT
         for other in [row._replace(rating=row.rating + 2 if row.rating < 3 else row.rating - 2)]
         if name != "hash"
         or splits.row_hash("1", str(row.movie), float(other.rating), row.timestamp, 42)[0] >= limit
