@@ -122,7 +122,8 @@ def columns(root: pathlib.Path, name: str, number: int = 0) -> dict[str, np.ndar
       name: which of the models wanted there.
       number: which of the data configurations.
     Returns:
-      `[rows]` each: what the signature answers; features.RATING, USER_ID (bytes) and TIMESTAMP of the row.
+      `[rows]` each: what the signature answers; features.RATING, USER_ID (bytes), TIMESTAMP and VISIT (bytes)
+      of the row.
     """
     model = tf.saved_model.load(str(_output(root, _node_id(name), "model") / features.SERVING_DIR))
     signature = model.signatures[features.EVAL_SIGNATURE]
@@ -134,6 +135,7 @@ def columns(root: pathlib.Path, name: str, number: int = 0) -> dict[str, np.ndar
             (features.RATING, tf.float32),
             (features.USER_ID, tf.string),
             (features.TIMESTAMP, tf.int64),
+            (features.VISIT, tf.string),
         )
     }
     result: dict[str, list[np.ndarray]] = {}

@@ -136,10 +136,10 @@ def span(interval: tuple[float, float] | None) -> str:
     """Write an interval.
 
     >>> span((0.25, 0.5)), span(None), span((-math.inf, math.inf))
-    ('0.250 to 0.500', '', 'unknown: too few users')
+    ('0.250 to 0.500', '', 'too few users')
     """
     if interval is not None and math.isinf(interval[0]):
-        return "unknown: too few users"
+        return "too few users"
     return "" if interval is None else " to ".join(number(end) for end in interval)
 
 
