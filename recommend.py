@@ -26,12 +26,12 @@ from typing import Any
 
 DEFAULT_MODEL_DIR = "runs/pushed"
 MANIFEST, MODEL, CATALOGUE = "manifest.json", "recommend", "vectors/candidates.parquet"
-LEFT_BY_DESKTOPS = (".DS_Store", "Thumbs.db", "desktop.ini")  # In folders that somebody looked into.
-# What --because stands for in a history: a film that was liked, in stars, and a minute apart.
-LIKED, APART = 4.0, 60
-# What heads a column of users, in small letters.
+LEFT_BY_DESKTOPS = (".DS_Store", "Thumbs.db", "desktop.ini")  # Desktops write them into folders they show.
+# A title of --because enters the history as a rating of so many stars, so many seconds before the next one.
+LIKED_RATING, SECONDS_APART = 4.0, 60
+# Headers of a column of users, in small letters.
 _HEADERS = ("user", "users", "userid", "userids", "id")
-# Users asked about at once.
+# Users in one request.
 BATCH = 64
 
 _OTHER_PYTHON = "Run it with the Python of the project's environment."
@@ -44,7 +44,7 @@ Answer = dict[str, Any]
 
 
 class BundleError(Exception):
-    """No bundle that can be loaded, or one that cannot answer; the message says what to do."""
+    """The bundle cannot be loaded, or cannot answer; the message says what to do."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,15 +58,13 @@ def main(arguments: list[str] | None = None) -> int:
         needs_scann = check_bundle(bundle)
         if titles := options.because + options.exclude:
             check_titles(titles, bundle)
-        answers = ask_all(load(bundle, needs_scann), options)
+        answers = recommend_all(load(bundle, needs_scann), options)
     except BundleError as error:
         print(f"recommend.py: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        said = (
-            f"{error.filename} cannot be read: {error.strerror}. Put that right, or name another --model-dir."
-        )
-        print(f"recommend.py: {said}", file=sys.stderr)
+        reason = f"{error.filename} cannot be read: {error.strerror}"
+        print(f"recommend.py: {reason}. Mend that, or name another --model-dir.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("recommend.py: stopped", file=sys.stderr)
@@ -77,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would try again as it ends.
-        if error.errno != errno.EPIPE:  # Who reads no further, as `head`, need not be told.
+        if error.errno != errno.EPIPE:  # A reader that stops early, such as `head`, is no error.
             print(f"recommend.py: the output cannot be written: {error.strerror}", file=sys.stderr)
             return 2
     return 0
@@ -89,12 +87,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.epilog = "Exit code 2: a mistake in the flags, or nothing that can be loaded; one line says which."
     who = parser.add_mutually_exclusive_group()
     who.add_argument(
-        "--user", type=_text, help="user id, as in the ratings; one unknown is served by what else is told"
+        "--user", type=_text, help="user id, as in the ratings; for an unknown id the other flags are used"
     )
     who.add_argument("--users", metavar="FILE", type=_users, help="several users: a file with one id a line")
     several: dict[str, Any] = {"action": "append", "default": [], "metavar": "TITLE"}
-    parser.add_argument("--because", help="watched and liked, the latest first; can be repeated", **several)
-    parser.add_argument("--exclude", help="not to be recommended; can be repeated", **several)
+    parser.add_argument(
+        "--because", help="title watched and liked, the latest first; can be repeated", **several
+    )
+    parser.add_argument("--exclude", help="title not to recommend; can be repeated", **several)
     parser.add_argument("--gender", type=_text, help="the user's, as in the data, such as F")
     parser.add_argument("--age", type=_whole(1, 150), help="the user's, in years")
     parser.add_argument("--occupation", type=_text, help="the user's, as in the data, such as artist")
@@ -107,14 +107,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--timestamp",
         type=_whole(0, 2**63 - 1),
         default=int(time.time()),
-        help="moment of the request, Unix seconds (default: now)",
+        help="time of the request, Unix seconds (default: now)",
     )
     options = parser.parse_args(arguments)
-    of_one = [name for name in ("because", "gender", "age", "occupation") if getattr(options, name)]
-    if options.users and of_one:
-        parser.error(f"--{of_one[0]} tells of one user, --users names several; leave one of them out")
-    if not (options.users or options.user or of_one):
-        parser.error("whom for? Give --user, --users, or what the user watched with --because")
+    description = [name for name in ("because", "gender", "age", "occupation") if getattr(options, name)]
+    if options.users and description:
+        parser.error(f"--{description[0]} describes one user, --users names several; leave one of them out")
+    if not (options.users or options.user or description):
+        parser.error("a user is required: give --user, --users, or titles that the user liked with --because")
     options.users = options.users or [options.user or ""]  # Nobody has an empty id.
     return options
 
@@ -148,23 +148,23 @@ def _text(text: str) -> str:
 
 
 def _users(path: str) -> list[str]:
-    """Read ids, one a line, without blanks around them, as training does; empty lines are none."""
+    """Read ids, one a line; strip blanks around them, as training does, and skip empty lines."""
     try:
         lines = pathlib.Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
     except OSError as error:
         raise argparse.ArgumentTypeError(f"{path} cannot be read: {error.strerror}") from error
     users: list[str] = []
     for number, line in enumerate(lines, 1):
-        user, wrong = line.decode("utf-8", "surrogateescape").strip(), ""
+        user, problem = line.decode("utf-8", "surrogateescape").strip(), ""
         if any("\udc80" <= letter <= "\udcff" for letter in user):
-            wrong = "which is not UTF-8"
+            problem = "which is not UTF-8"
         elif "," in user:
-            wrong = "which holds a comma: give each a line, or ask for this one with --user"
+            problem = "which holds a comma: write one id a line, or name this user with --user"
         elif not users and user.casefold().replace("_", "").replace(" ", "") in _HEADERS:
-            wrong = "a header: remove it, or ask for this user with --user"
-        if wrong:
+            problem = "a header: remove it, or name this user with --user"
+        if problem:
             raise argparse.ArgumentTypeError(
-                f"{path}:{number}: a line must hold one user id, received {user!r}, {wrong}"
+                f"{path}:{number}: a line must hold one user id, received {user!r}, {problem}"
             )
         users += [user] if user else []
     if not users:
@@ -173,29 +173,29 @@ def _users(path: str) -> list[str]:
 
 
 def find_bundle(model_dir: pathlib.Path) -> pathlib.Path:
-    """Follow the pointer once, so that a push in this moment cannot mix two versions.
+    """Follow the link `current` once, so that a push at the same time cannot mix two versions.
 
     Raises:
-      BundleError: nothing was pushed there.
+      BundleError: no bundle was pushed there.
     """
     current = model_dir / "current"
     if not current.is_symlink() and current.exists():
         raise BundleError(
-            f"{current} must be a link to a version, and is none: what copied it followed links. "
-            f"`python -m serving versions {model_dir}` says how to mend that."
+            f"{current} must be a link to a version, and is none: a copy followed the link. "
+            f"`python -m serving versions {model_dir}` says how to restore it."
         )
     if not current.is_symlink():
         raise BundleError(
             f"nothing has been pushed to {model_dir}. Run the pipeline first, or name another --model-dir."
         )
-    bundle = pathlib.Path(os.path.realpath(current))  # Which, unlike resolve, bears a link to itself.
+    bundle = pathlib.Path(os.path.realpath(current))  # Unlike resolve, it does not raise on a link to itself.
     if not bundle.is_dir():
-        raise BundleError(f"{current} points at {bundle}, which is gone. Run the pipeline again.")
+        raise BundleError(f"{current} points at {bundle}, which does not exist. Run the pipeline again.")
     return bundle
 
 
 def check_bundle(bundle: pathlib.Path) -> bool:
-    """Hold the composite's files and the catalogue against the manifest; all other files must be listed.
+    """Compare the composite's files and the catalogue with the manifest; all other files must be listed.
 
     Returns:
       Whether the composite has operations of ScaNN.
@@ -205,16 +205,16 @@ def check_bundle(bundle: pathlib.Path) -> bool:
     try:
         manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
         files, needs_scann = manifest["files"], bool(manifest["models"][MODEL]["scann"])
-        read = {path: entry["sha256"] for path, entry in files.items() if path.startswith(f"{MODEL}/")}
-        digests = {**read, CATALOGUE: files[CATALOGUE]["sha256"]}
+        composite = {path: entry["sha256"] for path, entry in files.items() if path.startswith(f"{MODEL}/")}
+        digests = {**composite, CATALOGUE: files[CATALOGUE]["sha256"]}
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"{bundle} has no readable {MANIFEST}. Run the pipeline again.") from error
     below = [path for path in bundle.rglob("*") if path.is_symlink() or not path.is_dir()]
     found = {path.relative_to(bundle).as_posix() for path in below}
     for path in sorted(found - set(files) - {MANIFEST}):
         if pathlib.Path(path).name not in LEFT_BY_DESKTOPS:
-            wrong = f"the bundle {bundle} must be as its manifest lists it; {path} is not listed"
-            raise BundleError(f"{wrong}. Run the pipeline again.")
+            problem = f"the bundle {bundle} must be as its manifest lists it; {path} is not listed"
+            raise BundleError(f"{problem}. Run the pipeline again.")
     for path, expected in digests.items():
         if path not in found:
             raise BundleError(f"the bundle {bundle} lacks {path}. Run the pipeline again.")
@@ -223,11 +223,11 @@ def check_bundle(bundle: pathlib.Path) -> bool:
     return needs_scann
 
 
-def check_titles(wanted: Sequence[str], bundle: pathlib.Path) -> None:
+def check_titles(requested: Sequence[str], bundle: pathlib.Path) -> None:
     """Require titles as the catalogue has them.
 
     Raises:
-      BundleError: the first that it does not have, with the nearest that it does; or it cannot be read.
+      BundleError: a title is not in the catalogue, with the nearest titles; or the catalogue cannot be read.
     """
     try:
         import pyarrow as pa
@@ -243,7 +243,7 @@ def check_titles(wanted: Sequence[str], bundle: pathlib.Path) -> None:
     except (pa.ArrowException, OSError, KeyError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0].rstrip(".:")
         raise BundleError(f"{path} cannot be read: {reason}. Run the pipeline again.") from error
-    for title in wanted:
+    for title in requested:
         if title not in titles:
             folded = {known.casefold(): known for known in sorted(titles)}
             near = [folded[name] for name in difflib.get_close_matches(title.casefold(), folded)]
@@ -253,7 +253,7 @@ def check_titles(wanted: Sequence[str], bundle: pathlib.Path) -> None:
 
 def load(bundle: pathlib.Path, needs_scann: bool) -> Any:
     """Load the composite's signature, quietly."""
-    # Read by TensorFlow's C++ side as it is loaded, so set before the import.
+    # TensorFlow's C++ library reads this variable while it is loaded, so set it before the import.
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     warnings.simplefilter("ignore")
     try:
@@ -272,8 +272,8 @@ def load(bundle: pathlib.Path, needs_scann: bool) -> Any:
         raise BundleError(f"{bundle} cannot be loaded: {reason}. Run the pipeline again.") from error
 
 
-def ask_all(serve: Any, options: argparse.Namespace) -> list[Answer]:
-    """Ask for every user, with a bar where a person waits for several batches; an answer each."""
+def recommend_all(serve: Any, options: argparse.Namespace) -> list[Answer]:
+    """Recommend to every user; show a progress bar if a person waits for several batches."""
     import rich.console
     import rich.progress
 
@@ -282,38 +282,38 @@ def ask_all(serve: Any, options: argparse.Namespace) -> list[Answer]:
     silent = len(batches) == 1 or not console.is_terminal
     with rich.progress.Progress(console=console, transient=True, disable=silent) as progress:
         tracked = progress.track(batches, description=f"{len(options.users):,} users")
-        return [answer for batch in tracked for answer in ask(serve, batch, options)]
+        return [answer for batch in tracked for answer in recommend(serve, batch, options)]
 
 
-def ask(serve: Any, users: Sequence[str], options: argparse.Namespace) -> list[Answer]:
-    """Ask for some users; whatever else the signature takes is left unknown, by the type of the input.
+def recommend(serve: Any, users: Sequence[str], options: argparse.Namespace) -> list[Answer]:
+    """Recommend to a batch of users; inputs of the signature that no flag gives are set to unknown.
 
-    The model knows the side features and latest ratings of the users it knows.
+    For users of train, the model fills unknown side features and histories in from the train split.
     """
     import tensorflow as tf
 
     size, now = len(users), options.timestamp
     side = {"user_gender": options.gender, "user_age": options.age, "user_occupation": options.occupation}
-    told = {
+    given = {
         "user_id": users,
         "timestamp": [now] * size,
         **{name: [value] * size for name, value in side.items() if value},
         "history_title": [options.because] * size,
-        "history_rating": [[LIKED] * len(options.because)] * size,
-        "history_timestamp": [[now - APART * ago for ago, _ in enumerate(options.because, 1)]] * size,
+        "history_rating": [[LIKED_RATING] * len(options.because)] * size,
+        "history_timestamp": [[now - SECONDS_APART * ago for ago, _ in enumerate(options.because, 1)]] * size,
         "exclude_title": [options.exclude] * size,
         "k": options.k,
     }
     request = {}
     for name, spec in serve.structured_input_signature[1].items():
         unknown: Any = [] if spec.shape.rank == 2 else "unknown" if spec.dtype == tf.string else -1
-        request[name] = tf.constant(told.get(name, [unknown] * size), spec.dtype)
+        request[name] = tf.constant(given.get(name, [unknown] * size), spec.dtype)
     answer = {name: tensor.numpy() for name, tensor in serve(**request).items()}
     return [{name: column[row] for name, column in answer.items()} for row in range(size)]
 
 
 def rows_of(answer: Answer) -> list[dict[str, Any]]:
-    """Return one user's titles, best first, as JSON has them."""
+    """Return one user's titles as the rows of the JSON output, best first."""
     return [
         {
             "rank": row + 1,
@@ -327,15 +327,15 @@ def rows_of(answer: Answer) -> list[dict[str, Any]]:
 
 
 def show_json(user: str, answer: Answer, options: argparse.Namespace, version: int) -> None:
-    """Print one line: whom for, which version, which path served, and the titles."""
-    told = {"user_id": user, "version": version, "timestamp": options.timestamp}
+    """Print one line: the user, the version, the time, what served the request, and the titles."""
+    request = {"user_id": user, "version": version, "timestamp": options.timestamp}
     served = {"served_by": answer["served_by"].decode(), "recommendations": rows_of(answer)}
     ascii_only = not sys.stdout.encoding.lower().startswith("utf")
-    print(json.dumps({**told, **served}, ensure_ascii=ascii_only))
+    print(json.dumps({**request, **served}, ensure_ascii=ascii_only))
 
 
 def show(user: str, answer: Answer, options: argparse.Namespace, version: int) -> None:
-    """Print a table, and say who was served how."""
+    """Print one user's titles as a table, under a heading."""
     import rich.console
     import rich.table
     import rich.text
@@ -354,22 +354,22 @@ def show(user: str, answer: Answer, options: argparse.Namespace, version: int) -
     console.print(f"{heading(user, known, options.because)} (version {version}):", soft_wrap=True)
     console.print(table)
     if len(rows) < options.k:
-        console.print(f"{len(rows)} titles remain of the {options.k} asked for.")
+        console.print(f"{len(rows)} titles remain of the {options.k} requested.")
 
 
 def heading(user: str, known: bool, because: Sequence[str]) -> str:
-    """Say whom the titles are for, and what they come from."""
+    """Say for whom the titles are, and whether the model or popularity chose them."""
     if not known:
-        whom = f"User {user} is unknown to the model" if user else "Too little is told for the model"
-        return f"{whom}; the most popular titles instead"
+        reason = f"User {user} is unknown to the model" if user else "The flags describe no user to the model"
+        return f"{reason}; the most popular titles instead"
     watched = "; ".join(because)
     if not user:
-        return f"Because you watched {watched}" if because else "Recommended to someone as described"
-    who = f"user {user}, who watched {watched}" if because else f"user {user}"
-    return f"Recommended to {who}, without titles already rated"
+        return f"Because you watched {watched}" if because else "Recommended to a user as described"
+    name = f"user {user}, who watched {watched}" if because else f"user {user}"
+    return f"Recommended to {name}, without titles already rated"
 
 
 if __name__ == "__main__":
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # What the terminal's encoding lacks.
+        sys.stdout.reconfigure(errors="replace")  # For letters that the terminal's encoding lacks.
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""List, verify and turn what is published.
+"""List and verify the published versions, and choose the one that is served.
 
     python -m serving versions DIR
     python -m serving verify DIR [--version N]
@@ -6,7 +6,7 @@
     python -m serving promote DIR VERSION
 
 DIR is where the pipeline pushes to: a folder, or gs://bucket/folder (which needs TensorFlow). Exit codes: 0;
-1 where something is damaged or cannot be done; 2 for a mistake in the command.
+1 if a version is damaged or a command cannot be carried out; 2 for a mistake in the command.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from serving import manifest, publish
 from serving.stores import store
 
 _FAILED = 1
-# Metrics that tell versions apart, where a manifest has them, and their headings.
+# Metrics by which versions can be compared, if a manifest has them, and their headings.
 _METRICS = {
     "num_candidates": "titles",
     "index_recall": "index recall",
@@ -32,9 +32,9 @@ _METRICS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the arguments say; return the process's exit code."""
+    """Run the command; return the process's exit code."""
     options = _parse(arguments)
-    if "://" in options.directory:  # TensorFlow is imported, and is to do so quietly
+    if "://" in options.directory:  # TensorFlow is imported, which should print nothing.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         warnings.simplefilter("ignore")
     try:
@@ -52,21 +52,23 @@ class _OneLineParser(argparse.ArgumentParser):
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = _OneLineParser(prog="serving", description="List, verify and turn what is published.")
+    parser = _OneLineParser(prog="serving", description="List, verify and serve published versions.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_OneLineParser)
     for name, function, words in (
-        ("versions", _versions, "list what is published, and compare the names and sizes of files"),
+        ("versions", _versions, "list the published versions, and compare the names and sizes of files"),
         ("verify", _verify, "compare every file with its version's manifest"),
-        ("rollback", _rollback, "serve the version before the one in service, verified first"),
+        ("rollback", _rollback, "serve the version before the served one, verified first"),
         ("promote", _promote, "serve a given version, verified first"),
     ):
         command = commands.add_parser(name, help=words, description=f"{words.capitalize()}.")
         command.add_argument("directory", metavar="DIR", help="where the pipeline pushes to")
         command.set_defaults(command=function)
         if name == "verify":
-            command.add_argument("--version", type=_version, metavar="N", help="this one (default: all)")
+            command.add_argument(
+                "--version", type=_version, metavar="N", help="this version alone (default: all)"
+            )
         if name == "promote":
-            command.add_argument("version", type=_version, metavar="VERSION", help="the one to serve")
+            command.add_argument("version", type=_version, metavar="VERSION", help="the version to serve")
     return parser.parse_args(arguments)
 
 
@@ -78,16 +80,16 @@ def _version(text: str) -> int:
 
 def _versions(options: argparse.Namespace) -> int:
     destination, versions = _open(options.directory)
-    service, withdrawn = destination.current(), store.read_withdrawn(destination)
+    served, withdrawn = destination.current(), store.read_withdrawn(destination)
     rows = [["version", "created", "state", "size", "files", *_METRICS.values()]]
     for version in versions:
-        state = "in service" if version == service else "withdrawn" if version in withdrawn else ""
+        state = "served" if version == served else "withdrawn" if version in withdrawn else ""
         rows.append([str(version), *_describe(destination, version, state)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    if service not in versions:
-        print("None of them is in service. Choose one: python -m serving promote DIR VERSION")
+    if served not in versions:
+        print("No version is served. Choose one: python -m serving promote DIR VERSION")
     return 0
 
 
@@ -145,9 +147,9 @@ def _promote(options: argparse.Namespace) -> int:
     return _report(publish.promote(options.directory, options.version))
 
 
-def _report(turn: publish.Turn) -> int:
-    before = f"; it was {turn.before}" if turn.before != turn.after else ", as before"
-    print(f"In service: version {turn.after}, verified{before if turn.before else ''}")
+def _report(change: publish.ServedChange) -> int:
+    before = f"; before: version {change.before}" if change.before != change.after else ", as before"
+    print(f"Served: version {change.after}, verified{before if change.before else ''}")
     return 0
 
 

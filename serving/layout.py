@@ -1,10 +1,10 @@
-"""Names in a destination: what publishes, turns and reads must agree on. Standard library only.
+"""Names in a destination, on which publishers and readers must agree. Standard library only.
 
-    bundles/<version>/...                what one push published: recommend/, ranking/, manifest.json, ...
+    bundles/<version>/...                one published bundle: recommend/, ranking/, manifest.json, ...
     serving/<model>/<version>/...        the same models as base paths for TF Serving
-    serving/models.config                what stock TF Serving is to load of them (model_server_config.py)
+    serving/models.config                which of them stock TF Serving is to load (model_server_config.py)
     serving/models-scann.config          the same for a TF Serving that has ScaNN's operations
-    current                              the version in service
+    current                              the served version
     withdrawn.json                       versions that an operator took out of service, and when
     .last                                the highest version ever published: a number is never given twice
 

@@ -1,6 +1,6 @@
-"""The bundle's manifest: what it holds, digest by digest, and what it was made of.
+"""The bundle's manifest: digests of the bundle's files, and of the artifacts that the bundle was made of.
 
-Standard library only. Written in the executor's process; read by whoever loads or verifies a bundle.
+Standard library only. The executor writes the manifest; programs that load or verify a bundle read it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from serving.layout import SAVED_MODEL
 MANIFEST = "manifest.json"
 FORMAT = 2
 LIBRARIES = ("tensorflow", "scann", "tensorflow-recommenders", "ai-edge-litert", "numpy")
-# Begins the names of ScaNN's operations, which stock TF Serving does not know.
+# The names of ScaNN's operations, which stock TF Serving does not know, begin with this.
 _SCANN_OPERATION = b"Scann>"
 CHUNK = 1 << 20
-# In folders that somebody looked into.
+# Desktops write these files into folders that they show.
 LEFT_BY_DESKTOPS = (".DS_Store", "Thumbs.db", "desktop.ini")
-# What every manifest of this format has, beside what provenance.py states.
-_WRITTEN = {"identity", "created", "sources", "metrics", "libraries", "models", "files"}
+# Keys of every manifest of this format; provenance.py adds more.
+_KEYS = {"identity", "created", "sources", "metrics", "libraries", "models", "files"}
 
 
 def libraries() -> dict[str, str]:
@@ -46,12 +46,12 @@ def describe_files(folder: str, digests: bool = True) -> Files:
     """Size in bytes and SHA-256 of every file under a folder but the manifest, by relative path.
 
     Args:
-      folder: where; one that is absent has no files.
-      digests: False leaves the SHA-256 out, which is quick.
+      folder: a path; a folder that does not exist has no files.
+      digests: False leaves the SHA-256 out, which is faster.
     """
     files: Files = {}
     for parent, folders, names in os.walk(folder):
-        # Who loads a bundle would follow a link to a folder; a bundle has none.
+        # A program that loads a bundle would follow a link to a folder, so a link counts as a file here.
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
         for name in (*names, *links):
             path = os.path.join(parent, name)
@@ -64,7 +64,7 @@ def describe_files(folder: str, digests: bool = True) -> Files:
 
 
 def is_content(path: str) -> bool:
-    """Tell whether a file is a bundle's, and warn of one that is not because a desktop left it."""
+    """Return whether a file belongs to a bundle; warn of a file that a desktop left."""
     if os.path.basename(path) not in LEFT_BY_DESKTOPS:
         return True
     progress.warning("%s is passed over: desktops leave such files", path)
@@ -80,7 +80,7 @@ def _sha256(path: str) -> str:
 
 
 def describe_models(folder: str) -> dict[str, dict[str, bool]]:
-    """Of every SavedModel at the top of a bundle: whether it loads only where ScaNN's operations are."""
+    """Return for every SavedModel at the top of a bundle whether it needs ScaNN's operations to load."""
     models = {}
     for name in sorted(os.listdir(folder)):
         path = os.path.join(folder, name, SAVED_MODEL)
@@ -91,7 +91,7 @@ def describe_models(folder: str) -> dict[str, dict[str, bool]]:
 
 
 def content_digest(folder: str) -> str:
-    """SHA-256 over the names and contents of a folder's files: the same whenever and wherever it is read."""
+    """SHA-256 over the names and contents of a folder's files; it does not depend on times or on the path."""
     return digest_of(describe_files(folder))
 
 
@@ -114,9 +114,9 @@ def write(
 
     Args:
       folder: the bundle.
-      sources: what it was made of, a digest each; their digest is the bundle's identity.
-      metrics: what was measured.
-      statements: what else it says of the bundle, see provenance.py.
+      sources: digests of the artifacts that the bundle was made of; their digest is the bundle's identity.
+      metrics: measured values by name.
+      statements: further keys, see provenance.py.
     """
     content = {
         **(statements or {}),
@@ -151,8 +151,8 @@ def parse(text: str | None, bundle: str) -> dict[str, Any]:
     """Parse a manifest.
 
     Args:
-      text: its JSON; None where there is none.
-      bundle: what it belongs to, for the error.
+      text: its JSON; None if there is no manifest.
+      bundle: the bundle's path, for the error.
     Raises:
       ValueError: it is absent or unreadable.
     """
@@ -173,8 +173,8 @@ def parse(text: str | None, bundle: str) -> dict[str, Any]:
 
 
 def _is_whole(content: Any) -> bool:
-    """Tell whether a manifest has what is read of it, and lists the file of every model that it names."""
-    if not isinstance(content, dict) or content.get("format") != FORMAT or not content.keys() >= _WRITTEN:
+    """Return whether a manifest has all keys, and lists the file of every model that it names."""
+    if not isinstance(content, dict) or content.get("format") != FORMAT or not content.keys() >= _KEYS:
         return False
     files, models = content["files"], content["models"]
     return (
@@ -188,37 +188,36 @@ def _is_whole(content: Any) -> bool:
 
 
 def differences(found: Files, content: Mapping[str, Any]) -> list[str]:
-    """Files that are not as the manifest lists them, with what is wrong.
+    """Name the files that are not as the manifest lists them, and how each differs.
 
     >>> listed = {"files": {"a": {"bytes": 1, "sha256": "x"}, "b": {"bytes": 2, "sha256": "y"}}}
     >>> differences({"a": {"bytes": 1}, "c": {"bytes": 2}}, listed)
     ['b is missing', 'c is not listed']
     """
-    wrong = []
+    found_differences = []
     for path in sorted(set(found) | set(content["files"])):
         if path not in found:
-            wrong.append(f"{path} is missing")
+            found_differences.append(f"{path} is missing")
         elif path not in content["files"]:
-            wrong.append(f"{path} is not listed")
+            found_differences.append(f"{path} is not listed")
         elif not found[path].items() <= content["files"][path].items():
-            wrong.append(f"{path} is changed")
-    return wrong
+            found_differences.append(f"{path} is changed")
+    return found_differences
 
 
 def check(found: Files, content: dict[str, Any], bundle: str) -> dict[str, Any]:
-    """Compare what was found with the manifest, and return that.
+    """Compare the files that were found with the manifest, and return the manifest.
 
     Raises:
       ValueError: a file is missing, added or changed; the first is named.
     """
-    wrong = differences(found, content)
-    if wrong:
+    if wrong := differences(found, content):
         raise ValueError(f"The bundle {bundle} must be as its manifest lists it; {wrong[0]}. Push again.")
     return content
 
 
 def verify(folder: str) -> dict[str, Any]:
-    """Compare every file of a folder with its manifest, and return that.
+    """Compare every file of a folder with its manifest, and return the manifest.
 
     Raises:
       ValueError: the manifest is unreadable, or a file is missing, added or changed; the first is named.

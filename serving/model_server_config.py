@@ -1,16 +1,18 @@
-"""What TF Serving is told to load: a ModelServerConfig, in protobuf's text format.
+"""The file that says which models TF Serving loads: a ModelServerConfig, in protobuf's text format.
 
-Told by `--model_config_file`, and polled with `--model_config_file_poll_wait_seconds`. Per model two
-versions: the one in service, and the one that a rollback would turn to, which so is in memory when it is
-needed. No version above the one in service is listed: a request that names no version gets the highest that
-is loaded, and until a new one is loaded that is the one before, so no moment is without a model.
+TF Serving reads the file that `--model_config_file` names, again and again with
+`--model_config_file_poll_wait_seconds`. The file lists two versions of each model: the served one, and the
+one that a rollback would serve, which is then already in memory. It lists no version above the served one: a
+request that names no version gets the highest loaded version. Until a new version is loaded, that is the
+version before, so that a model is loaded at all times.
 
-No labels. TF Serving refuses a whole configuration that moves a label to a version that is not loaded yet
-(server_core.cc, UpdateModelVersionLabelMap, which runs before the versions are changed): it would never load
-a version that comes with its label. Nor a model that cannot load, for the server then waits for it for ever
-(tensorflow/serving#2189): what needs ScaNN's operations has a configuration of its own.
+The file has no labels. TF Serving refuses a whole configuration that moves a label to a version that is not
+loaded yet (server_core.cc, UpdateModelVersionLabelMap, which runs before the versions are changed): it would
+never load a version that comes with its label. Nor does the file list a model that cannot load, because the
+server would wait for it for ever (tensorflow/serving#2189): models with ScaNN's operations have a
+configuration of their own.
 
-Base paths are absolute, since the server has no flag for what relative ones would start from. So a container
+Base paths are absolute, since the server has no flag that says what relative paths start from. So a container
 mounts the destination under the path that it has outside.
 """
 

@@ -1,17 +1,18 @@
-"""Publish a bundle: whole or not at all, under the next version, once per identity; and turn back.
+"""Publish a bundle: whole or not at all, under the next version, once per identity; roll back and promote.
 
-layout.py has the names in a destination, posix_store.py and object_store.py how each kind of storage keeps
-what is promised here. Standard library only, until a destination with a scheme (gs://) is opened. Called by
-the executor, and by `python -m serving`.
+layout.py has the names in a destination; posix_store.py and object_store.py keep on each kind of storage what
+is promised here. Standard library only, until a destination with a scheme (gs://) is opened. The executor and
+`python -m serving` call these functions.
 
-In service is what `current` says, and what TF Serving is told (model_server_config.py). A push puts what it
-publishes in service. An operator's turn (rollback, promote) withdraws every version above the one turned to,
-and a withdrawn version comes back by `promote` alone:
+The served version is the one that `current` names, and the first of each model in TF Serving's configuration
+(model_server_config.py). A push serves the version that it publishes. An operator's `rollback` or `promote`
+serves another version and withdraws every version above it. A withdrawn version is served again only by
+`promote`:
 
-- The same models pushed again find their withdrawn version and are left there; the push is told so. So a
-  pipeline that runs every night does not undo the rollback of the evening.
-- Other models become the next version and go into service: they are what the rollback was waiting for.
-- A rollback passes over what was withdrawn before.
+- If the same models are pushed again, their version stays withdrawn, and the push reports that. So a pipeline
+  that runs every night does not undo the rollback of the evening.
+- Other models become the next version and are served: the operator rolled back to wait for them.
+- A rollback passes over versions that were withdrawn before.
 """
 
 from __future__ import annotations
@@ -29,24 +30,24 @@ KEEP_VERSIONS = 5
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """Where a bundle stands.
+    """A published bundle.
 
     Attributes:
       version: its version, an integer from 1.
       path: its folder, or its URI.
-      new: False where a version already held the same identity.
-      in_service: False where an operator took that version out of service.
+      new: False if a version already held the same identity.
+      served: False if an operator withdrew that version.
     """
 
     version: int
     path: str
     new: bool
-    in_service: bool = True
+    served: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
-class Turn:
-    """A change of the version in service by an operator; the versions, 0 for none."""
+class ServedChange:
+    """An operator's change of the served version: the version before and after, 0 for none."""
 
     before: int
     after: int
@@ -55,14 +56,14 @@ class Turn:
 def publish(bundle: str, destination: str, keep: int = KEEP_VERSIONS) -> Published:
     """Publish a bundle, or find it published; either way leave links and pointer whole.
 
-    Compared are the version in service, those withdrawn, and the newest: models pushed again after others are
-    a new decision.
+    The bundle's identity is compared with that of the served version, of withdrawn ones, and of the newest.
+    It is not compared with older ones: models pushed again after others become a new version.
 
     Args:
-      bundle: a complete bundle with its manifest; left as it is.
-      destination: where to publish to; made where absent.
-      keep: how many of the newest versions stay; what is in service, and what a rollback would turn to, do
-        in any case.
+      bundle: a complete bundle with its manifest; it is not changed.
+      destination: where to publish to; created if it does not exist.
+      keep: how many of the newest versions stay; the served version, and the one that a rollback would serve,
+        stay in any case.
     Raises:
       ValueError: the bundle is not as its manifest lists it.
     """
@@ -80,7 +81,7 @@ def publish(bundle: str, destination: str, keep: int = KEEP_VERSIONS) -> Publish
 
 
 def find(destination: str, identity: str) -> Published | None:
-    """Find and repair the version that publishing this identity would end at; None where it would be new."""
+    """Find and repair the version that has this identity; None if publishing it would make a new version."""
     store = open_store(destination)
     if not store.versions():
         return None
@@ -93,15 +94,15 @@ def fetch(destination: str, version: int, folder: str) -> None:
     open_store(destination).fetch(version, folder)
 
 
-def rollback_target(store: Store, service: int) -> int:
-    """Version that a rollback turns to: the next below that was not withdrawn; 0 where there is none."""
+def rollback_target(store: Store, served: int) -> int:
+    """Version that a rollback serves: the next lower one that was not withdrawn; 0 if there is none."""
     withdrawn = read_withdrawn(store)
-    earlier = [version for version in store.versions() if version < service and version not in withdrawn]
+    earlier = [version for version in store.versions() if version < served and version not in withdrawn]
     return max(earlier, default=0)
 
 
-def rollback(destination: str) -> Turn:
-    """Turn to the version before the one in service, verified first.
+def rollback(destination: str) -> ServedChange:
+    """Serve the version before the served one, verified first.
 
     Raises:
       ValueError: there is none, or it is damaged.
@@ -109,18 +110,18 @@ def rollback(destination: str) -> Turn:
     store = open_store(destination)
     _require_versions(store)
     with store.locked():
-        service = store.current()
-        target = rollback_target(store, service)
+        served = store.current()
+        target = rollback_target(store, served)
         if not target:
             raise ValueError(
-                f"A rollback needs a version before the one in service, {service or 'none'}; {destination} "
+                f"A rollback needs a version before the served one, {served or 'none'}; {destination} "
                 "holds no such version that was not withdrawn. Choose one by `promote`."
             )
-        return _turn(store, target)
+        return _change(store, target)
 
 
-def promote(destination: str, version: int) -> Turn:
-    """Turn to a given version, verified first.
+def promote(destination: str, version: int) -> ServedChange:
+    """Serve a given version, verified first.
 
     Raises:
       ValueError: it is absent or damaged.
@@ -133,7 +134,7 @@ def promote(destination: str, version: int) -> Turn:
                 f"{destination} must hold version {version}; it holds "
                 f"{', '.join(map(str, store.versions()))}. Choose one of these."
             )
-        return _turn(store, version)
+        return _change(store, version)
 
 
 def _require_versions(store: Store) -> None:
@@ -141,39 +142,39 @@ def _require_versions(store: Store) -> None:
         raise ValueError(f"{store.location} must hold a published version; it holds none. Push to it first.")
 
 
-def _turn(store: Store, version: int) -> Turn:
+def _change(store: Store, version: int) -> ServedChange:
     try:
         verify(store, version)
     except ValueError as error:
         raise ValueError(f"{error} Or `promote` another version.") from error
     before = store.current()
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    moments = read_withdrawn(store)
+    withdrawn_before = read_withdrawn(store)
     withdrawn = {
-        other: moments.get(other, now)
+        other: withdrawn_before.get(other, now)
         for other in store.versions()
-        if other > version or (other in moments and other != version)
+        if other > version or (other in withdrawn_before and other != version)
     }
-    # First, so that a turn that dies here is not undone by a push.
+    # First, so that a push does not undo a change whose process dies here.
     store.write(layout.WITHDRAWN, json.dumps(withdrawn) + "\n")
     _serve(store, version)
-    return Turn(before, version)
+    return ServedChange(before, version)
 
 
 def _find(store: Store, identity: str) -> Published | None:
-    service, withdrawn = store.current(), read_withdrawn(store)
-    if _is_intact(store, service, identity):
-        return _in_service(store, service)
+    served, withdrawn = store.current(), read_withdrawn(store)
+    if _is_intact(store, served, identity):
+        return _serve_again(store, served)
     for version in sorted(withdrawn, reverse=True):
         if _has_identity(store, version, identity):
-            return Published(version, bundle_path(store, version), new=False, in_service=False)
-    # Not in service, and not withdrawn: its publisher died before it pointed.
+            return Published(version, bundle_path(store, version), new=False, served=False)
+    # The newest version is neither served nor withdrawn if its publisher died before it moved the pointer.
     if _is_intact(store, newest(store), identity):
-        return _in_service(store, newest(store))
+        return _serve_again(store, newest(store))
     return None
 
 
-def _in_service(store: Store, version: int) -> Published:
+def _serve_again(store: Store, version: int) -> Published:
     _serve(store, version)
     return Published(version, bundle_path(store, version), new=False)
 
@@ -186,7 +187,7 @@ def _has_identity(store: Store, version: int, identity: str) -> bool:
 
 
 def _is_intact(store: Store, version: int, identity: str) -> bool:
-    """Whether a version is of this identity and undamaged; a damaged one is published anew."""
+    """Return whether a version has this identity and is undamaged; a damaged one is published anew."""
     try:
         return _has_identity(store, version, identity) and bool(verify(store, version))
     except ValueError:
@@ -194,11 +195,11 @@ def _is_intact(store: Store, version: int, identity: str) -> bool:
 
 
 def _serve(store: Store, version: int) -> None:
-    """Put a version in service: for who follows `current`, and for TF Serving.
+    """Serve a version: to readers of `current`, and by TF Serving.
 
-    All versions up to it are linked, not it alone: a publisher that died after its rename left no links.
-    Those above are not, nor what was withdrawn: a TF Serving without our configuration serves the highest it
-    sees. At no moment does a configuration name a version that is not linked.
+    All versions up to this one are linked, not this one alone: a publisher that died after its rename left no
+    links. Versions above it and withdrawn ones are not linked: a TF Serving without our configuration serves
+    the highest version that it sees. A configuration never names a version that is not linked.
     """
     withdrawn = read_withdrawn(store)
     served = {
@@ -209,17 +210,17 @@ def _serve(store: Store, version: int) -> None:
     for other, models in served.items():
         store.link(other, models)
     store.point(version)
-    # The version that a rollback would turn to beside it.
+    # The served version, and the one that a rollback would serve.
     _configure(store, {other: served[other] for other in sorted(served, reverse=True)[:2]})
     _unlink(store, set(store.versions()) - set(served))
 
 
 def _configure(store: Store, models_of: dict[int, dict[str, dict[str, bool]]]) -> None:
-    """Write TF Serving's configurations: what it has to load.
+    """Write TF Serving's configurations.
 
     Args:
       store: of the destination.
-      models_of: the models of the version in service, then those of the one before, by version.
+      models_of: the models of the served version, then those of the one before, by version.
     """
     for name, scann in ((layout.CONFIG, False), (layout.SCANN_CONFIG, True)):
         loadable = {
@@ -234,7 +235,7 @@ def _configure(store: Store, models_of: dict[int, dict[str, dict[str, bool]]]) -
 
 
 def _models(store: Store, version: int) -> dict[str, dict[str, bool]]:
-    """A version's SavedModels; none where its manifest is damaged."""
+    """Return a version's SavedModels; none if its manifest is damaged."""
     try:
         return read_manifest(store, version)["models"]
     except ValueError:
@@ -242,10 +243,10 @@ def _models(store: Store, version: int) -> dict[str, dict[str, bool]]:
 
 
 def _retire(store: Store, keep: int) -> None:
-    """Remove what is neither among the last `keep` versions, nor in service, nor what a rollback needs."""
-    service = store.current()
-    kept = {*store.versions()[-keep:], service, rollback_target(store, service)}
-    obsolete = [version for version in store.versions() if version not in kept]
+    """Remove all versions but the last `keep`, the served one, and the one that a rollback would serve."""
+    served = store.current()
+    needed = {*store.versions()[-keep:], served, rollback_target(store, served)}
+    obsolete = [version for version in store.versions() if version not in needed]
     _unlink(store, obsolete)
     for version in obsolete:
         store.remove(version)

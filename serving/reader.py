@@ -1,4 +1,4 @@
-"""Open what is in service, as whoever loads it should: follow the pointer once, and verify before loading."""
+"""Open the served version as a loader should: follow the pointer once, and verify before loading."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Bundle:
 
     Attributes:
       version: its version.
-      path: its own folder or URI, which stays this version's whatever is published meanwhile.
-      manifest: what its manifest says.
+      path: its own folder or URI, which holds this version also after others are published.
+      manifest: the content of its manifest.
     """
 
     version: int
@@ -24,14 +24,13 @@ class Bundle:
 
 
 def open_current(destination: str) -> Bundle:
-    """Open the version in service.
+    """Open the served version.
 
-    Where that is replaced while its files are read, the one that replaced it is opened. What was returned may
-    be removed later, once as many versions as are kept came after it: load at once, and call again where a
-    file is gone.
+    If another version is served before all files are verified, that version is opened. Retention may remove
+    the returned version after later pushes: load it at once, and call again if a file is missing.
 
     Raises:
-      ValueError: nothing is in service, or what is in service is damaged.
+      ValueError: no version is served, or the served version is damaged.
     """
     bundles = store.open_store(destination)
     return _open(bundles, bundles.current())
@@ -39,7 +38,7 @@ def open_current(destination: str) -> Bundle:
 
 def _open(bundles: store.Store, version: int) -> Bundle:
     if not version:
-        raise ValueError(f"{bundles.location} must have a version in service; it has none. Push to it first.")
+        raise ValueError(f"{bundles.location} must have a served version; it has none. Push to it first.")
     try:
         return Bundle(version, store.bundle_path(bundles, version), store.verify(bundles, version))
     except (OSError, ValueError):

@@ -31,7 +31,7 @@ def made(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def bundle(model_dir: pathlib.Path) -> pathlib.Path:
-    """A bundle in service without a model; return where its catalogue is to be."""
+    """Make a served bundle without a model; return the path of its catalogue."""
     catalogue = model_dir / "7" / recommend.CATALOGUE
     catalogue.parent.mkdir(parents=True)
     (model_dir / "current").symlink_to("7")
@@ -39,7 +39,7 @@ def bundle(model_dir: pathlib.Path) -> pathlib.Path:
 
 
 def because(catalogue: pathlib.Path) -> subprocess.CompletedProcess:
-    """Tell recommend.py a title, with a manifest that agrees with the catalogue."""
+    """Run recommend.py with a title, on a manifest that agrees with the catalogue."""
     folder = catalogue.parents[1]
     digest = hashlib.sha256(catalogue.read_bytes()).hexdigest()
     files, models = {recommend.CATALOGUE: {"sha256": digest}}, {recommend.MODEL: {"scann": False}}

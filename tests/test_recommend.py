@@ -55,14 +55,14 @@ def test_a_known_user_gets_unseen_titles_with_scores_and_ratings(pushed, tmp_pat
     best = np.argsort(-scores)[:10]
     table = rows(done.stdout)
     assert [row[:3] for row in table] == [
-        [str(place), world.titles[row], f"{scores[row]:.4f}"] for place, row in enumerate(best, 1)
+        [str(rank), world.titles[row], f"{scores[row]:.4f}"] for rank, row in enumerate(best, 1)
     ]
     assert all(0 < float(row[3]) < 8 for row in table)
     assert done.stdout.startswith("Recommended to user 39, without titles already rated (version 1):\n")
     assert len(done.stdout.splitlines()) == 1 + 3 + 10 + 1, "nothing else is printed"
 
 
-def test_an_unknown_user_gets_popular_titles_and_is_told_so(pushed, tmp_path: pathlib.Path) -> None:
+def test_an_unknown_user_gets_popular_titles_and_the_heading_says_so(pushed, tmp_path: pathlib.Path) -> None:
     done = run("--user", "[red]nobody", "--k", "2", "--model-dir", str(pushed.destination), cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "User [red]nobody is unknown to the model; the most popular titles instead" in done.stdout
@@ -74,16 +74,16 @@ def test_an_unknown_user_gets_popular_titles_and_is_told_so(pushed, tmp_path: pa
     ]
 
 
-def test_a_user_who_has_seen_nearly_everything_is_told_how_many_remain(
+def test_the_output_says_how_many_titles_remain_for_a_user_who_has_seen_nearly_all(
     pushed, tmp_path: pathlib.Path
 ) -> None:
     done = run("--user", "40", "--k", "7", "--model-dir", str(pushed.destination), cwd=tmp_path)
     assert done.returncode == 0
     assert len(rows(done.stdout)) == 3
-    assert done.stdout.endswith("3 titles remain of the 7 asked for.\n")
+    assert done.stdout.endswith("3 titles remain of the 7 requested.\n")
 
 
-def told_titles(world: Any, count: int) -> list[str]:
+def history_titles(world: Any, count: int) -> list[str]:
     return [world.titles[row] for row in (5, 100, 250)[:count]]
 
 
@@ -92,8 +92,8 @@ def best_titles(world: Any, vector: np.ndarray, seen: Sequence[str], k: int) -> 
     return [world.titles[row] for row in rows]
 
 
-def ask(pushed: Any, capsys: pytest.CaptureFixture, *flags: str) -> str:
-    """Ask in this process, which has TensorFlow loaded."""
+def recommended(pushed: Any, capsys: pytest.CaptureFixture, *flags: str) -> str:
+    """Recommend in this process, which has TensorFlow loaded; return what is printed."""
     assert recommend.main([*flags, "--model-dir", str(pushed.destination)]) == 0
     out, error = capsys.readouterr()
     assert error == ""
@@ -102,30 +102,32 @@ def ask(pushed: Any, capsys: pytest.CaptureFixture, *flags: str) -> str:
 
 def test_recent_titles_alone_are_enough(pushed, capsys: pytest.CaptureFixture) -> None:
     world = pushed.planted.world
-    told = told_titles(world, 2)
-    out = ask(pushed, capsys, "--because", told[0], "--because", told[1], "--k", "4")
-    assert out.startswith(f"Because you watched {told[0]}; {told[1]} (version 1):\n")
-    vector = world.embeddings[[5, 100]].mean(axis=0)  # What the planted model makes of told titles.
-    assert [row[1] for row in rows(out)] == best_titles(world, vector, told, 4)
+    history = history_titles(world, 2)
+    out = recommended(pushed, capsys, "--because", history[0], "--because", history[1], "--k", "4")
+    assert out.startswith(f"Because you watched {history[0]}; {history[1]} (version 1):\n")
+    vector = world.embeddings[[5, 100]].mean(axis=0)  # The planted model's query vector of a history.
+    assert [row[1] for row in rows(out)] == best_titles(world, vector, history, 4)
 
 
 def test_a_title_that_is_excluded_is_not_recommended(pushed, capsys: pytest.CaptureFixture) -> None:
     world = pushed.planted.world
     expected = best_titles(world, world.user_vectors[0], (), 5)  # User 1 has seen nothing.
-    out = ask(pushed, capsys, "--user", "1", "--exclude", expected[0], "--exclude", expected[3], "--k", "3")
+    out = recommended(
+        pushed, capsys, "--user", "1", "--exclude", expected[0], "--exclude", expected[3], "--k", "3"
+    )
     assert [row[1] for row in rows(out)] == [expected[1], expected[2], expected[4]]
 
 
 def test_json_is_a_line_for_each_user_of_a_file(
     pushed, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ) -> None:
-    """More users than are asked about at once, an unknown one among them, and one with little left."""
+    """More users than one request holds, among them an unknown one, and one for whom few titles remain."""
     world = pushed.planted.world
     users = [*world.users, *world.users, "nobody"]
     assert len(users) > recommend.BATCH
     file = tmp_path / "users.txt"
     file.write_text("".join(f"{user}\n" for user in users) + "\n")
-    done = ask(pushed, capsys, "--users", str(file), "--json", "--k", "5", "--timestamp", "880000000")
+    done = recommended(pushed, capsys, "--users", str(file), "--json", "--k", "5", "--timestamp", "880000000")
     answers = [json.loads(line) for line in done.splitlines()]
     assert [answer["user_id"] for answer in answers] == users
     assert {(answer["version"], answer["timestamp"]) for answer in answers} == {(1, 880000000)}
@@ -159,7 +161,7 @@ def test_a_terminal_without_a_titles_letters_gets_others(pushed, tmp_path: pathl
     assert {entry["movie_title"] for entry in answer["recommendations"]} == set(world.titles)
 
 
-def test_who_reads_no_further_hears_nothing_and_a_full_disk_is_one_line(
+def test_a_reader_that_stops_early_is_no_error_and_a_full_disk_is_one_line(
     pushed, tmp_path: pathlib.Path
 ) -> None:
     file = tmp_path / "users.txt"
@@ -179,7 +181,7 @@ def test_who_reads_no_further_hears_nothing_and_a_full_disk_is_one_line(
 
 @pytest.fixture
 def echo(tmp_path: pathlib.Path) -> Any:
-    """A signature that answers with what it was asked."""
+    """A signature that answers with its inputs."""
     specs = {
         "user_id": tf.TensorSpec([None], tf.string),
         "timestamp": tf.TensorSpec([None], tf.int64),
@@ -208,13 +210,13 @@ def echo(tmp_path: pathlib.Path) -> Any:
     del loaded
 
 
-def asked(echo: Any, *flags: str) -> dict[str, Any]:
+def request_of(echo: Any, *flags: str) -> dict[str, Any]:
     options = recommend.parse([*flags, "--k", "3", "--timestamp", "1000"])
-    (answer,) = recommend.ask(echo, options.users, options)
+    (answer,) = recommend.recommend(echo, options.users, options)
     return {name: np.asarray(value).tolist() for name, value in answer.items()}
 
 
-UNTOLD = {
+UNKNOWN = {
     "user_id": b"7",
     "timestamp": 1000,
     "k": 3,
@@ -230,15 +232,15 @@ UNTOLD = {
 }
 
 
-def test_what_is_not_told_is_left_unknown(echo) -> None:
-    assert asked(echo, "--user", "7") == UNTOLD
+def test_an_input_without_a_flag_is_unknown(echo) -> None:
+    assert request_of(echo, "--user", "7") == UNKNOWN
 
 
-def test_what_is_told_reaches_the_model(echo) -> None:
+def test_every_flag_reaches_the_model(echo) -> None:
     side = ("--gender", "F", "--age", "30", "--occupation", "artist")
     watched = ("--because", "A (1990)", "--because", "B (1991)", "--exclude", "C (1992)")
-    assert asked(echo, *side, *watched) == {
-        **UNTOLD,
+    assert request_of(echo, *side, *watched) == {
+        **UNKNOWN,
         "user_id": b"",
         "user_gender": b"F",
         "user_age": 30,
@@ -257,11 +259,11 @@ def test_what_is_told_reaches_the_model(echo) -> None:
         ("7", True, ["A"], "Recommended to user 7, who watched A, without titles already rated"),
         ("7", False, [], "User 7 is unknown to the model; the most popular titles instead"),
         ("", True, ["A", "B"], "Because you watched A; B"),
-        ("", True, [], "Recommended to someone as described"),
-        ("", False, [], "Too little is told for the model; the most popular titles instead"),
+        ("", True, [], "Recommended to a user as described"),
+        ("", False, [], "The flags describe no user to the model; the most popular titles instead"),
     ],
 )
-def test_the_heading_says_whom_for_and_why(user: str, known: bool, because: list, words: str) -> None:
+def test_the_heading_names_the_user_and_the_reason(user: str, known: bool, because: list, words: str) -> None:
     assert recommend.heading(user, known, because) == words
 
 
@@ -317,12 +319,12 @@ def test_a_file_of_users_is_refused_by_its_line(
     assert words in error and error.count("\n") == 1
 
 
-def test_every_id_that_training_takes_can_be_asked_for(tmp_path: pathlib.Path) -> None:
+def test_every_id_that_training_takes_can_be_requested(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "users.txt"
     file.write_bytes("\ufeff 7\r\n\n \t\nAnna Lena \nuser\n\N{REPLACEMENT CHARACTER}\na\u2028b\n\n".encode())
     users = ["7", "Anna Lena", "user", "\N{REPLACEMENT CHARACTER}", "a\u2028b"]
     assert recommend.parse(["--users", str(file)]).users == users
-    # What a file's lines are refused for can be an id for once.
+    # A file refuses these lines, but --user takes them: they can be ids.
     for user in ("userId", "7,8"):
         assert recommend.parse(["--user", f" {user} "]).users == [user]
 
@@ -346,7 +348,7 @@ def test_a_bar_is_shown_to_a_person_who_waits(
         (("--user", "1", "--k", "0"), "--k: must be a whole number from 1 to 2147483647, received '0'"),
         (("--user", "1", "--k", "ten"), "received 'ten'"),
         (("--user", "1", "--timestamp", "-1"), "--timestamp: must be a whole number from 0"),
-        ((), "whom for? Give --user, --users, or what the user watched with --because"),
+        ((), "a user is required: give --user, --users, or titles that the user liked with --because"),
         (("--user", "1", "--age", "young"), "--age: must be a whole number from 1 to 150, received 'young'"),
         (("--user", "\udcff"), r"--user: must be UTF-8, received '\udcff'"),
         (("--user", "1", "--users", os.devnull), f"{os.devnull} must hold a user id a line; it is empty"),
@@ -358,16 +360,16 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: pathlib.Path, arguments
     assert words in done.stderr
 
 
-@pytest.mark.parametrize("asked", ["is_symlink", "is_dir", "read_text", "rglob", "read_bytes"])
-def test_what_may_not_be_entered_is_one_line(
-    pushed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, asked: str
+@pytest.mark.parametrize("method", ["is_symlink", "is_dir", "read_text", "rglob", "read_bytes"])
+def test_a_folder_without_permission_is_one_line(
+    pushed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, method: str
 ) -> None:
-    """Root may enter every folder, so what others meet is planted."""
+    """Root may enter every folder, so the test raises the error that other users get."""
 
     def refuse(self: pathlib.Path, *_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(self))
 
-    monkeypatch.setattr(pathlib.Path, asked, refuse)
+    monkeypatch.setattr(pathlib.Path, method, refuse)
     assert recommend.main(["--user", "1", "--model-dir", str(pushed.destination)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("recommend.py: ") and "Permission denied" in line
@@ -384,7 +386,7 @@ def test_another_python_is_one_line_and_exit_code_2(
 
 
 @pytest.mark.parametrize("copied", ["a folder", "a file"])
-def test_a_copy_that_followed_the_links_is_told(
+def test_a_copy_that_followed_the_links_is_refused(
     pushed, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture, copied: str
 ) -> None:
     shutil.copytree(pushed.destination, tmp_path / "pushed", symlinks=copied == "a file")
@@ -394,10 +396,10 @@ def test_a_copy_that_followed_the_links_is_told(
     assert recommend.main(["--user", "1", "--model-dir", str(tmp_path / "pushed")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert f"{tmp_path}/pushed/current must be a link to a version, and is none" in line
-    assert f"`python -m serving versions {tmp_path}/pushed` says how to mend that" in line
+    assert f"`python -m serving versions {tmp_path}/pushed` says how to restore it" in line
 
 
-def test_what_a_desktop_left_is_passed_over(pushed, tmp_path: pathlib.Path) -> None:
+def test_a_file_that_a_desktop_left_is_passed_over(pushed, tmp_path: pathlib.Path) -> None:
     shutil.copytree(pushed.destination, tmp_path / "pushed", symlinks=True)
     for name in (".DS_Store", "recommend/Thumbs.db"):
         (tmp_path / "pushed" / "bundles" / "1" / name).touch()
@@ -422,7 +424,7 @@ def _add_a_folder(bundle: pathlib.Path) -> None:
 
 
 def _list_nothing(bundle: pathlib.Path) -> None:
-    """As whoever replaces a model and does not want to be noticed."""
+    """As an attacker does who replaces a model."""
     content = json.loads((bundle / "manifest.json").read_text())
     content["files"] = {recommend.CATALOGUE: content["files"][recommend.CATALOGUE]}
     (bundle / "manifest.json").write_text(json.dumps(content))
@@ -455,8 +457,8 @@ def _lose_a_file(bundle: pathlib.Path) -> None:
         (_list_nothing, "must be as its manifest lists it; MODEL_CARD.md is not listed"),
         (_list_what_lies_elsewhere, "lacks recommend/../../../x"),
         (_lose_a_file, "lacks recommend/variables/variables.index"),
-        (shutil.rmtree, "which is gone"),
-        (_point_at_itself, "which is gone"),
+        (shutil.rmtree, "which does not exist"),
+        (_point_at_itself, "which does not exist"),
     ],
 )
 def test_a_broken_bundle_is_one_line_and_exit_code_2(

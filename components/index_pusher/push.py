@@ -78,16 +78,16 @@ def _published(sources: Sources, destination: str, archive: str, keep: int) -> p
     """
     digests = sources.digests()
     published = publish.find(destination, manifest.digest_of(digests))
-    if published and published.in_service:
+    if published and published.served:
         publish.fetch(destination, published.version, archive)
     elif not published:
         bundle = build(sources, archive)
         figures = prove(bundle)
         describe(bundle, digests, figures)
         published = publish.publish(archive, destination, keep)
-    if not published.in_service:
+    if not published.served:
         raise Refusal(
-            f"version {published.version} is of the same models and was taken out of service; to serve it "
+            f"version {published.version} is of the same models and was withdrawn; to serve it "
             f"again: python -m serving promote {destination} {published.version}"
         )
     return published

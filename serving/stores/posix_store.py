@@ -146,20 +146,20 @@ class PosixStore:
         durable.sync(os.path.dirname(link))
 
     def _no_link(self) -> str:
-        """Say what stands where the pointer should, and what mends it."""
+        """Say what is there in place of the pointer, and how to restore the pointer."""
         current = self._path(CURRENT)
         if not os.path.isdir(current):
             return (
                 f"{current} must be a link, and is none. If this is an object store that was pushed to by "
-                "its URI, name it by that."
+                "its URI, name it by its URI."
             )
-        said = f"{current} must be a link, and is a folder: what copied it followed links, as `cp -L` does"
+        problem = f"{current} must be a link, and is a folder: a copy followed links, as `cp -L` does"
         pointed = self.read(f"{CURRENT}/{manifest.MANIFEST}")
         for version in self.versions():
             if pointed and self.read(f"{BUNDLES}/{version}/{manifest.MANIFEST}") == pointed:
-                copies, place = shlex.join([current, self._path(SERVING)]), shlex.quote(self.location)
-                return f"{said}. Run: rm -r {copies} && python -m serving promote {place} {version}"
-        return f"{said}. Copy it anew with what keeps links, such as `cp -a`."
+                copies, location = shlex.join([current, self._path(SERVING)]), shlex.quote(self.location)
+                return f"{problem}. Run: rm -r {copies} && python -m serving promote {location} {version}"
+        return f"{problem}. Copy it anew by a command that copies links as links, such as `cp -a`."
 
     def _sweep(self) -> None:
         """Delete copies whose makers died, and what was being removed."""

@@ -46,10 +46,10 @@ class Store(Protocol):
         """Hide them from it."""
 
     def current(self) -> int:
-        """Version in service; 0 where none is."""
+        """Served version; 0 if there is none."""
 
     def point(self, version: int) -> None:
-        """Put a version in service."""
+        """Make a version the served one."""
 
     def read(self, name: str) -> str | None:
         """Text of a small file; None where it is absent."""
@@ -95,18 +95,18 @@ def verify(store: Store, version: int) -> dict[str, Any]:
 
 
 def read_withdrawn(store: Store) -> dict[int, str]:
-    """Versions that an operator took out of service, and when.
+    """Versions that an operator withdrew, and when.
 
     Raises:
-      ValueError: the record is damaged. To go on as without one would put into service what was withdrawn.
+      ValueError: the record is damaged. Without the record, withdrawn versions would be served again.
     """
     try:
         content = json.loads(store.read(layout.WITHDRAWN) or "{}")
         return {int(version): when for version, when in content.items()}
     except (ValueError, AttributeError) as error:
         raise ValueError(
-            f"{store.location}/{layout.WITHDRAWN} must hold the versions that were taken out of service; it "
-            f"cannot be read: {error}. Restore it, or write {{}} into it: then none is, and promote one."
+            f"{store.location}/{layout.WITHDRAWN} must hold the versions that were withdrawn; it cannot be "
+            f"read: {error}. Restore it; or write {{}} into it, so that none is withdrawn, and promote one."
         ) from error
 
 

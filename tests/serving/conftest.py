@@ -34,14 +34,14 @@ class Bucket:
     def serving(self) -> dict[str, list[int]]:
         config = model_server_config_pb2.ModelServerConfig()
         text_format.Parse((self.folder / "serving" / "models.config").read_text(), config)
-        told = {
+        versions_by_path = {
             model.base_path: list(model.model_version_policy.specific.versions)
             for model in config.model_config_list.config
         }
-        for path, versions in told.items():
+        for path, versions in versions_by_path.items():
             for version in versions:
                 assert tf.io.gfile.exists(f"{path}/{version}/saved_model.pb")
-        return told
+        return versions_by_path
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def test_versions_are_listed_with_their_state(destination: pathlib.Path) -> None
     assert heading.split("  ")[0] == "version"
     one, two, three = ([cell.strip() for cell in row.split("  ") if cell.strip()] for row in rows)
     assert (one[0], one[2:]) == ("1", ["0.1 MB", "tflite/r.tflite is missing", "1.0000"])
-    assert (two[0], two[2:]) == ("2", ["in service", "0.1 MB", "4, complete", "1.0000"])
+    assert (two[0], two[2:]) == ("2", ["served", "0.1 MB", "4, complete", "1.0000"])
     assert (three[0], three[2:]) == ("3", ["withdrawn", "0.1 MB", "4, complete", "1.0000"])
     assert two[1].startswith("20") and two[1].endswith("+00:00")
     assert sorted(str(path) for path in destination.rglob("*")) == before, "looking leaves no trace"
@@ -71,7 +71,7 @@ def test_damage_is_named_and_the_exit_code_is_1(destination: pathlib.Path) -> No
 
 
 @pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini"])
-def test_what_a_desktop_leaves_is_told_and_not_refused(destination: pathlib.Path, name: str) -> None:
+def test_a_file_that_a_desktop_left_is_named_and_not_refused(destination: pathlib.Path, name: str) -> None:
     left = [destination / "bundles" / "2" / name, destination / "bundles" / "2" / "ranking" / name]
     for path in (*left, destination / name, destination / "bundles" / name, destination / "serving" / name):
         path.write_text("of a desktop")
@@ -81,16 +81,16 @@ def test_what_a_desktop_leaves_is_told_and_not_refused(destination: pathlib.Path
     assert done.stdout == "version 2: 4 files are as the manifest lists them\n"
     done = run("rollback", destination)
     assert (done.returncode, sorted(done.stderr.splitlines())) == (0, sorted(words))
-    assert done.stdout == "In service: version 2, verified; it was 3\n"
+    assert done.stdout == "Served: version 2, verified; before: version 3\n"
 
 
-def test_it_turns_back_and_forth(destination: pathlib.Path) -> None:
+def test_rollback_and_promote_change_the_served_version(destination: pathlib.Path) -> None:
     done = run("rollback", destination)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "In service: version 2, verified; it was 3\n"
+    assert done.stdout == "Served: version 2, verified; before: version 3\n"
     assert assert_whole(destination) == 2
-    assert run("promote", destination, "3").stdout == "In service: version 3, verified; it was 2\n"
-    assert run("promote", destination, "3").stdout == "In service: version 3, verified, as before\n"
+    assert run("promote", destination, "3").stdout == "Served: version 3, verified; before: version 2\n"
+    assert run("promote", destination, "3").stdout == "Served: version 3, verified, as before\n"
     assert assert_whole(destination) == 3
 
 
@@ -128,7 +128,7 @@ def test_a_mistake_is_one_line(
     assert words in done.stderr
 
 
-def test_a_damaged_target_is_told_with_the_remedy(destination: pathlib.Path) -> None:
+def test_a_damaged_target_is_refused_with_the_remedy(destination: pathlib.Path) -> None:
     (destination / "bundles" / "2" / "tflite" / "r.tflite").write_text("")
     done = run("rollback", destination)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
@@ -137,7 +137,7 @@ def test_a_damaged_target_is_told_with_the_remedy(destination: pathlib.Path) -> 
 
 
 @pytest.mark.parametrize("record", ["null", "{", "[3]"])
-def test_a_damaged_record_of_what_was_withdrawn_is_told_with_the_remedy(
+def test_a_damaged_record_of_withdrawn_versions_is_refused_with_the_remedy(
     destination: pathlib.Path, record: str
 ) -> None:
     publish.rollback(str(destination))
@@ -145,18 +145,18 @@ def test_a_damaged_record_of_what_was_withdrawn_is_told_with_the_remedy(
     for command in ("versions", "rollback"):
         done = run(command, destination)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-        assert "withdrawn.json must hold the versions that were taken out of service" in done.stderr
+        assert "withdrawn.json must hold the versions that were withdrawn" in done.stderr
     (destination / "withdrawn.json").write_text("{}")
     assert run("promote", destination, "2").returncode == 0
     assert "withdrawn" in run("versions", destination).stdout
 
 
-def test_a_copy_that_followed_the_links_is_told_with_what_mends_it(
+def test_a_copy_that_followed_the_links_is_refused_with_the_command_that_mends_it(
     destination: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     publish.rollback(str(destination))
     copy = tmp_path / "a copy"
-    shutil.copytree(destination, copy)  # As `cp -rL`, zip, and most that copies to or from a bucket.
+    shutil.copytree(destination, copy)  # As `cp -rL`, zip, and most tools that copy to or from a bucket.
     for command in (("versions", copy), ("rollback", copy)):
         done = run(*command)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
@@ -171,9 +171,9 @@ def test_a_copy_that_followed_the_links_is_told_with_what_mends_it(
     assert "withdrawn" in run("versions", copy).stdout
 
 
-def test_a_pointer_that_is_no_link_is_told(destination: pathlib.Path) -> None:
+def test_a_pointer_that_is_no_link_is_refused(destination: pathlib.Path) -> None:
     (destination / "current").unlink()
     (destination / "current").write_text("3\n")  # As in an object store, mounted.
     done = run("versions", destination)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert "current must be a link" in done.stderr and "name it by that" in done.stderr
+    assert "current must be a link" in done.stderr and "name it by its URI" in done.stderr

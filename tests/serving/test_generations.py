@@ -163,8 +163,8 @@ def test_a_bundle_is_published_found_turned_and_retired(shared: Bucket, gcs: Fak
     for version, content in enumerate("abc", 1):
         assert shared.push(content) == publish.Published(version, f"{shared.uri}/bundles/{version}", new=True)
     assert not shared.push("c").new
-    assert publish.rollback(shared.uri) == publish.Turn(3, 2)
-    assert not shared.push("c").in_service
+    assert publish.rollback(shared.uri) == publish.ServedChange(3, 2)
+    assert not shared.push("c").served
     assert shared.push("d", keep=2).version == 4
     assert reader.open_current(shared.uri).manifest["sources"] == {"model": "d"}
     assert store.open_store(shared.uri).versions() == [2, 3, 4]

@@ -23,7 +23,7 @@ from tests.helpers.planted_bundles import FILES, make_bundle
 from tests.serving.conftest import SETTLE, Bucket
 
 
-def test_a_bundle_is_published_found_turned_and_retired(bucket: Bucket, tmp_path: pathlib.Path) -> None:
+def test_a_bundle_is_published_found_rolled_back_and_retired(bucket: Bucket, tmp_path: pathlib.Path) -> None:
     for version, content in enumerate("abc", 1):
         assert bucket.push(content) == publish.Published(version, f"{bucket.uri}/bundles/{version}", new=True)
     opened = reader.open_current(bucket.uri)
@@ -34,10 +34,10 @@ def test_a_bundle_is_published_found_turned_and_retired(bucket: Bucket, tmp_path
         f"{bucket.uri}/serving/recommend": [3, 2],
     }
 
-    assert publish.rollback(bucket.uri) == publish.Turn(3, 2)
+    assert publish.rollback(bucket.uri) == publish.ServedChange(3, 2)
     assert reader.open_current(bucket.uri).manifest["sources"] == {"model": "b"}
     assert set(map(tuple, bucket.serving().values())) == {(2, 1)}
-    assert not bucket.push("c").in_service
+    assert not bucket.push("c").served
     assert bucket.push("d", keep=2) == publish.Published(4, f"{bucket.uri}/bundles/4", new=True)
     assert store.open_store(bucket.uri).versions() == [2, 3, 4]
     assert not (bucket.folder / "bundles" / "1").exists()
@@ -88,7 +88,7 @@ def test_the_manifest_is_last_then_the_pointer(bucket: Bucket, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("nth", range(13))
-def test_died_at_any_write_it_leaves_a_whole_version_in_service(
+def test_a_publisher_that_dies_at_any_write_leaves_a_whole_version_served(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch, nth: int
 ) -> None:
     bucket.push("a")
@@ -204,7 +204,7 @@ def test_a_damaged_upload_is_no_version(bucket: Bucket, monkeypatch: pytest.Monk
     monkeypatch.setattr(object_store.ObjectStore, "_upload", damage)
     with pytest.raises(ValueError, match=r"tflite/r\.tflite is changed"):
         bucket.push("a")
-    with pytest.raises(ValueError, match="must have a version in service; it has none"):
+    with pytest.raises(ValueError, match="must have a served version; it has none"):
         reader.open_current(bucket.uri)
 
 
@@ -217,7 +217,7 @@ def test_an_empty_file_of_a_bundle_arrives(bucket: Bucket) -> None:
         assert (bucket.folder / copy).read_bytes() == b""
 
 
-def test_what_a_desktop_leaves_is_not_uploaded_and_not_refused(bucket: Bucket) -> None:
+def test_a_file_that_a_desktop_left_is_not_uploaded_and_not_refused(bucket: Bucket) -> None:
     bundle = pathlib.Path(make_bundle(bucket.root / "a", "a"))
     (bundle / "ranking" / ".DS_Store").touch()
     publish.publish(str(bundle), bucket.uri)
@@ -252,6 +252,6 @@ def test_a_folder_that_a_console_made_is_no_file(bucket: Bucket, monkeypatch: py
     assert reader.open_current(bucket.uri).version == 1
 
 
-def test_a_scheme_that_tensorflow_does_not_know_is_told(tmp_path: pathlib.Path) -> None:
+def test_a_scheme_that_tensorflow_does_not_know_is_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ValueError, match=r"must be one that TensorFlow knows, .*gs.*; received s4://bucket"):
         publish.publish(make_bundle(tmp_path, "a"), "s4://bucket/pushed")

@@ -1,4 +1,4 @@
-"""Whole or not at all: publishers killed at every step, two at once, and a reader that never looks away."""
+"""Whole or not at all: publishers killed at every step, two at once, and a reader that polls all the time."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_the_same_identity_is_published_once(tmp_path: pathlib.Path) -> None:
     assert publish.find(destination, "another") is None
 
 
-def test_what_a_desktop_leaves_is_no_part_of_a_bundle(tmp_path: pathlib.Path) -> None:
+def test_a_file_that_a_desktop_left_is_no_part_of_a_bundle(tmp_path: pathlib.Path) -> None:
     bundle = pathlib.Path(make_bundle(tmp_path / "a", "a"))
     before = manifest.content_digest(str(bundle))
     for folder in (bundle, bundle / "ranking"):
@@ -106,9 +106,8 @@ def test_a_version_is_never_given_twice(tmp_path: pathlib.Path) -> None:
     destination = tmp_path / "destination"
     publish.publish(make_bundle(tmp_path / "a", "a"), str(destination))
     publish.publish(make_bundle(tmp_path / "b", "b"), str(destination))
-    (destination / "bundles" / "2").rename(
-        tmp_path / "gone"
-    )  # somebody deletes it; servers may have loaded it
+    # An operator moves it away, although servers may have loaded it.
+    (destination / "bundles" / "2").rename(tmp_path / "moved")
     assert publish.publish(make_bundle(tmp_path / "c", "c"), str(destination)).version == 3
     # The same after a rollback, which takes away the links too.
     publish.rollback(str(destination))
@@ -118,8 +117,8 @@ def test_a_version_is_never_given_twice(tmp_path: pathlib.Path) -> None:
 
 def test_the_last_versions_stay(tmp_path: pathlib.Path) -> None:
     destination = tmp_path / "destination"
-    for turn in range(1, 5):
-        publish.publish(make_bundle(tmp_path / str(turn), str(turn)), str(destination), keep=3)
+    for content in "1234":
+        publish.publish(make_bundle(tmp_path / content, content), str(destination), keep=3)
     assert versions_in(destination) == [2, 3, 4]
     assert linked(destination) == [2, 3, 4]
     assert assert_whole(destination) == 4
@@ -195,7 +194,7 @@ def run(code: str, *arguments: str) -> subprocess.Popen:
 
 
 @pytest.mark.parametrize("module, name, when, nth", STEPS, ids=lambda value: str(value))
-def test_killed_at_any_step_it_leaves_a_whole_version_and_the_next_run_completes(
+def test_a_publisher_killed_at_any_step_leaves_a_whole_version_and_the_next_completes(
     tmp_path: pathlib.Path, module: str, name: str, when: str, nth: int
 ) -> None:
     destination = tmp_path / "destination"
@@ -220,7 +219,7 @@ def test_killed_at_any_step_it_leaves_a_whole_version_and_the_next_run_completes
     "module, name, when, nth",
     [("os", "rename", "before", 2), ("os", "rename", "after", 2), ("os", "rmdir", "before", 1)],
 )
-def test_killed_while_it_removes_it_leaves_whole_versions(
+def test_a_publisher_killed_while_it_removes_a_version_leaves_whole_versions(
     tmp_path: pathlib.Path, module: str, name: str, when: str, nth: int
 ) -> None:
     destination = tmp_path / "destination"
@@ -277,8 +276,8 @@ def test_two_publishers_at_once_and_a_reader_that_polls(tmp_path: pathlib.Path) 
         wait_until_seen(1)
         for first, newest in ((0, 11), (5, 21)):
             bundles = [
-                [make_bundle(tmp_path / f"{who}{turn}", f"{who}{turn}") for turn in range(first, first + 5)]
-                for who in "xy"
+                [make_bundle(tmp_path / f"{name}{n}", f"{name}{n}") for n in range(first, first + 5)]
+                for name in "xy"
             ]
             publishers = [run(PUBLISHER, str(destination), *each) for each in bundles]
             assert [publisher.wait(120) for publisher in publishers] == [0, 0]

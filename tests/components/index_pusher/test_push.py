@@ -69,7 +69,7 @@ def test_models_that_an_operator_took_out_of_service_stay_out(pushed, tmp_path: 
     again = push(planted.sources, planted.blessings, destination, str(archive))
     assert again["pushed"] == 0 and list(archive.iterdir()) == []
     assert again["reason"] == (
-        "version 2 is of the same models and was taken out of service; to serve it again: "
+        "version 2 is of the same models and was withdrawn; to serve it again: "
         f"python -m serving promote {destination} 2"
     )
     assert (tmp_path / "destination" / "current").resolve().name == "1"
