@@ -2,8 +2,8 @@
 
     python kubeflow_v2_runner.py [compile|submit|schedule|status|pause|resume|delete] [flags] [-- Beam flags]
 
-Without a command it compiles, as TFX's own command line expects of the file that it is given: then everything
-comes from the environment. docs/kubeflow.md shows each command.
+Without a command it compiles, because TFX's own command line runs the file so; all settings then come from
+the environment. docs/kubeflow.md shows each command.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _OUTPUT = "pipeline.json"
 
 
 class Service(Protocol):
-    """What a platform does for runs and schedules; returns lines for a person."""
+    """A platform's operations on runs and schedules; each returns lines for a user."""
 
     def submit(self, run: Run) -> str:
         """Begin a run."""
 
     def schedule(self, run: Run, schedule: Schedule) -> str:
-        """Begin runs by the clock."""
+        """Begin runs by a schedule."""
 
     def status(self, name: str, pipeline_name: str, limit: int) -> list[str]:
         """Describe runs and schedule."""
@@ -49,7 +49,7 @@ class Service(Protocol):
         """Begin no more runs."""
 
     def resume(self, name: str, catch_up: bool) -> str:
-        """Go on."""
+        """Begin runs again after a pause."""
 
     def delete(self, name: str) -> str:
         """Delete the schedule."""
@@ -60,21 +60,21 @@ def main(
     environ: Mapping[str, str] = os.environ,
     connect: Callable[[argparse.Namespace, str], Service] | None = None,
 ) -> int:
-    """Do what the command says; return the process's exit code.
+    """Run the command; return the process's exit code.
 
     Args:
       arguments: the command and its flags.
-      environ: holds what flags leave out.
+      environ: variables that give values of flags that are left out.
       connect: makes the service of the flags' platform, given the pipeline's name.
     """
     try:
-        # Before they are parsed, for argparse repeats what it does not know.
+        # Before they are parsed, for argparse prints unknown arguments.
         secrets.refuse(arguments, _REMEDY)
         options = parse(arguments, environ)
         config = flags.configure(options)
         if options.command in _COMPILES:
             return _compile_and(options, config, connect or _connect)
-        return _ask(options, config, connect or _connect)
+        return _control(options, config, connect or _connect)
     except (ValueError, OSError) as error:
         print(f"kubeflow_v2_runner.py: {_words(error)}", file=sys.stderr)
         return exit_codes.MISTAKE
@@ -99,7 +99,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     for name, words in (
         ("compile", "write the specification of the pipeline"),
         ("submit", "compile, and begin one run"),
-        ("schedule", "compile, and begin runs by the clock"),
+        ("schedule", "compile, and begin runs by a schedule"),
         ("status", "show the newest runs, and the schedule"),
         ("pause", "let the schedule begin no more runs"),
         ("resume", "let a paused schedule go on"),
@@ -126,7 +126,10 @@ def _add_own(parser: argparse.ArgumentParser, command: str) -> None:
             help="a run-time parameter, such as push_destination or retrieval_epochs (default: as compiled)",
         )
         parser.add_argument(
-            "--service-account", default="", metavar="EMAIL", help="whom the steps run as (default: theirs)"
+            "--service-account",
+            default="",
+            metavar="EMAIL",
+            help="account that the steps run as (default: the platform's)",
         )
     if command == "submit":
         parser.add_argument(
@@ -146,14 +149,12 @@ def _add_own(parser: argparse.ArgumentParser, command: str) -> None:
         parser.add_argument(
             "--time-zone", metavar="ZONE", help="of --cron (default: UTC, or as the schedule says)"
         )
-        parser.add_argument(
-            "--start", metavar="TIME", help="first moment, ISO 8601 with offset (default: now)"
-        )
-        parser.add_argument("--end", metavar="TIME", help="last moment (default: none)")
+        parser.add_argument("--start", metavar="TIME", help="first time, ISO 8601 with offset (default: now)")
+        parser.add_argument("--end", metavar="TIME", help="last time (default: none)")
     if command == "status":
         parser.add_argument("--limit", type=int, default=10, metavar="N", help="how many runs (default: 10)")
     if command == "resume":
-        parser.add_argument("--catch-up", action="store_true", help="begin the runs that were missed, too")
+        parser.add_argument("--catch-up", action="store_true", help="also begin the runs that were missed")
 
 
 def _compile_and(
@@ -185,7 +186,7 @@ def _compile_and(
     return 0
 
 
-def _ask(
+def _control(
     options: argparse.Namespace, config: Config, connect: Callable[[argparse.Namespace, str], Service]
 ) -> int:
     if config.data.is_own:
@@ -222,21 +223,21 @@ def _settings(options: argparse.Namespace, config: Config) -> Settings:
 
 
 def _schedule(options: argparse.Namespace, file: schedule_file.Schedule, config: Config) -> Schedule:
-    told = {"cron": options.cron, "time_zone": options.time_zone}
+    given = {"cron": options.cron, "time_zone": options.time_zone}
     when = schedule_file.Schedule.model_validate(
-        file.model_dump() | {name: value for name, value in told.items() if value is not None}
+        file.model_dump() | {name: value for name, value in given.items() if value is not None}
     )
     if options.platform == "kubeflow" and when.time_zone != "UTC":
-        place = "--time-zone" if options.time_zone else f"time_zone in {options.schedule}"
+        source = "--time-zone" if options.time_zone else f"time_zone in {options.schedule}"
         raise ValueError(
-            f"{place} must be UTC, and the hours those of Kubeflow's controller, whose clock its recurring "
+            f"{source} must be UTC, and the hours those of Kubeflow's controller, whose clock its recurring "
             f"runs follow (CRON_SCHEDULE_TIMEZONE, UTC unless set); received {when.time_zone}"
         )
     try:
         cron = " ".join(when.numbers())
     except ValueError as error:
-        place = options.schedule if options.cron is None else "--cron"
-        raise ValueError(f"{place}: {error}") from error
+        source = options.schedule if options.cron is None else "--cron"
+        raise ValueError(f"{source}: {error}") from error
     return Schedule(
         name=options.name or config.pipeline_name,
         cron=cron,
@@ -247,7 +248,7 @@ def _schedule(options: argparse.Namespace, file: schedule_file.Schedule, config:
 
 
 def _without_window(file: schedule_file.Schedule, config: Config) -> Config:
-    """Read all spans where the schedule's file says so: 0, as the parameter `window`, means as configured."""
+    """Configure no window if the schedule's file says null: the parameter `window` cannot say so."""
     spans = config.data.spans
     if not spans or file.read_window(spans.window):
         return config
@@ -256,7 +257,7 @@ def _without_window(file: schedule_file.Schedule, config: Config) -> Config:
 
 
 def _window(file: schedule_file.Schedule, job: Mapping[str, Any]) -> dict[str, Value]:
-    """Take the window from the schedule's file, where data arrives as spans."""
+    """Take the window from the schedule's file, if data arrives as spans."""
     declared = job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
     return {WINDOW: file.window} if file.window and WINDOW in declared else {}
 
@@ -276,7 +277,7 @@ def _connect(options: argparse.Namespace, pipeline_name: str) -> Service:
             from runners.kubeflow import kubeflow
 
             environment.require(options, "host")
-            # Without a scheme, as its client takes it.
+            # The client takes an address without a scheme for http.
             host = options.host if "://" in options.host else f"http://{options.host}"
             secrets.refuse([host], _REMEDY)
             clients = kubeflow.connect(options.host, os.environ.get(environment.TOKEN, ""))
@@ -290,8 +291,8 @@ def _connect(options: argparse.Namespace, pipeline_name: str) -> Service:
 def _words(error: Exception) -> str:
     if not isinstance(error, pydantic.ValidationError):
         return str(error)
-    place = error.errors()[0]["loc"]
-    return in_words(error, f"--{place[0]}".replace("_", "-") if place else "")
+    field = error.errors()[0]["loc"]
+    return in_words(error, f"--{field[0]}".replace("_", "-") if field else "")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python local_runner.py [flags] [-- Beam options]
 
-Flags, configuration, data, run, summary, recommendations: in this order, and nothing heavy is imported before
-it is needed. `--help` lists the flags.
+It reads flags and configuration, finds the data, runs the pipeline, and shows a summary and recommendations.
+Large libraries are imported only when they are needed. `--help` lists the flags.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _ROOT = pathlib.Path(__file__).resolve().parent
 _RUNNERS = ("local", "beam")
 _DEFAULT_ROOT = "runs"
-# Of the default preset; another preset's bundles never take their place unasked.
+# Of the default preset; another preset pushes to a folder of its own, and never replaces these bundles.
 _PUSHED = "pushed"
 _SHOWN_USER = "42"
 
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run; return the process's exit code."""
     started = time.monotonic()
     try:
-        secrets.refuse(arguments)  # Before they are parsed, for argparse repeats what it does not know.
+        secrets.refuse(arguments)  # Before they are parsed, for argparse prints unknown arguments.
         options = parse(arguments)
         config = configuration.of_data(configure(options), options.data)
         flags.run_here(config)
@@ -122,12 +122,12 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         "--report",
         type=flags.local_path,
         metavar="FILE",
-        help="also write what the run came to as JSON, and recommend to nobody (default: none)",
+        help="also write the run's results as JSON, and show no recommendations (default: none)",
     )
 
 
 def _run(options: argparse.Namespace, config: configuration.Config, started: float) -> int:
-    """Find the data, run, and show what came of it."""
+    """Find the data, run the pipeline, and show the summary and recommendations."""
     _limit_memory()
     with disk_errors(options.push_dir):  # Before a run that could not push.
         options.push_dir.mkdir(parents=True, exist_ok=True)
@@ -135,7 +135,7 @@ def _run(options: argparse.Namespace, config: configuration.Config, started: flo
     log = workspace.new_log(options.pipeline_root)
     os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tensorflow-recommenders needs Keras 2.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Beam's workers are processes of their own; started outside the clone they would not find it.
+    # Beam's workers are processes of their own; outside the clone they would not find the project.
     path = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = f"{_ROOT}{os.pathsep}{path}" if path else str(_ROOT)
     try:
@@ -155,15 +155,16 @@ def _run(options: argparse.Namespace, config: configuration.Config, started: flo
 
 
 def _limit_memory() -> None:
-    """Have malloc give back what threads leave.
+    """Make malloc return freed memory to the system.
 
-    By default each thread may have an arena of its own, and what is free in it stays the process's. With one
-    arena for all, and trimmed, a whole run's peak of resident memory fell from 1.54 to 1.37 GB (measured
-    with the environment variables that set the same). To be called before TensorFlow starts its threads.
+    By default each thread may have an arena of its own, and the process keeps the free memory in it. With one
+    arena for all threads, and trimmed, a whole run's peak of resident memory fell from 1.54 to 1.37 GB
+    (measured with the environment variables that set the same). Call this before TensorFlow starts its
+    threads.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except AttributeError:  # Not glibc: its own allocator's defaults are as good as any.
+    except AttributeError:  # Another C library than glibc: its allocator has no such options.
         return
     mallopt(_M_ARENA_MAX, 1)
     mallopt(_M_TRIM_THRESHOLD, 1 << 16)
@@ -207,15 +208,15 @@ def _run_pipeline(
 
 @contextlib.contextmanager
 def _stopping(screen: status.Terminal, log: pathlib.Path) -> Iterator[None]:
-    """End the process in words on Ctrl-C.
+    """End the process with a message on Ctrl-C.
 
-    From the handler, as a kill would: Beam turns a KeyboardInterrupt inside a worker into an error of its
-    own, and threads that are still at work would hold up an orderly exit.
+    The signal handler ends the process at once: Beam turns a KeyboardInterrupt inside a worker into an error
+    of its own, and threads that still work would delay an orderly exit.
     """
 
     def stop(*_: object) -> None:
         screen.end(
-            "Stopped. The same command goes on from here: what is done is in the cache.", f"Log: {log}"
+            "Stopped. The same command goes on from here: finished steps are in the cache.", f"Log: {log}"
         )
         os._exit(exit_codes.STOPPED)
 
@@ -239,11 +240,11 @@ def _write_report(summary: Summary, path: pathlib.Path) -> None:
 
 
 def _recommend(push_dir: pathlib.Path) -> int:
-    """Ask what is pushed, in a process that knows nothing of this one."""
+    """Recommend by the pushed bundle, in a new process that shares no state with this one."""
     with disk_errors(push_dir):
         pushed = (push_dir / "current").exists()
     if not pushed:
-        print("\nNothing was ever pushed, so there is nothing to ask for recommendations.")
+        print("\nNo bundle was ever pushed, so there are no recommendations.")
         return 0
     print(flush=True)
     command = [

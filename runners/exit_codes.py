@@ -3,4 +3,4 @@
 FAILED = 1
 MISTAKE = 2  # In a flag or a configuration; argparse's own.
 BUSY = 75  # Another run uses the folder: sysexits.h, EX_TEMPFAIL.
-STOPPED = 130  # As a shell says it of Ctrl-C: 128 + SIGINT.
+STOPPED = 130  # A shell's exit code for Ctrl-C: 128 + SIGINT.

@@ -1,4 +1,4 @@
-"""Flags that every runner has: what is made, but not where it runs."""
+"""Flags that every runner has: they say what the pipeline does, not where it runs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def local_path(text: str) -> pathlib.Path:
     """Read a flag that means a file or folder of this machine; return its absolute path.
 
     Raises:
-      ArgumentTypeError: it is a URL, which pathlib would take for a folder's name; or in the home of nobody;
-        or not UTF-8, in which TFX records it.
+      ArgumentTypeError: it is a URL, which pathlib would take for a folder's name; or the home of a user that
+        does not exist; or not UTF-8, which TFX's records need.
     """
     if "://" in text:
         raise argparse.ArgumentTypeError(
@@ -28,9 +28,9 @@ def local_path(text: str) -> pathlib.Path:
     expanded = os.path.expanduser(text)
     if expanded.startswith("~"):
         raise argparse.ArgumentTypeError(
-            f"must not be below the home of nobody; {text.partition('/')[0]} has none, received {text!r}"
+            f"must not be below the home of an unknown user, {text.partition('/')[0]}; received {text!r}"
         )
-    path = os.path.realpath(expanded)  # Which, unlike pathlib's resolve, bears a link that leads to itself.
+    path = os.path.realpath(expanded)  # Unlike pathlib's resolve, it does not raise on a link to itself.
     try:
         path.encode()
     except UnicodeEncodeError as error:
@@ -42,7 +42,7 @@ def run_here(config: configuration.Config) -> None:
     """Check that a configuration can be run by this process alone.
 
     Raises:
-      ValueError: it needs ScaNN, which is not installed.
+      ValueError: the configuration needs ScaNN, which is not installed.
     """
     scann_operations.require(config.index)
 
@@ -81,7 +81,7 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-recommendations",
         action="store_true",
-        help="recommend to every user of the train split, as Parquet, what is pushed (default: as "
+        help="write recommendations of the pushed bundle for every user of train to Parquet (default: as "
         "configured, not in the presets)",
     )
 
@@ -90,8 +90,8 @@ def configure(options: argparse.Namespace) -> configuration.Config:
     """Compose the configuration: the preset, the file over it, the flags over both.
 
     Raises:
-      ValueError: the file does not hold a configuration, or one that no runner here can run, or what is tuned
-        does not fit its models.
+      ValueError: the file does not hold a configuration, or one that no runner here can run, or the search
+        spaces do not fit the models.
     """
     config = configuration.PRESETS[options.preset]()
     if options.config:

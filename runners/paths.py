@@ -6,13 +6,13 @@ import re
 
 
 def require_plain(path: object, name: str) -> None:
-    r"""Raise where TensorFlow, Beam or TFX would take a path for a pattern.
+    r"""Raise if TensorFlow, Beam or TFX would take a path for a pattern.
 
     TFX finds the files of an artifact, and TensorFlow those of a SavedModel, by patterns that begin with the
-    path as it stands.
+    unescaped path.
 
     Args:
-      name: what a person knows the folder by, such as its flag.
+      name: the folder's name for the user, such as its flag.
     Raises:
       ValueError: the path holds one of * ? [ \.
 

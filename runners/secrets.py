@@ -1,4 +1,4 @@
-"""Keep secrets out of what is written down, and off open wires. Standard library only."""
+"""Keep secrets out of files and logs, and off unencrypted connections. Standard library only."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import re
 import urllib.parse
 from collections.abc import Iterable
 
-# A colon before the host that no port follows, whatever the password is made of.
+# A password: text between a colon, which no port follows, and the @ before the host.
 _PASSWORD = r"[^/?#@\s:\[]*:(?!\d+[/?#,])[^@\s]*@"
-# What signs a URL of Azure, Amazon or Google, or lets its bearer in.
+# A signature or token in the query of a URL, as of Azure, Amazon and Google.
 _SIGNATURE = r"\S*[?&](?:(?:[\w-]+-)?sig(?:nature)?|[\w-]*token|password)=[^&\s]"
 _URL = re.compile(rf"(\w+://)(?:{_PASSWORD}|(?i:{_SIGNATURE}))")
 REMEDY = "let the steps' account have the right, or set it in their environment"
 
 
 def refuse(texts: Iterable[str], remedy: str = REMEDY) -> None:
-    """Raise where a text holds a URL with a password or a signature.
+    """Raise if a text holds a URL with a password or a signature.
 
     Raises:
-      ValueError: one does; it tells the remedy, and does not repeat the secret.
+      ValueError: a text does; the message names the remedy, and does not repeat the secret.
 
     >>> refuse(["--s3_endpoint_url=http://host:9000", "s3://films/a@b", "https://host:8443/a@b"])
     >>> refuse(["--data=https://me:hush@host/films"])  # doctest: +ELLIPSIS
@@ -36,12 +36,12 @@ def refuse(texts: Iterable[str], remedy: str = REMEDY) -> None:
 
 
 def require_private(host: str) -> None:
-    """Require of an endpoint that a token on its way there can be read by nobody: TLS, or this machine.
+    """Require that nobody can read a token on its way to an endpoint: it has TLS, or is this machine.
 
     Args:
-      host: a URL, http where it has no scheme.
+      host: a URL; without a scheme, http.
     Raises:
-      ValueError: it is neither.
+      ValueError: it has no TLS and is another machine.
 
     >>> require_private("https://kf.example"), require_private("localhost:8080")
     (None, None)

@@ -47,7 +47,7 @@ def test_reading_flags_and_configuration_imports_nothing_heavy() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_bundles_go_below_the_pipeline_root_unless_told_otherwise(tmp_path: pathlib.Path) -> None:
+def test_bundles_are_pushed_below_the_pipeline_root_without_a_push_dir(tmp_path: pathlib.Path) -> None:
     options = local_runner.parse(["--pipeline-root", str(tmp_path)])
     assert (options.pipeline_root, options.push_dir) == (tmp_path, tmp_path / "pushed")
     options = local_runner.parse(["--preset", "tutorial"])
@@ -133,10 +133,16 @@ def test_trainings_are_spread_as_the_flag_or_the_file_says(tmp_path: pathlib.Pat
         pytest.param(["--push-dir", "gs://b/x"], 2, "--push-dir: must be a path", id="another"),
         pytest.param(["--pipeline-root", "r\udcff"], 2, "--pipeline-root: must be UTF-8", id="other bytes"),
         pytest.param(
-            ["--push-dir", "~nosuch/x"], 2, "--push-dir: must not be below the home of nobody", id="no home"
+            ["--push-dir", "~nosuch/x"],
+            2,
+            "--push-dir: must not be below the home of an unknown user",
+            id="no home",
         ),
         pytest.param(
-            ["--data", "~nosuch/x"], 2, "--data: must not be below the home of nobody", id="nobody's data"
+            ["--data", "~nosuch/x"],
+            2,
+            "--data: must not be below the home of an unknown user",
+            id="nobody's data",
         ),
         pytest.param(["--data", "absent.zip"], 1, "there is none at ", id="no such data"),
         pytest.param(["--release", "custom"], 1, "with --data", id="data of one's own, but where"),
@@ -212,7 +218,7 @@ def test_nobody_s_home_is_one_line(tmp_path: pathlib.Path) -> None:
     )
     environ = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME")}
     for flags, code_and_words in (
-        (["--data", "~/data"], (2, "must not be below the home of nobody")),
+        (["--data", "~/data"], (2, "must not be below the home of an unknown user")),
         ([], (1, "HOME must be set")),
     ):
         done = subprocess.run(

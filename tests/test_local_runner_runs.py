@@ -22,7 +22,7 @@ from runners.running import workspace
 from tests.helpers import warm_python
 
 ROOT = pathlib.Path(local_runner.__file__).parent
-# The command as it is, with a small pipeline in place of the real one.
+# The real command, with a small pipeline instead of the real one.
 COMMAND = """
 import pathlib, sys, types
 import local_runner
@@ -54,38 +54,36 @@ def command(tmp_path: pathlib.Path) -> list[str]:
     return ["-c", COMMAND, *flags]
 
 
-def test_a_run_shows_its_steps_and_keeps_the_rest_in_the_log(
-    command: list[str], tmp_path: pathlib.Path
-) -> None:
+def test_a_run_shows_its_steps_and_logs_everything_else(command: list[str], tmp_path: pathlib.Path) -> None:
     done = warm_python.run(command)
     lines = [re.sub(r" +", " ", re.sub(r"\d+\.\d s", "_ s", line)) for line in done.stdout.splitlines()]
     (log,) = (tmp_path / "runs" / "logs").iterdir()
     assert [line for line in lines if not line.endswith("...")] == [
         *("TensorFlow and TFX _ s loaded", "First _ s run", "Second _ s run", "Third _ s run", ""),
         *("Time: _ s; 0 of 3 steps from the cache", f"Log: {log}", ""),
-        "Nothing was ever pushed, so there is nothing to ask for recommendations.",
+        "No bundle was ever pushed, so there are no recommendations.",
     ]
     assert done.stderr == ""
     assert "Component Third is finished." in log.read_text()
 
 
-def test_a_report_is_for_programs_and_recommends_to_nobody(
-    command: list[str], tmp_path: pathlib.Path
-) -> None:
+def test_with_a_report_no_recommendations_are_shown(command: list[str], tmp_path: pathlib.Path) -> None:
     path = tmp_path / "report.json"
     done = warm_python.run([*command, "--report", str(path)])
     assert done.returncode == 0 and "recommendations" not in done.stdout
-    # The small pipeline has neither data nor models to tell of.
+    # The small pipeline has neither data nor models.
     report = Report.model_validate_json(path.read_text())
     assert report == Report(
-        rows=(0, 0), models=(), pushed_version=None, not_pushed_because="nothing was to be pushed"
+        rows=(0, 0), models=(), pushed_version=None, not_pushed_because="no bundle was to be pushed"
     )
     done = warm_python.run([*command, "--report", str(tmp_path / "none" / "report.json")])
     assert done.returncode == 1
     assert "cannot be used: No such file or directory" in done.stderr
 
 
-def test_a_report_is_whole_or_as_it_was(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_is_replaced_whole_or_not_at_all(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "report.json"
     path.write_text("of the run before")
 
@@ -130,7 +128,7 @@ def test_a_folder_in_which_nothing_was_pushed_yet_is_no_failure(
     (tmp_path / "live").mkdir()
     done = warm_python.run([*command, "--push-dir", str(tmp_path / "live")])
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("Nothing was ever pushed, so there is nothing to ask for recommendations.\n")
+    assert done.stdout.endswith("No bundle was ever pushed, so there are no recommendations.\n")
 
 
 # As COMMAND, with Beam's workers at work on a function of the project.
@@ -185,6 +183,6 @@ def test_an_interrupted_run_ends_in_words(command: list[str], tmp_path: pathlib.
     (log,) = (root / "logs").iterdir()
     assert (done.returncode, done.stderr) == (130, "")
     assert done.stdout.splitlines()[-2:] == [
-        "Stopped. The same command goes on from here: what is done is in the cache.",
+        "Stopped. The same command goes on from here: finished steps are in the cache.",
         f"Log: {log}",
     ]

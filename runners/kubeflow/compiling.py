@@ -1,4 +1,4 @@
-"""A pipeline compiled into a job for Vertex AI or Kubeflow. Imports TFX, which takes a while."""
+"""Compile the pipeline into a job for Vertex AI or Kubeflow. Imports TFX, which takes seconds."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ PUSH_DESTINATION = "push_destination"
 class Runner(KubeflowV2DagRunner):
     """TFX's compiler, with the job finished before it is written.
 
-    A subclass, because TFX's own command line catches this class's `run` to learn the pipeline's name and to
-    say where the file goes.
+    A subclass, because TFX's own command line patches this class's `run` to learn the pipeline's name and to
+    choose the file.
     """
 
     def __init__(self, settings: Settings, defaults: dict[str, str | int], output: pathlib.Path) -> None:
@@ -53,12 +53,12 @@ class Runner(KubeflowV2DagRunner):
 
     @property
     def path(self) -> pathlib.Path:
-        """Where the file goes."""
+        """The file that is written."""
         return pathlib.Path(self._output_dir, self._output_filename)
 
 
 def write(job: dict[str, Any], path: pathlib.Path) -> None:
-    """Write a job, or where the name ends with .yaml its specification, which Kubeflow's pages upload."""
+    """Write a job, or for a name with .yaml its specification alone, which Kubeflow's pages upload."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix in (".yaml", ".yml"):
         path.write_text(yaml.safe_dump(job["pipelineSpec"], sort_keys=True), encoding="utf-8")
@@ -71,14 +71,14 @@ def compile_job(
 ) -> tuple[dict[str, Any], pathlib.Path]:
     """Compile the pipeline of a configuration and write it.
 
-    Run-time parameters, for runs and schedules to set: `push_destination`; `data_root`, unless the pipeline
-    is named after it; where nothing is tuned, `<model>_epochs` of models that are trained in epochs, and
-    where data arrives as spans, `window`. Of both 0 means as configured.
+    Runs and schedules can set these run-time parameters: `push_destination`; `data_root`, unless the pipeline
+    is named after it; without tuning, `<model>_epochs` of models that are trained in epochs; and `window`, if
+    data arrives as spans. For the last two 0 means as configured.
 
     Returns:
-      The job, and the file, which is not `output` where TFX's command line wants it elsewhere.
+      The job, and the file; TFX's command line may choose another file than `output`.
     Raises:
-      ValueError: a setting names a step that is not there.
+      ValueError: a setting names a step that the pipeline does not have.
       OSError: the file cannot be written.
     """
     defaults: dict[str, str | int] = {PUSH_DESTINATION: settings.push_destination}
@@ -86,7 +86,7 @@ def compile_job(
     if not config.data.is_own:
         data_root, defaults[DATA_ROOT] = RuntimeParameter(name=DATA_ROOT, ptype=str), settings.data_root
     epochs = {}
-    # A tuner's choice of epochs is part of what it found.
+    # A tuner chooses the epochs itself.
     if not config.tuning:
         for model, hyperparameters in config.models:
             if isinstance(hyperparameters, GradientConfig):
@@ -100,7 +100,7 @@ def compile_job(
         data_root=data_root,
         pipeline_root=settings.pipeline_root,
         push_destination=RuntimeParameter(name=PUSH_DESTINATION, ptype=str),
-        # The platform records runs. An sqlite file in a bucket would be opened here, over the network.
+        # The platform records runs; TFX would open an SQLite file in a bucket here, over the network.
         metadata_connection_config=None,
         beam_pipeline_args=list(settings.beam_pipeline_args),
         verdicts=f"{settings.pipeline_root.rstrip('/')}/verdicts",

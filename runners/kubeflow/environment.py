@@ -1,4 +1,4 @@
-"""Flags of the platform, each with the variable that stands for it where it is left out."""
+"""Flags of the platform; if a flag is left out, an environment variable gives its value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pathlib
 import warnings
 from collections.abc import Iterator, Mapping
 
-# A flag would be seen in the list of processes.
+# A variable and not a flag, because the list of processes shows flags.
 TOKEN = "KF_PIPELINES_TOKEN"
 
 _VARIABLES = {
@@ -27,7 +27,10 @@ _PLATFORMS = ("vertex", "kubeflow")
 def add_where(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     """Add the flags that say where runs are."""
     parser.add_argument(
-        "--platform", choices=_PLATFORMS, default=_PLATFORMS[0], help="who runs it (default: %(default)s)"
+        "--platform",
+        choices=_PLATFORMS,
+        default=_PLATFORMS[0],
+        help="where the pipeline runs (default: %(default)s)",
     )
     _add(parser, environ, "--project", "ID", "Google Cloud project")
     _add(parser, environ, "--region", "NAME", "region of Vertex AI, such as europe-west4")
@@ -82,22 +85,22 @@ def _add(
 
 
 def require(options: argparse.Namespace, *names: str) -> None:
-    """Insist on flags.
+    """Require that flags or their variables are set.
 
     Raises:
-      ValueError: neither flag nor variable says it.
+      ValueError: neither a flag nor its variable is set.
     """
     for name in names:
         if not getattr(options, name):
             flag = "--" + name.replace("_", "-")
-            raise ValueError(f"{options.command} must be told {flag}: give it, or set {_VARIABLES[name]}")
+            raise ValueError(f"{options.command} needs {flag}: give it, or set {_VARIABLES[name]}")
 
 
 def data_root(options: argparse.Namespace, release: str) -> str:
-    """Return where the data are.
+    """Return the folder of the data.
 
     Raises:
-      ValueError: neither a flag nor a variable says it.
+      ValueError: neither a flag nor a variable names it.
     """
     if not options.data:
         require(options, "pipeline_root")
@@ -105,10 +108,10 @@ def data_root(options: argparse.Namespace, release: str) -> str:
 
 
 def beam_arguments(options: argparse.Namespace) -> list[str]:
-    """Return the flags of Beam that the options ask for, those after `--` last.
+    """Return the flags of Beam for the options, those after `--` last.
 
     Raises:
-      ValueError: Dataflow needs what is not told.
+      ValueError: Dataflow is requested, and a flag that it needs is not set.
     """
     arguments: list[str] = []
     if options.dataflow:
@@ -130,7 +133,7 @@ def beam_arguments(options: argparse.Namespace) -> list[str]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the libraries' notes from the terminal: dozens of lines about their own plans."""
+    """Keep the libraries' warnings off the terminal: dozens of lines about deprecations."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""What TFX's compiler leaves out of a pipeline job, or gets wrong. Pure; called by compiling.py.
+"""Complete and correct the pipeline job that TFX's compiler writes. Pure; called by compiling.py.
 
 A job is the dictionary that KubeflowV2DagRunner returns: a PipelineJob in JSON, whose `pipelineSpec` is a
 PipelineSpec 2.1.
@@ -15,16 +15,16 @@ from runners.kubeflow.settings import Settings
 
 Json = dict[str, Any]
 
-# Answers of these depend on what is no input of theirs: files of earlier runs, the destination. IndexPusher's
-# driver says so locally, but Vertex AI and Kubeflow run no drivers of ours.
+# The outputs of these steps depend on more than their inputs: on files of earlier runs, and on the
+# destination. Locally, IndexPusher's driver turns caching off; Vertex AI and Kubeflow run no such driver.
 NEVER_CACHED = re.compile(r"Champion\..*|IndexPusher")
 # Its driver fingerprints the input files, so that a cache notices new data. Kubeflow runs no drivers at all.
 FINGERPRINTED = "MovieLensExampleGen"
 
 _MAX_BACKOFF = "3600s"
 _DAG, _EMAIL = "pipeline-steps", "notification-email"
-# Google's: google_cloud_pipeline_components.v1.vertex_notification_email. The service sends the mail; the
-# container's part is to be there.
+# Google's google_cloud_pipeline_components.v1.vertex_notification_email. The service sends the mail; the
+# container itself does nothing.
 _EMAIL_CONTAINER = {
     "image": "gcr.io/ml-pipeline/google-cloud-pipeline-components:2.22.0",
     "command": [
@@ -45,7 +45,7 @@ def finish(job: Json, settings: Settings, defaults: Mapping[str, str | int]) -> 
       settings: how its steps run.
       defaults: values of the run-time parameters for runs that name none.
     Raises:
-      ValueError: a setting names a step that is not there.
+      ValueError: a setting names a step that the pipeline does not have.
     """
     job = copy.deepcopy(job)
     spec = job["pipelineSpec"]
@@ -63,7 +63,7 @@ def finish(job: Json, settings: Settings, defaults: Mapping[str, str | int]) -> 
 
 
 def task_name(node_id: str) -> str:
-    """Name the task of a node as Kubeflow wants it: Argo takes no dots.
+    """Name the task of a node as Kubeflow requires: Argo takes no dots.
 
     >>> task_name("Evaluator.retrieval"), task_name("MovieLensExampleGen")
     ('evaluator-retrieval', 'movie-lens-example-gen')
@@ -85,8 +85,8 @@ def _name_producers(tasks: Json) -> None:
 def _cache(spec: Json, settings: Settings) -> None:
     for name, task in spec["root"]["dag"]["tasks"].items():
         stale = settings.platform == "kubeflow" and name == FINGERPRINTED
-        may = settings.caching and not stale and not NEVER_CACHED.fullmatch(name)
-        task["cachingOptions"] = {"enableCache": True} if may else {}  # Absent means off.
+        cached = settings.caching and not stale and not NEVER_CACHED.fullmatch(name)
+        task["cachingOptions"] = {"enableCache": True} if cached else {}  # Absent means off.
 
 
 def _retry(spec: Json, settings: Settings) -> None:
@@ -103,22 +103,22 @@ def _retry(spec: Json, settings: Settings) -> None:
 
 def _give_resources(spec: Json, settings: Settings) -> None:
     components, executors = spec["components"], spec["deploymentSpec"]["executors"]
-    for wanted in settings.resources:
-        meant = [node_id for node_id in components if wanted.applies(node_id)]
-        if not meant:
+    for requested in settings.resources:
+        matching = [node_id for node_id in components if requested.applies(node_id)]
+        if not matching:
             raise ValueError(
-                f"--resources must name a step of the pipeline; received {wanted.step!r}. Its steps are: "
+                f"--resources must name a step of the pipeline; received {requested.step!r}. Its steps are: "
                 f"{', '.join(sorted(components))}"
             )
-        for node_id in meant:
+        for node_id in matching:
             container = executors[components[node_id]["executorLabel"]]["container"]
             limits = container.setdefault("resources", {})
-            if wanted.cpu:
-                limits["cpuLimit"] = wanted.cpu
-            if wanted.memory:
-                limits["memoryLimit"] = wanted.memory
-            if wanted.accelerator:
-                limits["accelerator"] = {"type": wanted.accelerator, "count": str(wanted.count)}
+            if requested.cpu:
+                limits["cpuLimit"] = requested.cpu
+            if requested.memory:
+                limits["memoryLimit"] = requested.memory
+            if requested.accelerator:
+                limits["accelerator"] = {"type": requested.accelerator, "count": str(requested.count)}
 
 
 def _rename(spec: Json) -> None:
@@ -156,7 +156,7 @@ def _require_distinct(tasks: Collection[str], node_ids: Collection[str]) -> None
 
 
 def _notify(spec: Json, recipients: tuple[str, ...]) -> None:
-    """Put all steps into a task of their own, and after it, however it ended, one that sends mails."""
+    """Put all steps into one task, and add a task that sends mails after it, also if it failed."""
     root = spec["root"]
     spec["components"][f"comp-{_DAG}"] = {
         "dag": root["dag"],

@@ -1,4 +1,4 @@
-"""Kubeflow Pipelines: requests sent, and its answers in words."""
+"""Kubeflow Pipelines: send requests, and turn responses and errors into lines for a user."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ import urllib3.exceptions
 from runners import secrets
 from runners.kubeflow.plan import Run, Schedule, ServiceError, one_line
 
-# Seconds until connected, and until answered. A single number the client would heed only as an int.
+# Seconds until connected, and until answered. The client would ignore a single number that is no int.
 _TIMEOUT = (10.0, 60.0)
 
 _REMEDIES = {
     **dict.fromkeys((301, 302, 303, 307, 308), "Give the address that it redirects to as --host."),
     400: "Correct what it names.",
-    401: "Put a token that holds into KF_PIPELINES_TOKEN.",
-    403: "Ask for the role kubeflow-edit in the --namespace.",
+    401: "Put a valid token into KF_PIPELINES_TOKEN.",
+    403: "Request the role kubeflow-edit in the --namespace.",
     404: "Check --host and --namespace.",
     409: "Choose another name.",
-    429: "Wait, or ask for a higher quota.",
+    429: "Wait, or request a higher quota.",
     503: "Try again later.",
-    504: "Whether it was done is not known: look with `status` before you ask again.",
+    504: "It is not known whether this was done: see `status` before you repeat the command.",
 }
 
 
@@ -44,7 +44,7 @@ def connect(host: str, token: str = "") -> Clients:
     """Make clients of an endpoint; nothing is sent yet.
 
     Raises:
-      ValueError: whoever is on the way to the endpoint would read the token.
+      ValueError: the token would be sent unencrypted to another machine.
     """
     configuration = api.Configuration(host=host.rstrip("/"))
     configuration.retries = False
@@ -53,7 +53,7 @@ def connect(host: str, token: str = "") -> Clients:
         configuration.api_key = {"authorization": token}
         configuration.api_key_prefix = {"authorization": "Bearer"}
     client = api.ApiClient(configuration)
-    # A redirect turns what begins a run into a question, and may leave TLS.
+    # A redirect turns the POST that begins a run into a GET, and may leave TLS.
     pool = client.rest_client.pool_manager
     pool.urlopen = functools.partial(pool.urlopen, redirect=False)
     return Clients(
@@ -73,7 +73,7 @@ def run_request(run: Run, experiment_id: str) -> api.V2beta1Run:
 
 
 def recurring_request(run: Run, schedule: Schedule, experiment_id: str) -> api.V2beta1RecurringRun:
-    """Describe a recurring run, whose time zone is UTC or whichever its controller has."""
+    """Describe a recurring run; its hours are in the controller's time zone, UTC by default."""
     return api.V2beta1RecurringRun(
         experiment_id=experiment_id,
         display_name=schedule.name,
@@ -89,7 +89,7 @@ def recurring_request(run: Run, schedule: Schedule, experiment_id: str) -> api.V
         ),
         max_concurrency="1",
         mode=api.RecurringRunMode.ENABLE,
-        # After a pause, one run on the newest data, not one for each moment that was missed.
+        # After a pause, one run on the newest data, not one for each time that was missed.
         no_catchup=True,
     )
 
@@ -98,7 +98,7 @@ class Kubeflow:
     """Runs and recurring runs of a namespace."""
 
     def __init__(self, clients: Clients, host: str, namespace: str, experiment: str) -> None:
-        """Ask with `clients`; all runs go into one experiment."""
+        """Send requests with `clients`; all runs go into one experiment."""
         self._clients = clients
         self._host = host.rstrip("/")
         self._namespace = namespace
@@ -125,7 +125,7 @@ class Kubeflow:
     def status(self, name: str, pipeline_name: str, limit: int) -> list[str]:
         """Describe the newest runs of a pipeline, and its schedule, a line each."""
         runs: list[Any] = []
-        with _in_words(f"look at {pipeline_name}"):
+        with _in_words(f"list runs of {pipeline_name}"):
             if experiment_id := self._find_experiment():
                 listed = self._clients.runs.list_runs(
                     namespace=self._namespace,
@@ -139,7 +139,7 @@ class Kubeflow:
         return [_run_line(run) for run in runs] + [_recurring_line(each) for each in recurring]
 
     def pause(self, name: str) -> str:
-        """Let a recurring run begin no more runs; what runs goes on."""
+        """Let a recurring run begin no more runs; a run that has begun goes on."""
         with _in_words(f"pause the schedule {name}"):
             self._clients.recurring.disable_recurring_run(self._only(name), _request_timeout=_TIMEOUT)
         return f"paused {name}; `resume` lets it go on"
@@ -148,7 +148,7 @@ class Kubeflow:
         """Let a paused recurring run go on.
 
         Raises:
-          ValueError: what was missed is to be begun too, which is settled where a recurring run is made.
+          ValueError: `catch_up`, which Kubeflow takes only when a recurring run is made.
         """
         if catch_up:
             raise ValueError("Kubeflow begins no runs that were missed; leave --catch-up out")
@@ -215,18 +215,18 @@ def _named(name: str) -> str:
 
 @contextlib.contextmanager
 def _in_words(purpose: str) -> Iterator[None]:
-    """Turn what the service, or the library on the way to it, says into one line with a remedy."""
+    """Turn an error of the service or of its client into one line with a remedy."""
     try:
         yield
     except api.ApiException as error:
         remedy = _REMEDIES.get(error.status, "")
-        said = f"{error.status} {_message(error)}"
-        raise ServiceError(f"Kubeflow must {purpose}; {said}. {remedy}".rstrip()) from error
+        reason = f"{error.status} {_message(error)}"
+        raise ServiceError(f"Kubeflow must {purpose}; {reason}. {remedy}".rstrip()) from error
     except urllib3.exceptions.ReadTimeoutError as error:
         raise ServiceError(f"Kubeflow must {purpose}; it did not answer in time. {_REMEDIES[504]}") from error
     except urllib3.exceptions.HTTPError as error:
-        said = one_line(error)
-        raise ServiceError(f"Kubeflow must {purpose}; {said}. Check --host and the network.") from error
+        reason = one_line(error)
+        raise ServiceError(f"Kubeflow must {purpose}; {reason}. Check --host and the network.") from error
 
 
 def _message(error: api.ApiException) -> str:

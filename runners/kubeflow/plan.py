@@ -1,4 +1,4 @@
-"""A run and a schedule, as any platform is asked for them. Pure."""
+"""A run and a schedule, in the form that both platforms' requests are made from. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DATA_ROOT, WINDOW = "data_root", "window"
 
 
 class ServiceError(Exception):
-    """The platform did not do what it was asked to; the message says why, and what to do."""
+    """The platform did not carry out a request; the message says why, and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Run:
 
     Attributes:
       run_id: its name.
-      job: what compiling.compile_job returned.
+      job: the compiled job, see compiling.compile_job.
       parameters: run-time parameters that differ from the job's defaults.
-      service_account: whom its steps run as; empty for the platform's default.
+      service_account: account that its steps run as; empty for the platform's default.
     """
 
     run_id: str
@@ -39,7 +39,7 @@ class Run:
     service_account: str = ""
 
     def __post_init__(self) -> None:
-        """Raises ValueError where no platform would take the name."""
+        """Raise ValueError if no platform would take the name."""
         if not _RUN_ID.fullmatch(self.run_id):
             raise ValueError(
                 "A run's id must be up to 128 lower-case letters, digits and hyphens, beginning with a "
@@ -48,7 +48,7 @@ class Run:
 
 
 class Schedule(pydantic.BaseModel):
-    """When runs begin, one at a time: two at once would meet the same champion, and both be pushed."""
+    """When runs begin, one at a time: two at once would both be compared with one champion, and pushed."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
@@ -56,25 +56,25 @@ class Schedule(pydantic.BaseModel):
     name: str = pydantic.Field(min_length=1, max_length=128)
     # Minute, hour, day of month, month, day of week, as retraining.schedule.Schedule.numbers writes them.
     cron: str
-    # Of the IANA's database, likewise.
+    # Name of a zone in the IANA's database.
     time_zone: str = "UTC"
-    # First and last moment; None for at once and for ever.
+    # First and last time; None for now and for no end.
     start: datetime.datetime | None = None
     end: datetime.datetime | None = None
 
     @pydantic.field_validator("start", "end")
     @classmethod
-    def _says_where(cls, moment: datetime.datetime | None) -> datetime.datetime | None:
-        if moment is not None and moment.tzinfo is None:
-            raise ValueError(f"it must have an offset, such as 2030-01-31T06:00:00Z; received {moment}")
-        return moment
+    def _has_offset(cls, time: datetime.datetime | None) -> datetime.datetime | None:
+        if time is not None and time.tzinfo is None:
+            raise ValueError(f"it must have an offset, such as 2030-01-31T06:00:00Z; received {time}")
+        return time
 
 
 def parameter_values(job: Mapping[str, Any], given: Iterable[str]) -> dict[str, Value]:
     """Read run-time parameters as flags write them, NAME=VALUE.
 
     Raises:
-      ValueError: the pipeline has no such parameter, or it takes no such value.
+      ValueError: the pipeline has no such parameter, or the value is not allowed.
     """
     known = job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
     values: dict[str, Value] = {}

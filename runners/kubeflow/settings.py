@@ -1,4 +1,4 @@
-"""What a platform is told of a pipeline, beside what it makes. Filled in from flags by the runner.
+"""How a platform runs a pipeline: image, folders, resources, retries. The runner fills it in from flags.
 
 Standard library and pydantic only.
 """
@@ -21,7 +21,7 @@ _RESOURCES = "STEP=cpu:8,memory:32,accelerator:NVIDIA_TESLA_T4:1"
 
 
 class Resources(pydantic.BaseModel):
-    """What the container of a step may use; the platform chooses a machine that has it."""
+    """Resources of a step's container; the platform chooses a machine that has them."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -37,7 +37,7 @@ class Resources(pydantic.BaseModel):
     count: int = pydantic.Field(1, ge=1)
 
     def applies(self, node_id: str) -> bool:
-        """Tell whether a step is meant."""
+        """Return whether these resources are for a step."""
         return fnmatch.fnmatchcase(node_id, self.step)
 
 
@@ -60,9 +60,9 @@ class Settings(pydantic.BaseModel):
     retries: int = pydantic.Field(2, ge=0)
     # Seconds before the first retry, doubled each time, at most an hour.
     backoff: int = pydantic.Field(60, ge=1)
-    # Of several that mean one step, the last holds.
+    # If several match one step, the last one is used.
     resources: tuple[Resources, ...] = ()
-    # Who gets a mail when a run has ended, however it ended; Vertex AI alone can.
+    # Addresses that get a mail when a run has ended, also if it failed; only on Vertex AI.
     notify: tuple[str, ...] = ()
     labels: dict[str, str] = {}
     # Flags of Beam for the steps that run on it.
@@ -71,7 +71,7 @@ class Settings(pydantic.BaseModel):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _holds_no_secret(cls, values: Any) -> Any:
-        # Before the fields are looked at, whose errors repeat what they received.
+        # Before the fields are validated, because their errors print what they received.
         for value in values.values():
             several = value if isinstance(value, tuple) else (value,)
             secrets.refuse(text for text in several if isinstance(text, str))
@@ -92,7 +92,7 @@ class Settings(pydantic.BaseModel):
         return notify
 
     @pydantic.model_validator(mode="after")
-    def _the_platform_can(self) -> Settings:
+    def _platform_has_it(self) -> Settings:
         if self.platform == "kubeflow" and self.notify:
             raise ValueError("notify is a service of Vertex AI; on Kubeflow, leave --notify out")
         if self.platform == "kubeflow" and self.labels:
@@ -104,7 +104,7 @@ def parse_resources(text: str) -> Resources:
     """Read the resources of a step as a flag writes them.
 
     Raises:
-      ValueError: they are written otherwise, or out of range.
+      ValueError: the text has another form, or a value is out of range.
 
     >>> parse_resources("Trainer.*=cpu:8,memory:32,accelerator:NVIDIA_TESLA_T4:2").count
     2

@@ -1,4 +1,4 @@
-"""Vertex AI: requests sent, and its answers in words."""
+"""Vertex AI: send requests, and turn responses and errors into lines for a user."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runners.kubeflow import vertex_requests as requests
 from runners.kubeflow.plan import Run, Schedule, ServiceError, one_line
 
 _TIMEOUT = 60.0  # Seconds that one call may take.
-# Of what changes nothing, and so may be asked again while the service is away.
+# For requests that only read, which are sent again while the service is unavailable.
 _AGAIN = retry.Retry(
     predicate=retry.if_exception_type(exceptions.ServiceUnavailable), initial=1, maximum=10, timeout=_TIMEOUT
 )
@@ -28,15 +28,15 @@ _REMEDIES: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.Unauthenticated, "Log in anew with `gcloud auth application-default login`."),
     (
         exceptions.PermissionDenied,
-        "Ask for the role roles/aiplatform.user in the project, and roles/iam.serviceAccountUser on the "
+        "Request the role roles/aiplatform.user in the project, and roles/iam.serviceAccountUser on the "
         "service account that steps run as; and see that the Vertex AI API is enabled.",
     ),
-    (exceptions.ResourceExhausted, "Wait, ask for a higher quota, or choose another --region."),
+    (exceptions.ResourceExhausted, "Wait, request a higher quota, or choose another --region."),
     (exceptions.AlreadyExists, "Choose another --run-id."),
     (exceptions.NotFound, "See what there is with `status`; check --project and --region."),
     (
         exceptions.DeadlineExceeded,
-        "Whether it was done is not known: look with `status` before you ask again.",
+        "It is not known whether this was done: see `status` before you repeat the command.",
     ),
     (exceptions.ServiceUnavailable, "Try again later; check --region and the network."),
     (exceptions.InvalidArgument, "Correct what it names."),
@@ -55,7 +55,7 @@ def connect(region: str) -> Clients:
     """Make clients of a region's endpoint, with the credentials that the machine has.
 
     Raises:
-      ServiceError: it has none.
+      ServiceError: the machine has no credentials.
     """
     options = {"api_endpoint": f"{region}-aiplatform.googleapis.com"}
     with _in_words("connect to Vertex AI"):
@@ -69,17 +69,17 @@ class Vertex:
     """Runs and schedules of a project in a region."""
 
     def __init__(self, clients: Clients, project: str, region: str) -> None:
-        """Ask with `clients`."""
+        """Send requests with `clients`."""
         self._clients = clients
         self._project = project
         self._region = region
-        self._place = requests.parent(project, region)
+        self._parent = requests.parent(project, region)
 
     def submit(self, run: Run) -> str:
         """Begin a run; return where it can be watched."""
         with _in_words(f"begin the run {run.run_id}"):
             job = self._clients.pipelines.create_pipeline_job(
-                requests.create_run(run, self._place), timeout=_TIMEOUT
+                requests.create_run(run, self._parent), timeout=_TIMEOUT
             )
         return f"{job.name}\n{self._page('runs', run.run_id)}"
 
@@ -88,20 +88,20 @@ class Vertex:
         with _in_words(f"make the schedule {schedule.name}"):
             if self._schedules(schedule.name):
                 raise ServiceError(
-                    f"A schedule's name must be new; {schedule.name} exists in {self._place}. Delete that "
+                    f"A schedule's name must be new; {schedule.name} exists in {self._parent}. Delete that "
                     "one with `delete`, or choose another --name."
                 )
             made = self._clients.schedules.create_schedule(
-                requests.create_schedule(run, schedule, self._place), timeout=_TIMEOUT
+                requests.create_schedule(run, schedule, self._parent), timeout=_TIMEOUT
             )
         return f"{made.name}\n{self._page('schedules', made.name.rpartition('/')[2])}"
 
     def status(self, name: str, pipeline_name: str, limit: int) -> list[str]:
         """Describe the newest runs of a pipeline, and its schedule, a line each."""
-        with _in_words(f"look at {pipeline_name}"):
+        with _in_words(f"list runs of {pipeline_name}"):
             found = self._clients.pipelines.list_pipeline_jobs(
                 api.ListPipelineJobsRequest(
-                    parent=self._place,
+                    parent=self._parent,
                     filter=f'pipeline_name="{pipeline_name}"',
                     order_by="create_time desc",
                     page_size=limit,
@@ -114,7 +114,7 @@ class Vertex:
         return [_run_line(job) for job in jobs] + [_schedule_line(schedule) for schedule in schedules]
 
     def pause(self, name: str) -> str:
-        """Let a schedule begin no more runs; what runs goes on."""
+        """Let a schedule begin no more runs; a run that has begun goes on."""
         with _in_words(f"pause the schedule {name}"):
             self._clients.schedules.pause_schedule(name=self._only(name).name, timeout=_TIMEOUT)
         return f"paused {name}; `resume` lets it go on"
@@ -138,14 +138,14 @@ class Vertex:
 
     def _schedules(self, name: str) -> list[api.Schedule]:
         quoted = name.replace("\\", "\\\\").replace('"', '\\"')
-        request = api.ListSchedulesRequest(parent=self._place, filter=f'display_name="{quoted}"')
+        request = api.ListSchedulesRequest(parent=self._parent, filter=f'display_name="{quoted}"')
         return list(self._clients.schedules.list_schedules(request, retry=_AGAIN, timeout=_TIMEOUT))
 
     def _only(self, name: str) -> api.Schedule:
         found = self._schedules(name)
         if len(found) != 1:
             raise ServiceError(
-                f"One schedule of {self._place} must be named {name}; {len(found)} are. See `status`, and "
+                f"One schedule of {self._parent} must be named {name}; {len(found)} are. See `status`, and "
                 "choose with --name."
             )
         return found[0]
@@ -159,7 +159,7 @@ class Vertex:
 
 @contextlib.contextmanager
 def _in_words(purpose: str) -> Iterator[None]:
-    """Turn what the service, or the library on the way to it, says into one line with a remedy."""
+    """Turn an error of the service or of its client into one line with a remedy."""
     try:
         yield
     except (
@@ -168,10 +168,10 @@ def _in_words(purpose: str) -> Iterator[None]:
         google.auth.exceptions.GoogleAuthError,
     ) as e:
         cause = e.cause if isinstance(e, exceptions.RetryError) and e.cause else e
-        said = cause.message if isinstance(cause, exceptions.GoogleAPICallError) else cause
+        reason = cause.message if isinstance(cause, exceptions.GoogleAPICallError) else cause
         remedy = next((words for kind, words in _REMEDIES if isinstance(cause, kind)), "")
         kind = type(cause).__name__
-        raise ServiceError(f"Vertex AI must {purpose}; {kind}: {one_line(said)}. {remedy}".rstrip()) from e
+        raise ServiceError(f"Vertex AI must {purpose}; {kind}: {one_line(reason)}. {remedy}".rstrip()) from e
 
 
 def _run_line(job: api.PipelineJob) -> str:

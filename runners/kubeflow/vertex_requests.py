@@ -1,4 +1,4 @@
-"""What Vertex AI is asked, as its own messages. Pure: nothing is sent, and no credentials are needed."""
+"""Requests to Vertex AI, as its own messages. Pure: nothing is sent, and no credentials are needed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runners.kubeflow.plan import Run, Schedule
 
 
 def parent(project: str, region: str) -> str:
-    """Name the place where runs and schedules are."""
+    """Name the parent resource of runs and schedules."""
     return f"projects/{project}/locations/{region}"
 
 
@@ -19,7 +19,7 @@ def pipeline_job(run: Run) -> api.PipelineJob:
     """Describe a run.
 
     Raises:
-      google.protobuf.json_format.ParseError: the job is none.
+      google.protobuf.json_format.ParseError: the job is not a PipelineJob.
     """
     job: dict[str, Any] = {
         **run.job,
@@ -37,15 +37,15 @@ def pipeline_job(run: Run) -> api.PipelineJob:
     return api.PipelineJob.wrap(json_format.ParseDict(job, message))
 
 
-def create_run(run: Run, place: str) -> api.CreatePipelineJobRequest:
-    """Ask for a run."""
+def create_run(run: Run, location: str) -> api.CreatePipelineJobRequest:
+    """Make the request that begins a run."""
     return api.CreatePipelineJobRequest(
-        parent=place, pipeline_job=pipeline_job(run), pipeline_job_id=run.run_id
+        parent=location, pipeline_job=pipeline_job(run), pipeline_job_id=run.run_id
     )
 
 
-def create_schedule(run: Run, schedule: Schedule, place: str) -> api.CreateScheduleRequest:
-    """Ask for runs; the service names each after the pipeline and its time."""
+def create_schedule(run: Run, schedule: Schedule, location: str) -> api.CreateScheduleRequest:
+    """Make the request for a schedule; the service names each run after the pipeline and its time."""
     job = pipeline_job(run)
     job.display_name = schedule.name
     message = api.Schedule(
@@ -58,6 +58,6 @@ def create_schedule(run: Run, schedule: Schedule, place: str) -> api.CreateSched
         max_concurrent_active_run_count=1,
         # A run that is due while another one runs is begun when that has ended, not dropped.
         allow_queueing=True,
-        create_pipeline_job_request=api.CreatePipelineJobRequest(parent=place, pipeline_job=job),
+        create_pipeline_job_request=api.CreatePipelineJobRequest(parent=location, pipeline_job=job),
     )
-    return api.CreateScheduleRequest(parent=place, schedule=message)
+    return api.CreateScheduleRequest(parent=location, schedule=message)

@@ -1,1 +1,1 @@
-"""What a run came to: summary, tables, report, and failures in words."""
+"""The results of a run: summary, tables, report, and messages for failures."""

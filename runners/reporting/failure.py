@@ -1,6 +1,6 @@
-"""What a person is told of a failure: one cause, in words.
+"""The message for a failure: one cause, in one line.
 
-Pure. Called by the local runner when a step has raised.
+Pure. The local runner calls it after a step has raised.
 """
 
 from __future__ import annotations
@@ -55,17 +55,17 @@ class Cause:
         if self.own and self.message:
             return self.message
         if full := _DISK_FULL.search(self.message):
-            place = f" ({full['path']})" if full["path"] else ""
-            return f"The disk is full{place}. Free some space."
+            path = f" ({full['path']})" if full["path"] else ""
+            return f"The disk is full{path}. Free some space."
         short = self.message if len(self.message) <= _LONGEST else self.message[:_LONGEST] + " ..."
         return ": ".join(part for part in (self.name.rsplit(".", 1)[-1], short) if part)
 
 
 def cause_of(error: BaseException) -> Cause:
-    """Find the exception that tells a person most.
+    """Find the exception whose message helps most.
 
-    That is the outermost one of the project's own; it was raised to be read. Where there is none, it is what
-    the outermost exception was explicitly raised from, all the way down: frameworks wrap.
+    That is the outermost exception of the project itself, whose messages are written for users. If there is
+    none, it is the innermost exception of the chain of explicit causes, because frameworks wrap exceptions.
 
     >>> str(cause_of(KeyError("user_id")))
     "KeyError: 'user_id'"
@@ -81,7 +81,7 @@ def cause_of(error: BaseException) -> Cause:
 
 
 def cause_in_text(text: str) -> Cause | None:
-    """Read the exception that ends a traceback in a text; None where it holds none."""
+    """Read the exception that ends a traceback in a text; None if the text holds no traceback."""
     last = _LAST.match(text) if _HEADER in text else None
     return Cause(last["name"], _tidy(last["message"])) if last else None
 
@@ -89,7 +89,7 @@ def cause_in_text(text: str) -> Cause | None:
 def _cause(error: BaseException) -> Cause:
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    # Beam raises what a worker in another process raised as a RuntimeError with the worker's traceback.
+    # Beam re-raises a worker's exception as a RuntimeError whose text is the worker's traceback.
     return cause_in_text(str(error)) or Cause(name, _tidy(str(error)))
 
 

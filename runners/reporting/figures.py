@@ -1,4 +1,4 @@
-"""The one figure that matters about a step, for its line on the terminal. Pure.
+"""The most important figure of a step, for its line on the terminal. Pure.
 
 To give a component a figure, add a row to `FIGURES`.
 """
@@ -11,7 +11,7 @@ from runners.running.record import Step
 
 
 def figure(step: Step) -> str:
-    """Say in a few words what a step's outputs amount to; empty where there is nothing to say."""
+    """Describe a step's outputs in a few words; empty if the step has no figure."""
     words = FIGURES.get(step.kind)
     return words(step) if words and step.done else ""
 
@@ -28,16 +28,16 @@ def _data(step: Step) -> str:
 
 def _champion(step: Step) -> str:
     model = step.output("model")
-    if not step.gone:
+    if not step.passed_over:
         return f"model {model.id}" if model else "none yet"
-    gone = " and ".join(map(str, step.gone))
-    return f"{f'model {model.id}' if model else 'none'}, for the files of model {gone} are gone"
+    passed_over = " and ".join(map(str, step.passed_over))
+    return f"{f'model {model.id}' if model else 'none'}, because the files of model {passed_over} are missing"
 
 
 def _tuned(step: Step) -> str:
     best = step.output("best_hyperparameters")
-    told = best.properties if best else {}
-    return f"{told.get('objective')} {told.get('score', 0):.4g} at best: {told.get('values')}"
+    search = best.properties if best else {}
+    return f"{search.get('objective')} {search.get('score', 0):.4g} at best: {search.get('values')}"
 
 
 def _verdict(step: Step) -> str:
@@ -54,10 +54,10 @@ def _push(step: Step) -> str:
 
 def _recommended(step: Step) -> str:
     written = step.output("recommendations")
-    told = written.properties if written else {}
-    if not written or not told.get("recommended"):
-        return str(told.get("reason", ""))
-    return f"{told['rows']:,} titles for {told['users']:,} users: {written.uri}"
+    counts = written.properties if written else {}
+    if not written or not counts.get("recommended"):
+        return str(counts.get("reason", ""))
+    return f"{counts['rows']:,} titles for {counts['users']:,} users: {written.uri}"
 
 
 FIGURES: dict[str, Callable[[Step], str]] = {

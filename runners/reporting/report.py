@@ -1,4 +1,4 @@
-"""What a run came to, for programs: written by `local_runner.py --report`, read by whoever runs it again."""
+"""The results of a run for programs: `local_runner.py --report` writes, `python -m retraining` reads them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def as_dict(summary: Summary) -> dict[str, Any]:
         "rows": [counts.get("train_rows", 0), counts.get("eval_rows", 0)],
         "models": [_model(model) for model in summary.models],
         "pushed_version": pushed["pushed_version"] if served else None,
-        "not_pushed_because": "" if served else pushed.get("reason", "nothing was to be pushed"),
+        "not_pushed_because": "" if served else pushed.get("reason", "no bundle was to be pushed"),
         "drift": read_drift(drift[-1]) if drift else {},
     }
 
@@ -55,7 +55,7 @@ def _finite(value: float | None) -> float | None:
 
 
 def read_drift(step: Step) -> dict[str, tuple[float, float]]:
-    """Read each compared feature's distance from the window, and the greatest bearable one.
+    """Read each compared feature's distance from the window, and its bound.
 
     Args:
       step: an execution of DistributionValidator that succeeded.

@@ -1,4 +1,4 @@
-"""What a run came to, as plain data: read from ML Metadata and from what the Evaluators wrote."""
+"""The results of a run as plain data: read from ML Metadata and from the Evaluators' files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runners.running.record import Artifact, Step
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """What the ExampleGen made of its input.
+    """The data that the ExampleGen read and wrote.
 
     Attributes:
       counts: its counts, by name (see components.movielens_example_gen.outcome).
@@ -24,15 +24,15 @@ class Data:
 
 @dataclasses.dataclass(frozen=True)
 class Tuned:
-    """What a search for hyper-parameters came to.
+    """The result of a search for hyper-parameters.
 
     Attributes:
-      name: the model's, such as `retrieval`.
-      trials: how many were made.
-      objective: name of the figure that decided.
-      score: the best trial's.
-      own_score: of the configured values; None where that was not finite.
-      values: the best trial's, written out.
+      name: the model's name, such as `retrieval`.
+      trials: number of trials.
+      objective: name of the metric that ranks the trials.
+      score: the best trial's metric.
+      own_score: the metric of the configured values; None if it was not finite.
+      values: the best trial's hyper-parameters, as text.
     """
 
     name: str
@@ -45,12 +45,12 @@ class Tuned:
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """What was gated of one model.
+    """The verdict on one model.
 
     Attributes:
-      name: the trainer's, such as `retrieval`.
-      blessed: the verdict.
-      champion: artifact of the model it was compared with; None where there was none.
+      name: the model's name, such as `retrieval`.
+      blessed: whether its gates passed.
+      champion: artifact id of the model that it was compared with; None if there was none.
       evaluation: metrics and thresholds.
     """
 
@@ -62,7 +62,7 @@ class Model:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """A run; a part of it that did not come to an end is None or absent."""
+    """A run; a part that did not finish is None or absent."""
 
     data: Data | None
     tuned: tuple[Tuned, ...]
@@ -72,7 +72,7 @@ class Summary:
 
 
 def read_summary(steps: Sequence[Step]) -> Summary:
-    """Gather what a person wants to know of a run.
+    """Gather the results of a run.
 
     Args:
       steps: of one run, see record.latest_run.
@@ -98,15 +98,15 @@ def _data(step: Step) -> Data:
 
 
 def _tuned(step: Step) -> Tuned:
-    told = _only(step, "best_hyperparameters").properties
-    own = told.get("own_score")
+    search = _only(step, "best_hyperparameters").properties
+    own = search.get("own_score")
     return Tuned(
         name=_model_name(step),
-        trials=int(told["trials"]),
-        objective=str(told["objective"]),
-        score=float(told["score"]),
+        trials=int(search["trials"]),
+        objective=str(search["objective"]),
+        score=float(search["score"]),
         own_score=None if own is None else float(own),
-        values=str(told["values"]),
+        values=str(search["values"]),
     )
 
 
@@ -127,7 +127,7 @@ def _model(step: Step) -> Model:
 
 def _pushed(step: Step) -> dict[str, int | float | str]:
     properties = _only(step, "pushed_model").properties
-    # Out of the cache, the artifact speaks of the run that made it.
+    # The artifact of a cached step holds the properties of the run that made it.
     return {**properties, "published_anew": 0} if step.state == "cached" else properties
 
 

@@ -18,10 +18,10 @@ _LONG = 1.0  # Seconds from which a step is named among those that took time.
 
 
 def show(console: Console, summary: Summary, seconds: float, log: Path) -> None:
-    """Print what was read, gated and pushed, the time and the log's path.
+    """Print the data read, the gates, the push, the time and the log's path.
 
     Args:
-      console: where to.
+      console: the terminal.
       summary: of the run.
       seconds: of the whole command so far.
       log: the log file.
@@ -34,7 +34,7 @@ def show(console: Console, summary: Summary, seconds: float, log: Path) -> None:
     if summary.tuned:
         console.print()
         console.print(_tuned_table(summary.tuned))
-    if passed_over := [step for step in summary.steps if step.gone]:
+    if passed_over := [step for step in summary.steps if step.passed_over]:
         console.print()
         for step in passed_over:
             console.print(Text(f"{step.node_id}: {figure(step)}"))
@@ -161,7 +161,7 @@ def _tiny(value: float) -> str:
     return f"{value:.1e}" if value else "below 1e-06"
 
 
-# What is shown of a push, in this order: the property, its words, how its value is written.
+# The rows of a push, in this order: the property, its label, how its value is written.
 _PUSH_ROWS: tuple[tuple[str, str, Callable[..., str]], ...] = (
     ("pushed_destination", "pushed to", str),
     ("reason", "not pushed, because", str),

@@ -1,7 +1,8 @@
-"""What a run that was killed leaves behind, removed before the next one starts.
+"""Remove the files of a killed run before the next one starts.
 
-TFX would not take it for an output: an execution that is not recorded as complete is never served from the
-cache, and the next one writes to folders of its own. But its files stay, and its record says that it runs.
+TFX would not use them as outputs: an execution that is not recorded as complete is never served from the
+cache, and the next one writes to folders of its own. But the files stay, and ML Metadata still records the
+execution as running.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _STATES = mlmd.proto.Execution.State
 def remove(root: Path, store: mlmd.MetadataStore) -> list[str]:
     """Mark executions that are still recorded as running as failed, and remove their files.
 
-    Only for whoever holds the folder's lock, since then nothing runs.
+    The caller must hold the folder's lock, so that no execution runs.
 
     Args:
       root: the pipeline's folder.
@@ -35,11 +36,11 @@ def remove(root: Path, store: mlmd.MetadataStore) -> list[str]:
         node_id = record.step(store, execution.id).node_id
         for folder in root.glob(f"{node_id}/*/{execution.id}"):
             shutil.rmtree(folder)
-        # Working folders of executions of this node; those that have ended need none.
+        # Working folders of executions of this node, which finished executions do not need.
         shutil.rmtree(root / node_id / ".system", ignore_errors=True)
         execution.last_known_state = _STATES.FAILED
         nodes.append(node_id)
-        logging.getLogger(__name__).info("Removed what %s left: it was killed", node_id)
+        logging.getLogger(__name__).info("Removed the files of %s, which was killed", node_id)
     if left:
         store.put_executions(left)
     return nodes

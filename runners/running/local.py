@@ -1,4 +1,4 @@
-"""A pipeline run on this machine, to its end or to a failure in words."""
+"""Run a pipeline on this machine, to its end or to a failure with a message."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def run(create: Create, runner: str, root: Path, terminal: Terminal) -> list[rec
     """Run a pipeline and show its steps.
 
     Args:
-      create: makes the pipeline, given where its metadata is.
+      create: makes the pipeline, given the connection to its metadata.
       runner: a key of RUNNERS.
       root: the pipeline's folder, whose lock the caller holds.
       terminal: for the steps.
     Returns:
-      What ML Metadata holds of the run.
+      The steps of the run, as ML Metadata records them.
     Raises:
       RunError: the metadata cannot be read, or a step, or the wiring, raised. The traceback is in the log.
-      DataError: the disk refuses, in words.
+      DataError: the disk cannot be read or written.
     """
     if not scann_operations.installed():
         progress.info(scann_operations.MISSING)
@@ -50,14 +50,14 @@ def run(create: Create, runner: str, root: Path, terminal: Terminal) -> list[rec
             RUNNERS[runner]().run(create(connection))
         except Exception as error:
             logging.getLogger(__name__).exception("The run failed")
-            place = f"{watch.failed} failed: " if watch.failed else ""
-            raise RunError(f"{place}{cause_of(watch.error or error)}") from error
+            step = f"{watch.failed} failed: " if watch.failed else ""
+            raise RunError(f"{step}{cause_of(watch.error or error)}") from error
     return record.latest_run(store)
 
 
 @contextlib.contextmanager
 def _named_runner() -> Iterator[None]:
-    """Name Beam's local runner for BeamDagRunner too, whose own pipeline of Beam takes no flags."""
+    """Make Beam's local runner the default for BeamDagRunner too, whose own Beam pipeline takes no flags."""
     default = StandardOptions.DEFAULT_RUNNER
     StandardOptions.DEFAULT_RUNNER = LOCAL_RUNNER
     try:

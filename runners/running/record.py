@@ -1,4 +1,4 @@
-"""What ML Metadata holds of a run, as plain data. Called by the terminal's lines and by the summary."""
+"""ML Metadata's record of a run, as plain data, for the terminal's lines and the summary."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import ml_metadata as mlmd
 
 _Property = int | float | str
 
-# Nodes that only look artifacts up. TFX records each of their executions as served from the cache.
+# Nodes that only look up artifacts. TFX records each of their executions as served from the cache.
 _LOOKUPS = ("Resolver", "Importer")
 
 
@@ -20,7 +20,7 @@ class Artifact:
     Attributes:
       id: in ML Metadata.
       key: name of the step's output.
-      uri: where its files are.
+      uri: folder of its files.
       properties: properties of its type and custom ones alike.
     """
 
@@ -37,10 +37,10 @@ class Step:
     Attributes:
       node_id: such as `Trainer.retrieval`.
       kind: class of the component, such as `CandidateTrainer`.
-      state: `run`, `cached`, or what else ML Metadata says, in lower case.
+      state: `run`, `cached`, or another of ML Metadata's states, in lower case.
       seconds: from the start of the execution to its last record.
       outputs: its artifacts.
-      error: what TFX recorded of a failure; empty otherwise.
+      error: TFX's record of a failure; empty otherwise.
     """
 
     node_id: str
@@ -56,12 +56,12 @@ class Step:
         return self.state in ("run", "cached")
 
     def output(self, key: str) -> Artifact | None:
-        """Return the first artifact of an output; None where there is none."""
+        """Return the first artifact of an output; None if there is none."""
         return next((artifact for artifact in self.outputs if artifact.key == key), None)
 
     @property
-    def gone(self) -> tuple[int, ...]:
-        """Ids of models that a lookup passed over because their files are gone."""
+    def passed_over(self) -> tuple[int, ...]:
+        """Ids of models that a lookup passed over because their files are missing."""
         blessed = [
             artifact.properties["current_model_id"]
             for artifact in self.outputs
@@ -72,7 +72,7 @@ class Step:
 
 
 def latest_run(store: mlmd.MetadataStore) -> list[Step]:
-    """Read the executions of the run that was begun last, in their order; none where nothing ever ran."""
+    """Read the executions of the latest run, in their order; none if no run was ever recorded."""
     runs = store.get_contexts_by_type("pipeline_run")
     if not runs:
         return []
@@ -84,7 +84,7 @@ def step(store: mlmd.MetadataStore, execution_id: int) -> Step:
     """Read one execution.
 
     Raises:
-      ValueError: there is none of this id.
+      ValueError: no execution has this id.
     """
     executions = store.get_executions_by_id([execution_id])
     if not executions:
@@ -112,7 +112,7 @@ def _state(kind: str, execution: mlmd.proto.Execution) -> str:
 
 
 def _error(execution: mlmd.proto.Execution) -> str:
-    # A property that is not there reads as an empty string.
+    # A missing property reads as an empty string.
     recorded = execution.custom_properties["__execution_result__"].string_value
     return json.loads(recorded).get("resultMessage", "") if recorded else ""
 

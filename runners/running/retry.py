@@ -1,4 +1,4 @@
-"""Which failures of a step pass by themselves, and how long to wait for that. Called around each step."""
+"""Which failures of a step are transient, and how long to wait before it is tried again."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _TRANSIENT = frozenset(
         *("UnavailableError", "ResourceExhaustedError", "DeadlineExceededError", "AbortedError"),
     )
 )
-# As gRPC and TensorFlow begin what they say where memory, not a quota, is exhausted: no wait brings more.
+# gRPC's and TensorFlow's messages begin so if memory, not a quota, is exhausted: to wait does not help then.
 _OUT_OF_MEMORY = ("OOM", "Out of memory", "failed to allocate")
 
 
 def is_transient(cause: Cause) -> bool:
-    """Tell whether a step that failed so may succeed when it is run again as it is.
+    """Return whether a step that failed so may succeed if it is run again unchanged.
 
-    What the project itself raises never is: it says what somebody has to change.
+    An error of the project itself is never transient: its message says what the user has to change.
 
     >>> is_transient(Cause("requests.exceptions.ConnectionError", "reset by peer"))
     True

@@ -23,11 +23,11 @@ class StepError(Exception):
 
 @dataclasses.dataclass
 class Watch:
-    """What was seen of a run.
+    """The failure of a run, if there was one.
 
     Attributes:
-      failed: the step that raised, if one did.
-      error: what it raised. BeamDagRunner hands on an error of its own that holds this one as text.
+      failed: the step that raised; empty if none did.
+      error: its exception. BeamDagRunner raises an error of its own that holds this one as text.
     """
 
     failed: str = ""
@@ -36,11 +36,11 @@ class Watch:
 
 @contextlib.contextmanager
 def shown(terminal: Terminal) -> Iterator[Watch]:
-    """Give every step that is launched inside a line on the terminal.
+    """Show a line on the terminal for every step that is launched in this context.
 
     The hook is around Launcher.launch, where LocalDagRunner and BeamDagRunner meet: both build one Launcher
-    for each node and call this one method of it, in this process. It knows the node, the execution and the
-    error. The alternative, to listen for log messages such as 'Component X is running.', depends on their
+    for each node and call this one method of it, in this process. The hook sees the node, the execution and
+    the error. The alternative, to listen for log messages such as 'Component X is running.', depends on their
     wording, which differs between the two, and sees neither cached executions nor errors.
     """
     watch = Watch()
@@ -67,9 +67,9 @@ def shown(terminal: Terminal) -> Iterator[Watch]:
 def _launched(
     launch: Callable[[launcher.Launcher], ExecutionInfo | None], self: launcher.Launcher, node_id: str
 ) -> tuple[ExecutionInfo | None, record.Step]:
-    """Launch a step, again after a while where it failed for what passes by itself.
+    """Launch a step, and launch it again after a delay if its failure is transient.
 
-    TFX removes the outputs of a try that failed, and takes the next one for the same execution.
+    TFX removes the outputs of an attempt that failed, and records the next one as the same execution.
     """
     for delay in retry.DELAYS:
         try:
@@ -93,7 +93,7 @@ def _step(self: launcher.Launcher, info: ExecutionInfo | None) -> record.Step:
         the next node.
     """
     if info is None or info.execution_id is None:
-        raise StepError("A step must find its inputs; TFX skipped this one for want of them.")
+        raise StepError("A step must find its inputs; TFX skipped this one, because inputs are missing.")
     with self._mlmd_connection as connection:
         step = record.step(connection.store, info.execution_id)
     if not step.done:

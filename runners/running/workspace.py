@@ -16,7 +16,7 @@ from common.errors import disk_errors
 
 METADATA = "metadata.sqlite"
 
-# Key of the report that a failed run leaves: what was wrong.
+# Key of a failed run's report; its value is the message of the failure.
 FAILED = "failed"
 
 _LOCK = ".lock"
@@ -28,13 +28,13 @@ class BusyError(Exception):
 
 @contextlib.contextmanager
 def claimed(root: Path) -> Iterator[None]:
-    """Keep a folder to this process: runs share metadata and what they push, schedulers their record.
+    """Lock a folder for this process: runs in it share metadata and destination, schedulers their journal.
 
     Args:
-      root: the folder; made where it is absent.
+      root: the folder; created if it does not exist.
     Raises:
-      BusyError: another process has it.
-      DataError: the disk refuses, in words.
+      BusyError: another process has locked it.
+      DataError: the disk cannot be read or written.
     """
     with contextlib.ExitStack() as stack:
         with disk_errors(root):
@@ -53,10 +53,10 @@ def claimed(root: Path) -> Iterator[None]:
 
 
 def write_report(content: Mapping[str, Any], path: Path) -> None:
-    """Write what a run came to, or that it failed, as JSON: whole or not at all.
+    """Write the results of a run, or its failure, as JSON: whole or not at all.
 
     Raises:
-      DataError: the disk refuses, in words.
+      DataError: the disk cannot be written.
     """
     with disk_errors(path):
         text = json.dumps(content, indent=1, allow_nan=False)
@@ -67,7 +67,7 @@ def new_log(root: Path) -> Path:
     """Return the path of this run's log, named after the time.
 
     Raises:
-      DataError: the disk refuses, in words.
+      DataError: the disk cannot be written.
     """
     logs = root / "logs"
     with disk_errors(logs):

@@ -1,1 +1,1 @@
-"""The quiet terminal of a run, and where libraries' output goes."""
+"""A run's terminal: a line for each step; the output of libraries goes to a log."""

@@ -1,4 +1,4 @@
-"""Everything that libraries print goes to a log file; what a person reads goes to the terminal."""
+"""Send all output of libraries to a log file, and keep the terminal for the run's own lines."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 @contextlib.contextmanager
 def terminal_and_log(path: Path) -> Iterator[TextIO]:
-    """Send file descriptors 1 and 2 to a log file, and yield what they led to.
+    """Send file descriptors 1 and 2 to a log file, and yield a stream on the terminal.
 
-    Descriptors, not `sys.stdout`: TensorFlow's C++ code and child processes write to them directly. To be
-    entered before anything heavy is imported, so that what the imports say is in the log too.
+    Descriptors, not `sys.stdout`: TensorFlow's C++ code and child processes write to them directly. Enter it
+    before large libraries are imported, so that their messages are in the log too.
 
     Args:
       path: the log file; appended to.
     Yields:
       A text stream on the standard output as it was before.
     Raises:
-      DataError: the log cannot be opened, in words.
+      DataError: the log cannot be opened.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     with contextlib.ExitStack() as opened:
         with disk_errors(path):
             log = opened.enter_context(_opened(path))
-        kept_out, kept_err = os.dup(1), os.dup(2)
-        terminal = streams.tolerant(kept_out, sys.stdout.encoding, "replace")
+        saved_out, saved_err = os.dup(1), os.dup(2)
+        terminal = streams.tolerant(saved_out, sys.stdout.encoding, "replace")
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         handler = logging.StreamHandler(log)
@@ -54,10 +54,10 @@ def terminal_and_log(path: Path) -> Iterator[TextIO]:
             root.setLevel(level)
             for stream in (sys.stdout, sys.stderr):
                 _empty(stream)
-            os.dup2(kept_out, 1)
-            os.dup2(kept_err, 2)
-            os.close(kept_out)
-            os.close(kept_err)
+            os.dup2(saved_out, 1)
+            os.dup2(saved_err, 2)
+            os.close(saved_out)
+            os.close(saved_err)
 
 
 @contextlib.contextmanager
@@ -66,13 +66,13 @@ def _opened(path: Path) -> Iterator[TextIO]:
         try:
             yield stream
         finally:
-            # A full disk fails this, which must not take the place of the error that is on its way.
+            # On a full disk this raises, which must not hide the error that is being raised.
             with contextlib.suppress(OSError):
                 stream.close()
 
 
 def _empty(stream: TextIO) -> None:
-    """Flush what libraries wrote; where the log has no room, drop it, else it would end on the terminal."""
+    """Flush the libraries' output; if the log's disk is full, drop it, so that the terminal stays clean."""
     try:
         stream.flush()
     except OSError:

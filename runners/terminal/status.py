@@ -1,7 +1,7 @@
-"""The quiet terminal of a run: a line for each step, and what it is doing meanwhile.
+"""A run's terminal: a line for each step, and its progress.
 
-On a terminal, the step that runs has one line that is overwritten: its name, the seconds, and the newest line
-of progress. Elsewhere, in the log of a build machine for instance, lines are only added, and few of them.
+On a terminal, the running step has one line that is overwritten: its name, the seconds, and the newest line
+of progress. On other outputs, such as the log of a build machine, lines are only added, and few of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rich.text import Text
 
 from common.progress import progress
 
-_PLAIN_WIDTH = 110  # Columns of a table where there is no terminal to ask.
+_PLAIN_WIDTH = 110  # Columns of a table on an output without a width.
 _NAME_WIDTH = 30
 _STARTS_AFTER = 1.0  # Seconds after which a step that has not ended is announced.
 _GIVES_UP_AFTER = 1.0  # Seconds for which the end waits for an announcement.
@@ -30,11 +30,11 @@ _NOTE_EVERY = 5.0  # Seconds between two lines of progress.
 
 @dataclasses.dataclass
 class Outcome:
-    """How a step ended; filled in by whoever runs it.
+    """How a step ended; the caller that runs the step fills it in.
 
     Attributes:
       state: a word such as `cached` or `run`.
-      figure: what matters about its output. Where it is empty, the last line of progress stands for it.
+      figure: the most important figure of its output; if empty, the last line of progress is shown instead.
     """
 
     state: str = "run"
@@ -76,7 +76,7 @@ class Terminal(logging.Handler):
             progress.setLevel(level)
 
     def end(self, *lines: str) -> None:
-        """Clear the line of the step that runs, and show these instead."""
+        """Clear the line of the running step, and print these lines."""
         self._display.stop()
         for line in lines:
             self.console.print(Text(line))
@@ -164,7 +164,7 @@ class _Added:
         self._timer.start()
 
     def stop(self) -> None:
-        # Not for ever: an interrupted main thread may hold the console that the timer's thread waits for.
+        # With a limit: an interrupted main thread may hold the console that the timer's thread waits for.
         held = self._lock.acquire(timeout=_GIVES_UP_AFTER)
         timer, self._timer = self._timer, None
         if timer:

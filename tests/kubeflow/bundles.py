@@ -13,7 +13,7 @@ from components.batch_recommender import answers
 from components.index_pusher import bundle
 from modules import features
 
-# The moment of every request.
+# The timestamp of every request.
 _NOW = 900_000_000
 _K = 10
 
@@ -32,12 +32,12 @@ class Difference(NamedTuple):
 
 def difference(one: pathlib.Path, other: pathlib.Path, users: Sequence[bytes]) -> Difference:
     """Ask both for recommendations to some users."""
-    (titles, stars), (other_titles, other_stars) = (_ask(folder, users) for folder in (one, other))
+    (titles, stars), (other_titles, other_stars) = (_recommend(folder, users) for folder in (one, other))
     same = titles == other_titles
     return Difference(float(1 - same.mean()), float(np.abs(stars - other_stars)[same].max(initial=0.0)))
 
 
-def _ask(folder: pathlib.Path, users: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+def _recommend(folder: pathlib.Path, users: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
     loaded = tf.saved_model.load(str(folder / bundle.RECOMMEND_EXACT))
     serve = loaded.signatures[features.SERVING_SIGNATURE]
     answer = serve(**answers.request(serve.structured_input_signature[1], users, _K, _NOW))

@@ -15,9 +15,9 @@ def golden(preset: str) -> pathlib.Path:
 
 
 def describe(job: dict[str, Any]) -> str:
-    """List parameters, and the tasks with what they run, wait for, are told, and whether they may be cached.
+    """List parameters, and the tasks with their commands, upstream tasks, parameters, and caching.
 
-    Not which artifacts they read: the golden file of the DAG says that.
+    It does not list the artifacts that they read: the golden file of the DAG does.
     """
     spec = job["pipelineSpec"]
     lines = [f"schema {spec['schemaVersion']}", f"root {job['runtimeConfig']['gcsOutputDirectory']}"]

@@ -1,4 +1,4 @@
-"""What tells two bundles' answers apart."""
+"""The comparison of two bundles' answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STARS = np.array([[4.0, 3.0], [2.0, 1.0]], np.float32)
     [
         (TITLES, STARS, (0.0, 0.0)),
         (TITLES, STARS + np.array([[0, 0.25], [0, 0]], np.float32), (0.0, 0.25)),
-        # Of two films in each other's place the ratings are not compared.
+        # If two films have changed ranks, their ratings are not compared.
         (TITLES[:, ::-1], STARS[:, ::-1], (1.0, 0.0)),
         (np.array([[b"A", b"D"], [b"C", b"A"]]), STARS + np.array([[0, 9], [0, 0]], np.float32), (0.25, 0.0)),
     ],
@@ -31,6 +31,6 @@ def test_titles_and_then_their_ratings_are_compared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answers = {"one": (TITLES, STARS), "other": (titles, stars)}
-    monkeypatch.setattr(bundles, "_ask", lambda folder, users: answers[folder.name])
+    monkeypatch.setattr(bundles, "_recommend", lambda folder, users: answers[folder.name])
     received = bundles.difference(pathlib.Path("one"), pathlib.Path("other"), [b"1", b"2"])
     assert received == pytest.approx(expected)

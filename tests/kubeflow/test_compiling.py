@@ -101,12 +101,12 @@ def test_pipelines_of_a_user_s_own_data_have_champions_by_their_folder_and_read_
         job = compile_with(tmp_path / "job.json", "--release", "custom", "--data", data)
         assert "data_root" not in job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
         tasks = job["pipelineSpec"]["root"]["dag"]["tasks"]
-        told = [
+        parameters = [
             tasks[task]["inputs"]["parameters"][name]["runtimeValue"]["constant"]
             for task, name in (("movie-lens-example-gen", "input_base"), ("champion-ranking", "verdicts"))
         ]
-        assert told[0] == data
-        return told[0], told[1]
+        assert parameters[0] == data
+        return parameters[0], parameters[1]
 
     (_, films), (_, again), (_, books) = map(compiled, ("gs://b/films", "gs://b/films/", "gs://b/books"))
     assert films == again != books
@@ -171,7 +171,7 @@ def test_tuned_runs_have_no_epochs_to_set(tmp_path: pathlib.Path) -> None:
     proto(job)
 
 
-def test_where_data_arrives_as_spans_a_run_may_be_told_the_window(tmp_path: pathlib.Path) -> None:
+def test_with_spans_a_run_may_set_the_window(tmp_path: pathlib.Path) -> None:
     (tmp_path / "spans.json").write_text('{"data": {"spans": {"window": 12}, "split": {"method": "span"}}}')
     job = compile_with(tmp_path / "job.json", "--config", str(tmp_path / "spans.json"))
     assert job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]["window"]["defaultValue"] == 0

@@ -57,7 +57,7 @@ NAME = config.default().pipeline_name
         (("schedule", *CRON, "--start", "2030-01-31T06:00"), "--start: it must have an offset"),
     ],
 )
-def test_a_mistake_is_one_line_and_nothing_is_asked(
+def test_a_mistake_is_one_line_and_no_request_is_sent(
     command: Command, vertex: FakeVertex, arguments: tuple[str, ...], words: str
 ) -> None:
     said = command(vertex, *arguments)
@@ -68,7 +68,7 @@ def test_a_mistake_is_one_line_and_nothing_is_asked(
 
 
 @pytest.mark.parametrize(
-    ("cron", "asked"),
+    ("cron", "expected"),
     [
         ("*/20 3,15 * JAN-MAR,DEC MON-FRI/2", "0,20,40 3,15 * 1,2,3,12 1,3,5"),
         ("0 3 */10 * *", "0 3 1,11,21,31 * *"),
@@ -80,13 +80,13 @@ def test_a_mistake_is_one_line_and_nothing_is_asked(
         ("0 3 1,* * 1", "0 3 * * *"),
     ],
 )
-def test_the_platforms_are_asked_in_plain_numbers(
-    command: Command, vertex: FakeVertex, cron: str, asked: str
+def test_the_platforms_receive_cron_in_plain_numbers(
+    command: Command, vertex: FakeVertex, cron: str, expected: str
 ) -> None:
     said = command(vertex, "schedule", "--cron", cron)
     assert (said.code, said.err) == (0, "")
     (schedule,) = vertex.schedules.values()
-    assert schedule.cron == f"TZ=UTC {asked}"
+    assert schedule.cron == f"TZ=UTC {expected}"
 
 
 def test_a_window_has_two_spans_or_is_as_configured(
@@ -99,8 +99,8 @@ def test_a_window_has_two_spans_or_is_as_configured(
     assert "--param window must be 2 spans or more" in said.err and said.err.endswith("received '1'\n")
     for window in (0, 2):
         assert command(vertex, *submit, f"window={window}", "--run-id", f"w{window}", job=job).code == 0
-    asked = [dict(run.runtime_config.parameter_values) for run in vertex.jobs.values()]
-    assert asked == [{"window": 0}, {"window": 2}]
+    parameters = [dict(run.runtime_config.parameter_values) for run in vertex.jobs.values()]
+    assert parameters == [{"window": 0}, {"window": 2}]
 
 
 def test_the_folder_of_a_user_s_own_data_finds_their_runs_and_no_run_reads_another(
@@ -141,7 +141,7 @@ def test_a_training_on_several_workers_is_not_compiled(
 
 
 @pytest.mark.parametrize("missing", ["MARQUEE_IMAGE", "MARQUEE_PIPELINE_ROOT"])
-def test_what_is_neither_flag_nor_variable_is_asked_for(
+def test_a_value_without_flag_and_variable_is_refused(
     missing: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     environ = {name: value for name, value in ENVIRON.items() if name != missing}
@@ -180,7 +180,7 @@ def test_a_file_that_cannot_be_written_is_named(
     assert str(tmp_path / "file") in line
 
 
-def test_without_credentials_it_says_how_to_get_them(
+def test_without_credentials_the_error_says_how_to_get_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "absent.json"))
@@ -195,7 +195,7 @@ def test_runs_are_named_after_the_pipeline_and_the_time(command: Command, vertex
     assert name.rpartition("/")[2].startswith(f"{NAME}-20")
 
 
-def test_help_takes_a_moment_and_knows_every_command() -> None:
+def test_help_is_quick_and_lists_every_command() -> None:
     script = (
         "import sys, kubeflow_v2_runner\n"
         "try: kubeflow_v2_runner.main(['--help'])\n"

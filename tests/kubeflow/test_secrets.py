@@ -35,7 +35,7 @@ PASSWORD = "hush-hush"
 
 
 @pytest.mark.slow("a new interpreter with TFX")
-def test_nothing_of_the_environment_but_what_is_asked_for_is_written_down(tmp_path: pathlib.Path) -> None:
+def test_only_the_named_variables_of_the_environment_are_written_down(tmp_path: pathlib.Path) -> None:
     keys = tmp_path / "home" / "application_default_credentials.json"
     keys.parent.mkdir()
     keys.write_text(json.dumps({"type": "authorized_user", "refresh_token": "sentinel-refresh"}))
@@ -55,13 +55,13 @@ def test_nothing_of_the_environment_but_what_is_asked_for_is_written_down(tmp_pa
         check=True,
     )
     written = output.read_text()
-    assert ENVIRON["MARQUEE_IMAGE"] in written, "what is asked for is there"
+    assert ENVIRON["MARQUEE_IMAGE"] in written, "the named variable is there"
     for text in (written, done.stdout, done.stderr):
         assert "sentinel" not in text
 
 
 @pytest.mark.parametrize("platform", ["vertex", "kubeflow"])
-def test_a_request_and_what_is_said_of_it_hold_no_secret(
+def test_a_request_and_its_messages_hold_no_secret(
     platform: str,
     command: Command,
     vertex: FakeVertex,
@@ -71,15 +71,15 @@ def test_a_request_and_what_is_said_of_it_hold_no_secret(
 ) -> None:
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
-    fake, asked = (vertex, vertex.calls) if platform == "vertex" else (kubeflow, kubeflow.stored["runs"])
+    fake, requests = (vertex, vertex.calls) if platform == "vertex" else (kubeflow, kubeflow.stored["runs"])
     with caplog.at_level("DEBUG"):
         said = [
             command(fake, *arguments, "--platform", platform)
             for arguments in (("submit",), ("schedule", "--cron", "0 3 * * 1"), ("status",))
         ]
     assert {one.code for one in said} == {0}
-    assert asked
-    for text in (*(one.out + one.err for one in said), str(asked), str(kubeflow.stored), caplog.text):
+    assert requests
+    for text in (*(one.out + one.err for one in said), str(requests), str(kubeflow.stored), caplog.text):
         assert "sentinel" not in text and "a-secret" not in text
 
 
@@ -143,7 +143,7 @@ def test_a_token_is_not_sent_where_everybody_on_the_way_reads_it(
     (line,) = capsys.readouterr().err.splitlines()
     assert f"--host must begin with https://, for the token would be read on its way; received {host}" in line
     monkeypatch.delenv("KF_PIPELINES_TOKEN")
-    monkeypatch.setattr(Kubeflow, "status", lambda *_: ["asked without one"])
+    monkeypatch.setattr(Kubeflow, "status", lambda *_: ["requested without one"])
     assert kubeflow_v2_runner.main(["status", "--platform", "kubeflow", "--host", host], ENVIRON) == 0
 
 
@@ -198,7 +198,7 @@ def test_other_urls_with_a_secret_are_refused_and_not_repeated(text: str) -> Non
     assert PASSWORD not in str(refused.value)
 
 
-def test_so_it_is_on_this_machine_where_flags_get_into_the_metadata(
+def test_the_local_runner_refuses_them_too_because_flags_get_into_the_metadata(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     for arguments in (["--"], []):  # argparse would repeat a flag that it does not know.

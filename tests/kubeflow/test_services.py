@@ -1,4 +1,4 @@
-"""Every command against services on loopback that speak the real ones' messages: what is asked and said."""
+"""Every command against services on loopback that speak the real ones' messages: requests and output."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def test_one_schedule_drives_both_platforms(
         assert (said.code, said.err) == (0, "")
     (schedule,) = vertex.schedules.values()
     assert schedule.cron == "TZ=UTC 30 4 * * 2"
-    asked = schedule.create_pipeline_job_request.pipeline_job.runtime_config.parameter_values
-    assert dict(asked) == {"window": 8}
+    parameters = schedule.create_pipeline_job_request.pipeline_job.runtime_config.parameter_values
+    assert dict(parameters) == {"window": 8}
     (recurring,) = kubeflow.stored["recurringruns"]
     assert recurring["trigger"] == {"cron_schedule": {"cron": "0 30 4 * * 2"}}
     assert recurring["runtime_config"]["parameters"] == {"window": 8}
@@ -101,11 +101,11 @@ def test_a_schedule_of_all_spans_reads_all_spans(
         flags = ["--schedule", str(written), "--preset", "retraining", "--name", name]
         assert kubeflow_v2_runner.main(["schedule", *flags], ENVIRON, vertex.service) == 0
     assert compiled == [12, None, 12]
-    asked = [
+    parameters = [
         dict(schedule.create_pipeline_job_request.pipeline_job.runtime_config.parameter_values or {})
         for schedule in vertex.schedules.values()
     ]
-    assert asked == [{"window": 8}, {}, {}]
+    assert parameters == [{"window": 8}, {}, {}]
 
 
 def test_vertex_shows_runs_and_why_one_failed(command: Command, vertex: FakeVertex) -> None:
@@ -159,7 +159,7 @@ def test_a_vertex_that_does_not_answer_is_given_up(
     said = command(vertex, *arguments)
     assert said.code == 1
     (line,) = said.err.splitlines()
-    assert "DeadlineExceeded" in line and "look with `status` before you ask again" in line
+    assert "DeadlineExceeded" in line and "see `status` before you repeat the command" in line
 
 
 def test_a_reading_call_is_tried_again_while_vertex_is_away(
@@ -188,7 +188,7 @@ def test_a_schedule_that_is_not_there_cannot_be_paused(command: Command, vertex:
     assert f"One schedule of {PLACE} must be named nightly; 0 are." in said.err
 
 
-def test_kubeflow_is_not_changed_by_looking(command: Command, kubeflow: FakeKubeflow) -> None:
+def test_status_changes_nothing_on_kubeflow(command: Command, kubeflow: FakeKubeflow) -> None:
     assert command(kubeflow, "status", *KUBEFLOW).out.endswith("has no runs and no schedule here\n")
     assert not kubeflow.stored["experiments"]
 
@@ -236,10 +236,10 @@ def test_the_token_goes_from_the_environment_to_kubeflow_alone(
     fake = FakeKubeflow()
     monkeypatch.setenv("KF_PIPELINES_TOKEN", "a-secret-token")
     with fake_kubeflow.serving(fake) as url:
-        asked = ("status", *KUBEFLOW, "--host", url)
-        assert kubeflow_v2_runner.main(asked, ENVIRON) == 0
+        command = ("status", *KUBEFLOW, "--host", url)
+        assert kubeflow_v2_runner.main(command, ENVIRON) == 0
         fake.fault = (401, "Unauthenticated")
-        assert kubeflow_v2_runner.main(asked, ENVIRON) == 1
+        assert kubeflow_v2_runner.main(command, ENVIRON) == 1
     said = capfd.readouterr()
     assert fake.tokens == {"Bearer a-secret-token"}
     assert "KF_PIPELINES_TOKEN" in said.err.splitlines()[-1]
@@ -280,10 +280,10 @@ def test_a_kubeflow_that_does_not_answer_is_given_up(
 
 
 def test_a_kubeflow_that_is_not_there_is_said_to_be_so(command: Command, kubeflow: FakeKubeflow) -> None:
-    gone = kubeflow_module.Kubeflow(
+    unreachable = kubeflow_module.Kubeflow(
         kubeflow_module.connect("http://127.0.0.1:1"), "http://127.0.0.1:1", "kubeflow", "marquee"
     )
-    kubeflow.service = lambda *_: gone
+    kubeflow.service = lambda *_: unreachable
     said = command(kubeflow, "status", *KUBEFLOW)
     assert said.code == 1
     assert "Check --host and the network" in said.err and len(said.err.splitlines()) == 1
@@ -322,7 +322,7 @@ def test_kubeflows_clock_is_its_controllers_and_that_is_said_before_compiling(
         (("submit", "--label", "a=b"), "leave --label out"),
     ],
 )
-def test_what_kubeflow_cannot_do_is_said_before_it_is_asked(
+def test_what_kubeflow_cannot_do_is_refused_before_a_request_is_sent(
     command: Command, kubeflow: FakeKubeflow, arguments: tuple[str, ...], words: str
 ) -> None:
     said = command(kubeflow, *arguments, *KUBEFLOW)

@@ -76,7 +76,7 @@ def test_the_window_is_chosen_inside_the_container(
     assert counts(tmp_path) == {"train": rows(spans, *train), "eval": rows(spans, 5)}
 
 
-def test_a_missing_span_stops_the_run_in_words_where_it_is_to(
+def test_a_missing_span_stops_the_run_with_a_message(
     service: Service, spans: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     step = execute(service, spans, tmp_path, "stop")

@@ -26,7 +26,7 @@ def Train(
     base = pathlib.Path(base_model.uri, "rows").read_text() if base_model else ""
     rows = pathlib.Path(examples.uri, "rows").read_text()
     pathlib.Path(model.uri, "rows").write_text(base + rows)
-    # A model without one counts as gone.
+    # A model without this file counts as missing.
     saved_model = pathlib.Path(model.uri, SAVED_MODEL)
     saved_model.parent.mkdir()
     saved_model.touch()

@@ -47,7 +47,7 @@ def test_an_error_without_a_message_is_shown_as_its_type() -> None:
     assert str(cause_of(NotImplementedError())) == "NotImplementedError"
 
 
-def test_wrappers_are_looked_through() -> None:
+def test_the_cause_inside_wrapping_exceptions_is_found() -> None:
     def wrap() -> None:
         try:
             refuse("q")
@@ -71,7 +71,7 @@ def test_the_root_of_foreign_wrappers_is_shown_but_not_what_merely_came_before()
 
 
 @pytest.mark.parametrize(
-    ("error", "place"),
+    ("error", "path"),
     [
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/runs/model"), " (/runs/model)"),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), ""),
@@ -79,14 +79,14 @@ def test_the_root_of_foreign_wrappers_is_shown_but_not_what_merely_came_before()
         (RuntimeError("Error when executing query: database or disk is full query: INSERT"), ""),
     ],
 )
-def test_a_full_disk_is_one_sentence_with_the_remedy(error: Exception, place: str) -> None:
+def test_a_full_disk_is_one_sentence_with_the_remedy(error: Exception, path: str) -> None:
     def run() -> None:
         try:
             raise error
         except Exception as cause:
             raise RuntimeError("step failed") from cause
 
-    words = f"The disk is full{place}. Free some space."
+    words = f"The disk is full{path}. Free some space."
     assert str(cause_of(raised(run))) == words
     assert str(cause_of(RuntimeError(text_of(error)))) == words
 

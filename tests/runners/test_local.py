@@ -99,7 +99,9 @@ def test_a_killed_run_goes_on_and_nothing_half_written_is_used_or_stays(tmp_path
     assert [e for e in store_of(tmp_path).get_executions() if e.last_known_state == e.RUNNING] == []
 
 
-def test_a_step_whose_output_is_gone_runs_again_with_those_that_read_it(tmp_path: pathlib.Path) -> None:
+def test_a_step_whose_output_is_missing_runs_again_with_the_steps_that_read_it(
+    tmp_path: pathlib.Path,
+) -> None:
     run(tmp_path)
     shutil.rmtree(tmp_path / "Second")
     assert run(tmp_path) == {"First": "cached", "Second": "run", "Third": "run"}

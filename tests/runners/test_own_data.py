@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers import warm_python
 
-# The command as it is, with a small pipeline in place of the real one.
+# The real command, with a small pipeline instead of the real one.
 COMMAND = """
 import sys, types
 import local_runner

@@ -1,4 +1,4 @@
-"""What a person is told of batch recommendations, on their step's line."""
+"""The terminal's line of the step of batch recommendations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from runners.running.record import Artifact, Step
 
 
 @pytest.mark.parametrize(
-    "told, words",
+    "properties, words",
     [
         (
             {"recommended": 1, "users": 943, "rows": 9430},
@@ -18,6 +18,6 @@ from runners.running.record import Artifact, Step
         ({"recommended": 0, "reason": "nothing was pushed in this run"}, "nothing was pushed in this run"),
     ],
 )
-def test_the_line_tells_how_much_and_where_or_why_not(told: dict, words: str) -> None:
-    artifact = Artifact(7, "recommendations", "runs/BatchRecommender/recommendations/7", told)
+def test_the_line_names_the_rows_and_the_folder_or_the_reason(properties: dict, words: str) -> None:
+    artifact = Artifact(7, "recommendations", "runs/BatchRecommender/recommendations/7", properties)
     assert figures.figure(Step("BatchRecommender", "BatchRecommender", "run", 3.0, (artifact,))) == words

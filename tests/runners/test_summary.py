@@ -105,7 +105,7 @@ def test_an_identical_run_is_cached_under_the_other_runner_too(runs: list[Run]) 
     assert "published before: the same models" in runs[1].shown
 
 
-def test_a_refused_model_is_told_apart_from_the_one_that_did_not_change(runs: list[Run]) -> None:
+def test_a_refused_model_and_an_unchanged_one_have_different_lines(runs: list[Run]) -> None:
     lines = {line.split()[0]: line for line in runs[2].lines}
     assert lines["Evaluator.retrieval"] == "Evaluator.retrieval _ s run refused"
     assert lines["Evaluator.ranking"] == "Evaluator.ranking _ s cached blessed"
@@ -113,16 +113,16 @@ def test_a_refused_model_is_told_apart_from_the_one_that_did_not_change(runs: li
     assert lines["IndexPusher"] == "IndexPusher _ s run not pushed"
 
 
-def test_a_champion_whose_files_are_gone_is_none_and_the_run_says_so(runs: list[Run]) -> None:
+def test_a_model_whose_files_are_missing_is_no_champion_and_the_run_says_so(runs: list[Run]) -> None:
     last = runs[3]
     states = {step.node_id: step.state for step in last.summary.steps}
     assert states["Trainer.ranking"] == states["Evaluator.ranking"] == "run"
     for name in ("retrieval", "ranking"):
         assert (last.model(name).blessed, last.model(name).champion) == (True, None)
-        gone = rf"Champion\.{name}.* none, for the files of model \d+ are gone"
-        assert [line for line in last.lines if re.fullmatch(gone, line)]
-        assert [line for line in last.shown if re.fullmatch(gone, line)]
-    assert not [line for run in runs[:3] for line in run.shown if "are gone" in line]
+        missing = rf"Champion\.{name}.* none, because the files of model \d+ are missing"
+        assert [line for line in last.lines if re.fullmatch(missing, line)]
+        assert [line for line in last.shown if re.fullmatch(missing, line)]
+    assert not [line for run in runs[:3] for line in run.shown if "are missing" in line]
 
 
 def test_the_data_is_read_from_the_example_gen(runs: list[Run]) -> None:
@@ -261,7 +261,7 @@ def test_the_model_card_is_written_from_the_evaluators_own_results(
     assert any(line.startswith("| `rmse` | biases | 0.750 | 0.250 |") for line in lines)
 
 
-def test_one_model_in_two_parts_is_told_once(runs: list[Run], tmp_path: pathlib.Path) -> None:
+def test_one_model_in_two_parts_is_listed_once(runs: list[Run], tmp_path: pathlib.Path) -> None:
     (step, *_) = [step for step in runs[0].summary.steps if step.node_id == "Evaluator.ranking"]
     evaluation = step.output("evaluation")
     assert evaluation

@@ -17,7 +17,7 @@ from runners.terminal.status import Terminal, _Added
 
 
 class Clock:
-    """Seconds that pass when told to."""
+    """A clock whose seconds the test sets."""
 
     def __init__(self) -> None:
         self.now = 100.0

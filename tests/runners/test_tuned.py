@@ -1,4 +1,4 @@
-"""What a person is told of a search: on its step's line, and in the summary."""
+"""A search for hyper-parameters on its step's line and in the summary."""
 
 from __future__ import annotations
 
@@ -12,26 +12,29 @@ from runners.reporting import figures, tables
 from runners.reporting.summary import Tuned, read_summary
 from runners.running.record import Artifact, Step
 
-Told = dict[str, int | float | str]
-TOLD: Told = {
+Properties = dict[str, int | float | str]
+BEST: Properties = {
     **{"objective": "RMSE", "score": 0.88123, "own_score": 0.9},
     **{"trials": 20, "values": "l2 0.1, epochs 8"},
 }
 
 
-def step(name: str, told: Told, state: str = "run") -> Step:
-    outputs = (Artifact(1, "best_hyperparameters", "runs/best", told), Artifact(2, "tuner_results", "r", {}))
+def step(name: str, properties: Properties, state: str = "run") -> Step:
+    outputs = (
+        Artifact(1, "best_hyperparameters", "runs/best", properties),
+        Artifact(2, "tuner_results", "r", {}),
+    )
     return Step(f"Tuner.{name}", "CandidateTuner", state, 3.0, outputs)
 
 
 @pytest.mark.parametrize("state", ["run", "cached"])
 def test_the_line_of_a_tuner_tells_what_was_found(state: str) -> None:
-    assert figures.figure(step("ranking", TOLD, state)) == "RMSE 0.8812 at best: l2 0.1, epochs 8"
+    assert figures.figure(step("ranking", BEST, state)) == "RMSE 0.8812 at best: l2 0.1, epochs 8"
 
 
 def test_the_summary_sets_what_was_found_beside_what_was_configured() -> None:
-    diverged = {name: value for name, value in TOLD.items() if name != "own_score"}
-    summary = read_summary([step("retrieval", diverged), step("ranking", TOLD, "cached")])
+    diverged = {name: value for name, value in BEST.items() if name != "own_score"}
+    summary = read_summary([step("retrieval", diverged), step("ranking", BEST, "cached")])
     assert summary.tuned == (
         Tuned("ranking", 20, "RMSE", 0.88123, 0.9, "l2 0.1, epochs 8"),
         Tuned("retrieval", 20, "RMSE", 0.88123, None, "l2 0.1, epochs 8"),

@@ -77,7 +77,7 @@ class Service:
           environment: variables of the image, added to what a process needs here.
           workers: steps that run at one time.
           launch: runs a container.
-          show: told of every step as it ends.
+          show: called with every step as it ends.
         """
         path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
         self._environment = {**environment, "PATH": path, "HOME": os.environ["HOME"]}
@@ -139,10 +139,10 @@ class _Run:
     def _step(self, name: str, task: Json) -> Step:
         component = self._spec["components"][task["componentRef"]["name"]]
         container = self._spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
-        place = self._root / f"{name}_{uuid.uuid4().int >> 65}"
-        place.mkdir(parents=True)
-        invocation = self._invocation(task, component, place)
-        log, codes, started = place / "log.txt", [], time.monotonic()
+        folder = self._root / f"{name}_{uuid.uuid4().int >> 65}"
+        folder.mkdir(parents=True)
+        invocation = self._invocation(task, component, folder)
+        log, codes, started = folder / "log.txt", [], time.monotonic()
         output_file = pathlib.Path(invocation["outputs"]["outputFile"])
         if check := container.get("lifecycle", {}).get("preCacheCheck"):
             codes.append(self._container(check, invocation, log))
@@ -173,7 +173,7 @@ class _Run:
         variables = {entry["name"]: entry["value"] for entry in container.get("env", [])}
         return self._service._launch(resolved, {**self._service._environment, **variables}, folder, log)
 
-    def _invocation(self, task: Json, component: Json, place: pathlib.Path) -> Json:
+    def _invocation(self, task: Json, component: Json, folder: pathlib.Path) -> Json:
         """Make the ExecutorInput."""
         inputs = task.get("inputs", {})
         artifacts = {
@@ -182,12 +182,12 @@ class _Run:
         }
         parameters = {key: self._value(source) for key, source in inputs.get("parameters", {}).items()}
         declared = component.get("inputDefinitions", {})
-        _require(declared.get("artifacts", {}), artifacts, place.name)
-        _require(declared.get("parameters", {}), parameters, place.name)
+        _require(declared.get("artifacts", {}), artifacts, folder.name)
+        _require(declared.get("parameters", {}), parameters, folder.name)
         definitions = component.get("outputDefinitions", {})
         made = {}
         for key, definition in definitions.get("artifacts", {}).items():
-            uri = place / key
+            uri = folder / key
             title = yaml.safe_load(definition["artifactType"]["instanceSchema"])["title"]
             if title not in _VALUE_TYPES:
                 uri.mkdir()  # A bucket has no folders that would have to be made.
@@ -202,10 +202,10 @@ class _Run:
             "outputs": {
                 "artifacts": made,
                 "parameters": {
-                    key: {"outputFile": str(place / f"{key}.parameter")}
+                    key: {"outputFile": str(folder / f"{key}.parameter")}
                     for key in definitions.get("parameters", {})
                 },
-                "outputFile": str(place / "executor_output.json"),
+                "outputFile": str(folder / "executor_output.json"),
             },
         }
 
@@ -236,10 +236,10 @@ class _Run:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _require(declared: Mapping[str, Any], given: Mapping[str, Any], place: str) -> None:
+def _require(declared: Mapping[str, Any], given: Mapping[str, Any], folder: str) -> None:
     needed = {key for key, definition in declared.items() if not definition.get("isOptional")}
     if set(given) - set(declared) or needed - set(given):
-        raise ValueError(f"{place} declares the inputs {sorted(declared)}; received {sorted(given)}")
+        raise ValueError(f"{folder} declares the inputs {sorted(declared)}; received {sorted(given)}")
 
 
 def _adopt(output: Json, invocation: Json) -> None:
