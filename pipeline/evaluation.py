@@ -14,6 +14,8 @@ from pipeline.source_digest import source_digest
 
 # TFMA's bounds are inclusive, and to be as good as the baseline is not to beat it.
 _LEAST_GAIN = 1e-9
+# Above every gain. Of too few users the upper end is infinite, which must not pass over all rows.
+_FINITE = 1e9
 _ALL_ROWS = config_pb2.SlicingSpec()
 
 
@@ -77,7 +79,9 @@ def _comparisons(metric: str, must_beat_baselines: bool) -> dict[str, config_pb2
             thresholds[gain + features.UPPER] = _per_slice([(spec, not_beaten) for spec in slices])
     else:
         gain = features.gain_metric(metric, features.CHANCE[metric])
-        thresholds[gain + features.UPPER] = _per_slice([(_ALL_ROWS, not_beaten)])
+        known = _value(error=False, bound=0.0)
+        known.value_threshold.upper_bound.value = _FINITE
+        thresholds[gain + features.UPPER] = _per_slice([(_ALL_ROWS, known)])
     # A change, for TFX leaves out the changes where there is no champion. The champion's own gain is 0.
     of_champion = config_pb2.GenericChangeThreshold(
         direction=config_pb2.MetricDirection.HIGHER_IS_BETTER, absolute={"value": 0.0}

@@ -1,6 +1,7 @@
 """The item-item baseline: a title scores by the titles that a user rated. Fitted in the Trainers.
 
-An Evaluator compares a retrieval model with it; it is not served.
+An Evaluator compares a retrieval model with it, by the signature `eval`. No other signature reads it, though
+its tables are saved with the model: at most 4,000 times 100 weights and positions, 3.2 MB.
 """
 
 from __future__ import annotations

@@ -92,6 +92,10 @@ class ByUser(beam.CombineFn):
         """Turn the number of rows `[...]` and `[..., sums]` into the figures of `means`."""
         raise NotImplementedError
 
+    def num_users(self, sums: np.ndarray) -> int:
+        """Count the users, `[users, 1 + sums]`, who have rows that every figure of `means` counts."""
+        return len(sums)
+
     def of_all(self, columns: Columns) -> np.ndarray:
         """Return the sums that are not by user."""
         raise NotImplementedError
@@ -143,8 +147,11 @@ class ByUser(beam.CombineFn):
         by_user = self.compact(accumulator).by_user
         # In the order of users, so that the resamples do not depend on the order of rows.
         sums = np.stack([by_user[user] for user in sorted(by_user)])
-        lower, upper = measures.interval(sums, self._finish)
+        lower, upper = measures.interval(sums, self._finish, self.num_users(sums))
         figures = np.stack([self._finish(sums.sum(axis=0)), lower, upper], axis=-1)
+        # All rows are compared with the champion. Of too few users nothing is known, which must refuse.
+        if len(self._models) > 1 and np.isinf(figures[-1, -1]):
+            figures[-1, -1] = np.nan
         output: dict[metric_types.MetricKey, float | np.ndarray] = {}
         for number, model in enumerate(self._models):
             names = list(self.means)

@@ -96,22 +96,30 @@ class _Hits(ByUser):
         with np.errstate(invalid="ignore"):  # All rows of a slice may be of titles that are excluded.
             unseen = among_unseen / counted
         own, references = unseen[..., [len(_DEPTHS)]], unseen[..., len(_DEPTHS) + 1 :]
-        gains = np.where(counted > 0, own - references, 0.0)
-        return np.concatenate([among_all / rows[..., np.newaxis], unseen, gains], axis=-1)
+        return np.concatenate([among_all / rows[..., np.newaxis], unseen, own - references], axis=-1)
+
+    def num_users(self, sums: np.ndarray) -> int:
+        return int(np.count_nonzero(sums[:, 1 + len(_DEPTHS)]))
 
     def of_all(self, columns: Columns) -> np.ndarray:
-        # How many rows the item-item model ranks; how often each candidate was among the best.
+        # Rows that are counted, and those that the item-item model ranks; then how often each candidate was
+        # among the best.
+        counted = np.count_nonzero(columns[features.RANK_UNSEEN] != features.EXCLUDED_ROW)
+        ranked = np.count_nonzero(columns[features.ITEM_ITEM_RANK_UNSEEN] != features.NO_RANK)
         shown = columns[features.TOP_UNSEEN]
         size = int(columns[features.NUM_CANDIDATES][0, 0])
-        ranked = np.count_nonzero(columns[features.ITEM_ITEM_RANK_UNSEEN] != features.NO_RANK)
-        return np.insert(np.bincount(shown[shown >= 0], minlength=size), 0, ranked)
+        return np.concatenate([[counted, ranked], np.bincount(shown[shown >= 0], minlength=size)])
 
     def finish_shared(self, sums: np.ndarray) -> dict[str, float | np.ndarray]:
-        ranked, *shown = sums.tolist()
+        counted, ranked, *shown = sums.tolist()
         figures: dict[str, float | np.ndarray] = {
             features.COVERAGE: float(np.mean(np.array(shown) > 0)),
             features.GATED_DEPTH: float(features.gated_depth(len(shown))),
         }
+        for reference in self.references:
+            gain = features.gain_metric(GATED_HITS, reference)
+            if not counted:
+                figures.update(zip((gain + end for end in ENDS), (0.0, -np.inf, np.inf), strict=True))
         if not ranked:
             # Nothing is compared with it, so its gate must not refuse.
             absent = features.reference_metric(GATED_HITS, ITEM_ITEM)

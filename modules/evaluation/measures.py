@@ -66,7 +66,9 @@ def calibration_error(sums: np.ndarray) -> float:
     return float(np.abs(sums[:, 1] - sums[:, 2]).sum() / sums[:, 0].sum())
 
 
-def interval(sums: np.ndarray, finish: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def interval(
+    sums: np.ndarray, finish: Callable[[np.ndarray], np.ndarray], users: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Estimate 95% intervals by the Poisson bootstrap over users.
 
     The bootstrap's distances from the figure are too small where users are few: a resample's variance lacks
@@ -75,21 +77,21 @@ def interval(sums: np.ndarray, finish: Callable[[np.ndarray], np.ndarray]) -> tu
 
     Args:
       sums: `[users, columns]` sums of each user's rows, their number first.
-      finish: from `[..., columns]` totals to `[..., metrics]`.
+      finish: from `[..., columns]` totals to `[..., metrics]`; NaN where a resample has nothing to measure.
+      users: how many of them have rows that every metric counts.
     Returns:
       Lower and upper ends, `[metrics]` each. Below MIN_USERS nothing is known, and they are minus and plus
       infinity. NaN for a metric that is NaN.
     References: Chamandy et al., Estimating Uncertainty for Massive Data Streams (2012), section 3;
       Hesterberg, What Teachers Should Know About the Bootstrap (2015), section 5.
     """
-    users = len(sums)
     figures = finish(sums.sum(axis=0))
     if users < MIN_USERS:
         unknown = np.where(np.isnan(figures), np.nan, np.inf)
         return -unknown, unknown
     random = np.random.default_rng(_SEED)
     resampled = np.zeros((_RESAMPLES, sums.shape[1]))
-    for start in range(0, users, _BLOCK):
+    for start in range(0, len(sums), _BLOCK):
         block = sums[start : start + _BLOCK]
         resampled += random.poisson(1.0, (_RESAMPLES, len(block))).astype(np.float64) @ block
     # A resample may leave out every user of a small slice.

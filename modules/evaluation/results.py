@@ -46,6 +46,7 @@ class Gated:
       interval: 95% interval of that.
       reference: the metric of what the model is compared with; None for a bound.
       passed: TFMA's verdict.
+      compared_with: that reference in words; empty for a bound.
     """
 
     metric: str
@@ -56,6 +57,7 @@ class Gated:
     interval: tuple[float, float] | None
     reference: float | None
     passed: bool
+    compared_with: str = ""
 
     def __str__(self) -> str:
         """Say it in one line.
@@ -143,6 +145,12 @@ def span(interval: tuple[float, float] | None) -> str:
     return "" if interval is None else " to ".join(number(end) for end in interval)
 
 
+def interval(values: Mapping[str, float | None], metric: str) -> tuple[float, float] | None:
+    """Return a metric's interval from a slice's figures; None where it has none."""
+    lower, upper = values.get(metric + features.LOWER), values.get(metric + features.UPPER)
+    return None if lower is None or upper is None else (lower, upper)
+
+
 class _Metrics:
     """Values of one evaluation, by slice and metric."""
 
@@ -169,8 +177,13 @@ class _Metrics:
 
     def interval(self, slice_name: str, metric: str) -> tuple[float, float] | None:
         """Return a metric's interval, where it has one."""
-        ends = [self.challenger.get((slice_name, metric + end)) for end in (features.LOWER, features.UPPER)]
-        return None if ends[0] is None or ends[1] is None else (ends[0], ends[1])
+        return interval(
+            {
+                end: self.challenger.get((slice_name, metric + end))
+                for end in (features.LOWER, features.UPPER)
+            },
+            "",
+        )
 
 
 def _buckets(array: metrics_for_slice_pb2.ArrayValue) -> tuple[tuple[int, float, float], ...]:
@@ -197,11 +210,12 @@ def read_evaluation(uri: str) -> Evaluation:
         for slice_name, feature_of_slice in metrics.slices.items()
         if feature_of_slice == feature
     ]
-    # Infinity: there is no such baseline for these data.
-    gated = [item for item in gated if not math.isinf(item.value)]
+    # An infinite gain: there is no such baseline for these data.
+    gated = [item for item in gated if not (item.passed and math.isinf(item.value))]
     values: dict[str, dict[str, float]] = {}
     for (slice_name, metric), value in metrics.challenger.items():
-        if not math.isinf(value):
+        whole = metric.removesuffix(features.LOWER).removesuffix(features.UPPER)
+        if not math.isinf(metrics.challenger.get((slice_name, whole), value)):
             values.setdefault(slice_name, {})[display_name(metric, metrics.depth)] = value
     overall = values.get("", {})
     gated_names = {item.metric for item in gated}
@@ -260,10 +274,8 @@ def comparisons(values: Mapping[str, float]) -> list[Comparison]:
     for name, gain in sorted(values.items()):
         metric, separator, reference = name.partition(features.gain_metric("", ""))
         if separator and reference in _WORDS:
-            ends = [values.get(name + end) for end in (features.LOWER, features.UPPER)]
-            interval = None if ends[0] is None or ends[1] is None else (ends[0], ends[1])
             value = values.get(features.reference_metric(metric, reference))
-            found.append(Comparison(metric, _WORDS[reference], value, gain, interval))
+            found.append(Comparison(metric, _WORDS[reference], value, gain, interval(values, name)))
     return found
 
 
@@ -307,6 +319,7 @@ def _gated(
         interval=metrics.interval(slice_name, measured),
         reference=of_reference,
         passed=passed,
+        compared_with=_WORDS[reference],
     )
 
 

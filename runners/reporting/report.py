@@ -51,7 +51,7 @@ def _model(model: Model) -> dict[str, Any]:
 
 
 def _finite(value: float | None) -> float | None:
-    return None if value is None or math.isnan(value) else value
+    return None if value is None or not math.isfinite(value) else value
 
 
 def read_drift(step: Step) -> dict[str, tuple[float, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import pathlib
 import re
 
@@ -114,6 +115,8 @@ def test_a_model_is_compared_with_its_baselines_or_with_chance_and_with_its_cham
     without = thresholds(eval_config([], retrieval, rating, must_beat_baselines=False))
     chance = [(upper(hits, "random"), "")] * retrieval + [(upper(error, "mean"), "")] * rating
     assert set(without) == on_champion | set(chance)
+    # The infinite end of too few users is above this.
+    assert all(0 < without[key].value_threshold.upper_bound.value < math.inf for key in chance)
 
 
 def test_every_metric_is_reported_on_all_rows_and_every_slice() -> None:

@@ -53,8 +53,9 @@ def test_the_default_bounds_refuse_popularity_and_biases_on_movielens_100k() -> 
         DataConfig(split=SplitConfig(method="time")),
         DataConfig(split=SplitConfig(eval_share=0.1)),
         DataConfig(spans=SpansConfig()),
+        DataConfig(history_length=0),
     ],
-    ids=lambda data: f"{data.release} {data.split.method} {data.split.eval_share} {data.spans}",
+    ids=lambda data: f"{data.release} {data.split.method} {data.split.eval_share} {data.history_length}",
 )
 def test_bounds_that_belong_to_one_release_and_split_hold_there_alone(data: DataConfig) -> None:
     for model in MODELS:

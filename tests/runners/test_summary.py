@@ -154,7 +154,7 @@ def test_every_gate_is_read_with_threshold_value_reference_and_verdict(runs: lis
         Gated(TOP_100, "", "", ">= 0.3", 0.5, None, None, True),
         *(Gated(TOP_100, gender, f"user_gender={value}", ">= 0.25", 0.5, None, None, True) for value in "FM"),
         *(
-            Gated(TOP_1, "", "", f"beat {baseline}", 0.5 - 0.1, None, 0.1, True)
+            Gated(TOP_1, "", "", f"beat {baseline}", 0.5 - 0.1, None, 0.1, True, baseline)
             for baseline in ("popularity", "item-item")
         ),
         *(
@@ -167,6 +167,7 @@ def test_every_gate_is_read_with_threshold_value_reference_and_verdict(runs: lis
                 None,
                 0.1,
                 True,
+                baseline,
             )
             for baseline in ("popularity", "item-item")
             for value in "FM"

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from modules import features
-from modules.evaluation.results import ROWS, Evaluation, comparisons, number, own_metrics, span
+from modules.evaluation.results import ROWS, Evaluation, comparisons, interval, number, own_metrics, span
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -36,8 +36,7 @@ def model(name: str, evaluation: Evaluation) -> str:
         if gated.reference is None:
             bounds.setdefault(gated.metric, []).append(gated.rule)
         else:
-            reference = gated.rule.removeprefix("beat ").removeprefix("not be beaten by ")
-            rules.setdefault((gated.metric, reference), []).append(gated.rule)
+            rules.setdefault((gated.metric, gated.compared_with), []).append(gated.rule)
     rows = [
         (f"`{metric}`", *_figures(overall, metric), "; ".join(bounds.get(metric, [])))
         for metric in sorted(own_metrics(overall))
@@ -65,9 +64,7 @@ def model(name: str, evaluation: Evaluation) -> str:
 
 
 def _figures(values: Mapping[str, float], metric: str) -> tuple[str, str]:
-    ends = [values.get(metric + end) for end in (features.LOWER, features.UPPER)]
-    interval = None if ends[0] is None or ends[1] is None else (ends[0], ends[1])
-    return number(values.get(metric, math.nan)), span(interval)
+    return number(values.get(metric, math.nan)), span(interval(values, metric))
 
 
 def _slices(evaluation: Evaluation, metrics: Sequence[str]) -> Iterator[str]:
@@ -96,16 +93,16 @@ def weakest(evaluations: Mapping[str, Evaluation]) -> Iterator[str]:
     for name, evaluation in evaluations.items():
         for metric in sorted({gated.metric for gated in evaluation.gated if not gated.feature}):
             found = {
-                place: values[metric]
-                for place, values in evaluation.values.items()
-                if place and not math.isnan(values.get(metric, math.nan))
+                slice_name: values[metric]
+                for slice_name, values in evaluation.values.items()
+                if slice_name and not math.isnan(values.get(metric, math.nan))
             }
             if found:
                 error = metric in (features.RMSE, features.MAE, features.CALIBRATION_ERROR)
-                place = (max if error else min)(found, key=found.__getitem__)
+                slice_name = (max if error else min)(found, key=found.__getitem__)
                 overall = number(evaluation.values.get("", {}).get(metric, math.nan))
-                worst = number(found[place])
-                yield f"{name}: `{metric}` is worst on {place}, {worst} ({overall} over all rows)."
+                worst = number(found[slice_name])
+                yield f"{name}: `{metric}` is worst on {slice_name}, {worst} ({overall} over all rows)."
 
 
 def not_better(evaluations: Mapping[str, Evaluation]) -> Iterator[str]:

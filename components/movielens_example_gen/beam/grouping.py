@@ -62,7 +62,7 @@ class PrepareUser(beam.DoFn):
 class SplitUser(beam.DoFn):
     """Divide one user's rows: (User fields, train rows, eval rows, KNOWN rows), train titles and the counts.
 
-    Rows of the newest span that came late, before another span's row of the user, are train rows.
+    Rows of the newest span that came late, not after another span's row of the user, are train rows.
 
     The KNOWN rows, in order of time and, within a second, of titles, count in the history of every later row:
     the train rows; where a split by time is rolling all rows, since no eval row of a user is earlier than a
@@ -83,7 +83,7 @@ class SplitUser(beam.DoFn):
             in_eval = rows["eval"] == 1
         elif self._method == SPAN:
             in_eval = rows["eval"] == 1
-            in_eval &= rows["timestamp"] >= rows["timestamp"][~in_eval].max(initial=0)
+            in_eval &= rows["timestamp"] > rows["timestamp"][~in_eval].max(initial=-1)
         else:
             in_eval = rows["hash"] < np.uint64(self._limit)
         train = rows[~in_eval]

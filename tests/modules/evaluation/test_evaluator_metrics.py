@@ -146,6 +146,17 @@ def test_a_row_whose_title_is_excluded_counts_for_nobody_among_the_unseen(combin
     assert ends == [-math.inf, 0, math.inf], "such a slice is no reason to refuse"
 
 
+def test_users_without_counted_rows_are_no_users_of_an_interval(combiner) -> None:
+    """Four users hit in all that is counted; forty more have nothing that is."""
+    rows = [retrieved(f"counted {user}", 0, 0, 500, 500) for user in range(4)]
+    rows += [retrieved(f"other {user}", 0, EXCLUDED, EXCLUDED, EXCLUDED) for user in range(40)]
+    gain = gain_metric(GATED_HITS, POPULARITY)
+    received = merged(combiner, rows)
+    assert [received[gain + end] for end in (LOWER, "", UPPER)] == [-math.inf, 1, math.inf]
+    received = merged(combiner, [*rows, retrieved("a fifth", 0, 0, 500, 500)])
+    assert [received[gain + end] for end in (LOWER, "", UPPER)] == [1, 1, 1]
+
+
 def test_an_item_item_model_that_is_absent_does_not_refuse(combiner) -> None:
     received = merged(combiner, [retrieved(str(user), 500, 500, 0, features.NO_RANK) for user in range(9)])
     assert received[gain_metric(GATED_HITS, ITEM_ITEM) + LOWER] == math.inf
@@ -264,6 +275,14 @@ def test_challenger_and_champion_are_measured_side_by_side_under_their_names() -
         assert figures["candidate", gain + end] == 1.5
         # So that TFMA's change is the challenger's gain itself.
         assert figures["baseline", gain + end] == 0.0
+
+
+def test_of_too_few_users_no_champion_is_surely_matched() -> None:
+    rows = [pair(str(user), rated("", 4.0, 4.5), rated("", 2.5, 4.5)) for user in range(4)]
+    figures = by_model(RatingErrors(), rows)
+    gain = gain_metric(features.RMSE, CHAMPION)
+    assert figures["candidate", gain + LOWER] == -math.inf
+    assert math.isnan(figures["candidate", gain + UPPER]), "which passes no threshold"
 
 
 def test_the_gain_on_the_champion_is_of_pairs_at_the_challenger_s_depth_and_rows() -> None:

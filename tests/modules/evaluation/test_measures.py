@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,6 +12,11 @@ from modules import features
 from modules.evaluation import measures
 
 NAN = float("nan")
+
+
+def interval(sums: np.ndarray, finish: Callable) -> tuple[np.ndarray, np.ndarray]:
+    """An interval where all rows of all users are counted."""
+    return measures.interval(sums, finish, len(sums))
 
 
 @pytest.mark.parametrize(
@@ -38,7 +44,7 @@ def test_an_interval_is_as_wide_as_users_say_and_not_their_rows() -> None:
     # Half of 400 users hit with all of their 20 rows, half with none. The standard error over users is
     # sqrt(0.5 * 0.5 / 400) = 0.025, the interval 0.5 +- 1.96 * 0.025; over rows the error would be 0.0056.
     sums = np.array([[20.0, 20.0], [20.0, 0.0]] * 200)
-    lower, upper = measures.interval(sums, measures.means)
+    lower, upper = interval(sums, measures.means)
     assert (upper - lower) / (2 * 1.96) == pytest.approx([0.025], rel=0.15)
     assert (lower + upper) / 2 == pytest.approx([0.5], abs=0.01)
 
@@ -48,7 +54,7 @@ def test_a_smaller_sample_has_the_wider_interval_of_the_normal_approximation() -
     for users in (100, 1600):
         squares = random.normal(size=(users, 10)) ** 2
         sums = np.stack([np.full(users, 10.0), squares.sum(axis=1)], axis=1)
-        lower, upper = measures.interval(sums, lambda totals: np.sqrt(measures.means(totals)))
+        lower, upper = interval(sums, lambda totals: np.sqrt(measures.means(totals)))
         means = squares.mean(axis=1)
         # By the delta method the root of a mean has its standard error over twice the root.
         error = means.std() / math.sqrt(users) / (2 * math.sqrt(means.mean()))
@@ -59,9 +65,9 @@ def test_a_smaller_sample_has_the_wider_interval_of_the_normal_approximation() -
 def test_of_too_few_users_nothing_is_known_and_nan_stays_nan() -> None:
     one = np.array([[4.0, 1.0, NAN]])
     for users in (1, measures.MIN_USERS - 1):
-        lower, upper = measures.interval(np.repeat(one, users, axis=0), measures.means)
+        lower, upper = interval(np.repeat(one, users, axis=0), measures.means)
         np.testing.assert_array_equal([lower, upper], [[-math.inf, NAN], [math.inf, NAN]])
-    lower, upper = measures.interval(np.repeat(one, measures.MIN_USERS, axis=0), measures.means)
+    lower, upper = interval(np.repeat(one, measures.MIN_USERS, axis=0), measures.means)
     np.testing.assert_array_equal([lower, upper], [[0.25, NAN], [0.25, NAN]])
 
 
@@ -76,7 +82,7 @@ def test_without_a_true_gain_an_interval_is_above_0_as_rarely_as_it_says(users: 
         gains = (
             random.binomial(rows, ease) - random.binomial(rows, ease) + rows * random.normal(0, 0.05, users)
         )
-        lower, upper = measures.interval(np.stack([rows, gains], axis=1), measures.means)
+        lower, upper = interval(np.stack([rows, gains], axis=1), measures.means)
         above, below = above + (lower[0] > 0), below + (upper[0] < 0)
     # 2.5% each; the standard error of a share of 2.5% in 1,000 trials is 0.5%.
     assert 0.01 < above / trials < 0.04
@@ -86,10 +92,10 @@ def test_without_a_true_gain_an_interval_is_above_0_as_rarely_as_it_says(users: 
 def test_many_users_are_weighted_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(7)
     sums = np.stack([np.ones(400), random.random(400)], axis=1)
-    whole = measures.interval(sums, measures.means)
+    whole = interval(sums, measures.means)
     monkeypatch.setattr(measures, "_BLOCK", 64)
     # Other draws, so the ends differ by what 1,000 resamples leave open.
-    np.testing.assert_allclose(measures.interval(sums, measures.means), whole, rtol=0.01)
+    np.testing.assert_allclose(interval(sums, measures.means), whole, rtol=0.01)
 
 
 def test_a_prediction_is_in_the_bucket_that_it_opens() -> None:

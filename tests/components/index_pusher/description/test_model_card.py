@@ -23,7 +23,7 @@ from serving import manifest
 RETRIEVAL = Evaluation(
     gated=(
         Gated("top_100", "", "", ">= 0.5", 0.75, (0.7, 0.8), None, True),
-        Gated("top_100", "", "", "beat popularity", 0.35, (0.3, 0.4), 0.4, True),
+        Gated("top_100", "", "", "beat popularity", 0.35, (0.3, 0.4), 0.4, True, "popularity"),
         Gated("top_100", "user_gender", "user_gender=F", ">= 0.4", 0.5, (0.4, 0.6), None, True),
     ),
     others={"coverage": 0.6},
