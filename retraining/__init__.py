@@ -1,5 +1,5 @@
-"""Retraining as data comes in: cut a release into spans, run what is new, keep to a schedule.
+"""Retraining as data comes in: cut a release into spans, run the pipeline on new spans, by a schedule.
 
-`python -m retraining --help` lists the commands. Runs on the local machine; imports neither TFX nor
-TensorFlow, for a scheduler may be left running for months: each run is a process of its own.
+`python -m retraining --help` lists the commands. Runs on the local machine. It imports neither TFX nor
+TensorFlow, so that a scheduler that runs for months stays small; each run is a process of its own.
 """

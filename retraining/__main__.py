@@ -1,4 +1,4 @@
-"""Cut a release into spans, run what is new, and go on doing so.
+"""Cut a release into spans, and run the pipeline on new spans, once or by a schedule.
 
 python -m retraining cut|run|watch|timer --help
 """
@@ -29,12 +29,12 @@ _PRESET = "retraining"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the command says; return the process's exit code."""
+    """Run the command; return the process's exit code."""
     options = parse(arguments)
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S", stream=sys.stdout)
     progress.setLevel(logging.INFO)
-    warnings.simplefilter("ignore")  # Of other people's libraries, for their own readers.
-    # As systemd stops a service: end the child too.
+    warnings.simplefilter("ignore")  # Warnings of libraries, which are for their own users.
+    # systemd stops a service by SIGTERM: end the child process too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(exit_codes.STOPPED))
     try:
         return options.do(options)
@@ -72,15 +72,15 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     cut.add_argument("--days", type=int, default=7, help="length of a span (default: %(default)s)")
     cut.set_defaults(do=_cut)
 
-    run = commands.add_parser("run", help="run what came since the last run, and end")
+    run = commands.add_parser("run", help="run the pipeline on spans that came since the last run, and end")
     run.add_argument(
-        "--since", type=int, metavar="SPAN", help="backfill: run every span from this one on, oldest first"
+        "--since", type=int, metavar="SPAN", help="backfill: run on every span from this one, oldest first"
     )
     run.set_defaults(do=_run)
-    watch = commands.add_parser("watch", help="stay, and run what came at every moment of the schedule")
+    watch = commands.add_parser("watch", help="keep running, and do as `run` at every time of the schedule")
     watch.set_defaults(do=_watch)
-    timer = commands.add_parser("timer", help="write what lets the system run what came")
-    timer.add_argument("kind", choices=("systemd", "crontab"), help="what for")
+    timer = commands.add_parser("timer", help="write the files by which systemd or cron do as `run`")
+    timer.add_argument("kind", choices=("systemd", "crontab"), help="which of the two")
     timer.add_argument("--into", type=flags.local_path, default=".", help="folder for systemd's files")
     timer.set_defaults(do=_timer)
     for command in (run, watch, timer):
@@ -144,24 +144,24 @@ def _prepare(options: argparse.Namespace) -> tuple[Workspace, Config, schedule.S
 
 
 def _run(options: argparse.Namespace) -> int:
-    place, config, when = _prepare(options)
-    made = runs.run_due(place, config, when, runs.launch, options.since)
+    folders, config, when = _prepare(options)
+    made = runs.run_due(folders, config, when, runs.launch, options.since)
     return exit_codes.FAILED if any(entry.outcome == "failed" for entry in made) else 0
 
 
 def _watch(options: argparse.Namespace) -> int:
     from retraining.watch import watch
 
-    place, config, when = _prepare(options)
-    watch(when, lambda: runs.run_due(place, config, when, runs.launch))
+    folders, config, when = _prepare(options)
+    watch(when, lambda: runs.run_due(folders, config, when, runs.launch))
     return 0
 
 
 def _timer(options: argparse.Namespace) -> int:
-    place, _, when = _prepare(options)
+    folders, _, when = _prepare(options)
     folder = pathlib.Path(__file__).resolve().parents[1]
-    words = [sys.executable, "-m", "retraining", "run", "--data", place.data, "--preset", options.preset]
-    words += ["--pipeline-root", place.root, "--push-dir", place.push_dir]
+    words = [sys.executable, "-m", "retraining", "run", "--data", folders.data, "--preset", options.preset]
+    words += ["--pipeline-root", folders.root, "--push-dir", folders.push_dir]
     for flag, path in (("--config", options.config), ("--schedule", options.schedule)):
         words += [flag, path.resolve()] if path else []
     words += ["--release", options.release] if options.release else []
@@ -173,12 +173,12 @@ def _timer(options: argparse.Namespace) -> int:
         print(when.crontab(str(folder), words), end="")
         if not when.is_by_this_machines_clock():
             print(
-                "retraining: the cron of Debian and Ubuntu ignores CRON_TZ, and would run this by the "
-                "machine's clock. There, use `timer systemd`, or a schedule in the machine's own time_zone.",
+                "retraining: the cron of Debian and Ubuntu ignores CRON_TZ, and would follow the machine's "
+                "clock. There, use `timer systemd`, or a schedule in the machine's own time_zone.",
                 file=sys.stderr,
             )
         return 0
-    files = when.systemd(place.name, words, str(folder))
+    files = when.systemd(folders.name, words, str(folder))
     options.into.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (options.into / name).write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Cut a release into spans of equal length, so that anybody can play a year of retraining."""
+"""Cut a release into spans of equal length, with which retraining can be tried."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ from components.movielens_example_gen.parsing import lines, parse
 from components.movielens_example_gen.sources import files
 
 DAY = 86_400
-# Lines that are held back to be written together: an open file for each span would be too many.
+# Lines that are collected and then written together, because a file for each span cannot stay open.
 _HELD_LINES = 500_000
-# Bytes of the release that are read at once.
+# Bytes of the release in one read.
 _CHUNK_BYTES = 8 << 20
 
 
 class Cut(NamedTuple):
-    """What was written: spans (numbered from 1), rows, and rows whose time cannot be read, which are in span
-    1.
-    """
+    """Number of spans (numbered from 1), of rows, and of rows whose time cannot be read, all in span 1."""
 
     spans: int
     rows: int
@@ -34,8 +32,8 @@ class Cut(NamedTuple):
 def cut(release: pathlib.Path, config: DataConfig, target: pathlib.Path, days: int) -> Cut:
     """Write a release's ratings as spans, and its movies and users beside them.
 
-    Every span that lies between the first and the last rating gets its folder, also where nothing happened.
-    The release does not say when a film or a user was added, so all are known from the start.
+    Every span between the first and the last rating gets a folder, also if it has no ratings. The release
+    does not say when a film or a user was added, so all are known from the start.
 
     Args:
       release: folder with the release's files.
@@ -43,11 +41,11 @@ def cut(release: pathlib.Path, config: DataConfig, target: pathlib.Path, days: i
       target: a folder that does not exist yet; appears whole, by a rename.
       days: length of a span.
     Raises:
-      DataError: the files cannot be read, the target exists, or the disk refuses.
+      DataError: the files cannot be read, the target exists, or the disk cannot be written.
     """
     with disk_errors(target):
         if target.exists():
-            raise DataError(f"{target} must not exist yet, for the spans to be written there. Name another.")
+            raise DataError(f"{target} must not exist yet: the spans become this folder. Name another.")
         inputs = files.find_inputs(str(release), config)
         ratings = inputs.ratings[0]
         if ratings.groups or len(inputs.ratings) > 1:
@@ -67,10 +65,10 @@ def cut(release: pathlib.Path, config: DataConfig, target: pathlib.Path, days: i
 
 
 def _write(ratings: files.Source, folder: pathlib.Path, seconds: int) -> Cut:
-    moments = [moment for _, moment in _lines(ratings) if moment is not None]
-    if not moments:
+    timestamps = [timestamp for _, timestamp in _lines(ratings) if timestamp is not None]
+    if not timestamps:
         raise DataError(f"{ratings.path} must hold ratings with a time; it has none. Name another release.")
-    first, count = min(moments), (max(moments) - min(moments)) // seconds + 1
+    first, count = min(timestamps), (max(timestamps) - min(timestamps)) // seconds + 1
     with open(ratings.path, "rb") as file:
         header = file.readline().rstrip(b"\r\n") + b"\n" if ratings.header else b""
     for number in range(1, count + 1):
@@ -78,16 +76,16 @@ def _write(ratings: files.Source, folder: pathlib.Path, seconds: int) -> Cut:
         _path(folder, number, ratings).write_bytes(header)
     held: defaultdict[int, list[bytes]] = defaultdict(list)
     rows = 0
-    for rows, (line, moment) in enumerate(_lines(ratings), 1):
-        held[1 if moment is None else (moment - first) // seconds + 1].append(line)
+    for rows, (line, timestamp) in enumerate(_lines(ratings), 1):
+        held[1 if timestamp is None else (timestamp - first) // seconds + 1].append(line)
         if rows % _HELD_LINES == 0:
             _append(held, folder, ratings)
     _append(held, folder, ratings)
-    return Cut(count, rows, rows - len(moments))
+    return Cut(count, rows, rows - len(timestamps))
 
 
 def _lines(ratings: files.Source) -> Iterator[tuple[bytes, int | None]]:
-    """Yield each row as it stands, and its second; None where the pipeline could not read it either."""
+    """Yield each unchanged row, and its timestamp; None if the pipeline could not read the timestamp."""
     layout = ratings.layout
     position = layout.positions[-1]
     with open(ratings.path, "rb") as file:

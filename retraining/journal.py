@@ -1,6 +1,4 @@
-"""What was run: one line of JSON for each run, in the pipeline's folder. It marks up to where spans are
-done.
-"""
+"""The record of the runs: one line of JSON for each run, in the pipeline's folder."""
 
 from __future__ import annotations
 
@@ -18,12 +16,12 @@ class JournalError(Exception):
 
 
 class Model(pydantic.BaseModel):
-    """What became of one model.
+    """The verdict on one model.
 
     Attributes:
-      metrics: by name, over all rows of the newest span: the challenger's, then the champion's, None where
-        there was no champion.
-      refused_because: what it failed at, in words; empty where it was blessed.
+      metrics: by name, over all rows of the newest span: the challenger's, then the champion's, None if there
+        was no champion.
+      refused_because: the gates that it failed; empty if it was blessed.
     """
 
     model_config = pydantic.ConfigDict(frozen=True)
@@ -35,13 +33,12 @@ class Model(pydantic.BaseModel):
 
 
 class Report(pydantic.BaseModel):
-    """What a run came to, as local_runner.py writes it.
+    """The results of a run, as local_runner.py writes them.
 
     Attributes:
-      rows: of train and of eval.
-      pushed_version: what is being served since; None where the challengers were refused.
-      drift: by raw feature, the distance of the newest span from the window before it, and the greatest
-        bearable.
+      rows: numbers of train and of eval rows.
+      pushed_version: version that was pushed, and is served; None if the challengers were refused.
+      drift: by raw feature, the distance of the newest span from the window before it, and its bound.
     """
 
     model_config = pydantic.ConfigDict(frozen=True)
@@ -54,7 +51,7 @@ class Report(pydantic.BaseModel):
 
     @property
     def drifted(self) -> list[str]:
-        """Features that are farther from the window than is bearable."""
+        """Features whose distance from the window is above its bound."""
         return sorted(name for name, (distance, bound) in self.drift.items() if distance > bound)
 
 
@@ -62,10 +59,10 @@ class Entry(pydantic.BaseModel):
     """One run.
 
     Attributes:
-      span: the newest one that was read; versions: of all spans that there were up to it, by number.
-      outcome: pushed, refused (what was served before still is), or failed.
+      span: the newest span that it read; versions: of all spans up to this one, by number.
+      outcome: pushed, refused (the served version stays), or failed.
       seconds: from its start to its end; ended: seconds since 1970.
-      words: of a failure.
+      words: message of a failure.
     """
 
     model_config = pydantic.ConfigDict(frozen=True)
@@ -83,13 +80,13 @@ def read(path: pathlib.Path) -> list[Entry]:
     """Read all entries, the oldest first.
 
     Raises:
-      JournalError: a line is no entry, such as one that was cut short; in words.
+      JournalError: a line is no entry, such as an incomplete one.
     """
     return [_entry(path, number, line) for number, line in enumerate(_lines(path), 1)]
 
 
 def append(path: pathlib.Path, entry: Entry) -> None:
-    """Add an entry, so that it is on the disk when this returns."""
+    """Add an entry, and return when it is on the disk."""
     lines = [*_lines(path), entry.model_dump_json().encode()]
     durable.replace(path, b"".join(line + b"\n" for line in lines), path.with_suffix(".new"))
 
@@ -110,7 +107,7 @@ def _entry(path: pathlib.Path, number: int, line: bytes) -> Entry:
 
 
 def done(entries: Sequence[Entry]) -> Entry | None:
-    """Return the last run that came to an end."""
+    """Return the last run that did not fail."""
     return next((entry for entry in reversed(entries) if entry.outcome != "failed"), None)
 
 

@@ -1,4 +1,4 @@
-"""Remove what old runs left: their artifacts' files. The record of the runs stays."""
+"""Remove the artifacts of old runs. The record of the runs stays."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from common.progress import progress
 from components.champion.selection import SAVED_MODEL, Verdict, champion
 from runners.running import workspace
 
-# Begins the name of a folder on its way out.
+# Prefix of the name of a folder that is being removed.
 _REMOVED = ".removed-"
 _LIVE, _DELETED = mlmd.proto.Artifact.LIVE, mlmd.proto.Artifact.DELETED
 
 
 def tidy(root: pathlib.Path, pipeline_name: str, keep_runs: int) -> list[str]:
-    """Remove the artifacts of all but a pipeline's newest runs; champions and what was pushed last stay.
+    """Remove the artifacts of all but a pipeline's newest runs; champions and the last pushed model stay.
 
-    What is removed is marked so: no later run takes it for a champion, nor, since its folder is gone, out of
-    the cache. It is renamed first and deleted last, so that who is killed meanwhile leaves no half of it; the
-    next one deletes the rest. Bundles are elsewhere, and not touched.
+    A removed artifact is marked as deleted: no later run takes it for a champion, or from the cache. Its
+    folder is renamed first and deleted last, so that a process that is killed leaves no half of it under its
+    name; the next call deletes the rest. Bundles are in another folder, and stay.
 
     Args:
-      root: the pipeline's folder, which nobody else uses.
+      root: the pipeline's folder, which no other process uses.
       pipeline_name: of the runs.
       keep_runs: how many runs keep their artifacts, 1 or more.
     Returns:
@@ -65,12 +65,12 @@ def tidy(root: pathlib.Path, pipeline_name: str, keep_runs: int) -> list[str]:
 def _readable(path: pathlib.Path) -> Iterator[None]:
     try:
         yield
-    except (RuntimeError, mlmd.errors.StatusError) as error:  # As ML Metadata says it, over many lines.
+    except (RuntimeError, mlmd.errors.StatusError) as error:  # ML Metadata's messages have many lines.
         raise OSError(f"{path} cannot be used as the record of runs: {str(error).splitlines()[0]}") from error
 
 
 def _of_newest_runs(store: mlmd.MetadataStore, pipeline_id: int, keep_runs: int) -> set[int]:
-    """Ids of what the newest runs read or wrote; what came out of the cache counts as written."""
+    """Ids of artifacts that the newest runs read, wrote, or took from the cache."""
     of_pipeline = {execution.id for execution in store.get_executions_by_context(pipeline_id)}
     executions: set[int] = set()
     for run in sorted(store.get_contexts_by_type("pipeline_run"), key=lambda run: -run.id):
@@ -82,7 +82,7 @@ def _of_newest_runs(store: mlmd.MetadataStore, pipeline_id: int, keep_runs: int)
 
 
 def _champions(store: mlmd.MetadataStore, artifacts: dict[int, mlmd.proto.Artifact]) -> set[int]:
-    """Ids of each trainer's latest blessed model, and of its blessing, by which the next run finds it."""
+    """Ids of each trainer's latest blessed model, and of its blessing, which the next run looks up."""
     blessings = {a.id: a for a in artifacts.values() if a.type == "ModelBlessing"}
     verdicts: defaultdict[str, list[Verdict]] = defaultdict(list)
     for event in store.get_events_by_artifact_ids(list(blessings)):
@@ -132,5 +132,5 @@ def _folder(uri: str) -> pathlib.Path:
 
 
 def _is_below(root: pathlib.Path, folder: pathlib.Path) -> bool:
-    """Tell whether a folder is this pipeline's to remove."""
+    """Return whether a folder is below the pipeline's root, so that it may be removed."""
     return root.resolve() in folder.parents

@@ -25,16 +25,16 @@ from runners.exit_codes import BUSY
 from runners.running.workspace import FAILED, BusyError, claimed
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
-_BUSY_SECONDS = 30.0  # Between two tries at a root that another uses.
+_BUSY_SECONDS = 30.0  # Between two attempts while another run uses the root.
 
 
 class Workspace(NamedTuple):
-    """Where a pipeline is run again and again.
+    """The folders of a pipeline's runs.
 
     Attributes:
       data: folder of the spans.
-      root: for artifacts and metadata, of all pipelines.
-      push_dir: where bundles go.
+      root: folder of artifacts and metadata, of all pipelines.
+      push_dir: folder of the pushed bundles.
       name: of the pipeline.
     """
 
@@ -45,17 +45,17 @@ class Workspace(NamedTuple):
 
     @property
     def folder(self) -> pathlib.Path:
-        """For what is remembered from run to run."""
+        """Folder of the scheduler's own files."""
         return self.root / "retraining" / self.name
 
     @property
     def journal(self) -> pathlib.Path:
-        """What was run."""
+        """File of the record of the runs."""
         return self.folder / "runs.jsonl"
 
 
 class Launched(NamedTuple):
-    """How a run ended: what it came to, or the words of its failure."""
+    """How a run ended: its report, or the message of its failure."""
 
     report: journal.Report | None
     words: str = ""
@@ -66,17 +66,17 @@ Launch = Callable[[Config, Workspace], Launched]
 
 
 class SpansFound(NamedTuple):
-    """What has come: the latest version of each span, by number; and which of these spans hold no rows."""
+    """The latest version of each span, by number; and the spans of these that hold no rows."""
 
     versions: dict[int, int]
     empty: set[int]
 
 
-def look(data: pathlib.Path, config: Config) -> SpansFound:
-    """Look what is there.
+def find_spans(data: pathlib.Path, config: Config) -> SpansFound:
+    """Find the spans in a folder.
 
     Raises:
-      DataError: a folder's name leaves open what is meant.
+      DataError: a folder's name has no number, or two have the same.
     """
     table = config.data.spec.ratings
     patterns = spans.patterns(parts.patterns(table.names))
@@ -97,10 +97,10 @@ def look(data: pathlib.Path, config: Config) -> SpansFound:
 
 
 def require_spans(config: Config) -> SpansConfig:
-    """Return how a configuration reads spans.
+    """Return the settings of spans.
 
     Raises:
-      ValueError: it reads a release as a whole.
+      ValueError: the configuration reads a release as a whole.
     """
     if not config.data.spans:
         raise ValueError(
@@ -110,11 +110,11 @@ def require_spans(config: Config) -> SpansConfig:
 
 
 def configured(config: Config, window: int | None, versions: Mapping[int, int]) -> Config:
-    """Return the configuration of the run whose newest span is the last of those given.
+    """Return the configuration of the run whose newest span is the last of the given ones.
 
-    It names their versions: the run reads what is recorded of it, though others come meanwhile, and comes
-    from the cache only if it read those. The cache alone does not tell a file from one of its size and time
-    in another folder.
+    It names the versions of the spans, so that the run reads exactly the recorded versions, also if later
+    ones come meanwhile, and comes from the cache only if the cached run read the same. TFX's cache alone does
+    not distinguish files of equal size and time in different folders.
 
     >>> from pipeline import config
     >>> configured(config.retraining(), 5, {8: 0, 9: 2}).data.spans
@@ -133,41 +133,41 @@ def run_due(
     launch: Launch,
     since: int | None = None,
 ) -> list[journal.Entry]:
-    """Run what is due, and record each run.
+    """Make the runs that are due, and record each.
 
-    The runs after one that failed are left for another time: they would build on what it did not leave.
+    After a failed run no later one is made, because it would build on the models of the failed one.
 
     Args:
       since: of a backfill, see plan.due.
     Returns:
-      What was run; nothing where no span came.
+      The records of the runs; none if no span came.
     Raises:
       BusyError: another scheduler runs the pipeline.
-      DataError: a span's folder leaves open what is meant, or the disk refuses, in words.
+      DataError: a span's folder has a wrong name, or the disk cannot be read or written.
       JournalError: the record of the runs is damaged.
-      ValueError: the backfill cannot be.
+      ValueError: the backfill begins too early.
     """
     made = []
     window = schedule.read_window(require_spans(config).window)
-    # From the plan to the record, so that no two schedulers run the same span. Not the root, which each run
-    # claims for itself.
+    # Locked from the plan to the record, so that no two schedulers run the same span. Each run locks the root
+    # itself.
     with claimed(workspace.folder):
         entries = journal.read(workspace.journal)
-        there = look(workspace.data, config)
-        due = plan.due(there.versions, entries, schedule.catch_up, window, since, there.empty)
+        found = find_spans(workspace.data, config)
+        due = plan.due(found.versions, entries, schedule.catch_up, window, since, found.empty)
         if not due.spans:
             progress.info("Nothing to run: %s", due.reason)
-        for place, newest in enumerate(due.spans, 1):
-            progress.info("Span %d, run %d of %d: %s", newest, place, len(due.spans), due.reason)
-            known = {number: version for number, version in there.versions.items() if number <= newest}
+        for position, newest in enumerate(due.spans, 1):
+            progress.info("Span %d, run %d of %d: %s", newest, position, len(due.spans), due.reason)
+            known = {number: version for number, version in found.versions.items() if number <= newest}
             started = time.time()
             launched = launch(configured(config, window, known), workspace)
             entry = _entry(newest, known, launched, started)
             journal.append(workspace.journal, entry)
             made.append(entry)
-            progress.info("Span %d: %s", newest, described(entry))
+            progress.info("Span %d: %s", newest, describe(entry))
             if entry.outcome == "failed":
-                if waiting := due.spans[place:]:
+                if waiting := due.spans[position:]:
                     progress.info("Later spans wait for it; `run --since %d` goes on without it", waiting[0])
                 break
             _tidy(workspace, schedule.keep_runs)
@@ -175,11 +175,11 @@ def run_due(
 
 
 def _tidy(workspace: Workspace, keep_runs: int) -> None:
-    # What was run is run, whoever else uses the folder.
+    # A run that is recorded stays recorded, also if its old artifacts cannot be removed now.
     try:
         retention.tidy(workspace.root, workspace.name, keep_runs)
     except (BusyError, DataError, OSError) as error:
-        progress.warning("What old runs left stays until the next one is over: %s", error)
+        progress.warning("Artifacts of old runs stay until the next run has ended: %s", error)
 
 
 def _entry(newest: int, known: dict[int, int], launched: Launched, started: float) -> journal.Entry:
@@ -197,19 +197,19 @@ def _entry(newest: int, known: dict[int, int], launched: Launched, started: floa
     )
 
 
-def described(entry: journal.Entry) -> str:
-    """Say in one line what a run came to."""
+def describe(entry: journal.Entry) -> str:
+    """Describe the outcome of a run in one line."""
     if not entry.report:
         return f"failed: {entry.words}"
     report = entry.report
     drift = f"; drifted: {', '.join(report.drifted)}" if report.drifted else ""
     if entry.outcome == "pushed":
         return f"pushed version {report.pushed_version}{drift}"
-    return f"refused, what was served still is: {report.not_pushed_because}{drift}"
+    return f"refused, the served version stays: {report.not_pushed_because}{drift}"
 
 
 def launch(config: Config, workspace: Workspace) -> Launched:
-    """Run local_runner.py as soon as nobody else uses the root."""
+    """Run local_runner.py as soon as no other run uses the root."""
     folder = workspace.folder
     settings, report = folder / "config.json", folder / "report.json"
     with disk_errors(folder):
@@ -239,7 +239,7 @@ def launch(config: Config, workspace: Workspace) -> Launched:
         lines = [line.strip() for line in output if line.strip() and not line.startswith("Log: ")]
     try:
         launched = _read(report)
-    except ValueError as error:  # As a run leaves it that was killed, or had no room to write it.
+    except ValueError as error:  # A run that was killed, or whose disk is full, leaves no whole report.
         launched = Launched(None, lines[-1] if code and lines else f"{error}; exit code {code}")
     if code and launched.report:
         return Launched(None, lines[-1] if lines else f"exit code {code}")
@@ -247,16 +247,16 @@ def launch(config: Config, workspace: Workspace) -> Launched:
 
 
 def _read(report: pathlib.Path) -> Launched:
-    """Read what a run came to.
+    """Read a run's report.
 
     Raises:
-      ValueError: there is no report, or it cannot be read, in one line.
+      ValueError: there is no report, or it cannot be read.
     """
     try:
-        told = json.loads(report.read_text())
-        if isinstance(told, dict) and FAILED in told:
-            return Launched(None, " ".join(str(told[FAILED]).split()))
-        return Launched(journal.Report.model_validate(told))
+        content = json.loads(report.read_text())
+        if isinstance(content, dict) and FAILED in content:
+            return Launched(None, " ".join(str(content[FAILED]).split()))
+        return Launched(journal.Report.model_validate(content))
     except FileNotFoundError as error:
         raise ValueError("the run left no report") from error
     except pydantic.ValidationError as error:
@@ -270,6 +270,6 @@ def _wait(command: Sequence[str], output) -> int:
     try:
         return process.wait()
     finally:
-        if process.poll() is None:  # Stopped by a signal, like this process.
+        if process.poll() is None:  # A signal stopped this process: stop the child too.
             process.terminate()
             process.wait()

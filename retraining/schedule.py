@@ -1,7 +1,7 @@
-"""When to look for new spans, and how to go about them: one specification for every scheduler.
+"""When to look for new spans, and which runs to make of them: one specification for every scheduler.
 
-Read by the local scheduler, written out for systemd and cron, and the source of what a schedule of Vertex AI
-or a recurring run of Kubeflow Pipelines is made of.
+The local scheduler reads it. Timers of systemd, lines of a crontab, schedules of Vertex AI and recurring runs
+of Kubeflow Pipelines are made of it.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from cronsim import CronSim, CronSimError
 from common.validation import in_words
 
 _UTC = datetime.timezone.utc
-_ANY_MOMENT = datetime.datetime(2024, 1, 1, tzinfo=_UTC)
-# A value, or a range's two ends, that a step follows.
+_ANY_TIME = datetime.datetime(2024, 1, 1, tzinfo=_UTC)
+# A value, or the two ends of a range, before a step.
 _STEPPED = re.compile(r"(?<![^ ,])(\w+)(?:-(\w+))?/")
 _DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 _NUMBERS = {day.upper(): number for number, day in enumerate(_DAYS)}
 
 
 class Schedule(pydantic.BaseModel):
-    """When and how a pipeline is run again.
+    """When a pipeline is run again, and on which spans.
 
     >>> Schedule(cron="30 3 * * 1", time_zone="Europe/Berlin").keep_runs
     3
@@ -39,15 +39,15 @@ class Schedule(pydantic.BaseModel):
 
     # Minute, hour, day of the month, month, day of the week, as in crontab(5).
     cron: str = "0 3 * * 1"
-    # IANA name of the zone that `cron` means.
+    # IANA name of the zone of `cron`.
     time_zone: str = "UTC"
-    # Spans that a run reads, 2 or more: the newest is what models are measured on; None for all. Left out, it
-    # is what the configuration says.
+    # Spans that a run reads, 2 or more: models are evaluated on the newest one; None for all. If left out,
+    # the configuration's own.
     window: int | None = pydantic.Field(None, ge=2)
-    # Whether every span that came since the last run gets a run of its own, the oldest first, and a time that
-    # was missed is made up for; otherwise only the newest span is run, at the next time.
+    # Whether every span that came since the last run gets a run of its own, the oldest first, and a run is
+    # made at once for times that were missed; otherwise only the newest span gets a run, at the next time.
     catch_up: bool = True
-    # Runs whose artifacts are kept, 1 or more; champions and what was pushed last are kept in any case.
+    # Runs whose artifacts stay, 1 or more; champions and the last pushed model stay in any case.
     keep_runs: int = pydantic.Field(3, ge=1)
 
     @pydantic.field_validator("cron")
@@ -57,14 +57,14 @@ class Schedule(pydantic.BaseModel):
         try:
             if plain.count(" ") != 4:
                 raise CronSimError("Not five fields")
-            # crontab(5) has no other steps: some count on to the end of the field, some take the value alone.
+            # crontab(5) defines no other steps: some programs read 5/2 as 5-59/2, others as 5 alone.
             if any(_value(first) == _value(last or first) for first, last in _STEPPED.findall(plain)):
                 raise CronSimError("a step must follow * or a range of several values")
-            next(CronSim(plain, _ANY_MOMENT))
+            next(CronSim(plain, _ANY_TIME))
         except (CronSimError, StopIteration) as error:
             raise ValueError(
                 "cron must be minute, hour, day of the month, month and day of the week, as in crontab(5), "
-                f"and come about some day: {str(error) or 'it never does'}; received {cron!r}"
+                f"and name a date that exists: {str(error) or 'there is none'}; received {cron!r}"
             ) from error
         return plain
 
@@ -83,7 +83,7 @@ class Schedule(pydantic.BaseModel):
         """Return how many spans a run reads, None for all.
 
         Args:
-          configured: what holds where this schedule leaves it out.
+          configured: the configuration's window, which is used if this schedule leaves it out.
 
         >>> Schedule().read_window(8), Schedule(window=None).read_window(8)
         (8, None)
@@ -91,57 +91,57 @@ class Schedule(pydantic.BaseModel):
         return self.window if "window" in self.model_fields_set else configured
 
     def next_time(self, after: datetime.datetime) -> datetime.datetime:
-        """Find the first moment of the schedule after another.
+        """Find the first time of the schedule after another.
 
-        Around a change of clocks as Debian's cron: what falls into the hour that is left out comes right
-        after it, what falls into the hour that is there twice comes once.
+        At a change of clocks it follows Debian's cron: a time in the hour that is left out comes right after
+        that hour, and a time in the hour that occurs twice comes once.
 
-        >>> moment = datetime.datetime(2024, 3, 31, 0, 30, tzinfo=datetime.timezone.utc)
-        >>> Schedule(cron="30 2 * * *", time_zone="Europe/Berlin").next_time(moment).isoformat()
+        >>> after = datetime.datetime(2024, 3, 31, 0, 30, tzinfo=datetime.timezone.utc)
+        >>> Schedule(cron="30 2 * * *", time_zone="Europe/Berlin").next_time(after).isoformat()
         '2024-03-31T03:00:00+02:00'
         """
         after = after.astimezone(_UTC)
-        moments = CronSim(self.cron, after.astimezone(zoneinfo.ZoneInfo(self.time_zone)))
-        # In the second of two equal hours it begins with a moment of the first, which is past. Compared in
-        # UTC, for within a zone Python compares what clocks show.
-        return next(moment for moment in moments if moment.astimezone(_UTC) > after)
+        times = CronSim(self.cron, after.astimezone(zoneinfo.ZoneInfo(self.time_zone)))
+        # In the second of two equal hours CronSim begins with a time of the first hour, which is past.
+        # Compared in UTC, because within a zone Python compares local times.
+        return next(time for time in times if time.astimezone(_UTC) > after)
 
     def is_by_this_machines_clock(self) -> bool:
-        """Tell whether the zone's clocks show what this machine's do, in every month of the year to come."""
+        """Return whether the zone has this machine's clock time in every month of the next year."""
         now, zone = datetime.datetime.now(_UTC), zoneinfo.ZoneInfo(self.time_zone)
-        moments = [now + datetime.timedelta(days=30 * month) for month in range(13)]
-        return all(m.astimezone().utcoffset() == m.astimezone(zone).utcoffset() for m in moments)
+        times = [now + datetime.timedelta(days=30 * month) for month in range(13)]
+        return all(t.astimezone().utcoffset() == t.astimezone(zone).utcoffset() for t in times)
 
     def crontab(self, folder: str, words: Sequence[str]) -> str:
         """Write lines for a crontab, of a cron that knows CRON_TZ.
 
         Args:
-          folder: in which the command is run.
+          folder: working directory of the command.
           words: of the command.
         Raises:
-          ValueError: one of them would be several lines.
+          ValueError: one of them has a line break.
         """
         _require_one_line(folder, *words)
         command = f"cd {shlex.quote(folder)} && {shlex.join(words)}"
-        escaped = command.replace("%", r"\%")  # Else cron takes it for a line break.
+        escaped = command.replace("%", r"\%")  # Otherwise cron takes it for a line break.
         return f"CRON_TZ={self.time_zone}\n{self.cron} {escaped}\n"
 
     def systemd(self, name: str, words: Sequence[str], folder: str) -> dict[str, str]:
         """Write a service and the timer that starts it, by file name.
 
         Args:
-          name: of the pipeline, each of which has files of its own.
+          name: of the pipeline; every pipeline has files of its own.
           words: of the command, the first one a path.
-          folder: in which it is run.
+          folder: working directory of the command.
         Raises:
-          ValueError: systemd has no such calendar, or a word or the folder would be several lines.
+          ValueError: systemd cannot express the calendar, or a word or the folder has a line break.
         """
         _require_one_line(folder, *words)
         minutes, hours, days, months, weekdays = self.numbers()
         if "*" not in (days, weekdays):
             raise ValueError(
-                "systemd needs the day of the month or the day of the week to be *, for it joins them by "
-                f"`and`, cron by `or`; received {self.cron!r}"
+                "systemd needs the day of the month or the day of the week to be *, because it joins them by "
+                f"`and`, and cron by `or`; received {self.cron!r}"
             )
         names = "" if weekdays == "*" else ",".join(_DAYS[int(day)] for day in weekdays.split(",")) + " "
         calendar = f"{names}*-{months}-{days} {hours}:{minutes}:00 {self.time_zone}"
@@ -161,17 +161,17 @@ class Schedule(pydantic.BaseModel):
         """Write cron's five fields as `*` or lists of numbers, which systemd and every cloud read alike.
 
         Raises:
-          ValueError: there is no such list.
+          ValueError: the fields cannot be written as lists of numbers.
 
         >>> Schedule(cron="*/30 3 * JAN-MAR sun,5").numbers()
         ['0,30', '3', '*', '1,2,3', '0,5']
         """
-        parsed = CronSim(self.cron, _ANY_MOMENT)
+        parsed = CronSim(self.cron, _ANY_TIME)
         _, _, day, _, weekday = self.cron.split()
         if "*" not in (day, weekday) and "*" in (day[0], weekday[0]):
             raise ValueError(
-                "cron must have no * in days of the month and of the week that are both restricted, for that "
-                f"means `and` to some and `or` to others; write numbers. Received {self.cron!r}"
+                "cron must have no * in days of the month and of the week that are both restricted: some "
+                f"programs read it as `and`, others as `or`; write numbers. Received {self.cron!r}"
             )
         fields: list[tuple[Collection[Any], range]] = [
             (parsed.minutes, range(60)),
@@ -189,14 +189,14 @@ class Schedule(pydantic.BaseModel):
                 )
             whole = set(values) == set(every)
             written.append("*" if whole else ",".join(map(str, sorted(values))))
-        # Of two restricted ones either is enough: with all days in one of them, it is every day.
+        # If both are restricted, a day must match one of them; if one of them has all days, every day does.
         if "*" not in (day, weekday) and "*" in (written[2], written[4]):
             written[2] = written[4] = "*"
         return written
 
 
 def _value(text: str) -> int | str:
-    # Of a number with zeros before it, and of a day's name, the number.
+    # Returns the number of a text with leading zeros, or of a day's name.
     return int(text) if text.isdigit() else _NUMBERS.get(text.upper(), text.upper())
 
 
@@ -204,14 +204,13 @@ def _require_one_line(*paths: str) -> None:
     for path in paths:
         if re.search(r"[\x00-\x1f\x7f]", path):
             raise ValueError(
-                "a path that a timer names must hold no line break and no other control character, for what "
-                f"follows it would be another line of the file; received {path!r}. Rename it"
+                "a path that a timer names must hold no line break and no other control character, which "
+                f"would begin another line of the file; received {path!r}. Rename it"
             )
 
 
 def _quoted(word: str) -> str:
-    # As JSON escapes, so does systemd: a backslash would begin an escape. % and $ stand for values, in quotes
-    # too.
+    # systemd has the same escapes as JSON. It replaces % and $ by values, in quotes too, so they are doubled.
     return json.dumps(word, ensure_ascii=False).replace("%", "%%").replace("$", "$$")
 
 
@@ -219,7 +218,7 @@ def load(path: pathlib.Path | None) -> Schedule:
     """Read a JSON file with fields of Schedule; without one, the defaults.
 
     Raises:
-      ValueError: the file does not hold a schedule, in words.
+      ValueError: the file does not hold a schedule.
     """
     if not path:
         return Schedule()

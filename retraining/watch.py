@@ -1,4 +1,4 @@
-"""A scheduler to be left running: sleeps until a moment of the schedule, then runs what is due."""
+"""A scheduler that keeps running: it sleeps until a time of the schedule, then makes the due runs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from retraining.journal import JournalError
 from retraining.schedule import Schedule
 from runners.running.workspace import BusyError
 
-# The clock is looked at this often, since it may be set while this process sleeps.
+# Interval in which the clock is read, since it may be set while this process sleeps.
 _NAP_SECONDS = 30.0
-_BUSY_SECONDS = 300.0  # Between two tries where another scheduler runs the pipeline.
+_BUSY_SECONDS = 300.0  # Between two attempts while another scheduler runs the pipeline.
 
 
-def moments(
+def scheduled_times(
     schedule: Schedule, now: Callable[[], datetime.datetime], sleep: Callable[[float], None]
 ) -> Iterator[datetime.datetime]:
-    """Sleep until each moment of the schedule, and yield it.
+    """Sleep until each time of the schedule, and yield it.
 
-    A moment that passes while the last one is being worked off is made up for at once, however many there
-    were, if the schedule catches up; so is what was missed before the start.
+    If the schedule catches up, and times passed while the caller was busy or before the start, the next time
+    is now, once for all of them.
     """
     due = now() if schedule.catch_up else schedule.next_time(now())
     while True:
@@ -37,18 +37,18 @@ def moments(
 
 
 def watch(schedule: Schedule, run: Callable[[], object]) -> None:
-    """Run what is due at every moment of the schedule, until this process is stopped.
+    """Make the runs that are due at every time of the schedule, until this process is stopped.
 
-    What went wrong is told, and tried again at the next moment; where another scheduler runs the
-    pipeline, as soon as that has ended.
+    An error is logged, and the run is tried again at the next time; if another scheduler runs the pipeline,
+    it is tried again every few minutes.
     """
-    for _ in moments(schedule, lambda: datetime.datetime.now(datetime.timezone.utc), time.sleep):
+    for _ in scheduled_times(schedule, lambda: datetime.datetime.now(datetime.timezone.utc), time.sleep):
         while not _try(run):
             time.sleep(_BUSY_SECONDS)
 
 
 def _try(run: Callable[[], object]) -> bool:
-    """Run; False where another scheduler runs the pipeline."""
+    """Run; return False if another scheduler runs the pipeline."""
     try:
         run()
     except BusyError as error:

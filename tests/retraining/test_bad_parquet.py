@@ -17,12 +17,12 @@ from pipeline import config
 from retraining import runs
 read = config.retraining()
 read = read.model_copy(update={"data": read.data.model_copy(update={"release": "custom"})})
-print(runs.look(pathlib.Path(sys.argv[1]), read))
+print(runs.find_spans(pathlib.Path(sys.argv[1]), read))
 assert not {"apache_beam", "tensorflow", "tfx"} & set(sys.modules)
 """
 
 
-def test_the_scheduler_does_not_run_it_and_leaves_the_words_to_the_run(tmp_path: pathlib.Path) -> None:
+def test_the_scheduler_does_not_run_the_code_and_leaves_the_error_to_the_run(tmp_path: pathlib.Path) -> None:
     """The words are in tests/components/movielens_example_gen/sources/test_bad_parquet.py."""
     made = tmp_path / "made"
     (tmp_path / "span-1").mkdir()

@@ -23,9 +23,9 @@ def spans(*numbers: int) -> dict[int, int]:
 @pytest.mark.parametrize(
     ("there", "entries", "schedule", "due", "reason"),
     [
-        (spans(), [], DAILY, (), "two spans with rows in a window make a run"),
-        (spans(1), [], DAILY, (), "two spans with rows in a window make a run"),
-        (spans(1, 2, 3), [], DAILY, (3,), "nothing was run yet"),
+        (spans(), [], DAILY, (), "a run needs two spans with rows in its window"),
+        (spans(1), [], DAILY, (), "a run needs two spans with rows in its window"),
+        (spans(1, 2, 3), [], DAILY, (3,), "no run was made yet"),
         (spans(1, 2, 3), [entry(3)], DAILY, (), "no span came since span 3"),
         (spans(1, 2, 3), [entry(2), entry(3, "refused")], DAILY, (), "no span came since span 3"),
         (spans(1, 2, 3, 4, 5, 6), [entry(3)], DAILY, (4, 5, 6), "3 new since span 3"),
@@ -48,7 +48,7 @@ def test_late_data_within_the_window_makes_the_newest_span_due_again() -> None:
     assert plan.due({1: 0, 2: 7, 4: 0, 5: 0}, entries, *ALL).spans == (5,)
 
 
-def test_a_span_that_is_gone_makes_nothing_due() -> None:
+def test_a_span_that_was_deleted_makes_no_run_due() -> None:
     assert plan.due(spans(3, 4, 5), [entry(5)], *ALL).spans == ()
 
 
@@ -60,17 +60,17 @@ def test_a_backfill_runs_the_past_in_order_but_never_behind_a_champion_that_know
         plan.due(spans(1, 2, 3, 4), [entry(3)], *DAILY, since=2)
 
 
-def test_a_span_without_rows_is_measured_on_by_nobody_and_holds_up_nothing() -> None:
+def test_a_span_without_rows_gets_no_run_and_delays_none() -> None:
     there = spans(1, 2, 3, 4, 5)
     assert plan.due(there, [entry(3)], *DAILY, empty={4}).spans == (5,)
     assert plan.due(there, [], *DAILY, empty={5}).spans == (4,)
     assert plan.due(there, [], *DAILY, since=1, empty={1, 3}).spans == (4, 5)
     none = plan.due(there, [entry(3)], *DAILY, empty={2, 4, 5})
-    assert none == ((), "no span came since span 3 but, without rows, 4, 5")
+    assert none == ((), "no span came since span 3, except without rows: 4, 5")
     assert plan.due(spans(1, 2), [], *DAILY, empty={1}).reason.endswith("there are 1 spans")
 
 
-def test_a_span_with_none_in_its_window_to_train_on_holds_up_nothing() -> None:
+def test_a_span_without_train_rows_in_its_window_delays_no_run() -> None:
     there = spans(1, 2, 3, 4, 5, 6)
     assert plan.due(there, [entry(3)], True, 2, empty={4}).spans == (6,)
     assert plan.due(there, [entry(3)], True, 3, empty={4}).spans == (5, 6)

@@ -22,7 +22,7 @@ NAME = "kept"
 
 
 class Died(Exception):
-    """In place of a kill."""
+    """Raised instead of a kill."""
 
 
 @component
@@ -92,7 +92,7 @@ def test_champions_and_the_newest_runs_stay(tmp_path: pathlib.Path) -> None:
     assert len(list((tmp_path / "Push" / "pushed_model").iterdir())) == 2
     assert (tmp_path / "pushed").exists()
     assert retention.tidy(tmp_path, NAME, keep_runs=1) == []
-    # Week 2 is still met; week 1, whose files are gone, is run again and not taken from the cache.
+    # Week 2 comes from the cache; week 1, whose files are missing, is run again.
     assert run(tmp_path, 5, good=False) == "2"
     run(tmp_path, 1, good=True)
     assert weeks(tmp_path) == ["1", "2", "4", "5"]
@@ -107,7 +107,7 @@ def test_a_champion_stays_that_the_newest_run_never_met(tmp_path: pathlib.Path) 
     assert run(tmp_path, 4, good=False) == "1"
 
 
-def test_where_a_champions_files_are_gone_the_one_before_stays(tmp_path: pathlib.Path) -> None:
+def test_if_a_champions_files_are_missing_the_one_before_stays(tmp_path: pathlib.Path) -> None:
     for week, good in ((1, True), (2, True), (3, False)):
         run(tmp_path, week, good)
     (second,) = [path for path in (tmp_path / "Trainer.a" / "model").iterdir() if holds(path, 2)]
@@ -119,7 +119,7 @@ def test_where_a_champions_files_are_gone_the_one_before_stays(tmp_path: pathlib
 
 
 @pytest.mark.parametrize("nth", range(3))
-def test_killed_while_it_tidies_it_leaves_nothing_half_and_the_next_one_removes_the_rest(
+def test_retention_that_is_killed_leaves_no_half_artifact_and_the_next_one_removes_the_rest(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, nth: int
 ) -> None:
     for week, good in ((1, True), (2, True), (3, True)):
@@ -149,7 +149,7 @@ def test_killed_while_it_tidies_it_leaves_nothing_half_and_the_next_one_removes_
 
 
 @pytest.mark.parametrize("nth", range(4))
-def test_killed_before_it_deletes_it_loses_no_later_run(
+def test_retention_that_is_killed_before_it_deletes_loses_no_later_run(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, nth: int
 ) -> None:
     """At each rename, or as it marks what is removed."""

@@ -36,16 +36,16 @@ WEEKLY = Schedule(window=3)
 class Planted:
     """A pipeline that pushes, but for the spans that it refuses or fails at."""
 
-    place: Workspace
+    workspace: Workspace
     refuses: set[int] = dataclasses.field(default_factory=set)
     fails: set[int] = dataclasses.field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.seen: list[tuple[int | None, int | None]] = []
 
-    def launch(self, config: Config, place: Workspace) -> Launched:
+    def launch(self, config: Config, workspace: Workspace) -> Launched:
         with pytest.raises(BusyError):
-            runs.run_due(place, config, WEEKLY, self.launch)
+            runs.run_due(workspace, config, WEEKLY, self.launch)
         read = runs.require_spans(config)
         self.seen.append((read.newest, read.window))
         if read.newest in self.fails:
@@ -54,7 +54,7 @@ class Planted:
         return Launched(Report(rows=(8, 2), models=(), pushed_version=served, not_pushed_because="worse"))
 
     def run(self, schedule: Schedule = WEEKLY, since: int | None = None) -> list[tuple[int, str]]:
-        made = runs.run_due(self.place, CONFIG, schedule, self.launch, since)
+        made = runs.run_due(self.workspace, CONFIG, schedule, self.launch, since)
         return [(entry.span, entry.outcome) for entry in made]
 
 
@@ -69,30 +69,30 @@ def planted(tmp_path: pathlib.Path) -> Planted:
 
 def deliver(planted: Planted, *spans: int, version: int | None = None) -> None:
     for span in spans:
-        folder = planted.place.data / f"span-{span}"
+        folder = planted.workspace.data / f"span-{span}"
         folder = folder / f"version-{version}" if version else folder
         folder.mkdir(parents=True)
         (folder / "u.data").write_bytes(b"1\t1\t3\t880000000\n")
 
 
 def replace_runner(planted: Planted, monkeypatch, text: str) -> None:
-    """Put a script in the place of local_runner.py, for `runs.launch`."""
-    script = planted.place.root / "local_runner.py"
+    """Replace local_runner.py by a script, for `runs.launch`."""
+    script = planted.workspace.root / "local_runner.py"
     script.parent.mkdir(parents=True)
     script.write_text(text)
-    monkeypatch.setattr(runs, "_ROOT", planted.place.root)
+    monkeypatch.setattr(runs, "_ROOT", planted.workspace.root)
 
 
 @pytest.fixture
-def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.set_level("INFO", progress.name)
     return caplog
 
 
-def test_without_a_new_span_nothing_is_run_and_that_is_said(planted: Planted, told) -> None:
+def test_without_a_new_span_no_run_is_made_and_the_log_says_so(planted: Planted, log) -> None:
     assert planted.run() == [(3, "pushed")]
     assert planted.run() == []
-    assert "Nothing to run: no span came since span 3" in told.text
+    assert "Nothing to run: no span came since span 3" in log.text
     assert planted.seen == [(3, 3)]
 
 
@@ -113,33 +113,33 @@ def test_the_window_is_the_schedules_or_else_the_configurations(planted: Planted
     assert planted.seen == [(3, runs.require_spans(CONFIG).window), (4, 2)] == [(3, 12), (4, 2)]
 
 
-def test_spans_without_rows_are_passed_over(planted: Planted, told) -> None:
+def test_spans_without_rows_are_passed_over(planted: Planted, log) -> None:
     planted.run()
     deliver(planted, 4, 6)
     for span in (5, 7):
-        (planted.place.data / f"span-{span}").mkdir()
-        (planted.place.data / f"span-{span}" / "u.data").touch()
+        (planted.workspace.data / f"span-{span}").mkdir()
+        (planted.workspace.data / f"span-{span}" / "u.data").touch()
     assert planted.run() == [(4, "pushed"), (6, "pushed")]
     assert planted.run() == []
-    assert "Nothing to run: no span came since span 6 but, without rows, 7" in told.text
-    assert 5 in journal.read(planted.place.journal)[-1].versions
+    assert "Nothing to run: no span came since span 6, except without rows: 7" in log.text
+    assert 5 in journal.read(planted.workspace.journal)[-1].versions
 
 
 def test_a_run_reads_the_versions_that_are_recorded_of_it(planted: Planted) -> None:
     deliver(planted, 2, version=1)
 
-    def launch(config: Config, place: Workspace) -> Launched:
+    def launch(config: Config, workspace: Workspace) -> Launched:
         deliver(planted, 2, version=9)  # Comes while the run is under way.
         read.append(runs.require_spans(config).versions)
-        return planted.launch(config, place)
+        return planted.launch(config, workspace)
 
     read: list[dict[int, int] | None] = []
-    (entry,) = runs.run_due(planted.place, CONFIG, WEEKLY, launch)
+    (entry,) = runs.run_due(planted.workspace, CONFIG, WEEKLY, launch)
     assert read == [{1: 0, 2: 1, 3: 0}] and entry.versions == read[0]
     assert planted.run() == [(3, "pushed")]
 
 
-def test_a_root_that_another_uses_is_waited_for(planted: Planted, monkeypatch, told) -> None:
+def test_a_root_that_another_uses_is_waited_for(planted: Planted, monkeypatch, log) -> None:
     replace_runner(
         planted,
         monkeypatch,
@@ -150,28 +150,28 @@ def test_a_root_that_another_uses_is_waited_for(planted: Planted, monkeypatch, t
         f"sys.exit('It ran.' if tries.stat().st_size > 2 else {BUSY})\n",
     )
     monkeypatch.setattr(runs, "_BUSY_SECONDS", 0.01)
-    made = runs.run_due(planted.place, CONFIG, WEEKLY, runs.launch)
+    made = runs.run_due(planted.workspace, CONFIG, WEEKLY, runs.launch)
     assert [entry.words for entry in made] == ["It ran."]
-    assert (planted.place.root / "tries").read_text() == "xxx"
-    assert told.text.count("Waiting: another run uses") == 1
+    assert (planted.workspace.root / "tries").read_text() == "xxx"
+    assert log.text.count("Waiting: another run uses") == 1
 
 
-def test_what_cannot_be_tidied_undoes_no_run(planted: Planted, monkeypatch, told) -> None:
+def test_a_failed_retention_undoes_no_run(planted: Planted, monkeypatch, log) -> None:
     def refuse(*_: object) -> None:
         raise BusyError("One run at a time may use it.")
 
     monkeypatch.setattr(runs.retention, "tidy", refuse)
     assert planted.run(since=2) == [(2, "pushed"), (3, "pushed")]
-    assert "What old runs left stays until the next one is over: One run at a time" in told.text
+    assert "Artifacts of old runs stay until the next run has ended: One run at a time" in log.text
 
 
-def test_a_failed_run_holds_up_the_later_ones_and_is_tried_again(planted: Planted, told) -> None:
+def test_a_failed_run_holds_up_the_later_ones_and_is_tried_again(planted: Planted, log) -> None:
     planted.run()
     deliver(planted, 4, 5)
     planted.fails = {4}
     assert planted.run() == [(4, "failed")]
-    assert "Span 4: failed: Transform failed: the disk is full" in told.text
-    assert "Later spans wait for it; `run --since 5` goes on without it" in told.text
+    assert "Span 4: failed: Transform failed: the disk is full" in log.text
+    assert "Later spans wait for it; `run --since 5` goes on without it" in log.text
     planted.fails = set()
     assert planted.run() == [(4, "pushed"), (5, "pushed")]
 
@@ -185,14 +185,14 @@ def test_late_data_makes_the_newest_span_run_again_once(planted: Planted) -> Non
 
 def test_a_damaged_record_runs_nothing_and_holds_up_nobody(planted: Planted) -> None:
     planted.run()
-    content = planted.place.journal.read_bytes()[:-20]
-    planted.place.journal.write_bytes(content)
+    content = planted.workspace.journal.read_bytes()[:-20]
+    planted.workspace.journal.write_bytes(content)
     deliver(planted, 4)
     with pytest.raises(journal.JournalError, match=r"Line 1 of .*runs.jsonl must be .* Restore the file"):
         planted.run()
     assert planted.seen == [(3, 3)]
-    assert planted.place.journal.read_bytes() == content
-    with claimed(planted.place.folder):
+    assert planted.workspace.journal.read_bytes() == content
+    with claimed(planted.workspace.folder):
         pass
 
 
@@ -205,10 +205,10 @@ def test_a_backfill_goes_through_the_past(planted: Planted) -> None:
 def test_what_was_run_is_on_record(planted: Planted) -> None:
     planted.refuses = {3}
     planted.run()
-    (entry,) = journal.read(planted.place.journal)
+    (entry,) = journal.read(planted.workspace.journal)
     assert (entry.span, entry.versions, entry.outcome) == (3, {1: 0, 2: 0, 3: 0}, "refused")
     assert entry.report and entry.report.rows == (8, 2)
-    assert runs.described(entry) == "refused, what was served still is: worse"
+    assert runs.describe(entry) == "refused, the served version stays: worse"
 
 
 def test_a_configuration_that_reads_no_spans_is_refused() -> None:
@@ -235,14 +235,14 @@ def test_the_process_of_a_run_gets_the_configuration_and_leaves_a_report(
         "report = {'rows': [1, 1], 'models': [], 'pushed_version': span}\n"
         "pathlib.Path(flags['--report']).write_text(json.dumps(report))\n",
     )
-    made = runs.run_due(planted.place, CONFIG, WEEKLY, runs.launch)
+    made = runs.run_due(planted.workspace, CONFIG, WEEKLY, runs.launch)
     assert [(entry.outcome, entry.report and entry.report.pushed_version) for entry in made] == [
         ("pushed", 3)
     ]
     deliver(planted, 4)
-    (entry,) = runs.run_due(planted.place, CONFIG, WEEKLY, runs.launch)
+    (entry,) = runs.run_due(planted.workspace, CONFIG, WEEKLY, runs.launch)
     assert (entry.outcome, entry.words) == ("failed", "Transform failed: no. At all.")
-    written = json.loads((planted.place.folder / "config.json").read_text())
+    written = json.loads((planted.workspace.folder / "config.json").read_text())
     assert Config.model_validate(written) == runs.configured(CONFIG, 3, {1: 0, 2: 0, 3: 0, 4: 0})
 
 
@@ -277,23 +277,23 @@ def test_a_run_whose_report_cannot_be_read_has_failed(
         f"sys.exit({code})\n",
     )
     watching = [datetime.datetime.now(datetime.timezone.utc)] * 2
-    monkeypatch.setattr(watch, "moments", lambda *_: iter(watching))
-    watch.watch(WEEKLY, lambda: runs.run_due(planted.place, CONFIG, WEEKLY, runs.launch))
-    entries = journal.read(planted.place.journal)
+    monkeypatch.setattr(watch, "scheduled_times", lambda *_: iter(watching))
+    watch.watch(WEEKLY, lambda: runs.run_due(planted.workspace, CONFIG, WEEKLY, runs.launch))
+    entries = journal.read(planted.workspace.journal)
     assert [(entry.span, entry.outcome) for entry in entries] == [(3, "failed")] * 2, "it went on"
     assert words in entries[0].words and "\n" not in entries[0].words
 
 
-def test_a_disk_that_has_no_room_for_a_run_is_told(planted: Planted, monkeypatch) -> None:
+def test_a_full_disk_is_reported(planted: Planted, monkeypatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(pathlib.Path, "write_text", full)
     with pytest.raises(DataError, match=r"The disk is full \(.*\)\. Free some space\."):
-        runs.run_due(planted.place, CONFIG, WEEKLY, runs.launch)
+        runs.run_due(planted.workspace, CONFIG, WEEKLY, runs.launch)
 
 
-# `python -m retraining`, with another script in the place of local_runner.py.
+# `python -m retraining`, with another script instead of local_runner.py.
 SCHEDULER = """
 import pathlib, sys
 from retraining import __main__ as command, runs
@@ -319,14 +319,14 @@ def scheduler(planted: Planted, monkeypatch) -> Iterator[subprocess.Popen]:
     """A scheduler whose run is under way."""
     replace_runner(planted, monkeypatch, SLOW_RUN)
     with schedule(planted) as process:
-        wait_for(planted.place.root / "started")
+        wait_for(planted.workspace.root / "started")
         yield process
-        (planted.place.root / "may-end").touch()
+        (planted.workspace.root / "may-end").touch()
 
 
 def schedule(planted: Planted) -> subprocess.Popen:
-    flags = ["run", "--data", str(planted.place.data), "--pipeline-root", str(planted.place.root)]
-    command = [sys.executable, "-c", SCHEDULER, str(planted.place.root), *flags]
+    flags = ["run", "--data", str(planted.workspace.data), "--pipeline-root", str(planted.workspace.root)]
+    command = [sys.executable, "-c", SCHEDULER, str(planted.workspace.root), *flags]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -344,27 +344,27 @@ def test_of_two_schedulers_one_runs_a_span_and_the_other_gives_up_in_words(
     _, words = second.communicate()
     assert second.returncode == FAILED
     assert re.fullmatch(
-        f"retraining: One run at a time may use {planted.place.folder}; process {scheduler.pid} on .+ is "
+        f"retraining: One run at a time may use {planted.workspace.folder}; process {scheduler.pid} on .+ is "
         "using it. Wait until it has ended, or name another folder with --pipeline-root.\n",
         words,
     )
-    assert journal.read(planted.place.journal) == []
-    (planted.place.root / "may-end").touch()
+    assert journal.read(planted.workspace.journal) == []
+    (planted.workspace.root / "may-end").touch()
     scheduler.communicate()
     assert scheduler.returncode == 0
     assert planted.run() == []
-    assert [entry.span for entry in journal.read(planted.place.journal)] == [3]
+    assert [entry.span for entry in journal.read(planted.workspace.journal)] == [3]
 
 
 def test_a_killed_scheduler_holds_up_nobody(planted: Planted, scheduler: subprocess.Popen) -> None:
     scheduler.kill()
     scheduler.communicate()
     assert planted.run() == [(3, "pushed")]
-    assert len(journal.read(planted.place.journal)) == 1
+    assert len(journal.read(planted.workspace.journal)) == 1
 
 
 def test_a_scheduler_that_is_stopped_ends_its_run(planted: Planted, scheduler: subprocess.Popen) -> None:
-    run = int((planted.place.root / "started").read_text())
+    run = int((planted.workspace.root / "started").read_text())
     scheduler.send_signal(signal.SIGTERM)
     scheduler.communicate()
     assert scheduler.returncode == STOPPED
@@ -380,10 +380,10 @@ def test_the_commands_refuse_in_words(planted: Planted) -> None:
         )
         return done.returncode, done.stderr.strip().splitlines()[-1]
 
-    nowhere = str(planted.place.root / "nowhere")
+    nowhere = str(planted.workspace.root / "nowhere")
     assert command("run", "--data", nowhere) == (
         2,
         f"retraining: --data must name a folder with spans; there is none at {nowhere}",
     )
-    code, words = command("run", "--data", str(planted.place.data), "--preset", "default")
+    code, words = command("run", "--data", str(planted.workspace.data), "--preset", "default")
     assert code == 2 and "must read spans" in words

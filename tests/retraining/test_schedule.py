@@ -1,4 +1,4 @@
-"""One specification of a schedule: its moments, and what other schedulers are told."""
+"""One specification of a schedule: its times, and what is written of it for other schedulers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from retraining.schedule import Schedule
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 
 
-def moments(cron: str, start: datetime.datetime, count: int, zone: str = "Europe/Berlin") -> list[str]:
+def times(cron: str, start: datetime.datetime, count: int, zone: str = "Europe/Berlin") -> list[str]:
     planned, found = Schedule(cron=cron, time_zone=zone), []
     for _ in range(count):
         start = planned.next_time(start)
@@ -28,25 +28,25 @@ def moments(cron: str, start: datetime.datetime, count: int, zone: str = "Europe
 
 def test_its_time_is_the_zones_summer_and_winter() -> None:
     friday = datetime.datetime(2024, 3, 29, 12, tzinfo=datetime.timezone.utc)
-    assert moments("30 3 * * 1", friday, 2) == ["2024-04-01T03:30:00+02:00", "2024-04-08T03:30:00+02:00"]
+    assert times("30 3 * * 1", friday, 2) == ["2024-04-01T03:30:00+02:00", "2024-04-08T03:30:00+02:00"]
     december = datetime.datetime(2024, 12, 31, 23, 59, tzinfo=BERLIN)
-    assert moments("0 0 1 1 *", december, 1) == ["2025-01-01T00:00:00+01:00"]
+    assert times("0 0 1 1 *", december, 1) == ["2025-01-01T00:00:00+01:00"]
 
 
-def test_an_hour_that_is_left_out_or_there_twice_makes_one_moment() -> None:
+def test_an_hour_that_is_left_out_or_occurs_twice_makes_one_time() -> None:
     before = datetime.datetime(2024, 3, 30, 12, tzinfo=BERLIN)
-    assert moments("30 2 * * *", before, 2) == ["2024-03-31T03:00:00+02:00", "2024-04-01T02:30:00+02:00"]
+    assert times("30 2 * * *", before, 2) == ["2024-03-31T03:00:00+02:00", "2024-04-01T02:30:00+02:00"]
     before = datetime.datetime(2024, 10, 26, 12, tzinfo=BERLIN)
-    assert moments("30 2 * * *", before, 2) == ["2024-10-27T02:30:00+02:00", "2024-10-28T02:30:00+01:00"]
+    assert times("30 2 * * *", before, 2) == ["2024-10-27T02:30:00+02:00", "2024-10-28T02:30:00+01:00"]
 
 
 @pytest.mark.parametrize("cron", ["30 2 * * *", "30 2 * * 0", "30 1-5 * * *", "*/10 * * * *", "0 2,3 * * *"])
-def test_no_moment_is_past_whenever_one_asks(cron: str) -> None:
+def test_the_next_time_is_never_past(cron: str) -> None:
     when = Schedule(cron=cron, time_zone="Europe/Berlin")
     midnight = datetime.datetime(2024, 10, 26, 22, tzinfo=datetime.timezone.utc)
     for minutes in range(0, 6 * 60, 5):
-        asked = midnight + datetime.timedelta(minutes=minutes, seconds=5)
-        assert when.next_time(asked).astimezone(datetime.timezone.utc) > asked
+        after = midnight + datetime.timedelta(minutes=minutes, seconds=5)
+        assert when.next_time(after).astimezone(datetime.timezone.utc) > after
     # From the second 02:10 on: 02:30 was an hour ago.
     second = datetime.datetime(2024, 10, 27, 1, 10, tzinfo=datetime.timezone.utc)
     expected = {
@@ -153,7 +153,7 @@ def test_a_path_with_a_line_break_is_refused(letter: str) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="asks systemd itself")
-def test_systemd_means_the_same_moment() -> None:
+def test_systemd_reads_the_same_times() -> None:
     planned = Schedule(cron="30 4 * * 2,5")
     [line] = [
         line
@@ -196,7 +196,7 @@ def test_systemd_takes_the_files(tmp_path: pathlib.Path) -> None:
         ("0 3 1 * 1", "joins them by `and`"),
         ("0 3 L * *", "such as the last"),
         ("0 3 * * 1#2", "such as the last"),
-        ("0 3 1 * */2", "`and` to some and `or` to others"),
+        ("0 3 1 * */2", "programs read it as `and`, others as `or`"),
     ],
 )
 def test_what_systemd_cannot_say_is_refused(cron: str, words: str) -> None:
