@@ -3,8 +3,8 @@
 import importlib
 from typing import Any
 
-# Artifact types of our own. Kubeflow's compiler wants a type's name to be `<package>.<Class>`, and the
-# container imports the class by it; so the package has to know the class, without importing TFX for it.
+# Artifact types of our own. Kubeflow's compiler requires the type name `<package>.<Class>`, and the container
+# imports the class by this name. So the package must find the class, without importing TFX itself.
 _ARTIFACT_TYPES = {
     "Quarantine": "components.movielens_example_gen.component",
     "Recommendations": "components.batch_recommender.component",

@@ -27,11 +27,11 @@ class AnomalyGateSpec(component_spec.ComponentSpec):
 
 
 class AnomalyGate(base_component.BaseComponent):
-    """Stop the pipeline, in words, where ExampleValidator found anomalies.
+    """Stop the pipeline with a message if ExampleValidator found anomalies.
 
-    ExampleValidator records anomalies and goes on; this step raises them. It has no output: what must not
-    start without it names it with `add_upstream_node`. TFX caches its success by its inputs, like any other
-    step's.
+    ExampleValidator records anomalies and goes on; this step raises an error. It has no output: a step that
+    must not start before it names it with `add_upstream_node`. TFX caches it by its inputs, like any other
+    step.
     """
 
     SPEC_CLASS = AnomalyGateSpec
@@ -52,7 +52,7 @@ class AnomalyGate(base_component.BaseComponent):
           catalogue_anomalies: the same of the catalogue's.
           source_digest: changes when the executor's code does, so that TFX's cache then misses.
           drift_anomalies: output `anomalies` of a DistributionValidator of the ratings.
-          on_drift: what these do: stop the pipeline as the others, or warn.
+          on_drift: whether drift stops the pipeline, as the other anomalies do, or gives a warning.
         """
         super().__init__(
             spec=AnomalyGateSpec(

@@ -1,4 +1,4 @@
-"""Executor of AnomalyGate: reads anomalies, stops the run in words, or warns."""
+"""Executor of AnomalyGate: reads anomalies, and stops the run with a message, or warns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from components.anomaly_gate.report import AnomalyError, describe, describe_drif
 RATINGS_KEY = "ratings_anomalies"
 CATALOGUE_KEY = "catalogue_anomalies"
 _DATASETS = {RATINGS_KEY: "ratings", CATALOGUE_KEY: "catalogue"}
-# An input that may be left out, and what its findings do: one of the two words.
+# An optional input, and what its findings do: stop or warn.
 DRIFT_KEY = "drift_anomalies"
 ON_DRIFT = "on_drift"
 STOP, WARN = "stop", "warn"
@@ -35,7 +35,7 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Raise AnomalyError, with every finding of every split, unless there is none; of drift, or warn."""
+        """Raise AnomalyError with all findings of all splits, if there are any; warn of drift if so set."""
         anomalies: dict[tuple[str, str], anomalies_pb2.Anomalies] = {}
         for key, dataset in _DATASETS.items():
             artifact = artifact_utils.get_single_instance(input_dict[key])

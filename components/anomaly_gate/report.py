@@ -1,4 +1,4 @@
-"""Anomalies of TensorFlow Data Validation, in words.
+"""Messages for anomalies of TensorFlow Data Validation.
 
 Pure: protos in, text out. Called by the gate's executor.
 """
@@ -36,9 +36,9 @@ class Finding:
     """One way in which a split does not agree with its schema.
 
     Attributes:
-      feature: name of the feature, or `all rows` where the split as a whole is meant.
+      feature: name of the feature, or `all rows` if the finding is about the whole split.
       rule: what must hold.
-      found: what was seen instead.
+      found: what the data has instead.
     """
 
     feature: str
@@ -50,9 +50,9 @@ def describe(anomalies: Mapping[tuple[str, str], anomalies_pb2.Anomalies]) -> st
     """Put every finding on a line of its own, with what to do at the end.
 
     Args:
-      anomalies: by dataset and split, what ExampleValidator found.
+      anomalies: of ExampleValidator, by dataset and split.
     Returns:
-      The text, or an empty string where all data agrees with its schema.
+      The text, or an empty string if all data agrees with its schema.
     """
     lines = [
         f"  {dataset}, split {split}, {finding.feature}: {finding.rule}; found: {finding.found}."
@@ -121,7 +121,7 @@ def _reasons(info: anomalies_pb2.AnomalyInfo) -> list[tuple[int, str]]:
 
 
 def _rule(kind: int, feature: schema_pb2.Feature, schema: schema_pb2.Schema) -> str:
-    """Say what the schema asks of a feature where an anomaly of this kind was found."""
+    """Say what the schema requires of a feature with an anomaly of this kind."""
     if kind in _OUT_OF_RANGE:
         return _range_rule(feature)
     if kind == _Info.ENUM_TYPE_UNEXPECTED_STRING_VALUES:

@@ -1,4 +1,4 @@
-"""Requests for many users, and their answers as rows. Runs in the Beam workers; no Beam in here."""
+"""Requests for many users, and the model's answers as rows. Runs in Beam's workers, without Beam itself."""
 
 from __future__ import annotations
 
@@ -31,34 +31,34 @@ SCHEMA = pa.schema(
 def request(
     specs: Mapping[str, tf.TensorSpec], users: Sequence[bytes], k: int, timestamp: int
 ) -> dict[str, tf.Tensor]:
-    """Ask about users of the train split, of whom the model knows the rest.
+    """Make a request for users of the train split, whose side features and histories the model knows.
 
     Args:
       specs: the composite's inputs by name.
       users: their ids.
       k: titles for each.
-      timestamp: moment of the request, Unix seconds.
+      timestamp: time of the request, Unix seconds.
     Returns:
-      A tensor for each input; a list of which nothing is told is empty, the rest at its feature's default.
+      A tensor for each input; inputs that are not given are empty lists, or their feature's default.
     """
-    told = {features.USER_ID: list(users), features.TIMESTAMP: [timestamp] * len(users), recommender.K: k}
+    given = {features.USER_ID: list(users), features.TIMESTAMP: [timestamp] * len(users), recommender.K: k}
     defaults = {row.name: row.default for row in features.QUERY_FEATURES}
     tensors = {}
     for name, spec in specs.items():
-        untold: Any = [] if spec.shape.rank == 2 else defaults.get(name)
-        tensors[name] = tf.constant(told.get(name, [untold] * len(users)), spec.dtype)
+        unknown: Any = [] if spec.shape.rank == 2 else defaults.get(name)
+        tensors[name] = tf.constant(given.get(name, [unknown] * len(users)), spec.dtype)
     return tensors
 
 
 def rows(users: Sequence[bytes], answer: Mapping[str, Any], version: int) -> pa.Table:
-    """Lay out what was recommended, a row for each title.
+    """Return recommendations as a table, a row for each title.
 
     Args:
       users: `[b]` ids.
       answer: the composite's outputs, `[b, k]` and `[b]` arrays.
       version: of the bundle.
     Returns:
-      A table of SCHEMA: user by user, best first, without what pads an answer.
+      A table of SCHEMA: user by user, best first, without the padding of the outputs.
     """
     counts = answer[recommender.NUM_RETURNED]
     width = answer[features.MOVIE_TITLE].shape[1]

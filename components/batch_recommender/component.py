@@ -9,7 +9,7 @@ from components.batch_recommender.config import BatchConfig
 
 
 class Recommendations(types.Artifact):
-    """Parquet files of one schema (answers.SCHEMA); none where nothing was pushed.
+    """Parquet files of one schema (answers.SCHEMA); none if no bundle was pushed.
 
     Custom properties: `recommended` 0 or 1; then `users`, `rows`, `version`, `timestamp`, or the `reason`.
     """
@@ -33,11 +33,11 @@ class BatchRecommenderSpec(component_spec.ComponentSpec):
 
 
 class BatchRecommender(base_beam_component.BaseBeamComponent):
-    """Recommends titles to every user of the train split, as recommend.py would at that moment.
+    """Recommend titles to every user of the train split, as recommend.py would at the same time.
 
-    Runs behind the IndexPusher and uses what this run pushed, whether it was published anew or stood there.
-    Where a gate refused, nothing is recommended: what is served is then of an earlier run, whose
-    recommendations stand.
+    The step runs after the IndexPusher and uses the bundle that this run pushed, or found published already.
+    If a gate refused the bundle, it recommends nothing: the served bundle is then of an earlier run, whose
+    recommendations are still valid.
     """
 
     SPEC_CLASS = BatchRecommenderSpec
@@ -55,7 +55,7 @@ class BatchRecommender(base_beam_component.BaseBeamComponent):
         Args:
           pushed_model: PushedModel of the IndexPusher, which holds the bundle.
           examples: Examples of the ratings; the users are those of the train split.
-          batch_config: what is asked.
+          batch_config: number of titles, and time of the requests.
           source_digest: changes when the executor's code does, so that TFX's cache then misses.
         """
         super().__init__(

@@ -6,7 +6,7 @@ import pydantic
 
 
 class BatchConfig(pydantic.BaseModel):
-    """What every user is recommended.
+    """Number of titles for each user, and time of the requests.
 
     >>> BatchConfig(k=20).timestamp is None
     True
@@ -14,7 +14,7 @@ class BatchConfig(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
-    # Titles for each user, at least 1; a user who has fewer left gets those.
+    # Titles for each user, at least 1; a user with fewer unseen titles gets fewer.
     k: int = pydantic.Field(default=10, ge=1, lt=2**31)
-    # Moment of the requests, Unix seconds; None: when the step begins.
+    # Time of the requests, Unix seconds; None: when the step begins.
     timestamp: int | None = pydantic.Field(default=None, ge=0, lt=2**63)

@@ -24,7 +24,7 @@ RECOMMENDATIONS = "recommendations"
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
-    """Recommend with what was pushed in this run, or record that nothing was."""
+    """Recommend by the bundle that this run pushed, or record that it pushed none."""
 
     def Do(
         self,
@@ -44,12 +44,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         pushed = artifact_utils.get_single_instance(input_dict[PUSHED_MODEL])
         written = artifact_utils.get_single_instance(output_dict[RECOMMENDATIONS])
         if pushed.get_int_custom_property(push.PUSHED) != 1:
-            reason = "nothing was pushed in this run"
+            reason = "no bundle was pushed in this run"
             written.set_int_custom_property("recommended", 0)
             written.set_string_custom_property("reason", reason)
             progress.info("No batch recommendations: %s", reason)
             return
-        # Beam's workers load it from where it is; only to be verified is it copied here.
+        # Beam's workers load the bundle from its own folder; it is copied here only to be verified.
         with remote.as_local_folders({PUSHED_MODEL: [pushed]}, {}):
             manifest.verify(pushed.uri)
         config = BatchConfig.model_validate_json(exec_properties[BATCH_CONFIG])

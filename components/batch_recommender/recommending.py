@@ -1,4 +1,4 @@
-"""From Examples to Parquet in Beam: who is in train, and what the pushed model recommends to each."""
+"""From Examples to Parquet in Beam: the users of train, and the pushed model's recommendations for each."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ from components.batch_recommender.config import BatchConfig
 from components.index_pusher.index import scann_operations
 from modules import features
 
-# Users asked about in one call: enough to keep a core busy, few enough for a million titles' scores.
+# Users in one request: enough to keep a core busy, few enough for the scores of a million titles.
 BATCH = 128
 PREFIX, SUFFIX = "recommendations", ".parquet"
 
 
 class Model:
-    """A loaded composite; a class of our own, for Beam's shared handle takes weak references."""
+    """A loaded composite; a class of our own, because Beam's shared handle needs weak references."""
 
     def __init__(self, path: str) -> None:
-        """Load the SavedModel, with ScaNN's operations registered where they are installed."""
+        """Load the SavedModel; if ScaNN is installed, register its operations first."""
         if scann_operations.installed():
             scann_operations.load()
-        self._loaded = tf.saved_model.load(path)  # Held, or its tables would go.
+        self._loaded = tf.saved_model.load(path)  # A reference, without which its tables would be freed.
         self.serve = self._loaded.signatures[features.SERVING_SIGNATURE]
 
 
 class Recommend(beam.DoFn):
-    """Answers batches of users; every worker process loads the model once, however many threads it has."""
+    """Recommend to batches of users; every worker process loads the model once for all its threads."""
 
     def __init__(self, path: str, config: BatchConfig, timestamp: int, version: int) -> None:
-        """Take what is asked and of whom; nothing is loaded where the pipeline is built."""
+        """Store the arguments; the workers load the model, not the process that builds the pipeline."""
         self._path, self._config = path, config
         self._timestamp, self._version = timestamp, version
         self._handle = shared.Shared()
 
     def setup(self) -> None:
-        """Load the model, or take the one that this process has."""
+        """Load the model, or take the one that this process has loaded."""
         self._model = self._handle.acquire(lambda: Model(self._path), tag=self._path)
 
     def process(self, element: Sequence[bytes]) -> Iterator[pa.Table]:
         """Yield one table for a batch of users."""
         serve = self._model.serve
         specs = serve.structured_input_signature[1]
-        asked = answers.request(specs, element, self._config.k, self._timestamp)
-        answer = {name: tensor.numpy() for name, tensor in serve(**asked).items()}
+        request = answers.request(specs, element, self._config.k, self._timestamp)
+        answer = {name: tensor.numpy() for name, tensor in serve(**request).items()}
         yield answers.rows(element, answer, self._version)
 
 
@@ -76,9 +76,9 @@ def build_pipeline(
       pipeline: to add the steps to.
       train_pattern: glob pattern of the split's TFRecords.
       model: the composite's folder.
-      folder: where the Parquet files go.
-      config: what is asked.
-      timestamp: moment of the requests, Unix seconds.
+      folder: folder of the Parquet files.
+      config: number of titles for each user.
+      timestamp: time of the requests, Unix seconds.
       version: of the bundle, a column of every row.
     """
     _ = (
@@ -96,7 +96,7 @@ def build_pipeline(
 
 
 def counts(folder: str) -> dict[str, int]:
-    """Count what was written, wherever Beam wrote it: `users` with at least one title, and `rows`."""
+    """Count in the written files, on any of Beam's file systems, `users` with a title, and `rows`."""
     (found,) = FileSystems.match([FileSystems.join(folder, f"{PREFIX}*{SUFFIX}")])
     users = rows = 0
     for metadata in found.metadata_list:

@@ -58,9 +58,9 @@ class CandidateTrainer(Trainer):
           candidates: the catalogue, raw.
           transform_graph: of the Transform that made `examples`.
           custom_config: handed to run_fn; JSON.
-          hyperparameters: of a CandidateTuner, to take the place of some of the configured ones.
-          epochs: a number that a run may be started with, in the place of the configured one; 0 keeps that.
-          base_model: a model of an earlier run to begin at, where `custom_config["warm_start"]` is set.
+          hyperparameters: of a CandidateTuner; they replace the configured ones of the same names.
+          epochs: number of epochs as a run-time parameter; it replaces the configured one, unless it is 0.
+          base_model: a model of an earlier run to begin at, if `custom_config["warm_start"]` is set.
         """
         spec = CandidateTrainerSpec(
             run_fn=run_fn,

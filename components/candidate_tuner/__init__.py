@@ -1,1 +1,1 @@
-"""The Tuner of models whose candidates are an input of their own."""
+"""The Tuner of models that take the candidates as an input of their own."""

@@ -32,7 +32,7 @@ class Executor(base_executor.BaseExecutor):
           output_dict: `best_hyperparameters` and `tuner_results`.
           exec_properties: `tuner_fn`, a dotted path, and `custom_config`, JSON.
         """
-        # TFX's own folder for this may be in a bucket, and the search writes files as the machine has them.
+        # TFX's own folder for this may be in a bucket, and the search writes to the local file system.
         with tempfile.TemporaryDirectory() as scratch:
             self._search(input_dict, output_dict, exec_properties, scratch)
 
@@ -48,7 +48,7 @@ class Executor(base_executor.BaseExecutor):
         folder = artifact_utils.get_split_uri([candidates], features.CATALOGUE_SPLIT)
         fn_args.candidate_files = [os.path.join(folder, "*")]
         fn_args.transform_output = fn_args.transform_graph_path
-        # What is held out of train stands for it.
+        # The search evaluates on rows held out of train.
         fn_args.eval_files = []
 
         tuner, arguments = udf_utils.get_fn(exec_properties, standard_component_specs.TUNER_FN_KEY)(fn_args)

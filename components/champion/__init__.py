@@ -1,1 +1,1 @@
-"""The champion: the blessed model, other than the challenger, that an Evaluator measures it against."""
+"""The champion: the latest blessed model, other than the challenger, which an Evaluator compares with it."""

@@ -16,18 +16,18 @@ def base_model(
 ) -> Choice:
     """Find the model that was blessed last, of those trained on other rows whose files are there.
 
-    Of those on the same rows none is taken, so that a run that is repeated begins where it began, and comes
-    from the cache; else every repetition would train the last one's model further.
+    A model trained on the same rows is never taken, so that a repeated run begins at the same model and comes
+    from the cache; otherwise every repetition would train the model of the last one further.
 
     Args:
       verdicts: of one trainer's models, in any order.
       read_by_training: by model, ids of the artifacts that its trainings read.
-      examples_id: what is about to be trained on.
-      is_there: tells whether the files of a model are there.
+      examples_id: id of the examples of this training.
+      is_there: returns whether the files of a model are there.
 
     >>> verdicts = [Verdict(1, True, 10), Verdict(2, True, 20)]
     >>> base_model(verdicts, {1: {7}, 2: {8}}, examples_id=8, is_there=lambda model_id: True)
-    Choice(model_id=1, gone=())
+    Choice(model_id=1, missing=())
     """
     others = [v for v in verdicts if examples_id not in read_by_training.get(v.model_id, frozenset())]
     return champion(others, "", is_there)

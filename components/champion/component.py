@@ -1,7 +1,7 @@
 """The node that gives one Evaluator its baseline. Called by the wiring.
 
-Where runs are recorded in an ML Metadata that the runner can ask, it is a Resolver. On Vertex AI and Kubeflow
-it is a step, RecordedChampion, with an Evaluator that keeps the record.
+If the runner can query ML Metadata, the node is a Resolver. On Vertex AI and Kubeflow it is a step,
+RecordedChampion, together with an Evaluator that records its verdicts in files.
 """
 
 from typing import Any
@@ -20,14 +20,14 @@ from components.champion.strategy import BaseModelStrategy, ChampionStrategy
 
 
 def champion_resolver(challenger: types.OutputChannel, evaluator_id: str, node_id: str) -> resolver.Resolver:
-    """Build the Resolver whose output `model` is the champion that the challenger has to meet.
+    """Build the Resolver whose output `model` is the champion that the challenger is compared with.
 
-    Both searches are scoped to one producer each: models and blessings of the other trainers are never seen.
+    Both searches are limited to one producer each: models and blessings of other trainers are never used.
 
     Args:
       challenger: output `model` of a trainer, of this run.
-      evaluator_id: id of the Evaluator that judges this trainer's models. Given by name because the Evaluator
-        comes after this node; its blessings of earlier runs are looked up.
+      evaluator_id: id of the Evaluator of this trainer's models, whose blessings of earlier runs are looked
+        up. An id and not a node, because the Evaluator comes after this node.
       node_id: id of the node.
     Returns:
       A Resolver; `outputs["model"]` holds one model or none and goes into `Evaluator(baseline_model=...)`.
@@ -53,9 +53,9 @@ def base_model_resolver(
     """Build the Resolver whose output `model` is the one at whose parameters a Trainer begins.
 
     Args:
-      examples: what this run is about to train on.
+      examples: the examples that this run trains on.
       trainer_id: id of the Trainer, whose models of earlier runs are looked up.
-      evaluator_id: id of the Evaluator that judges them.
+      evaluator_id: id of the Evaluator of its models.
       node_id: id of the node.
     Returns:
       A Resolver; `outputs["model"]` holds one model or none.
@@ -72,7 +72,7 @@ def base_model_resolver(
 
 
 class RecordedChampionSpec(component_spec.ComponentSpec):
-    """A model in, the URI of the one to beat out."""
+    """The challenger in, the champion's URI out."""
 
     INPUTS = {executor.CHALLENGER: component_spec.ChannelParameter(type=standard_artifacts.Model)}
     OUTPUTS = {executor.BASELINE_URI: component_spec.ChannelParameter(type=standard_artifacts.String)}
@@ -85,7 +85,7 @@ class RecordedChampionSpec(component_spec.ComponentSpec):
 class RecordedChampion(base_component.BaseComponent):
     """Look the champion up among the verdicts that one RecordingEvaluator wrote.
 
-    What it finds depends on files that are no input, so it must not be served from a cache.
+    The result depends on files that are no input, so this step must not be served from a cache.
 
     Outputs:
       baseline_uri: of the champion, or the word `none`. It goes into the Evaluator as a parameter: a new
@@ -126,7 +126,7 @@ class RecordingEvaluatorSpec(component_spec.ComponentSpec):
 
 
 class RecordingEvaluator(Evaluator):
-    """TFX's Evaluator, where the baseline comes from a RecordedChampion.
+    """TFX's Evaluator, whose baseline comes from a RecordedChampion.
 
     Outputs:
       evaluation: as the Evaluator's.
@@ -148,9 +148,9 @@ class RecordingEvaluator(Evaluator):
         """Construct the component.
 
         Args:
-          examples: what to evaluate on.
+          examples: the examples to evaluate on.
           model: the challenger.
-          baseline_uri: a RecordedChampion's answer.
+          baseline_uri: output of a RecordedChampion.
           verdicts: the folder that the RecordedChampion reads; this step's verdict is added to it.
           eval_config: metrics and gates.
           example_splits: splits of `examples`.
@@ -166,5 +166,5 @@ class RecordingEvaluator(Evaluator):
             blessing=types.Channel(type=standard_artifacts.ModelBlessing),
             **parameters,
         )
-        # Past the Evaluator's own constructor, which builds the standard spec.
+        # Skip the Evaluator's own constructor, which builds the standard spec.
         base_beam_component.BaseBeamComponent.__init__(self, spec=spec)

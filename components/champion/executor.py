@@ -1,4 +1,4 @@
-"""What runs in containers, where verdicts are files: the search for a champion, Evaluators that record."""
+"""Executors for containers, where verdicts are files: the search for a champion, the recording Evaluator."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from components.champion import verdicts
 CHALLENGER = "challenger"
 VERDICTS = "verdicts"
 BASELINE_URI = "baseline_uri"
-# A word, because an empty parameter is easily taken for one that is not there.
+# A word, because an empty parameter is easily taken for a missing one.
 NO_CHAMPION = "none"
 
 
@@ -28,12 +28,12 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Write the champion's URI, or the word for none, to `baseline_uri`."""
+        """Write the champion's URI, or NO_CHAMPION, to `baseline_uri`."""
         challenger = artifact_utils.get_single_uri(input_dict[CHALLENGER])
         choice = verdicts.champion(exec_properties[VERDICTS], challenger)
         artifact_utils.get_single_instance(output_dict[BASELINE_URI]).value = choice.model_id or NO_CHAMPION
-        for uri in choice.gone:
-            progress.warning("A model was blessed, and its files are gone: %s", uri)
+        for uri in choice.missing:
+            progress.warning("A model was blessed, and its files are missing: %s", uri)
         progress.info("champion: %s", choice.model_id or NO_CHAMPION)
 
 
@@ -46,7 +46,7 @@ class EvaluatorExecutor(evaluator.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Evaluate; where a verdict was given, add it to the folder `verdicts`."""
+        """Evaluate; if there is a verdict, add it to the folder `verdicts`."""
         inputs = dict(input_dict)
         if exec_properties[BASELINE_URI] != NO_CHAMPION:
             baseline = standard_artifacts.Model()
@@ -54,7 +54,7 @@ class EvaluatorExecutor(evaluator.Executor):
             inputs[BASELINE_MODEL_KEY] = [baseline]
         super().Do(inputs, output_dict, exec_properties)
         blessing = artifact_utils.get_single_instance(output_dict[BLESSING_KEY])
-        # TFX would look for the name behind this id, which is none of this step's artifacts. The URI stays.
+        # TFX would look up this id among the step's artifacts, where it is not. The URI stays.
         blessing.mlmd_artifact.custom_properties.pop(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY, None)
         if blessing.has_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY):
             blessed = blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY)

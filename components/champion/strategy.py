@@ -1,6 +1,6 @@
 """Resolver strategies: the Evaluator's baseline, and the model at which a Trainer begins.
 
-Run in the process of LocalDagRunner and BeamDagRunner while they resolve the inputs of a Resolver node.
+LocalDagRunner and BeamDagRunner call them, in their own process, to resolve the inputs of a Resolver node.
 """
 
 from __future__ import annotations
@@ -26,19 +26,18 @@ EXAMPLES_KEY = "examples"
 class ChampionStrategy(resolver.ResolverStrategy):
     """Resolve the latest blessed model other than the challenger, with its blessing.
 
-    TFX's LatestBlessedModelStrategy takes the challenger too. After a first run it would therefore change the
-    inputs of the Evaluator in an identical second one, which could not be served from the cache.
+    TFX's LatestBlessedModelStrategy may choose the challenger too. So in an identical second run the
+    Evaluator would have another input than in the first, and could not be served from the cache.
     """
 
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]]:
-        """Keep the champion under `model`, empty where there is none, and blessings: see _chosen.
+        """Return the champion under `model`, empty if there is none, and blessings: see _chosen.
 
         Args:
           store: the metadata of all runs of the pipeline.
-          input_dict: under `model` and `model_blessing` those of all runs; under `challenger` this run's
-            model.
+          input_dict: `model` and `model_blessing` of all runs, and `challenger`, this run's model.
         """
         (challenger,) = input_dict[CHALLENGER_KEY]
         models, blessings = input_dict[MODEL_KEY], input_dict[BLESSING_KEY]
@@ -53,12 +52,11 @@ class BaseModelStrategy(resolver.ResolverStrategy):
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]]:
-        """Keep that model under `model`, empty where there is none, and blessings: see _chosen.
+        """Return that model under `model`, empty if there is none, and blessings: see _chosen.
 
         Args:
           store: the metadata of all runs of the pipeline.
-          input_dict: under `model` and `model_blessing` those of all runs; under `examples` what this run is
-            about to train on.
+          input_dict: `model` and `model_blessing` of all runs, and `examples`, which this run trains on.
         """
         (examples,) = input_dict[EXAMPLES_KEY]
         models, blessings = input_dict[MODEL_KEY], input_dict[BLESSING_KEY]
@@ -78,21 +76,21 @@ def _chosen(
     blessings: list[types.Artifact],
     verdicts: dict[int, Verdict],
 ) -> dict[str, list[types.Artifact]]:
-    """Return a model and its newest blessing, and those of models that are gone; log the latter.
+    """Return a model with its newest blessing, and the blessings of models that were passed over; log these.
 
-    TFX records no output of a Resolver but those that have an input of the same name. So `model_blessing`
-    tells which models were passed over.
+    TFX records only those outputs of a Resolver that have an input of the same name. So `model_blessing`
+    records which models were passed over.
     """
     for model in models:
-        if model.id in choice.gone:
-            progress.warning("Model %d was blessed, and its files are gone: %s", model.id, model.uri)
+        if model.id in choice.missing:
+            progress.warning("Model %d was blessed, and its files are missing: %s", model.id, model.uri)
     newest = {
         verdicts[blessing.id].model_id: blessing
         for blessing in sorted(blessings, key=lambda blessing: verdicts[blessing.id].issued)
     }
     return {
         MODEL_KEY: [model for model in models if model.id == choice.model_id],
-        BLESSING_KEY: [newest[model] for model in (choice.model_id, *choice.gone) if model is not None],
+        BLESSING_KEY: [newest[model] for model in (choice.model_id, *choice.missing) if model is not None],
     }
 
 

@@ -1,8 +1,8 @@
-"""Verdicts on one trainer's models as files, for platforms where a step cannot ask ML Metadata.
+"""Verdicts on one trainer's models as files, for platforms where a step cannot query ML Metadata.
 
-Vertex AI and Kubeflow keep the metadata to themselves, and the resolver that TFX compiles for Vertex AI takes
-the latest blessed model of whichever trainer. So each Evaluator writes its verdicts to a folder of its own,
-through Beam's file systems (gs://, local, ...), and the champion is looked for there. For the executors.
+On Vertex AI and Kubeflow steps have no access to the metadata, and the resolver that TFX compiles for Vertex
+AI takes the latest blessed model of any trainer. So each Evaluator writes its verdicts to a folder of its
+own, through Beam's file systems (gs://, local, ...), and the executors look for the champion there.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ def record(folder: str, model_uri: str, blessed: bool) -> None:
 
 
 def read(folder: str) -> list[Verdict]:
-    """Return the verdicts in a folder, the oldest first; none where there is no folder.
+    """Return the verdicts in a folder, the oldest first; none if the folder does not exist.
 
     Raises:
       ValueError: a file is no verdict.
-      BeamIOError: the folder cannot be listed. To go on as without verdicts would let a model pass unmatched.
+      BeamIOError: the folder cannot be listed. Without verdicts a model would pass without a comparison.
     """
     found = FileSystems.match([FileSystems.join(folder, "*" + _SUFFIX)])[0].metadata_list
     return [_read(file.path) for file in sorted(found, key=lambda file: file.path)]
 
 
 def champion(folder: str, challenger_uri: str) -> Choice:
-    """Find the model that was blessed last, other than the challenger, and that is still there."""
+    """Find the model that was blessed last, other than the challenger, and whose files are there."""
     return choose(
         read(folder), challenger_uri, lambda uri: FileSystems.exists(os.path.join(str(uri), SAVED_MODEL))
     )
@@ -60,5 +60,5 @@ def _read(path: str) -> Verdict:
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} must be a verdict that an Evaluator wrote (model_uri, blessed, issued); it cannot be "
-            f"read: {error!r}. Restore it, or delete it: then that verdict was never given."
+            f"read: {error!r}. Restore it, or delete it, which withdraws the verdict."
         ) from error

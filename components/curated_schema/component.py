@@ -18,10 +18,10 @@ class CuratedSchemaSpec(types.ComponentSpec):
 
 
 class CuratedSchema(base_component.BaseComponent):
-    """Hand a schema of the project to the steps that check data against it.
+    """Give a schema of the project to the steps that compare data with it.
 
-    TFX's ImportSchemaGen has the file's path for a parameter: an edited file would not be read again, and in
-    a container the path of the machine that compiled leads nowhere. Here the text itself is the parameter.
+    TFX's ImportSchemaGen has the file's path as a parameter: an edited file would not be read again, and a
+    container does not have that path. Here the text itself is the parameter.
 
     Outputs:
       schema: a Schema.

@@ -1,1 +1,1 @@
-"""MovieLensExampleGen: the ratings and the catalogue of any MovieLens release, and what was wrong in it."""
+"""MovieLensExampleGen: the ratings and the catalogue of any MovieLens release, and its bad rows."""

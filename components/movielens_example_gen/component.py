@@ -70,12 +70,12 @@ class MovieLensExampleGen(FileBasedExampleGen):
             spans (see spans).
           data_config: which release it is, and how to split it.
           source_digest: changes when the executor's code does, so that TFX's cache then misses.
-          window: how many spans a run reads, in the place of `data_config.spans.window`; 0 keeps that.
+          window: number of spans that a run reads; it replaces `data_config.spans.window`, unless it is 0.
         """
-        # One input split per file, so that the fingerprint covers exactly the files that are read; of spans
-        # also those outside the window. Where the executor accepts any of several names, each gets a split: a
-        # missing file is no error here. The driver takes a folder whose path has a star or a bracket for a
-        # pattern too, unless the split's own is absolute, which then stands alone.
+        # One input split per file, so that the fingerprint covers exactly the files that are read, and of
+        # spans also those outside the window. If the executor accepts several names for a file, each name
+        # gets a split: a missing file is no error here. The driver would take a folder whose path has a star
+        # or a bracket for a pattern; so the splits' patterns are then absolute.
         base = listing.literal(input_base) if isinstance(input_base, str) else ""
         base = "" if base == input_base else base
         splits = [
@@ -96,5 +96,5 @@ class MovieLensExampleGen(FileBasedExampleGen):
             catalogue=types.Channel(type=standard_artifacts.Examples),
             quarantine=types.Channel(type=Quarantine),
         )
-        # Past FileBasedExampleGen's own constructor, which builds the standard spec.
+        # Skip FileBasedExampleGen's own constructor, which builds the standard spec.
         base_beam_component.BaseBeamComponent.__init__(self, spec=spec)

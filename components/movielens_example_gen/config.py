@@ -1,4 +1,4 @@
-"""What a person may choose about the data; travels to the executor as JSON in an execution property."""
+"""Settings of the data; the executor gets them as JSON in an execution property."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SplitConfig(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     # hash: each row by a seeded hash of itself, stable when rows are appended;
-    # time: everything from one moment on is eval; given: the input has train/ and eval/ folders;
+    # time: every row from one timestamp on is eval; given: the input has train/ and eval/ folders;
     # span: the newest span is eval, all earlier ones of the window are train.
     method: Literal["hash", "time", "given", "span"] = HASH
     # Share of the rows that go to eval, above 0 and below 1; not used by `given` and `span`.
@@ -29,7 +29,7 @@ class SplitConfig(pydantic.BaseModel):
     # Seed of the hash, 0 or more; also decides which file a row is written to, and where in it.
     seed: int = pydantic.Field(default=42, ge=0, lt=2**63)
     # `time` and `span` only, of no effect elsewhere: whether eval rows count in the history of later eval
-    # rows, as they would in service. Otherwise only train rows do.
+    # rows, as in serving. Otherwise only train rows do.
     rolling: bool = True
 
 
@@ -38,18 +38,19 @@ class SpansConfig(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
-    # How many, the newest ones, 2 or more; None for all.
+    # Number of spans, the newest ones, 2 or more; None for all.
     window: int | None = pydantic.Field(None, ge=2)
     # Number of the last span that is read, as if no later one had come; None for the newest there is.
     newest: int | None = pydantic.Field(None, ge=0)
-    # Version that is read of each span, by number, and no other span; None for the latest of all there are.
+    # Version of each span that is read, by the span's number; other spans are not read. None for the latest
+    # version of every span.
     versions: dict[int, int] | None = None
-    # What a number that is missing within the window does: stop the run, or only be told of.
+    # Whether a span number that is missing within the window stops the run, or gives a warning.
     gaps: Literal["stop", "warn"] = "stop"
 
 
 class DataConfig(pydantic.BaseModel):
-    """Which data, how it is split, how much damage is borne.
+    """Which data, how it is split, and how many bad rows are allowed.
 
     >>> DataConfig(release="ml-1m").split.method
     'hash'
@@ -64,7 +65,7 @@ class DataConfig(pydantic.BaseModel):
     split: SplitConfig = SplitConfig()
     # Ratings in a row's history at most, the user's latest before the row; 0 for none.
     history_length: int = pydantic.Field(features.HISTORY_LENGTH, ge=0, le=features.HISTORY_LENGTH)
-    # Greatest bearable share of bad rows, 0 to 1; of the ratings, of the movies and of the users alike.
+    # Greatest allowed share of bad rows, 0 to 1; of the ratings, of the movies and of the users alike.
     max_bad_share: float = pydantic.Field(default=0.001, ge=0, le=1)
 
     @pydantic.field_validator("release")
@@ -99,7 +100,7 @@ class DataConfig(pydantic.BaseModel):
 
     @property
     def is_own(self) -> bool:
-        """Whether the rows are in files of a user's own, so that release and split do not say which they are.
+        """Whether the rows are a user's own files, which release and split do not identify.
 
         >>> DataConfig().is_own, DataConfig(release="custom").is_own
         (False, True)

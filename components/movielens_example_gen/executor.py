@@ -34,7 +34,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """Read the files below `input_base` and write `examples`, `catalogue` and `quarantine`.
 
         Raises:
-          DataError: the data cannot be used; says where the quarantine was kept.
+          DataError: the data cannot be used; the message names the copy of the quarantine.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         config = DataConfig.model_validate_json(exec_properties["data_config"])
@@ -72,5 +72,5 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples.set_string_custom_property(outcome.DATA_CONFIG, config.model_dump_json())
         if inputs.window:
             examples.set_int_custom_property("newest_span", inputs.window.spans[-1].number)
-            progress.info(spans.described(inputs.window))
+            progress.info(spans.summary(inputs.window))
         progress.info(outcome.summary(counts, config))

@@ -1,4 +1,4 @@
-"""What a run of the executor came to: counts, and whether the data may be used."""
+"""The result of a run of the executor: counts, and whether the data may be used."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from components.movielens_example_gen.config import SPAN, TIME, DataConfig
 from components.movielens_example_gen.parsing import parse, quarantine
 from components.movielens_example_gen.sources.layouts import open_file
 
-# The counts that every run has, zero or not. With a fault's kind at the end (`bad_ratings_columns`) there
-# are more, where there was such a fault.
+# The counts that every run has, zero or not. A kind of fault that occurs adds a count with its name at the
+# end (`bad_ratings_columns`).
 COUNTS = (
     *("ratings_read", "bad_ratings", "duplicates", "ratings_kept", "train_rows", "eval_rows", "users"),
     *("movies_read", "bad_movies", "candidates", "titles_merged", "titles_renamed"),
     *("users_read", "bad_users"),
 )
-# Beside them on the ratings, the JSON of the DataConfig that they were made by.
+# Property of the ratings beside the counts: the JSON of their DataConfig.
 DATA_CONFIG = "data_config"
 _QUOTED = 3
 
 
 def read_counts(folder: str) -> dict[str, int]:
-    """Read the counts that the workers left in the quarantine, and see that they add up.
+    """Read the counts that the workers wrote into the quarantine, and check that they add up.
 
     Raises:
       RuntimeError: a row disappeared uncounted, which is a fault of this code.
@@ -40,9 +40,9 @@ def read_counts(folder: str) -> dict[str, int]:
 
 
 def require_usable(counts: Mapping[str, int], config: DataConfig, folder: str) -> None:
-    """Stop in words on data that must not be trained on.
+    """Raise on data that must not be trained on.
 
-    TFX removes a failed component's outputs, so the quarantine is first copied to a folder beside it.
+    TFX removes a failed component's outputs, so the quarantine is first copied to another folder.
 
     Raises:
       DataError: too many bad rows, no candidate, or an empty split.
@@ -63,7 +63,7 @@ def require_usable(counts: Mapping[str, int], config: DataConfig, folder: str) -
         return
     quotes = "".join(f"\n  {line}" for line in first_quotes(folder))
     if quotes:
-        problem += f" The first bad rows:{quotes}\nAll bad rows: {keep(folder)}"
+        problem += f" The first bad rows:{quotes}\nAll bad rows: {copy_quarantine(folder)}"
     raise DataError(problem)
 
 
@@ -82,7 +82,7 @@ def _empty_split(counts: Mapping[str, int], config: DataConfig) -> str:
         remedy = "Too many rows share the last seconds; choose a larger eval_share or the split method hash."
     if config.split.method == SPAN:
         remedy = (
-            "Wait for a second span, for the newest is what models are measured on."
+            "Wait for a second span, because models are evaluated on the newest one."
             if empty == "train"
             else "Deliver rows of the newest span, or name an earlier one."
         )
@@ -93,7 +93,7 @@ def _empty_split(counts: Mapping[str, int], config: DataConfig) -> str:
 
 
 def first_quotes(folder: str) -> list[str]:
-    """Say the first few bad rows of each part of the input, in words."""
+    """Quote the first few bad rows of each part of the input."""
     quotes = []
     for part in (quarantine.RATINGS, quarantine.MOVIES, quarantine.USERS):
         quoted: list[str] = []
@@ -107,15 +107,15 @@ def first_quotes(folder: str) -> list[str]:
     return quotes
 
 
-def keep(folder: str) -> str:
-    """Copy the quarantine to where a failed run leaves it, and name the place."""
-    kept = folder.rstrip("/") + "_refused"
-    if FileSystems.exists(kept):
-        FileSystems.delete([kept])
-    FileSystems.mkdirs(kept)
+def copy_quarantine(folder: str) -> str:
+    """Copy a failed run's quarantine to a folder that TFX does not remove, and return this folder."""
+    copied = folder.rstrip("/") + "_refused"
+    if FileSystems.exists(copied):
+        FileSystems.delete([copied])
+    FileSystems.mkdirs(copied)
     paths = _files(folder, "*")
-    FileSystems.copy(paths, [FileSystems.join(kept, FileSystems.split(path)[1]) for path in paths])
-    return kept
+    FileSystems.copy(paths, [FileSystems.join(copied, FileSystems.split(path)[1]) for path in paths])
+    return copied
 
 
 def _files(folder: str, pattern: str) -> list[str]:

@@ -15,7 +15,10 @@ from runners.running.record import Artifact, Step
             {"recommended": 1, "users": 943, "rows": 9430},
             "9,430 titles for 943 users: runs/BatchRecommender/recommendations/7",
         ),
-        ({"recommended": 0, "reason": "nothing was pushed in this run"}, "nothing was pushed in this run"),
+        (
+            {"recommended": 0, "reason": "no bundle was pushed in this run"},
+            "no bundle was pushed in this run",
+        ),
     ],
 )
 def test_the_line_names_the_rows_and_the_folder_or_the_reason(properties: dict, words: str) -> None:

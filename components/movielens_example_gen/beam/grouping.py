@@ -18,15 +18,15 @@ from components.movielens_example_gen.parsing.users import User
 # Tag of the output that holds a Counter of candidates' indices.
 TRAIN_TITLES = "train_titles"
 
-# A packed rating with its hashes: what decides the split, and the place in the output.
-HASHED = np.dtype([*PACKED.descr, ("hash", "<u8"), ("place", "<u8")])
+# A packed rating with its hashes: one decides the split, one the order in the output.
+HASHED = np.dtype([*PACKED.descr, ("hash", "<u8"), ("order", "<u8")])
 
 
 class PrepareUser(beam.DoFn):
     """Put all rows of one user in order and drop exact duplicates: (User fields, HASHED bytes).
 
-    A row that stands in the input twice (same user, movie id, rating and second) is kept once, in train
-    where an already split input has it on both sides. Rows are in order of time; those of one second by
+    Of rows that occur twice in the input (same user, movie id, rating and second) one stays; if a given split
+    has the row in both train and eval, it stays in train. Rows are in order of time; those of one second by
     ascending movie id, then rating.
     """
 
@@ -53,7 +53,7 @@ class PrepareUser(beam.DoFn):
             splits.row_hash(user_id, catalogue.ids[movie], rating, seconds, self._seed)
             for movie, rating, seconds, _ in packed.tolist()
         ]
-        rows["hash"], rows["place"] = np.array(hashes, np.uint64).T
+        rows["hash"], rows["order"] = np.array(hashes, np.uint64).T
         user = next(iter(users), tuple(User(user_id)))
         yield user, rows.tobytes()
         yield beam.pvalue.TaggedOutput(COUNTS, Counter(users=1, duplicates=len(order) - len(rows)))
@@ -62,11 +62,12 @@ class PrepareUser(beam.DoFn):
 class SplitUser(beam.DoFn):
     """Divide one user's rows: (User fields, train rows, eval rows, KNOWN rows), train titles and the counts.
 
-    Rows of the newest span that came late, not after another span's row of the user, are train rows.
+    A row of the newest span that is not later than the user's row of another span came late, and is a train
+    row.
 
-    The KNOWN rows, in order of time and, within a second, of titles, count in the history of every later row:
-    the train rows; where a split by time is rolling all rows, since no eval row of a user is earlier than a
-    train row.
+    The KNOWN rows, in order of time and, within a second, of titles, count in the history of every later row.
+    They are the train rows; if a split by time is rolling, they are all rows, since no eval row of a user is
+    earlier than a train row.
     """
 
     def __init__(self, config: DataConfig):
@@ -97,10 +98,10 @@ class SplitUser(beam.DoFn):
 
 
 def _in_order(rows: np.ndarray, catalogue: Catalogue) -> np.ndarray:
-    # By title, and not as they come, so that whoever has only the titles can tell the same latest ones.
+    # Within a second by title, so that a program that has only the titles finds the same latest ones.
     titles = [catalogue.candidates[catalogue.candidate_of[movie]].title for movie in rows["movie"].tolist()]
-    place = np.unique(np.array([title.encode() for title in titles], object), return_inverse=True)[1]
-    order = np.lexsort((place, rows["timestamp"]))
+    title_rank = np.unique(np.array([title.encode() for title in titles], object), return_inverse=True)[1]
+    order = np.lexsort((title_rank, rows["timestamp"]))
     return rows[order][list(history.KNOWN.names or ())].astype(history.KNOWN)
 
 
@@ -110,7 +111,7 @@ def days(element: tuple[tuple, bytes]) -> Counter[int]:
 
 
 def find_day(histogram: Mapping[int, int], eval_share: float) -> tuple[int, int]:
-    """Find the day of the cut, and what is left of the quota on it; (0, 0) where there are no rows."""
+    """Find the day of the cut, and the rest of the quota on this day; (0, 0) if there are no rows."""
     rows = sum(histogram.values())
     return splits.cut_bin(histogram, splits.train_quota(rows, eval_share)) if rows else (0, 0)
 
@@ -122,5 +123,5 @@ def seconds_of_day(element: tuple[tuple, bytes], target: tuple[int, int]) -> Cou
 
 
 def find_second(histogram: Mapping[int, int], target: tuple[int, int]) -> int:
-    """Find the first second of eval; 0 where there are no rows."""
+    """Find the first second of eval; 0 if there are no rows."""
     return splits.time_cut(histogram, target[1]) if histogram else 0

@@ -1,6 +1,6 @@
 """The Beam pipeline of the data preparation, from files to files; built by the executor.
 
-What its stages do stands in reading.py, grouping.py and writing.py.
+Its stages are in reading.py, grouping.py and writing.py.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from components.movielens_example_gen.sources.rows import split_parts
 
 # Bytes of text that one worker parses at once: some 300,000 rows, 100 MB in memory.
 CHUNK_BYTES = 8 << 20
-# Rows of one shard, train and eval together, roughly: with their histories some 50 MB compressed, 150 MB in
-# memory while it is put in order. Both splits have as many shards, for eval rows take the user's train rows
-# along.
+# Rows of one shard, train and eval together, roughly: with their histories some 50 MB compressed, and 150 MB
+# in memory while they are sorted. Both splits have the same number of shards, because the user's train rows
+# are also in the shard of the eval rows.
 SHARD_ROWS = 200_000
 
 
 class Folders(NamedTuple):
-    """Where a run writes: each split's Examples, the catalogue's, and the quarantine."""
+    """Folders that a run writes: each split's Examples, the catalogue's, and the quarantine."""
 
     train: str
     eval: str
@@ -137,7 +137,7 @@ def _read_ratings(
 
 
 def _time_cut(users: PCollection, config: DataConfig) -> PCollection:
-    # Two passes, so that a worker holds the days, then the seconds of one day: never all timestamps.
+    # Two passes, so that a worker holds the days, then the seconds of one day, and never all timestamps.
     target = (
         users
         | "DaysOfUser" >> beam.Map(grouping.days)

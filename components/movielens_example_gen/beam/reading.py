@@ -28,12 +28,12 @@ from modules import features
 # Tag of the outputs that hold Counters.
 COUNTS = "counts"
 
-# One rating on its way: position in Catalogue.ids, stars, seconds, and 1 where the input says eval.
+# One rating: position in Catalogue.ids, stars, seconds, and 1 if the input's own split has it in eval.
 PACKED = np.dtype([("movie", "<i4"), ("rating", "<f4"), ("timestamp", "<i8"), ("eval", "u1")])
 
 
 def write_bad_rows(folder: str, name: str, bad: list[quarantine.BadRow]) -> None:
-    """Write bad rows, where there are any, to a file of their own in the quarantine."""
+    """Write bad rows, if there are any, to a file of their own in the quarantine."""
     if bad:
         text = "".join(quarantine.to_json(row) + "\n" for row in bad)
         with FileSystems.create(FileSystems.join(folder, name + quarantine.ROWS_SUFFIX)) as handle:
@@ -43,8 +43,8 @@ def write_bad_rows(folder: str, name: str, bad: list[quarantine.BadRow]) -> None
 def _read_all(
     sources: Iterable[Source], config: DataConfig, part: str, bad: list[quarantine.BadRow]
 ) -> tuple[list[Any], int]:
-    # Returns a table's parsed rows with distinct ids, where a later file's row takes the place of an earlier
-    # one's; and how many were read. Adds bad ones to `bad`.
+    # Returns a table's parsed rows with distinct ids, and how many were read. A later file's row replaces an
+    # earlier one's. Adds bad rows to `bad`.
     rows: dict[str, Any] = {}
     read = 0
     for _, file in itertools.groupby(sources, lambda source: parts.whole(source.name)):
@@ -57,8 +57,7 @@ def _read_all(
 def _read_whole(
     file: Iterable[Source], config: DataConfig, part: str, bad: list[quarantine.BadRow]
 ) -> Iterator[Any]:
-    # Yields the parsed rows of a file, of all its parts, with distinct ids, in file order; adds the others to
-    # `bad`.
+    # Yields the parsed rows of all parts of a file, with distinct ids, in file order; adds bad rows to `bad`.
     table, parse_row = {
         quarantine.MOVIES: (config.spec.movies, parse_movie),
         quarantine.USERS: (config.spec.users, parse_user),

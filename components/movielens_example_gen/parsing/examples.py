@@ -12,7 +12,7 @@ from components.movielens_example_gen.parsing.catalogue import Movie
 from components.movielens_example_gen.parsing.users import User
 from modules import features
 
-# By feature name: a list in each row, of one value where the feature is not repeated.
+# By feature name: a list in each row, of one value if the feature is not repeated.
 Columns = dict[str, pa.ListArray]
 
 _TYPES = {
@@ -24,10 +24,10 @@ _FEATURES = {feature.name: feature for feature in features.RATING_ROW}
 
 
 def columns(values: Mapping[str, Sequence | np.ndarray]) -> Columns:
-    """Lay out the values of rows.
+    """Make columns of the values of rows.
 
     Args:
-      values: by feature name a value for each row, or where the feature is repeated a sequence of them.
+      values: by feature name a value for each row; for a repeated feature a sequence of values.
 
     >>> columns({"movie_id": ["7", "8"], "movie_genres": [["Drama"], []]})["movie_genres"].to_pylist()
     [[b'Drama'], []]
@@ -47,7 +47,7 @@ def lists(values: pa.Array, bounds: np.ndarray) -> pa.ListArray:
 
     Args:
       values: those of all rows, one after the other.
-      bounds: `[n + 1]` where each row starts, then where the last one stops.
+      bounds: `[n + 1]` start of each row, then the end of the last one.
     """
     return pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), values)
 
@@ -58,7 +58,7 @@ def select(rows: Columns, indices: np.ndarray) -> Columns:
 
 
 def movie_columns(movies: Sequence[Movie]) -> Columns:
-    """Lay out what rows say of films: features.CATALOGUE_ROW."""
+    """Make the columns of films: features.CATALOGUE_ROW."""
     return columns(
         {
             features.MOVIE_ID: [movie.movie_id for movie in movies],
@@ -70,7 +70,7 @@ def movie_columns(movies: Sequence[Movie]) -> Columns:
 
 
 def user_columns(users: Sequence[User], activities: Sequence[str]) -> Columns:
-    """Lay out what rows say of users, with the slices of their activity."""
+    """Make the columns of users, with the slices of their activity."""
     return columns(
         {
             features.USER_ID: [user.user_id for user in users],
@@ -85,8 +85,8 @@ def user_columns(users: Sequence[User], activities: Sequence[str]) -> Columns:
 def serialised(rows: Columns) -> list[bytes]:
     """Serialise an Example for each row.
 
-    An empty list is written as one, not left out: a history of no ratings is known, not missing. The features
-    of an Example have no order, so the bytes of equal rows may differ.
+    An empty list is written as an empty list, not left out: an empty history is known, not missing. The
+    features of an Example have no order, so the bytes of equal rows may differ.
 
     >>> import tensorflow as tf
     >>> (row,) = serialised(columns({"history_rating": [[3.5, 4]]}))

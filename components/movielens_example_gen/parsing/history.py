@@ -1,7 +1,7 @@
 """Each rating's causal history, the user's ratings strictly before it: pure, called in workers.
 
-Whatever rows may count (grouping.SplitUser says which), those before a moment are a run of the user's rows in
-order of time. So a row's history is kept as two numbers, the ends of its run, until it is written.
+grouping.SplitUser chooses the rows that count in histories. Those before a timestamp are a run of the user's
+rows in order of time. So a row's history is stored as two numbers, the ends of its run, until it is written.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ KNOWN = np.dtype([("movie", "<i4"), ("rating", "<f4"), ("timestamp", "<i8")])
 
 
 def spans(known: np.ndarray, seconds: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find the run of rows that is each moment's history.
+    """Find the run of rows that is the history at each timestamp.
 
     Args:
-      known: `[k]` seconds of the rows that may count, ascending.
-      seconds: `[n]` the moments, in any order; rows of the same second are not before it.
+      known: `[k]` timestamps of the rows that count in histories, ascending.
+      seconds: `[n]` timestamps of the rows that get histories, in any order; a history has earlier seconds.
       length: rows in a history, at most: the latest ones.
 
     Returns:
-      Where the runs start and where they stop in `known`, `[n]` each.
+      Starts and ends of the runs in `known`, `[n]` each.
 
     >>> starts, stops = spans(np.array([10, 20, 20, 30]), np.array([10, 20, 21, 99]), length=2)
     >>> list(zip(starts.tolist(), stops.tolist()))
@@ -54,10 +54,10 @@ def earliest_first(starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, n
     """Lay runs end to end, each from its first row to its last.
 
     Returns:
-      Places of the rows, and `[n + 1]` where each run starts among them, then where the last one stops.
+      Positions of the rows, and `[n + 1]` the start of each run among them, then the end of the last one.
 
-    >>> places, bounds = earliest_first(np.array([0, 4, 1]), np.array([2, 4, 4]))
-    >>> places.tolist(), bounds.tolist()
+    >>> positions, bounds = earliest_first(np.array([0, 4, 1]), np.array([2, 4, 4]))
+    >>> positions.tolist(), bounds.tolist()
     ([0, 1, 1, 2, 3], [0, 2, 2, 5])
     """
     sizes = stops - starts
@@ -71,5 +71,5 @@ def latest_first(starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.
     >>> latest_first(np.array([0, 4, 1]), np.array([2, 4, 4]))[0].tolist()
     [1, 0, 3, 2, 1]
     """
-    places, bounds = earliest_first(starts, stops)
-    return np.repeat(starts + stops - 1, stops - starts) - places, bounds
+    positions, bounds = earliest_first(starts, stops)
+    return np.repeat(starts + stops - 1, stops - starts) - positions, bounds

@@ -1,7 +1,7 @@
-"""A text file in byte ranges that know their first line's number: pure, called in workers.
+"""A text file in byte ranges, and the number of each range's first line: pure, called in workers.
 
-A file is cut every so many bytes. A range owns the lines that start in it, so ranges can be read in
-parallel; a line's number needs the line breaks before it, which a first pass counts per range.
+A file is cut into ranges of equal size. A range owns the lines that start in it, so ranges can be read in
+parallel. The number of a line depends on the line breaks before it, which a first pass counts per range.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import BinaryIO, NamedTuple
 
 _BUFFER = 1 << 20
-# What the rows of a file that hold nothing are made of: blanks, quotes, the separators of every release, and
-# DOS's end of the file.
+# Characters of rows without values: blanks, quotes, the separators of every release, and DOS's mark of the
+# end of a file.
 _NOTHING = b' \t\r\n",|:\x1a'
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -35,7 +35,7 @@ Range(path='u.data', start=4, end=5)]
 
 
 def is_blank(text: bytes) -> bool:
-    r"""Tell whether rows hold nothing, such as the empty ones below a spreadsheet's last.
+    r"""Return whether rows hold no value, such as the empty ones at the end of a spreadsheet.
 
     >>> is_blank(b",,,"), is_blank(b"\x1a"), is_blank(b"7,,,")
     (True, True, False)
@@ -44,7 +44,7 @@ def is_blank(text: bytes) -> bool:
 
 
 def count_breaks(handle: BinaryIO, part: Range) -> int:
-    """Count the line breaks that a later range needs to know of: those up to one byte before its start."""
+    """Count the line breaks of a range for the line numbers of later ranges; its last byte does not count."""
     position, last = max(part.start - 1, 0), part.end - 1
     handle.seek(position)
     breaks = 0
@@ -71,7 +71,7 @@ def first_line(part: Range, breaks: Mapping[Range, int]) -> int:
 def read_lines(handle: BinaryIO, part: Range) -> list[bytes]:
     """Read the lines that a range owns, without their line breaks (LF or CR LF).
 
-    A byte-order mark that begins the file, and marks of DOS that end it, are no part of them.
+    A byte-order mark at the beginning of the file, and DOS's marks at its end, are left out.
     """
     start = max(part.start - 1, 0)
     handle.seek(start)

@@ -1,4 +1,4 @@
-"""One line of input to its fields or to the fault that keeps it out: pure, called in workers.
+"""One line of input to its fields, or to the fault for which it cannot be used: pure, called in workers.
 
 A row is one physical line: a quoted field may hold separators and doubled quotes, but no line break.
 """
@@ -19,13 +19,13 @@ BAD_TIMESTAMP, UNKNOWN_MOVIE = "timestamp", "unknown_movie"
 BAD_TITLE, REPEATED_ID = "title", "repeated_id"
 BAD_GENDER, BAD_AGE, BAD_OCCUPATION = "gender", "age", "occupation"
 
-# Seconds since 1970, as in pipeline/schema: 0 stands for a missing time, and the models for devices count in
-# 32 bits, to January 2038.
+# Seconds since 1970, as in pipeline/schema: 0 means a missing time, and the models for devices use 32 bits,
+# which end in January 2038.
 TIMESTAMP_END = 2**31
 _TIMESTAMP_DIGITS = len(str(TIMESTAMP_END))
-# Other units of time, by their number in a second; each also a kind of fault.
+# Other units of time, by their number in a second; each is also a kind of fault.
 UNITS = {"milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
-_EARLIEST_IN_UNITS = 10**8  # Second from which a time in another unit is told from one too late: March 1973.
+_EARLIEST_IN_UNITS = 10**8  # From this second on (March 1973) a time in another unit is recognised as such.
 
 
 class Fault(NamedTuple):
@@ -46,12 +46,12 @@ class Rating(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Where the wanted columns stand in a line.
+    """Positions of the required columns in a line.
 
     Attributes:
       separator, encoding: as in `releases.Table`.
       width: number of columns that every line must have.
-      positions: 0-based places of the wanted columns, in the order of the release's table.
+      positions: 0-based positions of the required columns, in the order of the release's table.
     """
 
     separator: str
@@ -61,15 +61,15 @@ class Layout:
 
 
 def fixed_layout(table: releases.Table) -> Layout:
-    """Lay out a file without a header."""
+    """Return the layout of a file without a header."""
     return Layout(table.separator, table.encoding, len(table.columns), tuple(range(len(table.columns))))
 
 
 def header_layout(table: releases.Table, header: bytes) -> Layout:
-    """Lay out a file by its header line.
+    """Return the layout of a file with a header line.
 
     Raises:
-      ValueError: a wanted column is missing or named twice, in words.
+      ValueError: a required column is missing or named twice.
 
     >>> header_layout(releases.RELEASES["ml-20m"].ratings, b"rating,userId,movieId,timestamp").positions
     (1, 2, 0, 3)
@@ -92,7 +92,7 @@ def header_layout(table: releases.Table, header: bytes) -> Layout:
 
 
 def _require_our_form(table: releases.Table, header: bytes) -> None:
-    # What spreadsheets also call CSV, or text.
+    # Refuses other forms that spreadsheets also call CSV, or text.
     if header.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ValueError("the text must be UTF-8; it begins as UTF-16 does. Save it as CSV in UTF-8")
     if b"\r" in header:
@@ -133,14 +133,14 @@ def split_line(line: bytes, separator: str, encoding: str) -> list[str] | Fault:
 
 
 def select(fields: Sequence[str], layout: Layout) -> list[str] | Fault:
-    """Pick the wanted columns in the order of the release's table, stripped of surrounding blanks."""
+    """Pick the required columns in the order of the release's table, stripped of surrounding blanks."""
     if len(fields) != layout.width:
         return Fault(BAD_COLUMNS, f"expected {layout.width} columns, found {len(fields)}")
     return [fields[position].strip() for position in layout.positions]
 
 
 def whole(text: str) -> str:
-    """Write a whole number without decimals, which pandas adds to every cell of a column with an empty one.
+    """Write a whole number without decimals, which pandas adds to all numbers of a column with an empty cell.
 
     >>> whole("31.0"), whole("3.5"), whole("Vol. 0")
     ('31', '3.5', 'Vol. 0')
@@ -204,16 +204,16 @@ def check_rating(
 
 
 def _bad_timestamp(text: str) -> Fault:
-    kind, meant = BAD_TIMESTAMP, ""
+    kind, hint = BAD_TIMESTAMP, ""
     number = whole(text.strip())
     if number.isdigit() and number.isascii() and len(number) < 20:
         for unit, factor in UNITS.items():
             if _EARLIEST_IN_UNITS <= int(number) // factor < TIMESTAMP_END:
-                kind, meant = unit, f"; as {unit} it would be one"
+                kind, hint = unit, f"; it may be in {unit}"
     return Fault(
         kind,
         f"timestamp {text[:40]!r} must be whole seconds since 1970, from 1 and below {TIMESTAMP_END} "
-        f"(January 2038, where 32-bit seconds end){meant}",
+        f"(January 2038, where 32-bit seconds end){hint}",
     )
 
 
@@ -230,7 +230,7 @@ def _unusual_rating(text: str, scale: Mapping[str, float]) -> float | None:
 
 
 def read_seconds(text: str) -> int | None:
-    """Read a rating's time; None where it is none that a rating may have.
+    """Read a rating's time; None if it is no time or out of range.
 
     >>> read_seconds(" 881250949"), read_seconds("881250949.0"), read_seconds("881250949000")
     (881250949, 881250949, None)

@@ -1,6 +1,6 @@
-"""Bad rows as text, and their counts; written by workers, read when the run has ended.
+"""Bad rows as text, and their counts; workers write them, and the executor reads them after the run.
 
-One JSON object a line: file, line, reason, and the row with its odd bytes escaped.
+One JSON object a line: file, line, reason, and the row with bytes that are no UTF-8 escaped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class BadRow(NamedTuple):
     """A row that cannot be used.
 
     Attributes:
-      file: as a person knows it; line: from 1; row: the row as it stands.
+      file: name below the input folder; line: number from 1; row: the unchanged row.
     """
 
     file: str
@@ -47,7 +47,7 @@ def to_json(bad: BadRow) -> str:
 
 
 def quote(line: str) -> str:
-    """Say a bad row, as `to_json` wrote it, in words.
+    """Describe a bad row, as `to_json` wrote it, in one line.
 
     >>> quote(to_json(BadRow("u.data", 3, Fault("columns", "expected 4 columns, found 1"), b"x")))
     "u.data, line 3: expected 4 columns, found 1: 'x'"
@@ -71,7 +71,7 @@ def tally(part: str, read: int, bad: Iterable[BadRow]) -> Counter[str]:
 
 
 def too_many(counts: Mapping[str, int], max_bad_share: float) -> list[str]:
-    """Name the parts of the input whose share of bad rows is not bearable.
+    """Name the parts of the input whose share of bad rows is too great.
 
     >>> too_many({"ratings_read": 1000, "bad_ratings": 2}, 0.001)
     ['2 of 1,000 ratings (0.2 %)']

@@ -24,10 +24,10 @@ def level(count: int, levels: tuple[tuple[int, str], ...]) -> str:
 
 
 def row_hash(user: str, movie: str, rating: float, timestamp: int, seed: int) -> tuple[int, int]:
-    """Hash a row's whole identity, so that its place does not depend on the rows around it.
+    """Hash a row's whole identity, so that its split and position do not depend on other rows.
 
     Args:
-      user, movie: ids as the file writes them, not the merged candidate's.
+      user, movie: ids as the file has them, not the merged candidate's.
 
     Returns:
       Two independent numbers in [0, 2**64): one decides the split, one the order within it.
@@ -53,7 +53,7 @@ def hash_limit(eval_share: float) -> int:
 
 
 def train_quota(rows: int, eval_share: float) -> int:
-    """Number of rows that a time cut must at least leave before it.
+    """Least number of rows before a time cut.
 
     The share is taken as the decimal that was written: 0.7 of 10 rows is 7, not 7.0000000000000004.
 
@@ -71,7 +71,7 @@ def cut_bin(histogram: Mapping[int, int], quota: int) -> tuple[int, int]:
       quota: from 1 to the number of rows.
 
     Returns:
-      The bin, and what is left of the quota when the bins before it are taken.
+      The bin, and the rest of the quota after the bins before it.
 
     >>> cut_bin({8: 3, 9: 4}, 5)
     (9, 2)
@@ -90,7 +90,7 @@ def time_cut(seconds: Mapping[int, int], quota: int) -> int:
 
     Args:
       seconds: rows per timestamp, within the day in which the quota is reached.
-      quota: what is left of it on that day.
+      quota: the rest of it on that day.
 
     >>> time_cut({100: 1, 105: 3, 109: 1}, 2)
     106

@@ -16,7 +16,7 @@ from components.movielens_example_gen.parsing.parse import (
 from components.movielens_example_gen.sources import releases
 from modules import features
 
-# What pipeline/schema allows.
+# The greatest age, and the genders, that pipeline/schema allows.
 OLDEST = 120
 GENDERS = ("F", "M", features.UNKNOWN)
 
@@ -25,7 +25,7 @@ class User(NamedTuple):
     """Side features of one user.
 
     Attributes:
-      age: years; in ml-1m the lower bound of the user's age group; features.UNKNOWN_AGE where not given.
+      age: years; in ml-1m the lower bound of the user's age group; features.UNKNOWN_AGE if not given.
     """
 
     user_id: str
@@ -35,7 +35,7 @@ class User(NamedTuple):
 
 
 def parse_user(fields: Sequence[str], release: releases.Release) -> User | Fault:
-    """Read the wanted columns of one row of the users file; an empty feature is an unknown one.
+    """Read the required columns of one row of the users file; an empty feature is unknown.
 
     >>> parse_user(["3", "M", "25", "15", "55117"], releases.RELEASES["ml-1m"])
     User(user_id='3', gender='M', age=25, occupation='scientist')

@@ -1,4 +1,4 @@
-"""Whether a ratings file holds rows at all: pure, and without Beam, for who only waits for data."""
+"""Whether a ratings file holds rows at all: pure, and without Beam, for the scheduler."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def has_rows(handle: BinaryIO, name: str, header: bool) -> bool:
     Args:
       handle: at the start of the file.
       name: of the file.
-      header: whether the first line of a text file is one.
+      header: whether the first line of a text file is a header.
     Returns:
-      True also for what is not Parquet in spite of its name: who reads it says so.
+      True also for a file that is not Parquet in spite of its name: the ExampleGen then names the fault.
 
     >>> import io
     >>> [has_rows(io.BytesIO(text), "u.csv", header=True) for text in (b"", b"id\n", b"id\n7\n")]

@@ -1,4 +1,4 @@
-"""The input files: found and checked, through Beam's file systems (local, gs://, ...), before any is read."""
+"""Find and check the input files, through Beam's file systems (local, gs://, ...), before any is read."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Source(NamedTuple):
     """One input file.
 
     Attributes:
-      path: where it is.
-      name: what a person knows it by: its name below the input folder.
-      layout: places of the wanted columns.
-      header: True where line 1 is not data.
+      path: its path or URI.
+      name: its name below the input folder.
+      layout: positions of the required columns.
+      header: whether line 1 is a header.
       size: bytes.
-      split: `train` or `eval` where the input is already split, else empty.
+      split: `train` or `eval` if the input is already split, else empty.
       groups: rows per row group of a Parquet file; empty for text.
     """
 
@@ -42,7 +42,7 @@ class Source(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """Rows, roughly where the file is text."""
+        """Number of rows; an estimate if the file is text."""
         return sum(self.groups) if self.groups else math.ceil(self.size / _BYTES_PER_ROW)
 
 
@@ -50,9 +50,9 @@ class Inputs(NamedTuple):
     """Everything that one run reads.
 
     Attributes:
-      ratings: several where spans bring them, or where a file was written in parts.
-      movies, users: likewise; rows of a later span's file take the place of earlier ones.
-      window: the spans, where the input has them.
+      ratings: several if the input has spans, or if a file was written in parts.
+      movies, users: likewise; rows of a later span's file replace earlier ones.
+      window: the spans, if the input has them.
     """
 
     ratings: tuple[Source, ...]
@@ -62,7 +62,7 @@ class Inputs(NamedTuple):
 
 
 def find_inputs(input_base: str, config: DataConfig) -> Inputs:
-    """Find the release's files and check that each has the columns it should have.
+    """Find the release's files and check that each has the required columns.
 
     Raises:
       DataError: a file is missing, empty, ambiguous or of another form, or a span is missing.
@@ -83,10 +83,10 @@ def find_inputs(input_base: str, config: DataConfig) -> Inputs:
     return Inputs(tuple(ratings), movies, users)
 
 
-def _find_spans(input_base: str, config: DataConfig, wanted: SpansConfig) -> Inputs:
+def _find_spans(input_base: str, config: DataConfig, requested: SpansConfig) -> Inputs:
     release, files = config.spec, config.input_files()
     sizes = listing.sizes(input_base, spans.patterns(parts.patterns(files["ratings"])))
-    window = spans.window(spans.versions(sizes, wanted.versions), wanted)
+    window = spans.window(spans.versions(sizes, requested.versions), requested)
     newest = window.spans[-1]
 
     def inside(span: spans.Span, names: Sequence[str]) -> list[str]:
@@ -95,7 +95,7 @@ def _find_spans(input_base: str, config: DataConfig, wanted: SpansConfig) -> Inp
     ratings: list[Source] = []
     for span in window.spans:
         names = inside(span, files["ratings"])
-        # Nothing may have happened in a stretch of time.
+        # A span may have no ratings at all.
         if span is newest or any(
             _has_rows(input_base, name, release.ratings) for name in sizes if parts.whole(name) in names
         ):
@@ -114,7 +114,7 @@ def _find_spans(input_base: str, config: DataConfig, wanted: SpansConfig) -> Inp
 
     movies = every(files["movies"], release.movies)
     if not movies:
-        _find(input_base, files["movies"], release.movies, config)  # Says what is missing.
+        _find(input_base, files["movies"], release.movies, config)  # Raises, and names the missing file.
     users = every(files["users"], release.users) if release.users else ()
     if release.users and not (users or release.users.optional):
         _find(input_base, files["users"], release.users, config)
@@ -128,7 +128,7 @@ def _there(input_base: str, names: Sequence[str]) -> dict[str, int]:
 def _find(
     input_base: str, names: Sequence[str], table: releases.Table, config: DataConfig
 ) -> tuple[Source, ...]:
-    # One file, or all parts of one that hold rows.
+    # Returns one file, or all parts of one file that hold rows.
     there = _there(input_base, names)
     found = sorted({parts.whole(name) for name in there})
     if len(found) != 1:

@@ -1,4 +1,4 @@
-"""Where the columns of an input file stand, and how it is written."""
+"""The layout of an input file: positions of its columns, and encoding."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from components.movielens_example_gen.sources import releases
 
 @contextlib.contextmanager
 def open_file(path: str) -> Iterator[BinaryIO]:
-    """Open a file of any of Beam's file systems for reading, as it is.
+    """Open a file of any of Beam's file systems for reading, without decompression.
 
     Raises:
-      DataError: it cannot be opened, in words.
+      DataError: it cannot be opened.
     """
     with disk_errors(pathlib.Path(path)):
         opened = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
@@ -32,10 +32,10 @@ def open_file(path: str) -> Iterator[BinaryIO]:
 
 
 def of_text(handle: BinaryIO, path: str, table: releases.Table) -> parse.Layout:
-    """Find a table's columns in a text file, and its encoding; tell what is unusual about it.
+    """Find a table's columns in a text file, and its encoding; report an unusual form.
 
     Raises:
-      DataError: the header lacks one, or the file is of another form.
+      DataError: the header lacks a column, or the file has another form.
     """
     first = handle.readline(1 << 20)
     noticed = ["it begins with a byte-order mark"] if first.startswith(lines.BYTE_ORDER_MARK) else []
@@ -48,14 +48,14 @@ def of_text(handle: BinaryIO, path: str, table: releases.Table) -> parse.Layout:
         layout = parse.fixed_layout(table)
         if table.encoding == releases.LATIN_1 and _is_utf_8(first + handle.read()):
             layout = dataclasses.replace(layout, encoding="utf-8")
-            noticed.append(f"it is in UTF-8, where the release's own is in {table.encoding}")
+            noticed.append(f"it is in UTF-8, and the release's own file in {table.encoding}")
     if noticed:
         progress.info("%s: %s", path, "; ".join(noticed))
     return layout
 
 
 def _is_utf_8(content: bytes) -> bool:
-    # With a letter beyond ASCII: text in ISO 8859-1 that has one is next to never valid UTF-8.
+    # Only if a letter is not ASCII: ISO 8859-1 text with such a letter is next to never valid UTF-8.
     content = content.removeprefix(lines.BYTE_ORDER_MARK)
     try:
         content.decode("utf-8")
@@ -88,7 +88,7 @@ def of_parquet(handle: BinaryIO, path: str, table: releases.Table) -> tuple[pars
 
 @contextlib.contextmanager
 def parquet_in_words(path: str) -> Iterator[None]:
-    """Turn what pyarrow raises of a bad file into a DataError."""
+    """Turn pyarrow's errors about a bad file into a DataError."""
     try:
         with parquet.in_words(path):
             yield

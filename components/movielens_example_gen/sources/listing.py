@@ -1,4 +1,4 @@
-"""Which files lie below a folder, on any of Beam's file systems, whatever characters its path has."""
+"""List the files below a folder, on any of Beam's file systems, for every possible path."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from common.errors import disk_errors
 
 
 def literal(path: str) -> str:
-    r"""Write a path as the glob that means it alone, for TensorFlow, Beam and Python alike.
+    r"""Write a path as a glob that matches this path alone, for TensorFlow, Beam and Python alike.
 
     >>> literal("/srv/films [2024]"), literal(r"a\b")
     ('/srv/films [[]2024]', 'a[\\\\]b')
@@ -23,15 +23,15 @@ def literal(path: str) -> str:
 
 
 def sizes(folder: str, patterns: Sequence[str]) -> dict[str, int]:
-    """Find the files below a folder that globs name.
+    """Find the files below a folder that match globs.
 
-    A folder that cannot be listed is an error: a version of a span that is not seen would leave its place to
-    the one before it.
+    A folder that cannot be listed is an error: if a span's newest version were not seen, an older version
+    would be read.
 
     Returns:
       Bytes of each file, by its name below the folder.
     Raises:
-      DataError: this machine has no such folder, or does not let it be read.
+      DataError: this machine has no such folder, or the folder cannot be read.
       BeamIOError: another file system does not answer.
     """
     found: dict[str, int] = {}
@@ -48,7 +48,7 @@ def sizes(folder: str, patterns: Sequence[str]) -> dict[str, int]:
 
 
 def _below(folder: str, pattern: Sequence[str]) -> Iterator[str]:
-    # Python's glob passes over what it may not list; Beam's reads all that is below the first odd character.
+    # Python's glob skips folders that it may not list; Beam's lists everything below the first wildcard.
     for name in sorted(fnmatch.filter(os.listdir(folder), pattern[0])):
         path = os.path.join(folder, name)
         if len(pattern) > 1 and os.path.isdir(path):

@@ -9,9 +9,9 @@ _SUFFIX = re.compile(r"\.(?:csv|parquet)$")
 
 
 def patterns(names: Iterable[str]) -> tuple[str, ...]:
-    """Name where files may lie: themselves, or their parts, as globs.
+    """Return the globs of files, or of their parts.
 
-    Spark's own notes begin with an underscore or a dot.
+    The names of Spark's own marker files begin with an underscore or a dot.
 
     >>> patterns(["u.data", "ratings.csv"])
     ('u.data', 'ratings.csv', 'ratings.csv/[!._]*.csv')
@@ -24,7 +24,7 @@ def patterns(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def whole(name: str) -> str:
-    """Name the file that a part is of; any other file is its own.
+    """Return the name of the file that a part belongs to; for any other file, its own name.
 
     >>> whole("span-1/ratings.csv/part-0.csv"), whole("span-1/ratings.csv")
     ('span-1/ratings.csv', 'span-1/ratings.csv')

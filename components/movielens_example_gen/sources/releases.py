@@ -16,7 +16,7 @@ ARCHIVE_URL = "https://files.grouplens.org/datasets/movielens/"
 RATING_COLUMNS = ("userId", "movieId", "rating", "timestamp")
 MOVIE_COLUMNS = ("movieId", "title", "genres")
 
-# Of the movies files of before 2009; files of one's own in their place may be in UTF-8, see `layouts`.
+# Encoding of the movies files from before 2009; a user's own file may be in UTF-8, see `layouts`.
 LATIN_1 = "iso-8859-1"
 
 ML_100K_GENRES = (
@@ -72,12 +72,12 @@ class Table:
     """One file of a release.
 
     Attributes:
-      names: the file's name; several where any one of them may stand for it (CSV or Parquet).
+      names: the file's name; several if any one of them may be used (CSV or Parquet).
       separator: between columns; a comma means CSV with quotes.
       encoding: of the text.
-      header: True where line 1 names the columns (their order is then free, more columns are ignored).
-      columns: the columns in file order (without a header), or those that must be there (with one).
-      optional: True where the release may come without the file.
+      header: whether line 1 names the columns (their order is then free, further columns are ignored).
+      columns: the columns in file order (without a header), or the required ones (with a header).
+      optional: whether the file may be missing.
     """
 
     names: tuple[str, ...]
@@ -116,16 +116,16 @@ class Release:
     """One MovieLens release, or the user's own files (`custom`).
 
     Attributes:
-      name: what the configuration calls it.
-      ratings, movies, users: its files; users is None where the release has no side features.
+      name: its name in the configuration.
+      ratings, movies, users: its files; users is None if the release has no side features.
       scale: allowed ratings.
-      merge_titles: True where ids that share a title are one film (ml-100k), False where they are two.
-      archive_bytes: size of GroupLens' zip, None where it is not fixed.
-      archive_checksum: `sha256:...` or `md5:...` of that zip; None where GroupLens renews the archive
+      merge_titles: whether ids that share a title are one film (ml-100k), or two.
+      archive_bytes: size of GroupLens' zip; None if it is not fixed.
+      archive_checksum: `sha256:...` or `md5:...` of that zip; None if GroupLens renews the archive
         (ml-latest): then the `.md5` that GroupLens publishes beside it is read at download time.
-      member_md5: MD5 of the files that the pipeline reads, where known.
-      extras: further members worth unpacking (licence text, official splits for benchmarks).
-      occupations: names by code, where the users' file holds codes.
+      member_md5: MD5 of the files that the pipeline reads, if known.
+      extras: further members to unpack (licence text, official splits for benchmarks).
+      occupations: names by code, if the users' file holds codes.
     """
 
     name: str
@@ -142,12 +142,12 @@ class Release:
 
     @property
     def tables(self) -> tuple[Table, ...]:
-        """Its files, those that it has."""
+        """Its files, without users if it has none."""
         return tuple(table for table in (self.ratings, self.movies, self.users) if table)
 
     @property
     def url(self) -> str:
-        """Where GroupLens serves the archive."""
+        """URL of GroupLens' archive."""
         return f"{ARCHIVE_URL}{self.name}.zip"
 
 

@@ -12,7 +12,7 @@ from components.movielens_example_gen.sources.layouts import open_file, parquet_
 
 
 class Part(NamedTuple):
-    """What one worker reads at once: a byte range of a text file or a row group of a Parquet file.
+    """The part of a file that one worker reads: a byte range of text or a row group of Parquet.
 
     Attributes:
       number: of the part among all ratings, for file names.
@@ -26,7 +26,7 @@ class Part(NamedTuple):
 
 
 def split_parts(sources: Sequence[Source], chunk_bytes: int) -> list[Part]:
-    """Cut the ratings files into what workers read at once."""
+    """Cut the ratings files into parts for workers."""
     parts: list[Part] = []
     for source in sources:
         if source.groups:
@@ -44,7 +44,7 @@ def split_parts(sources: Sequence[Source], chunk_bytes: int) -> list[Part]:
 def read_ratings(
     part: Part, columns: Sequence[str], scale: Mapping[str, float], breaks: Mapping[lines.Range, int]
 ) -> Iterator[tuple[int, bytes | str, parse.Rating | parse.Fault]]:
-    """Read the ratings of one part; lines that hold nothing are passed over.
+    """Read the ratings of one part; skip lines without values.
 
     Args:
       columns: the ratings table's.
@@ -52,7 +52,7 @@ def read_ratings(
       breaks: line breaks per byte range, see `lines.first_line`.
 
     Yields:
-      Line (in Parquet: row) number from 1, the row as it stands, and what it says.
+      Line (in Parquet: row) number from 1, the unchanged row, and its rating or its fault.
     """
     layout = part.source.layout
     with open_file(part.source.path) as handle:
@@ -77,10 +77,10 @@ def read_ratings(
 def read_table(
     source: Source, columns: Sequence[str]
 ) -> Iterator[tuple[int, bytes | str, list[str] | parse.Fault]]:
-    """Read a whole file of movies or users; lines that hold nothing are passed over.
+    """Read a whole file of movies or users; skip lines without values.
 
     Yields:
-      Line (in Parquet: row) number from 1, the row as it stands, and its wanted columns or its fault.
+      Line (in Parquet: row) number from 1, the unchanged row, and its required columns or its fault.
     """
     with open_file(source.path) as handle:
         if source.groups:
@@ -118,7 +118,7 @@ def _read_group(
             yield number, encoded, _odd_bytes(fields, columns) or list(fields)
 
 
-# How bytes that are not UTF-8 are kept within text until the row is looked at.
+# Error handler that preserves bytes that are not UTF-8 until the row is checked.
 _NO_TEXT = "surrogateescape"
 
 
@@ -129,7 +129,7 @@ def _cell(value: Any) -> str:
         return str(int(value))
     if isinstance(value, (list, tuple)):
         return "|".join(map(_cell, value))
-    if isinstance(value, bytes):  # How Hive and Impala write text.
+    if isinstance(value, bytes):  # Hive and Impala write text so.
         value = value.decode("utf-8", _NO_TEXT)
     return str(value)
 

@@ -1,11 +1,11 @@
-"""Data that arrives as spans: which folders a run reads. Pure; called where the input is found.
+"""Data that arrives as spans: which folders a run reads. Pure.
 
     data_root/span-7/               the ratings of one stretch of time, in the release's own format
-    data_root/span-7/version-2/     the same anew, where rows came late or were wrong
+    data_root/span-7/version-2/     the span corrected, if rows came late or were wrong
     data_root/                      movies and users; a span may bring more of them, or new rows of known ones
 
-Spans are numbered in the order of time. The highest version takes the whole place of the others; what lies in
-the span's folder itself is version 0.
+Spans are numbered in the order of time. The highest version replaces the others as a whole; files in the
+span's folder itself are version 0.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Span(NamedTuple):
     """One version of a span.
 
     Attributes:
-      number: of the span; version: 0 where the folder has none.
+      number: of the span; version: 0 if the folder has none.
       folder: its name below the data root.
     """
 
@@ -38,11 +38,11 @@ class Span(NamedTuple):
 
 
 class Window(NamedTuple):
-    """What one run reads.
+    """The spans that one run reads.
 
     Attributes:
-      spans: ascending, the last one is the newest; earlier: what came before them, ascending.
-      missing: numbers within the window that are not there.
+      spans: ascending, the last one is the newest; earlier: the spans before them, ascending.
+      missing: span numbers within the window that do not exist.
     """
 
     spans: tuple[Span, ...]
@@ -51,7 +51,7 @@ class Window(NamedTuple):
 
 
 def patterns(names: Sequence[str]) -> tuple[str, ...]:
-    """Name where a file of any span may lie, as globs below the data root.
+    """Return the globs, below the data root, of files of any span.
 
     >>> patterns(["u.data"])
     ('span-*/u.data', 'span-*/version-*/u.data')
@@ -62,7 +62,7 @@ def patterns(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def input_patterns(config: DataConfig) -> dict[str, tuple[str, ...]]:
-    """Name every file that a run may read, as globs below the input folder, by its part in the input."""
+    """Return the globs, below the input folder, of all files that a run may read, by part of the input."""
     files = {part: parts.patterns(names) for part, names in config.input_files().items()}
     if not config.spans:
         return files
@@ -72,14 +72,14 @@ def input_patterns(config: DataConfig) -> dict[str, tuple[str, ...]]:
     }
 
 
-def versions(paths: Iterable[str], wanted: Mapping[int, int] | None = None) -> list[Span]:
+def versions(paths: Iterable[str], requested: Mapping[int, int] | None = None) -> list[Span]:
     """Find one version of each span, ascending.
 
     Args:
       paths: of the ratings files, matches of `patterns`.
-      wanted: which version of which spans, by number; None for the latest of all.
+      requested: version of each span to read, by the span's number; None for the latest of every span.
     Raises:
-      DataError: a folder has no number, two have the same, or a wanted version is not there.
+      DataError: a folder has no number, two have the same, or a requested version does not exist.
 
     >>> versions(["in/span-2/u.data", "in/span-1/u.data", "in/span-1/version-3/u.data"])
     [Span(number=1, version=3, folder='span-1/version-3'), Span(number=2, version=0, folder='span-2')]
@@ -101,24 +101,24 @@ def versions(paths: Iterable[str], wanted: Mapping[int, int] | None = None) -> l
                 f"A version of a span must lie in one folder; {other.folder} and {span.folder} have the "
                 "same numbers. Remove one of them."
             )
-    chosen = dict(sorted(there)) if wanted is None else wanted
-    if gone := sorted(set(chosen.items()) - set(there)):
-        number, version = gone[0]
+    chosen = dict(sorted(there)) if requested is None else requested
+    if missing := sorted(set(chosen.items()) - set(there)):
+        number, version = missing[0]
         raise DataError(
-            f"Version {version} of span {number} must be there to be read, as data.spans.versions says. Put "
-            "it back, or name one that is there."
+            f"Version {version} of span {number} must be there, because data.spans.versions names it. Put it "
+            "back, or name another version."
         )
     return [there[pair] for pair in sorted(chosen.items())]
 
 
 def window(spans: Sequence[Span], config: SpansConfig) -> Window:
-    """Choose what a run reads.
+    """Choose the spans that a run reads.
 
     Args:
       spans: ascending, distinct numbers.
-      config: how many, and up to which.
+      config: number of spans, and number of the last one.
     Raises:
-      DataError: there is no such span, or one is missing where that is to stop a run.
+      DataError: there is no such span, or one is missing and gaps stop a run.
 
     >>> spans = [Span(number, 0, f"span-{number}") for number in (1, 2, 3, 5)]
     >>> [span.number for span in window(spans, SpansConfig(window=2, newest=3)).spans]
@@ -139,15 +139,15 @@ def window(spans: Sequence[Span], config: SpansConfig) -> Window:
     if missing and config.gaps == "stop":
         raise DataError(
             f"Spans {first} to {newest} must be there without a gap; missing: {_numbers(missing)}. Deliver "
-            'what is missing, or set data.spans.gaps to "warn" to go on without it.'
+            'the missing spans, or set data.spans.gaps to "warn" to go on without them.'
         )
     return Window(chosen, tuple(span for span in known if span.number < first), missing)
 
 
-def described(window: Window) -> str:
-    """Say in one line what is read.
+def summary(window: Window) -> str:
+    """Describe in one line the spans that are read.
 
-    >>> described(Window((Span(3, 0, "span-3"), Span(5, 1, "span-5/version-1")), missing=(4,)))
+    >>> summary(Window((Span(3, 0, "span-3"), Span(5, 1, "span-5/version-1")), missing=(4,)))
     'spans 3 to 5: 2 read, 1 of them in a later version; missing: 4'
     """
     first, newest = window.spans[0].number, window.spans[-1].number

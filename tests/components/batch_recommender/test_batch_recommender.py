@@ -38,9 +38,9 @@ def examples(pushed, tmp_path_factory: pytest.TempPathFactory) -> types.Artifact
     (root / "Split-train").mkdir()
     world = pushed.planted.world
     with tf.io.TFRecordWriter(str(root / "Split-train" / "rows.gz"), "GZIP") as writer:
-        for place in range(3):
+        for row in range(3):
             for user in world.users:
-                writer.write(planted_models.rating(user, world.titles[place], NOW).SerializeToString())
+                writer.write(planted_models.rating(user, world.titles[row], NOW).SerializeToString())
     artifact = standard_artifacts.Examples()
     artifact.uri, artifact.split_names = str(root), json.dumps(["train", "eval"])
     return artifact
@@ -89,10 +89,10 @@ def test_every_train_user_gets_what_recommend_tells(
     (tmp_path / "users.txt").write_text("\n".join(users))
     flags = ["--users", str(tmp_path / "users.txt"), "--json", "--k", "5", "--timestamp", str(NOW)]
     assert recommend.main([*flags, "--model-dir", str(pushed.destination)]) == 0
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     expected = [
         {"user_id": answer["user_id"], "version": 1, **row}
-        for answer in told
+        for answer in printed
         for row in answer["recommendations"]
     ]
     assert len(expected) == 39 * 5 + 3, "the last user has three titles left"
@@ -130,10 +130,10 @@ def test_threads_share_one_model(
         assert parquet.ParquetFile(path).schema_arrow.equals(answers.SCHEMA)
 
 
-def test_a_refusal_recommends_nothing(examples, tmp_path: pathlib.Path) -> None:
+def test_without_a_pushed_bundle_nothing_is_recommended(examples, tmp_path: pathlib.Path) -> None:
     written = run(examples, pushed_model(str(tmp_path / "nothing"), pushed=0), tmp_path / "recommendations")
     assert written.get_int_custom_property("recommended") == 0
-    assert written.get_string_custom_property("reason") == "nothing was pushed in this run"
+    assert written.get_string_custom_property("reason") == "no bundle was pushed in this run"
     assert list((tmp_path / "recommendations").iterdir()) == []
 
 
@@ -150,10 +150,10 @@ def test_a_bundle_of_a_bucket_is_verified_here_and_loaded_from_there(
     """In TensorFlow's file system in memory, which Beam does not know: so its part is left out."""
     bucket = f"ram://{uuid.uuid4().hex}/pushed"
     remote.copy_folder(make_bundle(tmp_path / "bundle", "a"), bucket)
-    asked: dict[str, Any] = {}
-    monkeypatch.setattr(recommending, "build_pipeline", lambda _, **arguments: asked.update(arguments))
+    received: dict[str, Any] = {}
+    monkeypatch.setattr(recommending, "build_pipeline", lambda _, **arguments: received.update(arguments))
     written = run(examples, pushed_model(bucket, pushed=1, pushed_version=1), tmp_path / "recommendations")
-    assert asked["model"] == f"{bucket}/recommend"
+    assert received["model"] == f"{bucket}/recommend"
     assert written.get_int_custom_property("recommended") == 1
     with tf.io.gfile.GFile(f"{bucket}/recommend/saved_model.pb", "w") as file:
         file.write("damaged")
@@ -161,7 +161,7 @@ def test_a_bundle_of_a_bucket_is_verified_here_and_loaded_from_there(
         run(examples, pushed_model(bucket, pushed=1), tmp_path / "damaged")
 
 
-def test_the_schema_is_what_readers_were_told() -> None:
+def test_the_schema_is_the_documented_one() -> None:
     assert {field.name: str(field.type) for field in answers.SCHEMA} == {
         "user_id": "string",
         "rank": "int32",
@@ -200,8 +200,8 @@ def test_a_request_tells_of_nobody_more_than_the_id() -> None:
         for row in features.QUERY_FEATURES
     }
     specs |= {"k": tf.TensorSpec([], tf.int32), "exclude_title": tf.TensorSpec([None, None], tf.string)}
-    asked = answers.request(specs, [b"1", b"2"], 10, NOW)
-    assert {name: tensor.numpy().tolist() for name, tensor in asked.items()} == {
+    request = answers.request(specs, [b"1", b"2"], 10, NOW)
+    assert {name: tensor.numpy().tolist() for name, tensor in request.items()} == {
         "user_id": [b"1", b"2"],
         "timestamp": [NOW, NOW],
         "user_gender": [b"unknown", b"unknown"],
@@ -213,7 +213,7 @@ def test_a_request_tells_of_nobody_more_than_the_id() -> None:
         },
         "k": 10,
     }
-    assert all(asked[name].dtype == spec.dtype for name, spec in specs.items())
+    assert all(request[name].dtype == spec.dtype for name, spec in specs.items())
 
 
 def test_no_title_is_no_configuration() -> None:

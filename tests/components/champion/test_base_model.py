@@ -67,7 +67,7 @@ def test_a_training_begins_at_the_last_blessed_model_of_other_rows(tmp_path: pat
     assert run(tmp_path, 4) == ("1 2fast 4", 5)
 
 
-def test_a_base_whose_files_are_gone_gives_way_to_the_one_before(tmp_path: pathlib.Path) -> None:
+def test_a_base_model_whose_files_are_missing_is_passed_over(tmp_path: pathlib.Path) -> None:
     run(tmp_path, 1)
     run(tmp_path, 2)
     newest = max((tmp_path / "Trainer.a" / "model").iterdir(), key=lambda path: int(path.name))
@@ -83,4 +83,4 @@ def test_without_a_blessed_model_of_other_rows_there_is_none() -> None:
     assert base_model([Verdict(1, False, 5)], {1: {7}}, 8, there) == Choice(None)
     assert base_model([Verdict(1, True, 5)], {1: {7}}, 7, there) == Choice(None)
     assert base_model([Verdict(1, True, 5), Verdict(1, False, 6)], {1: {7}}, 8, there) == Choice(None)
-    assert base_model([Verdict(2, True, 5)], {2: {7}}, 8, there) == Choice(None, gone=(2,))
+    assert base_model([Verdict(2, True, 5)], {2: {7}}, 8, there) == Choice(None, missing=(2,))

@@ -93,7 +93,7 @@ def test_a_model_that_came_back_from_the_cache_is_the_champion_again(runs: Runs)
     assert runs.run(a="v3") == {"a": ("run", "v2")}
 
 
-def test_a_champion_whose_files_are_gone_gives_way_to_the_one_before(runs: Runs) -> None:
+def test_a_champion_whose_files_are_missing_is_passed_over(runs: Runs) -> None:
     for weights in ("v1", "v2"):
         runs.run(a=weights)
     models = sorted(pathlib.Path(runs.root, "Trainer.a", "model").iterdir(), key=lambda path: int(path.name))

@@ -38,12 +38,12 @@ def test_the_champion_is_the_other_model_blessed_last(
     ("there", "choice"),
     [
         ({1, 2, 3, 4}, Choice(4)),
-        ({1, 2, 3}, Choice(2, gone=(4,))),  # 3 was refused.
-        ({1, 3}, Choice(1, gone=(4, 2))),
-        ({3}, Choice(None, gone=(4, 2, 1))),
+        ({1, 2, 3}, Choice(2, missing=(4,))),  # 3 was refused.
+        ({1, 3}, Choice(1, missing=(4, 2))),
+        ({3}, Choice(None, missing=(4, 2, 1))),
     ],
 )
-def test_a_model_whose_files_are_gone_gives_way_to_the_one_before(there: set[int], choice: Choice) -> None:
+def test_a_model_whose_files_are_missing_is_passed_over(there: set[int], choice: Choice) -> None:
     verdicts = [
         Verdict(1, PASSED, 10),
         Verdict(2, PASSED, 20),

@@ -61,7 +61,7 @@ def test_a_champion_that_was_deleted_gives_way_to_the_one_before(folder: str, tm
     there, deleted = model(tmp_path, "1"), str(tmp_path / "deleted")
     verdicts.record(folder, there, True)
     verdicts.record(folder, deleted, True)
-    assert verdicts.champion(folder, "challenger") == Choice(there, gone=(deleted,))
+    assert verdicts.champion(folder, "challenger") == Choice(there, missing=(deleted,))
 
 
 def test_one_models_verdicts_are_none_of_anothers(folder: str, tmp_path: pathlib.Path) -> None:
@@ -78,7 +78,7 @@ def test_a_file_that_is_no_verdict_is_named(folder: str) -> None:
 
 
 @pytest.mark.parametrize("judged", [False, True])
-def test_the_step_hands_on_a_uri_or_a_word_and_says_what_is_gone(
+def test_the_step_writes_a_uri_or_none_and_names_missing_models(
     folder: str, tmp_path: pathlib.Path, judged: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, progress.name)
@@ -90,4 +90,4 @@ def test_the_step_hands_on_a_uri_or_a_word_and_says_what_is_gone(
     challenger.uri, answer.uri = str(tmp_path / "challenger"), str(tmp_path / "answer")
     Executor().Do({CHALLENGER: [challenger]}, {BASELINE_URI: [answer]}, {VERDICTS: folder})
     assert pathlib.Path(answer.uri).read_text() == (champion if judged else NO_CHAMPION)
-    assert f"A model was blessed, and its files are gone: {tmp_path / 'deleted'}" in caplog.messages
+    assert f"A model was blessed, and its files are missing: {tmp_path / 'deleted'}" in caplog.messages

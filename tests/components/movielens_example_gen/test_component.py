@@ -44,7 +44,7 @@ def test_a_refused_run_leaves_its_quarantine_and_is_tried_again(run_pipeline, wr
     assert run_pipeline(base, DataConfig(split=HALF)) == 1
 
 
-def test_the_artifacts_say_what_downstream_components_ask(write_ml_100k, run_executor):
+def test_the_artifacts_have_the_properties_that_downstream_components_read(write_ml_100k, run_executor):
     from tfx.components.util import examples_utils
     from tfx.proto import example_gen_pb2
     from tfx.types import artifact_utils

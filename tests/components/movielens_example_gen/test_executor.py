@@ -251,7 +251,7 @@ def test_the_time_cut_is_exact_and_keeps_ties_together(run_executor, tmp_path):
     assert sorted(row["timestamp"][0] for row in outcome.rows["eval"]) == [86_402, 86_402, 86_402, 86_500]
 
 
-def test_a_given_split_is_kept_and_leaks_are_dropped(write_ml_100k, run_executor):
+def test_a_given_split_is_used_and_rows_of_both_sides_are_dropped_from_eval(write_ml_100k, run_executor):
     base = write_ml_100k()
     rows = (base / "u.data").read_bytes().splitlines(keepends=True)
     (base / "u.data").unlink()

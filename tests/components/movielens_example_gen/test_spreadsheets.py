@@ -59,7 +59,7 @@ def test_a_row_that_holds_nothing_has_a_number(write, run_executor):
 
 
 @pytest.mark.parametrize("release", ["ml-100k", "ml-1m"])
-def test_so_it_is_without_a_header(write_ml_100k, run_executor, tmp_path, release):
+def test_blank_rows_are_skipped_without_a_header_too(write_ml_100k, run_executor, tmp_path, release):
     if release == "ml-100k":
         base = write_ml_100k(extra=b"\n\t\t\t\n", extra_item=b"\n" + b"|" * 23 + b"\n", extra_user=b"||||\n")
         assert run_executor(base, DataConfig(split=CONFIG.split)).bad == []

@@ -83,7 +83,7 @@ def test_refuses_links_and_devices(tmp_path, kind):
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_refuses_a_bomb_before_it_writes(tmp_path):
+def test_a_zip_bomb_is_refused_before_a_file_is_written(tmp_path):
     bomb = _zip(tmp_path / "a.zip", {**GOOD, "ml/u.data": b"\0" * 10_000_000})
     with pytest.raises(DataError, match="would unpack from"):
         _unpack(bomb, tmp_path / "out")
@@ -92,7 +92,7 @@ def test_refuses_a_bomb_before_it_writes(tmp_path):
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_bomb_that_lies_about_its_size_writes_no_more_than_it_said(tmp_path):
+def test_a_zip_bomb_with_a_wrong_size_writes_no_more_than_that_size(tmp_path):
     path = _zip(tmp_path / "a.zip", {"ml/u.item": b"films", "ml/u.data": b"\0" * 1_000_000})
     content = bytearray(path.read_bytes())
     real = struct.pack("<I", 1_000_000)
@@ -128,7 +128,7 @@ def test_refuses_damaged_lzma(tmp_path):
         _unpack(path, tmp_path / "out")
 
 
-def test_refuses_a_name_that_is_not_the_utf_8_it_says(tmp_path):
+def test_a_name_that_claims_to_be_utf_8_and_is_not_is_refused(tmp_path):
     path = _zip(tmp_path / "a.zip", {"ml/u.item": b"films", "ml/\u00fc": b"x"})
     path.write_bytes(path.read_bytes().replace("\u00fc".encode(), b"\xff\xff"))
     with pytest.raises(DataError, match="undamaged zip"):

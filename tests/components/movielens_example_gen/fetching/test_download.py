@@ -1,4 +1,4 @@
-"""HTTP against a local server that keeps, breaks or refuses connections as it is told."""
+"""HTTP against a local server that keeps, breaks or refuses connections by a script."""
 
 import hashlib
 import http.server
@@ -22,7 +22,7 @@ SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves CONTENT, with Range; `script` holds what to do with each request, `seen` what was asked."""
+    """Serves CONTENT, with Range; `script` holds the action for each request, `seen` the requested ranges."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -38,14 +38,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        asked = self.headers.get("Range", "")
-        self.server.seen.append(asked)
+        requested = self.headers.get("Range", "")
+        self.server.seen.append(requested)
         action = self.server.script.pop(0) if self.server.script else "serve"
         if action.isdigit():
             self.send_error(int(action))
             return
         content = CONTENT[::-1] if action == "altered" else CONTENT
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and action != "no range" else 0
+        start = (
+            int(requested.removeprefix("bytes=").removesuffix("-"))
+            if requested and action != "no range"
+            else 0
+        )
         if start >= len(content):
             self.send_response(416)
             self.send_header("Content-Range", f"bytes */{len(content)}")
@@ -157,7 +161,7 @@ def test_416_for_a_part_that_is_too_long_starts_over(server, tmp_path):
     assert server.seen == [f"bytes={len(CONTENT) + 4}-", ""]
 
 
-def test_a_part_of_another_file_is_thrown_away_once_its_checksum_fails(server, tmp_path):
+def test_a_part_of_another_file_is_deleted_after_its_checksum_fails(server, tmp_path):
     (tmp_path / "ml-1m.zip.part").write_bytes(b"something else")
     assert _download(server, tmp_path).read_bytes() == CONTENT
     assert server.seen == ["bytes=14-", ""]
@@ -179,10 +183,10 @@ def test_404_is_said_at_once(server, tmp_path):
 
 @pytest.mark.parametrize("location", ["http://127.0.0.1:1/x", "HTTP://127.0.0.1:1/x", "//elsewhere/x"])
 def test_a_redirect_from_tls_to_none_is_not_followed(tmp_path, monkeypatch, location):
-    asked = []
+    requested = []
 
     def send(self, request, **_):
-        asked.append(request.url)
+        requested.append(request.url)
         answer = requests.Response()
         answer.status_code, answer.url, answer.request = 302, request.url, request
         answer.headers["Location"] = location if request.url.startswith("https://films") else "http://far/x"
@@ -190,13 +194,13 @@ def test_a_redirect_from_tls_to_none_is_not_followed(tmp_path, monkeypatch, loca
         return answer
 
     monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", send)
-    words = r"must not be redirected to .*, for what comes without TLS may be anybody's"
+    words = r"must not be redirected to .*, because without TLS anybody may have changed the file"
     with pytest.raises(DataError, match=words):
         download.download("https://films/ml-1m.zip", tmp_path / "a.zip", None, None, pause=0)
-    assert all(url.startswith("https://") for url in asked)
+    assert all(url.startswith("https://") for url in requested)
     with pytest.raises(DataError, match=words):
         download.published_md5("https://films/ml-1m.zip")
-    assert all(url.startswith("https://") for url in asked)
+    assert all(url.startswith("https://") for url in requested)
 
 
 def test_a_redirect_without_tls_is_followed(server, tmp_path, monkeypatch):
@@ -215,10 +219,10 @@ def test_a_redirect_without_tls_is_followed(server, tmp_path, monkeypatch):
 
 
 def test_no_connection_is_unreachable_after_a_second_try(tmp_path):
-    with Server() as gone:
+    with Server() as stopped:
         pass
     with pytest.raises(download.Unreachable, match="cannot be fetched: no connection"):
-        download.download(gone.url, tmp_path / "a.zip", None, None, pause=0)
+        download.download(stopped.url, tmp_path / "a.zip", None, None, pause=0)
 
 
 def test_without_a_known_checksum_the_stated_length_must_arrive(server, tmp_path):

@@ -26,7 +26,7 @@ ROOT = pathlib.Path(__file__).parents[4]
 
 
 class _Server(http.server.ThreadingHTTPServer):
-    asked: list[str]
+    requested: list[str]
     folder: pathlib.Path
 
 
@@ -34,7 +34,7 @@ class _Counting(http.server.SimpleHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        self.server.asked.append(self.path)
+        self.server.requested.append(self.path)
         super().do_GET()
 
     def log_message(self, *_: object) -> None:
@@ -43,12 +43,12 @@ class _Counting(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def grouplens(tmp_path, monkeypatch):
-    """A server in GroupLens' place: a folder to publish in, and the list of what was asked for."""
+    """A stand-in for GroupLens' server: a folder to publish in, and the list of requested paths."""
     folder = tmp_path / "published"
     folder.mkdir()
     handler = functools.partial(_Counting, directory=str(folder))
     with _Server(("127.0.0.1", 0), handler) as server:
-        server.asked, server.folder = [], folder
+        server.requested, server.folder = [], folder
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         monkeypatch.setattr(releases, "ARCHIVE_URL", f"http://127.0.0.1:{server.server_address[1]}/")
@@ -91,7 +91,7 @@ def test_fetches_from_grouplens_once_and_then_uses_the_cache(grouplens, monkeypa
     assert (folder / "ratings.csv").read_bytes() == RATINGS
     assert not (folder / "genome.csv").exists()
     assert fetch.resolve_data(config, None, tmp_path / "cache") == folder
-    assert grouplens.asked == ["/ml-20m.zip"]
+    assert grouplens.requested == ["/ml-20m.zip"]
     assert {path.name for path in (tmp_path / "cache").iterdir()} == {"ml-20m", "ml-20m.lock"}
 
 
@@ -107,15 +107,15 @@ def test_a_damaged_cache_is_fetched_anew(grouplens, monkeypatch, tmp_path, damag
     else:
         (folder / ".marquee.json").write_bytes(b"")
     assert (fetch.resolve_data(config, None, tmp_path) / "ratings.csv").read_bytes() == RATINGS
-    assert len(grouplens.asked) == 2
+    assert len(grouplens.requested) == 2
 
 
-def test_a_touched_cache_is_read_again_and_kept(grouplens, monkeypatch, tmp_path):
+def test_a_touched_cache_is_verified_again_and_stays(grouplens, monkeypatch, tmp_path):
     _publish(grouplens, monkeypatch)
     config = DataConfig(release="ml-20m")
     (fetch.resolve_data(config, None, tmp_path) / "ratings.csv").touch()
     fetch.resolve_data(config, None, tmp_path)
-    assert len(grouplens.asked) == 1
+    assert len(grouplens.requested) == 1
 
 
 def test_an_altered_archive_is_refused_and_leaves_nothing(grouplens, monkeypatch, tmp_path):
@@ -169,7 +169,7 @@ def test_members_are_verified_wherever_they_come_from(no_grouplens, tmp_path, mo
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["ml-100k.lock"]
 
 
-def test_a_folder_of_ones_own_is_used_where_it_stands(write_ml_100k, tmp_path, caplog):
+def test_a_users_own_folder_is_used_without_a_copy(write_ml_100k, tmp_path, caplog):
     caplog.set_level(logging.INFO, progress.name)
     base = write_ml_100k()
     assert fetch.resolve_data(DataConfig(), base, tmp_path / "cache") == base
@@ -179,7 +179,7 @@ def test_a_folder_of_ones_own_is_used_where_it_stands(write_ml_100k, tmp_path, c
     assert fetch.resolve_data(DataConfig(), base.parent, tmp_path / "cache") == base
 
 
-def test_a_zip_of_ones_own_is_unpacked_once(tmp_path):
+def test_a_users_own_zip_is_unpacked_once(tmp_path):
     config = DataConfig(release="custom")
     path = _archive(tmp_path / "mine.zip", top="")
     folder = fetch.resolve_data(config, path, tmp_path / "cache")
@@ -192,7 +192,7 @@ def test_a_zip_of_ones_own_is_unpacked_once(tmp_path):
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "md5"])
-def test_a_zip_of_ones_own_is_held_against_the_published_one(tmp_path, monkeypatch, caplog, algorithm):
+def test_a_users_own_zip_is_compared_with_the_published_one(tmp_path, monkeypatch, caplog, algorithm):
     caplog.set_level(logging.INFO, progress.name)
     path = _archive(tmp_path / "mine.zip")
     checksum = download.checksum(path, algorithm)
@@ -265,7 +265,7 @@ def test_two_runs_at_once_fetch_once(grouplens, monkeypatch, tmp_path):
     for thread in threads:
         thread.join()
     assert folders == [tmp_path / "cache" / "ml-20m"] * 4
-    assert grouplens.asked == ["/ml-20m.zip"]
+    assert grouplens.requested == ["/ml-20m.zip"]
 
 
 KILLED = """

@@ -76,7 +76,7 @@ def test_files_in_two_folders_are_named_with_these(given):
 def test_two_copies_are_named(given):
     data = given({**inside("ml"), **inside("ml copy")})
     with pytest.raises(
-        DataError, match=f"^{data} {MUST}.*; found them in each of ml copy/, ml/. Name the one"
+        DataError, match=f"^{data} {MUST}.*; found them in each of ml copy/, ml/. Name one of them"
     ):
         find(data)
     assert find(given(FILES)).name != "ml", "that at the top comes first"
@@ -111,7 +111,7 @@ def test_a_folder_without_files_is_said_to_be_empty(tmp_path):
         find(tmp_path)
 
 
-def test_spreadsheets_and_damaged_zips_are_told_apart(tmp_path):
+def test_spreadsheets_and_damaged_zips_have_different_errors(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.xlsx", "w") as opened:
         opened.writestr("xl/workbook.xml", b"x")
     with pytest.raises(DataError, match=f"{MUST}.*; found only xl/workbook.xml"):
@@ -160,7 +160,7 @@ def test_a_file_that_spark_wrote_as_a_folder_is_found(given, files):
     assert (folder / "ratings.csv" / "part-00000.csv").read_bytes() == RATINGS
 
 
-def test_so_it_is_with_a_split_that_is_given(given):
+def test_the_folder_of_a_given_split_is_found_too(given):
     files = {"train/ratings.csv": RATINGS, "eval/ratings.csv/part-0.csv": RATINGS, "movies.csv": MOVIES}
     folder = find(given(inside("ml", files)), DataConfig(release="custom", split=SplitConfig(method="given")))
     assert {name: (folder / name).read_bytes() for name in files} == files

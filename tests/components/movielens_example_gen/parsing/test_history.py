@@ -206,16 +206,16 @@ def read_bytes(outcome) -> dict[tuple, tuple]:
     return rows
 
 
-def perturb(rows: Sequence[Row], moment: int) -> list[Row]:
-    """Change what some users do at a moment and after: titles, ratings, later seconds, rows more and fewer.
+def perturb(rows: Sequence[Row], time: int) -> list[Row]:
+    """Change some users' rows at a time and after it: titles, ratings, later seconds, rows more and fewer.
 
     As many rows as before, for a time split's cut goes by their number.
     """
-    draw = random.Random(moment)
+    draw = random.Random(time)
     changed, taken = [], 0
     for row in rows:
         kind = row.user % 6
-        if row.timestamp < moment or kind == 5:
+        if row.timestamp < time or kind == 5:
             changed.append(row)
         elif kind == 0:
             taken += 1
@@ -227,9 +227,9 @@ def perturb(rows: Sequence[Row], moment: int) -> list[Row]:
             changed.append(row._replace(timestamp=draw.randrange(row.timestamp + 1, END + 100)))
         else:
             changed.append(row)
-    # Three of each who gains at the moment itself: the rows of that second must not notice.
-    new = [Row(user, movie, 3, moment) for user in GAINING for movie in NEW_FILMS[:3]]
-    seconds = draw.sample(range(moment + 1, END + 100), taken - len(new))
+    # Three new rows for each user at the time itself: the rows of that second must not change.
+    new = [Row(user, movie, 3, time) for user in GAINING for movie in NEW_FILMS[:3]]
+    seconds = draw.sample(range(time + 1, END + 100), taken - len(new))
     new += [Row(draw.choice(GAINING), draw.choice(NEW_FILMS), 3, second) for second in seconds]
     return [*changed, *new]
 
@@ -245,17 +245,17 @@ def test_nothing_later_than_a_row_reaches_its_history(run_executor, tmp_path, na
     assert set(before) == set(rows)
     reached = False
     seconds = [row.timestamp for row in rows if row.user in GAINING]
-    # One moment among train rows, one after a time split's cut.
+    # One time among train rows, one after a time split's cut.
     for share in (0.3, 0.7):
-        moment = seconds[int(share * len(seconds))]
-        future = perturb(rows, moment)
+        time = seconds[int(share * len(seconds))]
+        future = perturb(rows, time)
         assert len(set(future)) == len(rows)
-        base = write(tmp_path / f"from-{moment}", split, *half(future), FILMS)
-        after = read_bytes(run_executor(base, DataConfig(split=split), f"out-{moment}"))
+        base = write(tmp_path / f"from-{time}", split, *half(future), FILMS)
+        after = read_bytes(run_executor(base, DataConfig(split=split), f"out-{time}"))
         assert set(after) == set(future)
-        compared = {row for row in before if row in after and row.timestamp <= moment}
-        assert {row.timestamp for row in compared} >= {moment, FIRST}
-        assert compared >= {row for row in rows if row.timestamp < moment}
+        compared = {row for row in before if row in after and row.timestamp <= time}
+        assert {row.timestamp for row in compared} >= {time, FIRST}
+        assert compared >= {row for row in rows if row.timestamp < time}
         assert {row: after[row] for row in compared} == {row: before[row] for row in compared}
         reached = reached or any(after[row] != before[row] for row in before if row in after)
     # The perturbations do reach histories, those of later rows.
@@ -292,8 +292,8 @@ def test_runs_of_known_rows_by_definition():
     generator = np.random.default_rng(5)
     for length in (0, 1, 3, 100):
         known = np.sort(generator.integers(0, 60, 40))
-        moments = generator.integers(0, 70, 5)
-        places, bounds = history.latest_first(*history.spans(known, moments, length))
-        for i, moment in enumerate(moments):
-            expected = sorted((second for second in known if second < moment), reverse=True)[:length]
-            assert known[places[bounds[i] : bounds[i + 1]]].tolist() == expected
+        times = generator.integers(0, 70, 5)
+        positions, bounds = history.latest_first(*history.spans(known, times, length))
+        for i, time in enumerate(times):
+            expected = sorted((second for second in known if second < time), reverse=True)[:length]
+            assert known[positions[bounds[i] : bounds[i + 1]]].tolist() == expected

@@ -10,7 +10,7 @@ import pytest
 from components.movielens_example_gen.parsing import lines, splits
 
 
-def test_the_hash_sends_its_share_to_eval_and_spreads_users_alike():
+def test_the_hash_splits_every_user_by_the_same_share():
     limit = splits.hash_limit(0.2)
     share = Counter(
         user
@@ -24,7 +24,7 @@ def test_the_hash_sends_its_share_to_eval_and_spreads_users_alike():
     assert 7_600 < share.total() < 8_400
 
 
-def test_the_hash_tells_apart_every_part_of_a_row_and_the_seed():
+def test_the_hash_depends_on_every_part_of_a_row_and_on_the_seed():
     rows = [("1", "23", 4.0, 5), ("12", "3", 4.0, 5), ("1", "23", 4.5, 5), ("1", "23", 4.0, 6)]
     hashes = {splits.row_hash(*row, seed) for row in rows for seed in (0, 1)}
     assert len(hashes) == 8
@@ -52,8 +52,8 @@ def test_the_time_cut_is_the_smallest_that_leaves_enough_rows_before_it(eval_sha
         assert cut == expected
 
 
-def test_the_quota_takes_the_share_as_it_is_written():
-    # In floats (1 - 0.7) * 10 is 3.0000000000000004, and would ask for a fourth row.
+def test_the_quota_uses_the_share_as_a_decimal():
+    # In floats (1 - 0.7) * 10 is 3.0000000000000004, and would need a fourth row.
     assert splits.train_quota(10, 0.7) == 3
     assert splits.train_quota(100_000, 0.2) == 80_000
     assert splits.train_quota(3, 0.2) == 3

@@ -32,12 +32,12 @@ def movies(release: str, titles: tuple[str, ...]) -> str:
     ("release", "titles", "encoding", "mark", "noticed"),
     [
         ("ml-100k", TITLES[:2], "iso-8859-1", b"", ""),
-        ("ml-100k", TITLES, "utf-8", b"", "it is in UTF-8, where the release's own is in iso-8859-1"),
+        ("ml-100k", TITLES, "utf-8", b"", "it is in UTF-8, and the release's own file in iso-8859-1"),
         ("ml-100k", TITLES[1:2], "ascii", MARK, "it begins with a byte-order mark"),
         ("ml-1m", TITLES[:2], "iso-8859-1", b"", ""),
         (
             *("ml-1m", TITLES, "utf-8", MARK),
-            "it begins with a byte-order mark; it is in UTF-8, where the release's own is in iso-8859-1",
+            "it begins with a byte-order mark; it is in UTF-8, and the release's own file in iso-8859-1",
         ),
         ("ml-10m", TITLES, "utf-8", b"", ""),
         ("ml-10m", TITLES, "utf-8", MARK, "it begins with a byte-order mark"),
@@ -67,7 +67,7 @@ def test_a_mark_costs_no_film_its_ratings_and_no_rating_its_row(write_ml_100k, r
     assert (marked.rows, marked.counts, marked.bad) == (plain.rows, plain.counts, [])
 
 
-def test_saved_again_as_utf_8_it_gives_the_same_rows(write_ml_100k, run_executor):
+def test_a_file_saved_again_as_utf_8_gives_the_same_rows(write_ml_100k, run_executor):
     flags = b"|".join([b"1"] + [b"0"] * 18)
     base = write_ml_100k(extra_item=b"99|Am\xe9lie (2001)|01-Jan-2001||u|" + flags + b"\n")
     plain = run_executor(base, DataConfig(split=HALF), "plain")

@@ -101,7 +101,7 @@ def test_whole_numbers_that_pandas_wrote_with_decimals_are_whole(tmp_path, run_e
     assert [bad["reason"] for bad in decimal.bad] == ["the movie id is empty"]
 
 
-def test_so_it_is_with_the_flags_and_codes_of_the_releases(tmp_path, run_executor):
+def test_flags_and_codes_of_the_releases_may_have_decimals_too(tmp_path, run_executor):
     (tmp_path / "u.data").write_bytes(b"1.0\t7.0\t4\t880000000.0\n2.0\t7.0\t4\t880000001.0\n")
     flags = "|".join(["0.0"] * 5 + ["1.0"] + ["0.0"] * 13)
     (tmp_path / "u.item").write_text(f"7.0|A 2.0|01-Jan-1990||u|{flags}\n")

@@ -63,11 +63,11 @@ def test_the_newest_span_is_eval_and_the_window_before_it_train(root, run_execut
     assert titles(outcome, "train") == ["Film 2 (1990)"] * 3 + ["Film 3 (1990)"] * 3
     assert titles(outcome, "eval") == ["Film 4 (1990)"] * 3
     assert outcome.artifacts["examples"].get_int_custom_property("newest_span") == 4
-    # Rolling, as in service: the history of an eval row holds what came before it, train or eval.
+    # Rolling, as in serving: the history of an eval row holds what came before it, train or eval.
     assert [r["history_title"] for r in outcome.rows["eval"]] == [["Film 3 (1990)", "Film 2 (1990)"]] * 3
 
 
-def test_a_run_may_be_told_another_window(root, run_executor):
+def test_a_run_may_set_another_window(root, run_executor):
     outcome = run_executor(root, config(window=4), "two", window=2)
     assert titles(outcome, "train") == ["Film 3 (1990)"] * 3
     outcome = run_executor(root, config(window=2), "as-configured", window=0)
@@ -84,7 +84,7 @@ def test_a_run_over_the_past_sees_nothing_that_came_later(root, run_executor):
     assert len(outcome.rows["catalogue"]) == 9
 
 
-def test_a_later_version_takes_the_place_of_its_span(root, run_executor):
+def test_a_later_version_replaces_the_span(root, run_executor):
     late = b"".join((row(1, 2, 2), row(1, 7, 2, 5)))
     write(root, {"span-2/version-1/u.data": row(1, 9, 2), "span-2/version-10/u.data": late})
     outcome = run_executor(root, config())
@@ -146,8 +146,8 @@ def test_films_and_people_grow_with_the_spans_and_outlive_the_window(root, run_e
     assert (outcome.counts["movies_read"], outcome.counts["users_read"]) == (6, 4)
 
 
-def test_a_gap_stops_a_run_in_words_or_is_told(root, run_executor):
-    (root / "span-2" / "u.data").rename(root / "gone")
+def test_a_gap_stops_a_run_or_gives_a_warning(root, run_executor):
+    (root / "span-2" / "u.data").rename(root / "moved")
     with pytest.raises(DataError, match="Spans 1 to 4 must be there without a gap; missing: 2. Deliver"):
         run_executor(root, config())
     assert titles(run_executor(root, config(window=2)), "train") == ["Film 3 (1990)"] * 3
@@ -182,7 +182,7 @@ def test_versions_that_are_named_are_read_and_no_others(root, run_executor):
     outcome = run_executor(root, config(versions={1: 0, 2: 0, 3: 0}))
     assert titles(outcome, "train") == ["Film 1 (1990)"] * 3 + ["Film 2 (1990)"] * 3
     assert titles(outcome, "eval") == ["Film 3 (1990)"] * 3
-    with pytest.raises(DataError, match="Version 2 of span 4 must be there to be read.*Put it back"):
+    with pytest.raises(DataError, match="Version 2 of span 4 must be there.*Put it back"):
         files.find_inputs(str(root), config(versions={3: 0, 4: 2}))
 
 
