@@ -67,12 +67,12 @@ def test_a_span_without_rows_gets_no_run_and_delays_none() -> None:
     assert plan.due(there, [], *DAILY, since=1, empty={1, 3}).spans == (4, 5)
     none = plan.due(there, [entry(3)], *DAILY, empty={2, 4, 5})
     assert none == ((), "no span came since span 3, except without rows: 4, 5")
-    assert plan.due(spans(1, 2), [], *DAILY, empty={1}).reason.endswith("there are 1 spans")
+    assert plan.due(spans(1, 2), [], *DAILY, empty={1}).reason.endswith("there are 1")
 
 
 def test_a_span_without_train_rows_in_its_window_delays_no_run() -> None:
     there = spans(1, 2, 3, 4, 5, 6)
     assert plan.due(there, [entry(3)], True, 2, empty={4}).spans == (6,)
     assert plan.due(there, [entry(3)], True, 3, empty={4}).spans == (5, 6)
-    # Span 3 was taken back: there is nothing to measure on.
+    # Span 3 was deleted: no model can be evaluated on it.
     assert plan.due({1: 0, 2: 0, 3: 1}, [entry(3)], *DAILY, empty={3}).spans == ()

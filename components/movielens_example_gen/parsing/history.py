@@ -34,17 +34,17 @@ def spans(known: np.ndarray, seconds: np.ndarray, length: int) -> tuple[np.ndarr
 
 
 def visits(known: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """Name how long before each moment the latest row before it is, one of features.VISITS, `[n]`.
+    """Name the visit of each row, one of features.VISITS, by the time since the latest known row, `[n]`.
 
     Args:
-      known: `[k]` seconds of the rows that may count, ascending.
-      seconds: `[n]` the moments, in any order; rows of the same second are not before it.
+      known: `[k]` timestamps of the rows that count in histories, ascending.
+      seconds: `[n]` timestamps of the rows, in any order; a known row of the same second does not count.
 
     >>> visits(np.array([100, 200]), np.array([50, 100, 101, 3_800, 3_801])).tolist()
     ['first', 'first', 'sitting', 'sitting', 'return']
     """
     numbers = np.searchsorted(known, seconds, side="left")
-    # One more in front, for what has none before it.
+    # One more in front, for rows without a known row before them.
     latest = np.concatenate(([0], known))[numbers]
     is_return = seconds - latest > features.VISIT_GAP
     return np.array(features.VISITS, object)[np.where(numbers > 0, 1 + is_return, 0)]
