@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from common.errors import DataError, disk_errors
 from components.movielens_example_gen.config import DataConfig
 from components.movielens_example_gen.parsing import lines, parse
-from components.movielens_example_gen.sources import files
+from components.movielens_example_gen.sources import files, parts
 
 DAY = 86_400
 # Lines that are collected and then written together, because a file for each span cannot stay open.
@@ -32,8 +33,9 @@ class Cut(NamedTuple):
 def cut(release: pathlib.Path, config: DataConfig, target: pathlib.Path, days: int) -> Cut:
     """Write a release's ratings as spans, and its movies and users beside them.
 
-    Every span between the first and the last rating gets a folder, also if it has no ratings. The release
-    does not say when a film or a user was added, so all are known from the start.
+    Ratings that were written as a folder of parts become one file in each span. Every span between the first
+    and the last rating gets a folder, also if it has no ratings. The release does not say when a film or a
+    user was added, so all are known from the start.
 
     Args:
       release: folder with the release's files.
@@ -47,13 +49,11 @@ def cut(release: pathlib.Path, config: DataConfig, target: pathlib.Path, days: i
         if target.exists():
             raise DataError(f"{target} must not exist yet: the spans become this folder. Name another.")
         inputs = files.find_inputs(str(release), config)
-        ratings = inputs.ratings[0]
-        if ratings.groups or len(inputs.ratings) > 1:
-            raise DataError(f"{ratings.path} must be one text file to be cut into spans. Write it as CSV.")
+        _require_one_text(inputs.ratings)
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = pathlib.Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
-            written = _write(ratings, fresh, days * DAY)
+            written = _write(inputs.ratings, fresh, days * DAY)
             for source in (*inputs.movies, *inputs.users):
                 (fresh / source.name).parent.mkdir(exist_ok=True)
                 shutil.copyfile(source.path, fresh / source.name)
@@ -64,24 +64,42 @@ def cut(release: pathlib.Path, config: DataConfig, target: pathlib.Path, days: i
     return written
 
 
-def _write(ratings: files.Source, folder: pathlib.Path, seconds: int) -> Cut:
-    timestamps = [timestamp for _, timestamp in _lines(ratings) if timestamp is not None]
+def _require_one_text(ratings: Sequence[files.Source]) -> None:
+    first = ratings[0]
+    for source in ratings:
+        if source.groups or parts.whole(source.name) != parts.whole(first.name):
+            raise DataError(f"{source.path} must be text of one table to be cut into spans. Write it as CSV.")
+        if source.layout != first.layout:
+            raise DataError(
+                f"{source.path} must have the columns of {first.path}, in the same order, for a span "
+                "holds rows of both. Write the parts alike."
+            )
+
+
+def _write(ratings: Sequence[files.Source], folder: pathlib.Path, seconds: int) -> Cut:
+    table = parts.whole(ratings[0].name)
+    timestamps = [timestamp for _, timestamp in _all_lines(ratings) if timestamp is not None]
     if not timestamps:
-        raise DataError(f"{ratings.path} must hold ratings with a time; it has none. Name another release.")
+        whole = parts.whole(ratings[0].path)
+        raise DataError(f"{whole} must hold ratings with a time; it has none. Name another release.")
     first, count = min(timestamps), (max(timestamps) - min(timestamps)) // seconds + 1
-    with open(ratings.path, "rb") as file:
-        header = file.readline().rstrip(b"\r\n") + b"\n" if ratings.header else b""
+    with open(ratings[0].path, "rb") as file:
+        header = file.readline().rstrip(b"\r\n") + b"\n" if ratings[0].header else b""
     for number in range(1, count + 1):
-        _path(folder, number, ratings).parent.mkdir()
-        _path(folder, number, ratings).write_bytes(header)
+        _path(folder, number, table).parent.mkdir()
+        _path(folder, number, table).write_bytes(header)
     held: defaultdict[int, list[bytes]] = defaultdict(list)
     rows = 0
-    for rows, (line, timestamp) in enumerate(_lines(ratings), 1):
+    for rows, (line, timestamp) in enumerate(_all_lines(ratings), 1):
         held[1 if timestamp is None else (timestamp - first) // seconds + 1].append(line)
         if rows % _HELD_LINES == 0:
-            _append(held, folder, ratings)
-    _append(held, folder, ratings)
+            _append(held, folder, table)
+    _append(held, folder, table)
     return Cut(count, rows, rows - len(timestamps))
+
+
+def _all_lines(ratings: Sequence[files.Source]) -> Iterator[tuple[bytes, int | None]]:
+    return itertools.chain.from_iterable(map(_lines, ratings))
 
 
 def _lines(ratings: files.Source) -> Iterator[tuple[bytes, int | None]]:
@@ -98,12 +116,12 @@ def _lines(ratings: files.Source) -> Iterator[tuple[bytes, int | None]]:
                     yield row + b"\n", parse.read_seconds(fields[position]) if timed else None
 
 
-def _append(held: defaultdict[int, list[bytes]], folder: pathlib.Path, ratings: files.Source) -> None:
+def _append(held: defaultdict[int, list[bytes]], folder: pathlib.Path, table: str) -> None:
     for number, rows in held.items():
-        with open(_path(folder, number, ratings), "ab") as file:
+        with open(_path(folder, number, table), "ab") as file:
             file.writelines(rows)
     held.clear()
 
 
-def _path(folder: pathlib.Path, number: int, ratings: files.Source) -> pathlib.Path:
-    return folder / f"span-{number}" / ratings.name
+def _path(folder: pathlib.Path, number: int, table: str) -> pathlib.Path:
+    return folder / f"span-{number}" / table

@@ -9,6 +9,7 @@ import pytest
 from common.errors import DataError
 from components.movielens_example_gen.config import DataConfig
 from components.movielens_example_gen.fetching import fetch
+from components.movielens_example_gen.sources import files
 from retraining.__main__ import main
 from retraining.cut import DAY, Cut, cut
 
@@ -54,6 +55,39 @@ def test_a_csv_keeps_its_header_in_every_span(tmp_path: pathlib.Path) -> None:
     for number, row in enumerate(rows, 1):
         read = (tmp_path / "out" / f"span-{number}" / "ratings.csv").read_bytes()
         assert read == header + b"\n" + row + b"\n"
+
+
+def _in_parts(folder: pathlib.Path, *texts: bytes) -> DataConfig:
+    """Write ratings as Spark does, and a movie beside them."""
+    (folder / "ratings.csv").mkdir(parents=True)
+    for number, text in enumerate(texts):
+        (folder / "ratings.csv" / f"part-{number:05}.csv").write_bytes(text)
+    (folder / "movies.csv").mkdir()
+    (folder / "movies.csv" / "part-00000.csv").write_bytes(b"movieId,title,genres\n1,A (1990),Drama\n")
+    return DataConfig(release="ml-latest-small")
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_folder_of_parts_is_cut_as_one_file(tmp_path: pathlib.Path, count: int) -> None:
+    header = b"userId,movieId,rating,timestamp\n"
+    rows = [b"%d,1,3.5,%d\n" % (part, START + day * DAY) for part in range(count) for day in (8, 0)]
+    texts = [header + b"".join(rows[start : start + 2]) for start in range(0, len(rows), 2)]
+    config = _in_parts(tmp_path / "in", *texts)
+    assert cut(tmp_path / "in", config, tmp_path / "out", days=7) == Cut(2, 2 * count, 0)
+    read = [(tmp_path / "out" / f"span-{number}" / "ratings.csv").read_bytes() for number in (1, 2)]
+    assert read == [header + b"".join(rows[1::2]), header + b"".join(rows[::2])]
+    spans = DataConfig.model_validate({"release": config.release, "spans": {}, "split": {"method": "span"}})
+    found = files.find_inputs(str(tmp_path / "out"), spans)
+    assert [source.name for source in found.ratings] == ["span-1/ratings.csv", "span-2/ratings.csv"]
+    assert [source.name for source in found.movies] == ["movies.csv/part-00000.csv"]
+
+
+def test_parts_of_different_columns_are_refused(tmp_path: pathlib.Path) -> None:
+    headers = (b"userId,movieId,rating,timestamp\n", b"movieId,userId,rating,timestamp\n")
+    config = _in_parts(tmp_path / "in", *(header + b"1,2,3.5,%d\n" % START for header in headers))
+    with pytest.raises(DataError, match="part-00001.csv must have the columns of .*part-00000.csv"):
+        cut(tmp_path / "in", config, tmp_path / "out", days=7)
+    assert not (tmp_path / "out").exists()
 
 
 def test_times_that_no_rating_has_decide_nothing(release: pathlib.Path, tmp_path: pathlib.Path) -> None:
