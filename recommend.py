@@ -87,7 +87,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.epilog = "Exit code 2: a mistake in the flags, or nothing that can be loaded; one line says which."
     who = parser.add_mutually_exclusive_group()
     who.add_argument(
-        "--user", type=_text, help="user id, as in the ratings; for an unknown id the other flags are used"
+        "--user", type=_id, help="user id, as in the ratings; for an unknown id the other flags are used"
     )
     who.add_argument("--users", metavar="FILE", type=_users, help="several users: a file with one id a line")
     several: dict[str, Any] = {"action": "append", "default": [], "metavar": "TITLE"}
@@ -147,8 +147,19 @@ def _text(text: str) -> str:
     return text.strip()  # As training does.
 
 
+def _id(text: str) -> str:
+    return _without_decimals(_text(text))
+
+
+def _without_decimals(text: str) -> str:
+    # As training reads ids: pandas adds decimals to every cell of a column with an empty one.
+    number, _, decimals = text.partition(".")
+    is_whole = number.removeprefix("-").isdigit() and decimals and not decimals.strip("0")
+    return number if is_whole else text
+
+
 def _users(path: str) -> list[str]:
-    """Read ids, one a line; strip blanks around them, as training does, and skip empty lines."""
+    """Read ids, one a line, as training does, and skip empty lines."""
     try:
         lines = pathlib.Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
     except OSError as error:
@@ -166,7 +177,7 @@ def _users(path: str) -> list[str]:
             raise argparse.ArgumentTypeError(
                 f"{path}:{number}: a line must hold one user id, received {user!r}, {problem}"
             )
-        users += [user] if user else []
+        users += [_without_decimals(user)] if user else []
     if not users:
         raise argparse.ArgumentTypeError(f"{path} must hold a user id a line; it is empty")
     return users

@@ -18,6 +18,7 @@ import pytest
 import tensorflow as tf
 
 import recommend
+from components.movielens_example_gen.parsing import parse
 from tests.helpers.planted_requests import exact_best
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "recommend.py"
@@ -327,6 +328,17 @@ def test_every_id_that_training_takes_can_be_requested(tmp_path: pathlib.Path) -
     # A file refuses these lines, but --user takes them: they can be ids.
     for user in ("userId", "7,8"):
         assert recommend.parse(["--user", f" {user} "]).users == [user]
+
+
+def test_ids_are_read_as_training_reads_them(tmp_path: pathlib.Path) -> None:
+    """With decimals where the cells of an export have them, as pandas writes a column with an empty one."""
+    written = ["31.0", " 7.00 ", "-4.0", "3.5", "Vol. 0", "8.", ".0", "1.0.0"]
+    file = tmp_path / "users.txt"
+    file.write_text("\n".join(written))
+    read = [parse.whole(text.strip()) for text in written]
+    assert read[:4] == ["31", "7", "-4", "3.5"]
+    assert recommend.parse(["--users", str(file)]).users == read
+    assert [recommend.parse([f"--user={text}"]).users for text in written] == [[user] for user in read]
 
 
 def test_a_bar_is_shown_to_a_person_who_waits(
