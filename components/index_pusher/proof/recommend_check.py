@@ -16,10 +16,9 @@ from components.index_pusher.composite.signatures import Candidates
 from components.index_pusher.config import BlendConfig
 from components.index_pusher.gates import Refusal
 from components.index_pusher.index.selection import SCORE_TOLERANCE, TIE_TOLERANCE
+from components.index_pusher.proof import exact_search
 from modules import features
 
-# Titles that every other request excludes: the best that it would get, so that it matters.
-EXCLUDED = 5
 # In standard deviations: how far apart the same candidate may stand in a blend, in which two float32
 # computations of score and rating meet.
 BLEND_TOLERANCE = 1e-3
@@ -92,7 +91,7 @@ def oracle(
         candidates.popularity.astype(np.float32),
     )
     _exclude(exact, seen)
-    excluded = np.argsort(-exact, axis=1, kind="stable")[:, :EXCLUDED].astype(np.int32)
+    excluded = np.argsort(-exact, axis=1, kind="stable")[:, : exact_search.EXCLUDED].astype(np.int32)
     excluded[~np.isfinite(np.take_along_axis(exact, excluded, axis=1))] = -1
     excluded[1::2] = -1
     _exclude(exact, excluded)
@@ -142,15 +141,16 @@ def _standardised(values: np.ndarray, real: np.ndarray) -> np.ndarray:
     return centred / np.where(deviation > 0, deviation, 1.0)
 
 
-def check(answers: Mapping[str, np.ndarray], expected: Oracle) -> Agreement:
+def check(part: str, answers: Mapping[str, np.ndarray], expected: Oracle) -> Agreement:
     """Compare a composite's answers with the oracle's.
 
     Args:
+      part: the composite's name.
       answers: the outputs for `expected.request`, by name.
       expected: the oracle.
     Raises:
-      Refusal: a seen or excluded title, a title twice, one too few, a value that is not finite, the wrong
-        path.
+      Refusal: a title that is no candidate, was seen or is excluded, a title twice, one too few, a value that
+        is not finite, the wrong path.
     """
     agreements = []
     for row, user_id in enumerate(expected.request[features.USER_ID]):
@@ -159,7 +159,7 @@ def check(answers: Mapping[str, np.ndarray], expected: Oracle) -> Agreement:
             agreements.append(_check_answer(answer, expected, row))
         except Refusal as refusal:
             name = user_id.decode("utf-8", "replace")
-            raise Refusal(f"the recommendations for user {name} {refusal}") from refusal
+            raise Refusal(f"the recommendations of {part} for user {name} {refusal}") from refusal
     shares, differences, misplaced = zip(*agreements, strict=True)
     return Agreement(float(np.mean(shares)), float(max(differences)), int(sum(misplaced)))
 
@@ -180,7 +180,7 @@ def _check_answer(answer: Mapping[str, Any], expected: Oracle, row: int) -> tupl
     remaining = min(expected.k, int(np.isfinite(exact).sum()))
     if count != remaining:
         raise Refusal(f"number {count} where {remaining} of the {expected.k} asked for remain")
-    found = [expected.positions[title] for title in answer[features.MOVIE_TITLE][:count]]
+    found = exact_search.positions(answer[features.MOVIE_TITLE][:count], expected.positions, "hold")
     if len(set(found)) < count:
         raise Refusal("hold a title twice")
     if not np.isfinite(exact[found]).all():

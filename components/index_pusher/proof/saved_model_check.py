@@ -12,7 +12,7 @@ import numpy as np
 from components.index_pusher.bundle import MULTITASK, RANKING, RECOMMEND, RECOMMEND_EXACT, RETRIEVAL, Bundle
 from components.index_pusher.composite import signatures
 from components.index_pusher.index.queries import Requests
-from components.index_pusher.proof import processes, recommend_check
+from components.index_pusher.proof import exact_search, processes, recommend_check
 from components.index_pusher.proof.parity_table import Row, greatest_difference
 from components.index_pusher.proof.processes import Columns, Job
 from components.index_pusher.proof.recommend_check import Oracle
@@ -47,7 +47,7 @@ def compare(bundle: Bundle, requests: Requests) -> tuple[float, list[Row]]:
     )
     answers, composites = _answers(bundle, requests, oracle)
     rows = _single_rows(answers, bundle, requests)
-    agreements = {name: recommend_check.check(answer, oracle) for name, answer in composites.items()}
+    agreements = {name: recommend_check.check(name, answer, oracle) for name, answer in composites.items()}
     size = len(oracle.known)
     for name, agreement in agreements.items():
         rating = _rating_difference(composites[name], models.ranking, oracle)
@@ -112,7 +112,11 @@ def _single_rows(answers: Mapping[tuple[str, str], Columns], bundle: Bundle, req
 
 
 def _search_row(part: str, trained: Any, answer: Columns, requests: Requests) -> Row:
-    """Compare a single model's own top titles with exact search among what its users have not seen."""
+    """Compare a single model's own top titles with exact search among what its users have not seen.
+
+    Raises:
+      Refusal: a title is no candidate.
+    """
     columns = {name: column[: len(requests.records)] for name, column in requests.columns.items()}
     candidates = signatures.read_candidates(trained)
     exact = signatures.embed(trained, columns) @ candidates.embeddings.T
@@ -122,13 +126,10 @@ def _search_row(part: str, trained: Any, answer: Columns, requests: Requests) ->
     for row, scores in enumerate(exact):
         scores[seen[row][seen[row] >= 0]] = -np.inf
         titles = answer[features.MOVIE_TITLE][row]
-        found = [positions[title] for title in titles if title]
+        found = exact_search.positions([title for title in titles if title], positions, f"{part} returned")
         best = np.sort(scores[np.isfinite(scores)])[::-1][: len(titles)]
-        largest = max(1.0, float(np.abs(best).max(initial=0.0)))
         received = answer[features.SCORE][row][: len(found)]
-        # Its own title's score, and that of the title that exact search has in this place.
-        for expected in (scores[found], best):
-            worst = max(worst, greatest_difference(received, expected, largest))
+        worst = max(worst, exact_search.score_difference(received, scores, found, best))
     return Row(part, "score, of the request's largest; titles", _EXACT_SEARCH, len(exact), worst, BOUND)
 
 

@@ -14,14 +14,13 @@ from components.index_pusher.bundle import TFLITE
 from components.index_pusher.composite import signatures
 from components.index_pusher.composite.signatures import Candidates
 from components.index_pusher.gates import Refusal
+from components.index_pusher.proof import exact_search
 from components.index_pusher.proof.parity_table import Row, greatest_difference
 from components.index_pusher.proof.processes import Columns
 from modules import features
 
 # Largest difference: of a predicted rating in stars, of a score in units of the request's largest.
 TOLERANCE = 1e-5
-# Titles that every other request excludes: the best that it would get, so that it matters.
-_EXCLUDED = 5
 
 
 def check_rating(ranking: Any, answer: Columns, columns: Mapping[str, np.ndarray]) -> Row:
@@ -63,7 +62,7 @@ def device_request(
     positions = {title: position for position, title in enumerate(candidates.titles)}
     for scores, history in zip(exact, columns[features.HISTORY_TITLE], strict=True):
         scores[[positions[title] for title in history if title in positions]] = -np.inf
-    best = np.argsort(-exact, axis=1, kind="stable")[:, :_EXCLUDED]
+    best = np.argsort(-exact, axis=1, kind="stable")[:, : exact_search.EXCLUDED]
     exclude = np.full((len(exact), features.DEVICE_EXCLUDED), b"", object)
     for row in range(0, len(exact), 2):
         exclude[row, : best.shape[1]] = candidates.titles[best[row]]
@@ -79,7 +78,8 @@ def check_retrieval(answer: Columns, exact: np.ndarray, candidates: Candidates) 
       exact: `[q, n]`, of `device_request`.
       candidates: the catalogue.
     Raises:
-      Refusal: a wrong number of titles; one of the request's history, or that it excludes; or one twice.
+      Refusal: a wrong number of titles; one that is no candidate; one of the request's history, or that it
+        excludes; or one twice.
     """
     subject = f"the TFLite file {features.RETRIEVAL_TFLITE}"
     positions = {title: position for position, title in enumerate(candidates.titles)}
@@ -89,18 +89,16 @@ def check_retrieval(answer: Columns, exact: np.ndarray, candidates: Candidates) 
         count = int(answer[features.NUM_RETURNED][row])
         if count != len(best):
             raise Refusal(f"{subject} returned {count} titles where {len(best)} remain")
-        found = [positions[title] for title in answer[features.MOVIE_TITLE][row, :count]]
+        titles = answer[features.MOVIE_TITLE][row, :count].tolist()
+        found = exact_search.positions(titles, positions, f"{subject} returned")
         if len(set(found)) < count or not np.isfinite(scores[found]).all():
             raise Refusal(f"{subject} returned a title twice, or one of the request's history or exclusions")
         if [candidates.ids[position] for position in found] != answer[features.MOVIE_ID][
             row, :count
         ].tolist():
             raise Refusal(f"{subject} returned ids that are not its titles'")
-        largest = max(1.0, float(np.abs(best).max(initial=0.0)))
         received = answer[features.SCORE][row, :count]
-        # Its own title's score, and that of the title that exact search has in this place.
-        for expected in (scores[found], best):
-            worst = max(worst, greatest_difference(received, expected, largest))
+        worst = max(worst, exact_search.score_difference(received, scores, found, best))
     return Row(
         f"{TFLITE}/{features.RETRIEVAL_TFLITE}",
         "score, of the request's largest; titles",

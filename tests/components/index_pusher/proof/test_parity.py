@@ -180,6 +180,16 @@ class TestDamage:
         refusal = refused(bundle)
         assert str(refusal).startswith("retrieval, query differs from the Trainer's model: embedding")
 
+    def test_a_model_that_returns_a_title_that_is_no_candidate_is_refused(
+        self, planted, bundle, folder, tmp_path
+    ) -> None:
+        titles = ["Unheard of (2031)", *planted.world.titles[1:]]
+        world = dataclasses.replace(planted.world, titles=titles)
+        other = planted_models.write_model(world, tmp_path / "other", planted_models.RETRIEVAL)
+        _replace(folder / "retrieval", signatures.serving_path(other))
+        words = "retrieval, serving_default returned 'Unheard of (2031)', which is no candidate"
+        assert str(refused(bundle)).startswith(words)
+
     def test_a_composite_that_rates_otherwise_is_refused(
         self, bundle, folder, models, other_ranking: str
     ) -> None:

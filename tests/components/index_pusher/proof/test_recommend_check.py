@@ -59,7 +59,7 @@ def answers(built: recommender.Recommender, expected: Oracle) -> dict[str, np.nd
 
 
 def check(oracle: Oracle, built: recommender.Recommender) -> Agreement:
-    return recommend_check.check(answers(built, oracle), oracle)
+    return recommend_check.check("recommend", answers(built, oracle), oracle)
 
 
 def composite(
@@ -83,7 +83,7 @@ def composite(
 )
 def test_a_sound_composite_passes(parts, oracle, tmp_path, plan: Plan | None) -> None:
     received = saved_answers(composite(parts, plan), str(tmp_path), oracle)
-    agreement = recommend_check.check(received, oracle)
+    agreement = recommend_check.check("recommend", received, oracle)
     assert (agreement.recall, agreement.misplaced) == (1.0, 0)
     assert 0 <= agreement.score_difference < 1e-5
 
@@ -91,10 +91,10 @@ def test_a_sound_composite_passes(parts, oracle, tmp_path, plan: Plan | None) ->
 def test_a_blend_is_held_against_its_own_order(parts, oracle, queries, tmp_path) -> None:
     blended = recommend_check.oracle(**parts, queries=queries, k=50, blend=BLEND)
     received = saved_answers(composite(parts, None, BLEND), str(tmp_path), blended)
-    agreement = recommend_check.check(received, blended)
+    agreement = recommend_check.check("recommend", received, blended)
     assert (agreement.recall, agreement.misplaced) == (1.0, 0)
     plain = recommend_check.check(
-        _without_cold_start_users(received), _without_cold_start_users_expected(oracle)
+        "recommend", _without_cold_start_users(received), _without_cold_start_users_expected(oracle)
     )
     assert plain.recall < 0.95 and plain.misplaced > 1_000, "the blend changes the order"
 
@@ -122,12 +122,20 @@ def test_recommending_excluded_titles_is_refused(parts, oracle, monkeypatch) -> 
         check(oracle, composite(parts))
 
 
+def test_a_title_that_is_no_candidate_is_refused(parts, oracle) -> None:
+    received = answers(composite(parts), oracle)
+    received[features.MOVIE_TITLE][0, 3] = b"Unheard of (2031)"
+    words = r"of recommend for user 1 hold 'Unheard of \(2031\)', which is no candidate"
+    with pytest.raises(Refusal, match=words):
+        recommend_check.check("recommend", received, oracle)
+
+
 def test_recommending_seen_titles_is_refused(parts, oracle, monkeypatch) -> None:
     def keep_all(positions, scores, seen, k):
         return positions[:, :k], scores[:, :k], tf.fill([tf.shape(positions)[0]], k)
 
     monkeypatch.setattr(recommender, "best_unseen", keep_all)
-    with pytest.raises(Refusal, match="the recommendations for user .* (already rated|remain)"):
+    with pytest.raises(Refusal, match="the recommendations of recommend for user .* (already rated|remain)"):
         check(oracle, composite(parts))
 
 
@@ -151,7 +159,7 @@ def test_a_cold_start_user_served_by_the_model_is_refused(parts, oracle, monkeyp
     received = answers(broken, oracle)
     monkeypatch.undo()
     with pytest.raises(Refusal, match="user no such user came by model, not by popularity"):
-        recommend_check.check(received, oracle)
+        recommend_check.check("recommend", received, oracle)
 
 
 def test_too_few_after_the_exclusion_is_refused(parts, oracle, monkeypatch) -> None:

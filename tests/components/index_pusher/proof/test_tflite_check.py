@@ -170,6 +170,10 @@ class TestRetrieval:
                 lambda a: a[features.MOVIE_TITLE].__setitem__((0, 1), a[features.MOVIE_TITLE][0, 0]),
                 "title twice",
             ),
+            (
+                lambda a: a[features.MOVIE_TITLE].__setitem__((2, 1), b"Unheard of (2031)"),
+                r"file retrieval.tflite returned 'Unheard of \(2031\)', which is no candidate",
+            ),
             (lambda a: a[features.MOVIE_ID].__setitem__((3, 0), b"7"), "ids that are not its titles'"),
             (lambda a: a[features.NUM_RETURNED].__setitem__(2, 99), "returned 99 titles where 100 remain"),
         ],
