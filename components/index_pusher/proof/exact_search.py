@@ -1,4 +1,4 @@
-"""Compare the titles that a part of a bundle returned with exact search. Called by the checks of the proof."""
+"""Compare the titles that a part of a bundle returned with exact search. Called by the proof."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import pytest
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
+from modules import features
 from modules.evaluation import results
 from pipeline.evaluation import eval_config
 from pipeline.gates import Gate, SliceGate
@@ -31,3 +32,8 @@ def test_a_threshold_is_told_with_the_slices_that_it_holds_on() -> None:
         "rmse_gain_on_mean_upper",
         "rmse_gain_on_champion_upper",
     }
+
+
+def test_everything_that_a_metric_is_compared_with_has_words() -> None:
+    compared = {reference for references in features.BASELINES.values() for reference in references}
+    assert set(results._WORDS) == compared | set(features.CHANCE.values()) | {features.CHAMPION}
