@@ -40,13 +40,33 @@ def of_columns(columns: Mapping[str, np.ndarray]) -> Figures:
     return Figures(hits[0], hits[1], None if predicted is None else rmse(predicted, columns[features.RATING]))
 
 
-def share_found(ranks: np.ndarray) -> float:
-    """Return the share of ranks below TOP_K, without rows whose title is excluded; NaN is no hit.
+def share_found(ranks: np.ndarray, depth: int = TOP_K) -> float:
+    """Return the share of ranks below a depth, without rows whose title is excluded; NaN is no hit.
 
     >>> share_found(np.array([0.0, 99.0, 100.0, np.nan, features.EXCLUDED_ROW]))
     0.5
     """
-    return float(np.mean(ranks[ranks != features.EXCLUDED_ROW] < TOP_K))
+    return float(np.mean(ranks[ranks != features.EXCLUDED_ROW] < depth))
+
+
+def by_visit(columns: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """Work out the figures of all rows, and of those of each visit that occurs.
+
+    Args:
+      columns: as of `of_columns`, and features.VISIT as bytes.
+    Returns:
+      By visit the number of `rows`, and by name the figures that the model has; also `top_10_unseen`.
+    """
+    visits = columns[features.VISIT]
+    groups = {visit: visits == visit.encode() for visit in features.VISITS}
+    groups = {"all": np.ones(len(visits), bool), **groups}
+    result: dict[str, dict[str, float]] = {}
+    for visit, (rows, figures) in by_group(columns, groups).items():
+        found = {name: value for name, value in figures._asdict().items() if value is not None}
+        if features.RANK_UNSEEN in columns:
+            found["top_10_unseen"] = share_found(columns[features.RANK_UNSEEN][groups[visit]], 10)
+        result[visit] = {"rows": rows, **found}
+    return result
 
 
 def by_group(

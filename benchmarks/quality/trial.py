@@ -97,8 +97,8 @@ def _as_served(
         wanted = {node: served.Trained(model, trial) for node, trial in nodes.items()}
         seconds = served.train(pathlib.Path(folder, "data"), root, [config], wanted, _SEED)
         for text, node in zip(trials, nodes, strict=True):
-            measured = figures.of_columns(served.columns(root, node))._asdict()
-            _tell(model, text, {key: value for key, value in measured.items() if value}, seconds[node])
+            for visit, measured in figures.by_visit(served.columns(root, node)).items():
+                _tell(model, f"{text} {visit}, {measured.pop('rows'):,} rows", measured, seconds[node])
 
 
 def _after_a_run(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import splits
-from benchmarks.figures import Figures, by_group
+from benchmarks.figures import Figures, by_group, by_visit
 from benchmarks.quality import __main__ as quality
 from benchmarks.quality import results, tables, variants
 from benchmarks.quality.__main__ import Data
@@ -65,6 +65,19 @@ def test_figures_of_groups_and_none_of_an_empty_one() -> None:
     assert by_group(columns, masks) == {
         "all": (3, Figures(2 / 3, 2 / 3, None)),
         "late": (2, Figures(0.5, 0.5, None)),
+    }
+
+
+def test_figures_by_visit_are_of_its_rows_and_of_what_the_model_has() -> None:
+    columns = {
+        features.RATING: np.array([5.0, 3.0, 1.0, 4.0]),
+        features.RANK_UNSEEN: np.array([0.0, 99.0, 100.0, features.EXCLUDED_ROW]),
+        features.VISIT: np.array([b"first", b"return", b"return", b"return"]),
+    }
+    assert by_visit(columns) == {
+        "all": {"rows": 4, "top_100_unseen": 2 / 3, "top_10_unseen": 1 / 3},
+        "first": {"rows": 1, "top_100_unseen": 1.0, "top_10_unseen": 1.0},
+        "return": {"rows": 3, "top_100_unseen": 0.5, "top_10_unseen": 0.0},
     }
 
 
