@@ -1,4 +1,4 @@
-"""Files that are whole or as they were, also after a power cut. Standard library only."""
+"""Replace files whole or not at all, also at a power cut. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ _Path = str | pathlib.Path
 
 
 def replace(path: _Path, content: bytes, temporary: _Path) -> None:
-    """Put new content in a file's place, so that it is on the disk when this returns.
+    """Replace a file's content, and return when it is on the disk.
 
     Args:
-      path: of the file, which need not be there yet.
-      content: all of it.
-      temporary: a name in the same folder that nobody else uses.
+      path: of the file, which need not exist yet.
+      content: the whole content.
+      temporary: a name in the same folder that no other process uses.
     """
     with open(temporary, "wb") as file:
         file.write(content)
-    sync(temporary)  # Else the rename may reach the disk before the content.
+    sync(temporary)  # Otherwise the rename may reach the disk before the content.
     os.replace(temporary, path)
     sync(pathlib.Path(path).parent)
 

@@ -1,13 +1,13 @@
-"""What a listing of an object store may hold: names are parts of keys, which anybody may have chosen."""
+"""Check names in a listing of an object store, which are parts of keys that anybody may have chosen."""
 
 from __future__ import annotations
 
 
 def require_below(folder: str, name: str) -> None:
-    """Refuse a name that is no file's or folder's directly below the folder that is listed.
+    """Refuse a name that is not of a file or folder directly below the listed folder.
 
     Raises:
-      ValueError: joined to a folder of this machine it would lead out of it.
+      ValueError: joined to a folder of this machine, the name would lead out of it.
 
     >>> require_below("gs://films/model", "saved_model.pb")
     >>> require_below("gs://films/model", "..")

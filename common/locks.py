@@ -1,4 +1,4 @@
-"""A lock on a file, which the kernel frees when its holder dies, however it dies. Standard library only."""
+"""A lock on a file, which the kernel frees when its holder ends or is killed. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import TextIO
 
 
 class HeldError(Exception):
-    """Another holds the lock; the words are what it wrote into the file."""
+    """Another process holds the lock; the message is the text that it wrote into the file."""
 
 
 @contextlib.contextmanager
 def held(path: str | pathlib.Path, wait: bool = True) -> Iterator[TextIO]:
-    """Hold the lock on a file, which is made where it is absent, and stays.
+    """Hold the lock on a file, which is created if it does not exist, and stays.
 
     Args:
       path: of the file, in a folder that exists.
-      wait: until nobody else holds it.
+      wait: whether to wait until no other process holds it.
     Yields:
-      The file, for words about the holder.
+      The file, into which the holder may write its name.
     Raises:
-      HeldError: another holds it, and it is not waited for.
+      HeldError: another process holds it, and `wait` is False.
     """
-    # For writing, though most write nothing: NFS locks no file that is open for reading alone.
+    # Opened for writing, also if nothing is written: NFS locks no file that is open for reading alone.
     with open(path, "a+", encoding="utf-8", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)

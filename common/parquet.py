@@ -1,4 +1,4 @@
-"""Parquet that runs nothing as it is read; no other file of the project imports pyarrow.parquet.
+"""Read Parquet without running code in it; no other file of the project imports pyarrow.parquet.
 
 The type of a column can be pickled Python, which pyarrow 10 runs as soon as it reads the schema
 (CVE-2023-47248). Once pyarrow_hotfix is imported, pyarrow raises an error there.
@@ -37,7 +37,7 @@ def read_table(source: str | pathlib.Path | BinaryIO, columns: Sequence[str] | N
 
 @contextlib.contextmanager
 def in_words(name: str) -> Iterator[None]:
-    """Turn what pyarrow raises of a bad file into one error.
+    """Turn pyarrow's errors about a bad file into one error.
 
     Args:
       name: of the file.

@@ -1,4 +1,4 @@
-"""The logger of what a person reads while a pipeline runs. Standard library only: workers import it too."""
+"""The logger of progress lines, shown while a pipeline runs. Standard library only: workers import it too."""
 
 import logging
 

@@ -1,7 +1,7 @@
 """Artifacts in a bucket as folders of this machine, for executors whose libraries know files alone.
 
-On Vertex AI and Kubeflow an artifact's URI is gs://... What Beam, TensorFlow and TFX read and write
-themselves needs none of this.
+On Vertex AI and Kubeflow an artifact's URI is gs://... Beam, TensorFlow and TFX read and write such URIs
+themselves.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from common import listing
 
 
 def is_remote(uri: str) -> bool:
-    """Tell whether a URI is not of this machine's file system.
+    """Return whether a URI is not of this machine's file system.
 
     >>> is_remote("gs://bucket/model"), is_remote("/srv/model")
     (True, False)
@@ -32,16 +32,16 @@ def as_local_folders(
 ) -> Iterator[dict[str, str]]:
     """Let artifacts point to folders of this machine: copies of inputs; outputs are copied afterwards.
 
-    Nothing is copied of artifacts that are here already, nor of outputs where an error was raised.
+    Artifacts on this machine are not copied, nor are outputs after an error.
 
     Args:
-      inputs: artifacts with a `uri`, by key; their URIs are put back at the end.
+      inputs: artifacts with a `uri`, by key; their URIs are restored at the end.
       outputs: the same.
     Yields:
-      Local folders by URI, of what is remote.
+      Local folders of the remote artifacts, by URI.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        places: dict[str, str] = {}
+        folders: dict[str, str] = {}
         remote = [
             (artifact, artifact.uri, is_input)
             for artifacts, is_input in ((inputs, True), (outputs, False))
@@ -50,17 +50,17 @@ def as_local_folders(
             if is_remote(artifact.uri)
         ]
         for artifact, uri, is_input in remote:
-            if uri not in places:
-                places[uri] = os.path.join(scratch, str(len(places)))
-                os.mkdir(places[uri])
+            if uri not in folders:
+                folders[uri] = os.path.join(scratch, str(len(folders)))
+                os.mkdir(folders[uri])
                 if is_input:
-                    copy_folder(uri, places[uri])
-            artifact.uri = places[uri]
+                    copy_folder(uri, folders[uri])
+            artifact.uri = folders[uri]
         try:
-            yield places
+            yield folders
             for _, uri, is_input in remote:
                 if not is_input:
-                    copy_folder(places[uri], uri)
+                    copy_folder(folders[uri], uri)
         finally:
             for artifact, uri, _ in remote:
                 artifact.uri = uri

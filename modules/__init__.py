@@ -1,5 +1,5 @@
-"""What is learned: features, preprocessing, towers, models and their serving signatures.
+"""The models: features, preprocessing, towers, training and serving signatures.
 
 Shipped to the workers. Here are the models and their contract with other packages (features, hyperparameters,
-search_space); data/, bayesian/, evaluation/, export/ and tuners/ hold what the models are made of.
+search_space); data/, bayesian/, evaluation/, export/ and tuners/ hold their parts.
 """

@@ -37,7 +37,7 @@ class GradientRankingModel(training.Model):
         )
         self.candidate_tower = Tower(config.candidate_features, data.sizes, dim, l2)
         self.head = RatingHead(None if machine else config.hidden_units, data.interactions.mean_rating)
-        # Added up and not averaged, for a replica has a part of the batch.
+        # The sum and not the mean, because a replica has a part of the batch.
         loss = tf.keras.losses.MeanSquaredError(reduction=tf.keras.losses.Reduction.SUM)
         self.task = tfrs.tasks.Ranking(loss=loss)
 

@@ -22,8 +22,8 @@ class MultitaskModel(GradientRankingModel):
     """The ranking model, whose towers also serve retrieval.
 
     With a factorisation machine as head the score of a pair is the product of the first `embedding_dim`
-    columns alone. The next `rating_dim` are the rating's own, as are its linear terms in the last: what is
-    watched most is not what is rated best.
+    columns alone. The next `rating_dim` columns, and the linear terms in the last one, belong to the rating
+    alone: the titles that are watched most are not those that are rated best.
 
     References: tensorflow.org/recommenders/examples/multitask.
     """
@@ -66,7 +66,7 @@ def fit(
 
 
 class _RetrievalQuery(tf.Module):
-    """`MultitaskModel.retrieval_query` with its tables, which an exported method would be without."""
+    """`MultitaskModel.retrieval_query` as a module, because an exported method would lack its tables."""
 
     def __init__(self, model: MultitaskModel):
         super().__init__()
@@ -96,11 +96,11 @@ def run_fn(fn_args: Any) -> None:
     )
     if strategies.left_to_chief(data.strategy, fn_args.serving_model_dir):
         return
-    training.leave_for_warm_start(model, data, fn_args)
+    training.save_for_warm_start(model, data, fn_args)
     served = saved_model.ServedModel(data)
     retrieval = (_RetrievalQuery(model), model.candidate_tower)
     rating = (model.query_tower, model.candidate_tower, model.head)
-    # Without cold-start users in training, what a tower says of them is chance.
+    # Without cold-start users in training, a tower's embedding of them is random.
     served.add_retrieval(*retrieval, describing=config.query_features if config.unknown_share else ())
     served.add_rating(*rating)
     served.save(fn_args.serving_model_dir)

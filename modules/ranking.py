@@ -1,4 +1,4 @@
-"""The model of the rating, whose head says how it is fitted. `run_fn` is called by the Trainer."""
+"""The ranking model, whose head decides how it is fitted. The Trainer calls `run_fn`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def fit(
     data: TrainingData,
     measure: Callable[[RankingModel], Mapping[str, float]] | None = None,
 ) -> RankingModel:
-    """Build the model of a head and fit it; what is measured while it is fitted decides nothing."""
+    """Build the model of a head and fit it; the figures of `measure` decide nothing."""
     if isinstance(config, BayesianRankingConfig):
         return bayesian_ranking.fit(config, data, measure)
     return gradient_ranking.fit(config, data, measure)
@@ -41,8 +41,9 @@ def run_fn(fn_args: Any) -> None:
     model = fit(config, data, lambda model: sample.rmse(model.rate))
     if strategies.left_to_chief(data.strategy, fn_args.serving_model_dir):
         return
-    if isinstance(model, GradientRankingModel):  # A posterior is sampled anew: the mean of draws is no draw.
-        training.leave_for_warm_start(model, data, fn_args)
+    # A posterior is sampled anew, because the mean of draws is no draw.
+    if isinstance(model, GradientRankingModel):
+        training.save_for_warm_start(model, data, fn_args)
     served = saved_model.ServedModel(data)
     rating = (model.query_tower, model.candidate_tower, model.head)
     served.add_rating(*rating)

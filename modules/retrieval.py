@@ -19,8 +19,8 @@ from modules.training import TrainingData
 class RetrievalModel(training.Model):
     """A query's embedding and a candidate's, whose inner product is the score of the pair.
 
-    Of several members, pairs of towers that learn beside each other from their own initial values, the scores
-    are added: what one of them learned of noise counts half.
+    The model has several members: pairs of towers with initial values of their own, which are trained at the
+    same time. Their scores are added, so that the noise that one of them learned has less weight.
 
     References: tensorflow.org/recommenders/examples/basic_retrieval; Lakshminarayanan et al., Simple and
     Scalable Predictive Uncertainty Estimation using Deep Ensembles (NIPS 2017), for members.
@@ -88,10 +88,10 @@ def run_fn(fn_args: Any) -> None:
     model = fit(config, data, lambda model: sample.top_100(model.query_tower, model.candidate_tower))
     if strategies.left_to_chief(data.strategy, fn_args.serving_model_dir):
         return
-    training.leave_for_warm_start(model, data, fn_args)
+    training.save_for_warm_start(model, data, fn_args)
     served = saved_model.ServedModel(data)
     retrieval = (model.query_tower, model.candidate_tower)
-    # Without cold-start users in training, what a tower says of them is chance.
+    # Without cold-start users in training, a tower's embedding of them is random.
     served.add_retrieval(*retrieval, describing=config.query_features if config.unknown_share else ())
     served.save(fn_args.serving_model_dir)
     tflite.export(data, fn_args.serving_model_dir, retrieval=retrieval)

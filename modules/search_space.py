@@ -1,6 +1,6 @@
-"""What a Tuner tries, as data.
+"""The search spaces of the Tuners, as data.
 
-Composed into the pipeline's config by the compiler and handed to the Tuners as JSON; standard library and
+The compiler composes them into the pipeline's config, and the Tuners get them as JSON; standard library and
 pydantic only.
 """
 
@@ -60,7 +60,7 @@ _MULTITASK: Space = {
 
 
 def default_space(model: TrainingConfig) -> Space:
-    """Return what is tried for a model where nothing is configured.
+    """Return a model's search space if none is configured.
 
     >>> from modules import hyperparameters
     >>> list(default_space(hyperparameters.tutorial().ranking))
@@ -78,10 +78,10 @@ class _Searching(pydantic.BaseModel):
 
     # Trials at most, 1 or more. The first is that of the model's own values.
     max_trials: int = pydantic.Field(20, ge=1)
-    # Share of the train split's rows that trials are measured on and not fitted to, between 0 and 1: the
+    # Share of the train split's rows that trials are evaluated on and not fitted to, between 0 and 1: the
     # latest rows of each user.
     held_out: float = pydantic.Field(0.125, gt=0, lt=1)
-    # Seed of what is tried; also decides, by a hash of the user, what becomes of the fraction of a row.
+    # Seed of the trials' values; also rounds, by a hash of the user, each user's number of held-out rows.
     seed: int = pydantic.Field(42, ge=0)
 
 
@@ -94,7 +94,7 @@ class SearchConfig(_Searching):
 class TuningConfig(_Searching):
     """The searches for all models' hyper-parameters."""
 
-    # What is tried; a model's own value is always added to it. None: what default_space says.
+    # Search spaces; a model's own values are always added. None: see default_space.
     retrieval: Space | None = None
     ranking: Space | None = None
     multitask: Space | None = None
@@ -107,7 +107,7 @@ class TuningConfig(_Searching):
 
 
 def replaced(config: Config, values: Mapping[str, Any]) -> Config:
-    """Put values in the place of some of a model's own.
+    """Replace some of a model's own values.
 
     Args:
       config: of the model.

@@ -12,7 +12,7 @@ from modules import features
 from modules.data.dataset import Catalogue, Interactions
 from modules.hyperparameters import SoftmaxConfig
 
-# Taken from the logit of a candidate that is none.
+# Subtracted from the logit of a title that is no candidate.
 _EXCLUDED = 1e9
 
 
@@ -40,8 +40,8 @@ class CandidateSoftmax(tf.keras.layers.Layer):
           interactions: the train split, whose shares of rows are the sampling probabilities.
           candidate_tower: from transformed candidate features to `[n, dim]`.
           num_title_indices: size of the titles' vocabulary, with its out-of-vocabulary index.
-          exclude_history: do not tell the own candidate apart from titles of the row's history, as they will
-            be no candidates in service either. In the full softmax only.
+          exclude_history: leave titles of the row's history out of the negatives, because they are no
+            candidates in serving either. In the full softmax only.
         """
         super().__init__()
         self._config = config
@@ -53,7 +53,7 @@ class CandidateSoftmax(tf.keras.layers.Layer):
         counts = interactions.popularity(len(catalogue))
         probability = np.bincount(title_indices, counts / counts.sum(), num_title_indices).astype(np.float32)
         self._probability = tf.constant(probability)
-        # Where the vocabulary is capped, titles of train too are out of it, and a row's own may have none.
+        # If the vocabulary is capped, titles of train may be out of it, and then have no position.
         self._position = tf.constant(catalogue.positions_of_indices(num_title_indices))
         self._catalogue = {name: tf.constant(values) for name, values in catalogue.transformed.items()}
         loss = tf.keras.losses.CategoricalCrossentropy(
@@ -65,7 +65,7 @@ class CandidateSoftmax(tf.keras.layers.Layer):
             num_hard_negatives=config.num_hard_negatives,
             remove_accidental_hits=config.remove_accidental_hits,
         )
-        # A function of its own: TFRS branches on a tensor there, and training.Model goes without autograph.
+        # A tf.function of its own: TFRS branches on a tensor there, and training.Model has autograph off.
         self._batch_loss = tf.function(self._task.call)
 
     def call(self, query: tf.Tensor, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
@@ -94,7 +94,7 @@ class CandidateSoftmax(tf.keras.layers.Layer):
         )
 
     def _in_history(self, history: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
-        """Mark the candidates of a history, but for the row's own, which may be rated again: `[batch, n]`."""
+        """Mark the candidates of a history, except the row's own, which may be rated again: `[batch, n]`."""
         rows, size = tf.shape(history, tf.int64)[0], tf.constant(self._size, tf.int64)
         # 0 is padding; it goes to a column past the last candidate, as does the own candidate.
         columns = tf.gather(self._position, tf.maximum(history - 1, 0))

@@ -1,8 +1,8 @@
-"""How a training is spread over devices and machines. Used by the Trainers.
+"""Distribution of a training over devices and machines. Used by the Trainers.
 
-Every replica takes its part of each batch of `batch_size` rows; gradients are added up over all of them, so
-that a step is what one process would do with the whole batch. Only where the other candidates of a batch are
-the negatives (SoftmaxConfig.full_up_to) they are those of the replica's part.
+Every replica takes its part of each batch of `batch_size` rows. Gradients are added up over all replicas, so
+that a step equals that of one process with the whole batch. There is one exception: if the other candidates
+of a batch are the negatives (SoftmaxConfig.full_up_to), they are those of the replica's part.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _EXPORTED_WITHIN, _LOOK_EVERY = 3600.0, 2.0  # Seconds.
 
 
 def make(kind: str, environ: Mapping[str, str]) -> tf.distribute.Strategy | None:
-    """Make a strategy; of several workers before any operation, for TensorFlow then opens their connections.
+    """Make a strategy; with several workers before any operation, when TensorFlow can open connections.
 
     Args:
       kind: `none`, `mirrored` (all GPUs of this machine) or `multi_worker` (all workers of the cluster).
-      environ: holds for `multi_worker` TF_CONFIG, as Vertex AI sets it in every worker of a custom job.
+      environ: for `multi_worker` with TF_CONFIG, as Vertex AI sets it in every worker of a custom job.
     Returns:
       None for `none`.
     Raises:
@@ -43,7 +43,7 @@ def make(kind: str, environ: Mapping[str, str]) -> tf.distribute.Strategy | None
 
 
 def is_chief(strategy: tf.distribute.Strategy | None) -> bool:
-    """Tell whether this process is the one that writes: the cluster's chief, or else its first worker."""
+    """Return whether this process writes the model: the cluster's chief, or without one its first worker."""
     resolver = strategy.cluster_resolver if strategy else None
     if resolver is None or not resolver.task_type:
         return True
@@ -52,15 +52,15 @@ def is_chief(strategy: tf.distribute.Strategy | None) -> bool:
 
 
 def left_to_chief(strategy: tf.distribute.Strategy | None, model_dir: str) -> bool:
-    """In the chief return False; in any other worker wait for its model, and return True.
+    """In the chief return False; in any other worker wait for the chief's model, and return True.
 
-    Not waiting would end the worker's step without the model that TFX looks for.
+    Without the wait the worker's step would end before there is the model that TFX looks for.
 
     Args:
       strategy: of the training.
-      model_dir: where the chief writes, which all workers can read.
+      model_dir: folder that the chief writes, and all workers can read.
     Raises:
-      TimeoutError: the chief wrote none within an hour.
+      TimeoutError: the chief wrote no model within an hour.
     """
     if is_chief(strategy):
         return False

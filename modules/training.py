@@ -1,4 +1,4 @@
-"""What the three run_fn share: reading, fitting with visible progress, sizes. Runs in the Trainers."""
+"""Functions that the three run_fn share: read data, fit with progress lines. Runs in the Trainers."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ class DivergedError(ValueError):
 
 
 def read_config(read: Callable[[Any], Config], fn_args: Any, name: str) -> Config:
-    """Read what a model is made of: the configured values, and over them those that a Tuner found.
+    """Read a model's hyper-parameters: the configured values, and over them those that a Tuner found.
 
     Args:
       read: makes the model's own hyper-parameters of a dict.
       fn_args: `tfx.components.FnArgs`; `custom_config["hyperparameters"]` is that dict, and `hyperparameters`
-        a KerasTuner HyperParameters as a dict, or None where nothing was tuned.
+        a KerasTuner HyperParameters as a dict, or None without tuning.
       name: of the model, for the progress line.
     Raises:
-      ValueError: a value is not what its field takes.
+      ValueError: a field does not accept its value.
     """
     config = read(fn_args.custom_config["hyperparameters"])
     if not fn_args.hyperparameters:
         return config
     values = fn_args.hyperparameters["values"]
-    progress.info("%s: tuned to %s", name, in_words(values))
+    progress.info("%s: tuned to %s", name, format_values(values))
     return search_space.replaced(config, values)
 
 
-def in_words(values: Mapping[str, Any]) -> str:
-    """Write values out for a person's line.
+def format_values(values: Mapping[str, Any]) -> str:
+    """Write values as a part of a progress line.
 
-    >>> in_words({"learning_rate": 0.00312345, "epochs": 8})
+    >>> format_values({"learning_rate": 0.00312345, "epochs": 8})
     'learning_rate 0.00312, epochs 8'
     """
     texts = {name: f"{value:.3g}" if isinstance(value, float) else value for name, value in values.items()}
@@ -57,18 +57,18 @@ def in_words(values: Mapping[str, Any]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingData:
-    """All that a model is built from.
+    """The data and artifacts that a model is built from.
 
     Attributes:
       transform: output of the Transform component.
       transform_layer: its graph as a layer, raw features in, transformed ones out.
       catalogue: all candidates.
-      interactions: who rated what in train.
+      interactions: the ratings of train.
       sizes: number of indices of every embedded feature.
       train_files: glob patterns of the transformed train split.
       eval_files: glob patterns of the transformed eval split.
-      base: where the training begins; None where it begins anew.
-      strategy: how it is spread; None for this process and one device.
+      base: parameters at which the training begins; None if it begins anew.
+      strategy: distribution of the training; None for this process and one device.
     """
 
     transform: tft.TFTransformOutput
@@ -83,19 +83,19 @@ class TrainingData:
 
     @property
     def meaning(self) -> warm_start.Meaning:
-        """What the rows of a model's tables stand for."""
+        """Meaning of the rows of a model's tables."""
         return warm_start.meaning(self.transform, self.interactions.timestamps)
 
 
 def load(fn_args: Any) -> TrainingData:
-    """Read what TFX hands to a run_fn.
+    """Read the data that TFX gives to a run_fn.
 
     Args:
-      fn_args: `tfx.components.FnArgs`, with `candidate_files` as CandidateTrainer adds it; where
+      fn_args: `tfx.components.FnArgs`, with `candidate_files` as CandidateTrainer adds it; if
         `custom_config["warm_start"]` is set, `base_model` is the SavedModel to begin at, or None;
         `custom_config["strategy"]` is a kind of strategies.make.
     """
-    # First, for it must be there before any operation.
+    # First, because a strategy must be made before any operation.
     strategy = strategies.make(fn_args.custom_config.get("strategy", "none"), os.environ)
     transform = tft.TFTransformOutput(fn_args.transform_output)
     layer = transform.transform_features_layer()
@@ -117,8 +117,8 @@ def load(fn_args: Any) -> TrainingData:
     )
 
 
-def leave_for_warm_start(model: tf.keras.Model, data: TrainingData, fn_args: Any) -> None:
-    """Write the model's parameters for the next training, where `custom_config["warm_start"]` is set."""
+def save_for_warm_start(model: tf.keras.Model, data: TrainingData, fn_args: Any) -> None:
+    """Write the model's parameters for the next training, if `custom_config["warm_start"]` is set."""
     if fn_args.custom_config.get("warm_start"):
         warm_start.save(model, data.meaning, fn_args.serving_model_dir)
 
@@ -138,10 +138,10 @@ def feature_sizes(transform: tft.TFTransformOutput) -> dict[str, int]:
 
 
 class Model(tfrs.Model):
-    """A tfrs.Model whose steps are traced as they stand.
+    """A tfrs.Model whose steps are traced without autograph.
 
-    Autograph would rewrite Keras' own sources first, which takes longer than an epoch of MovieLens 100K; no
-    model here branches on a tensor in Python.
+    Autograph would first rewrite Keras' own sources, which takes longer than an epoch of MovieLens 100K. No
+    model here needs it, because none branches on a tensor in Python.
     """
 
     @tf.autograph.experimental.do_not_convert
@@ -184,13 +184,13 @@ def fit(
 
     Args:
       build: makes the model; called after the seed is set.
-      config: how to fit.
-      data: what to fit to.
+      config: hyper-parameters.
+      data: train and eval rows.
       name: of the model, for the progress lines.
-      measure: figures shown after each epoch; they decide nothing. None shows no epochs.
+      measure: computes figures that are shown after each epoch, and decide nothing. None shows no epochs.
     Raises:
       DivergedError: the loss did not stay finite.
-      ValueError: the strategy's replicas find no whole batch in the train split.
+      ValueError: the train split has no whole batch for the strategy's replicas.
     """
     if data.strategy:
         return _fit_spread(build, config, data, name, measure, data.strategy)
@@ -199,7 +199,7 @@ def fit(
     batches = dataset.ratings(data.train_files, data.transform, config.batch_size, shuffle_seed=config.seed)
     if data.base:
         model.compute_loss(next(iter(batches)))  # Some layers have no variables before they are called.
-        warm_start.carry(data.base, model, data.meaning, name)
+        warm_start.assign(data.base, model, data.meaning, name)
     steps = math.ceil(len(data.interactions.users) / config.batch_size)
     _fit(model, batches, steps, config, name, measure)
     return model
@@ -213,7 +213,7 @@ def _fit_spread(
     measure: Callable[[tf.keras.Model], Mapping[str, float]] | None,
     strategy: tf.distribute.Strategy,
 ) -> tf.keras.Model:
-    """Fit over all replicas; returns a model of this process alone, which exports as any does."""
+    """Fit over all replicas; return a model of this process alone, which can be exported like any other."""
     steps = len(data.interactions.users) // config.batch_size
     if not steps or config.batch_size < strategy.num_replicas_in_sync:
         raise ValueError(
@@ -221,21 +221,22 @@ def _fit_spread(
             f"the rows of the train split, {len(data.interactions.users)}; received {config.batch_size}"
         )
     tf.keras.utils.set_random_seed(config.seed)
-    # Whole batches only, or a replica could be left without rows. Each worker reads all files in one order
-    # and takes its rows of every batch; by files, one might end before the others, which then wait for ever.
+    # Whole batches only, or a replica could have no rows. Each worker reads all files in one order and takes
+    # its rows of every batch. If each read its own files, one might end before the others, which then wait
+    # for ever.
     batches = dataset.ratings(
         data.train_files, data.transform, config.batch_size, shuffle_seed=config.seed, whole=True
     )
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     batches = batches.with_options(options)
-    # Of a reader of its own, for a pass that was begun would count as one.
+    # From another dataset, because a begun pass over `batches` would change the order of the next.
     first = next(iter(dataset.ratings(data.train_files, data.transform, strategy.num_replicas_in_sync)))
     with strategy.scope():
         spread = build()
         spread.compute_loss(first)  # Some layers have no variables before they are called.
         if data.base:
-            warm_start.carry(data.base, spread, data.meaning, name)
+            warm_start.assign(data.base, spread, data.meaning, name)
         _fit(spread, batches, steps, config, name, measure)
     model = build()
     model.compute_loss(first)
@@ -251,8 +252,8 @@ def _fit(
     name: str,
     measure: Callable[[tf.keras.Model], Mapping[str, float]] | None,
 ) -> None:
-    """Fit a model; `steps` are those of an epoch."""
-    # Keras' earlier Adam updates a dense variable by one operation, the later one by many.
+    """Fit a model; `steps` is the number of steps of an epoch."""
+    # Keras' legacy Adam updates a dense variable by one operation, the new one by many.
     optimizers = {"adagrad": tf.keras.optimizers.Adagrad, "adam": tf.keras.optimizers.legacy.Adam}
     rate = config.learning_rate
     if config.learning_rate_decay == "cosine":

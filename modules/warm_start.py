@@ -23,7 +23,7 @@ from modules.features import Encoding
 
 # Beside features.SERVING_DIR.
 FOLDER, FILE = "Format-WarmStart", "weights.npz"
-_TERMS, _MOMENTS, _STRUCTURE = "terms/", "moments", "structure"
+_TERMS, _TIME_RANGE, _STRUCTURE = "terms/", "moments", "structure"
 
 _BY_NAME = {feature.name: feature for feature in features.TRANSFORMED_FEATURES}
 _BY_TERMS = (Encoding.VOCABULARY, Encoding.TERM_SET, Encoding.TOKEN_SET)
@@ -31,15 +31,15 @@ _BY_TERMS = (Encoding.VOCABULARY, Encoding.TERM_SET, Encoding.TOKEN_SET)
 
 @dataclasses.dataclass(frozen=True)
 class Meaning:
-    """What the rows of a model's tables stand for.
+    """Meaning of the rows of a model's tables.
 
     Attributes:
       terms: by feature, its vocabulary in the order of indices, bytes.
-      moments: first and last second of train.
+      time_range: first and last second of train.
     """
 
     terms: Mapping[str, np.ndarray]
-    moments: np.ndarray
+    time_range: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Base:
     """Parameters of an earlier model.
 
     Attributes:
-      structure: of each of its parameters what `structure` says.
+      structure: `_Parameter.structure` of each parameter.
       values: in the same order.
     """
 
@@ -63,13 +63,13 @@ class _Parameter(NamedTuple):
     @property
     def structure(self) -> str:
         shape = self.variable.shape.as_list()
-        # Keras numbers the layers of a process through, in what stands before the slash.
+        # The part before the slash holds a number that Keras counts up over all layers of a process.
         name = self.variable.name.rsplit("/", 1)[-1]
         return f"{name} {self.indexed_by} {shape[1:] if _has_terms(self.indexed_by) else shape}"
 
 
 def meaning(transform: tft.TFTransformOutput, timestamps: np.ndarray) -> Meaning:
-    """Read what rows stand for, of the data that a model is about to be fitted to.
+    """Read the meaning of rows from the data that a model is fitted to.
 
     Args:
       transform: output of the Transform component.
@@ -86,11 +86,11 @@ def path(serving_model_dir: str) -> str:
 
 
 def save(model: tf.keras.Model, known: Meaning, serving_model_dir: str) -> None:
-    """Write a model's parameters, and what their rows stand for."""
+    """Write a model's parameters, and the meaning of their rows."""
     parameters = _parameters(model)
-    arrays = {str(place): parameter.variable.numpy() for place, parameter in enumerate(parameters)}
+    arrays = {str(number): parameter.variable.numpy() for number, parameter in enumerate(parameters)}
     arrays[_STRUCTURE] = np.array([parameter.structure for parameter in parameters], np.str_)
-    arrays[_MOMENTS] = known.moments
+    arrays[_TIME_RANGE] = known.time_range
     arrays.update({_TERMS + name: terms for name, terms in known.terms.items()})
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
@@ -100,29 +100,29 @@ def save(model: tf.keras.Model, known: Meaning, serving_model_dir: str) -> None:
 
 
 def load(serving_model_dir: str | None) -> Base | None:
-    """Read an earlier model's parameters; None where there is no such model, or it left none."""
+    """Read an earlier model's parameters; None if there is no such model, or it has no such file."""
     if not serving_model_dir or not tf.io.gfile.exists(path(serving_model_dir)):
         return None
     with tf.io.gfile.GFile(path(serving_model_dir), "rb") as file:
         arrays = dict(np.load(io.BytesIO(file.read()), allow_pickle=False))
     structure = tuple(arrays[_STRUCTURE].tolist())
     terms = {key.removeprefix(_TERMS): value for key, value in arrays.items() if key.startswith(_TERMS)}
-    values = tuple(arrays[str(place)] for place in range(len(structure)))
-    return Base(structure, values, Meaning(terms, arrays[_MOMENTS]))
+    values = tuple(arrays[str(number)] for number in range(len(structure)))
+    return Base(structure, values, Meaning(terms, arrays[_TIME_RANGE]))
 
 
-def carry(base: Base, model: tf.keras.Model, known: Meaning, name: str) -> None:
-    """Put an earlier model's parameters into a new one, all of whose variables exist.
+def assign(base: Base, model: tf.keras.Model, known: Meaning, name: str) -> None:
+    """Assign an earlier model's parameters to a new one, all of whose variables exist.
 
-    One of another structure, for instance with longer embeddings, is left as it begins by itself.
+    A model of another structure, for instance with longer embeddings, keeps its own initial values.
 
     Args:
-      known: what the new model's rows stand for.
+      known: meaning of the new model's rows.
       name: of the model, for the progress line.
     """
     parameters = _parameters(model)
     if tuple(parameter.structure for parameter in parameters) != base.structure:
-        progress.info("%s: begins anew, since the champion is of another structure", name)
+        progress.info("%s: begins anew, because the champion has another structure", name)
         return
     for parameter, value in zip(parameters, base.values, strict=True):
         rows = _rows(parameter.indexed_by, base.meaning, known)
@@ -138,17 +138,17 @@ def carry(base: Base, model: tf.keras.Model, known: Meaning, name: str) -> None:
 def rows_by_term(old: Sequence[bytes], new: Sequence[bytes], padded: bool = False) -> np.ndarray:
     """Find the row of an old table at which each row of a new one begins.
 
-    A table has a row for every term; after them one for every other term, at which new terms begin; before
-    them, where it is `padded`, one for no term.
+    A table has a row for every term; after these, one row for all unknown terms, at which new terms begin;
+    before them, if it is `padded`, a row for the padding.
 
     >>> rows_by_term([b"Emma", b"Heat"], [b"Heat", b"Jaws", b"Emma"]).tolist()
     [1, 2, 0, 2]
     >>> rows_by_term([b"Emma", b"Heat"], [b"Heat", b"Jaws"], padded=True).tolist()
     [0, 2, 3, 3]
     """
-    place = {term: row for row, term in enumerate(old, padded)}
-    other = len(place) + padded
-    return np.array([0] * padded + [place.get(term, other) for term in new] + [other])
+    row_of = {term: row for row, term in enumerate(old, padded)}
+    unknown = len(row_of) + padded
+    return np.array([0] * padded + [row_of.get(term, unknown) for term in new] + [unknown])
 
 
 def rows_by_time(old: Sequence[int], new: Sequence[int], buckets: int) -> np.ndarray:
@@ -156,10 +156,10 @@ def rows_by_time(old: Sequence[int], new: Sequence[int], buckets: int) -> np.nda
 
     Args:
       old, new: first and last second of the buckets, which are of equal length.
-      buckets: how many.
+      buckets: number of buckets.
     Returns:
-      For each new bucket the old one that its middle falls into; earlier ones have the first, later ones what
-      stood for later moments, and so has the row after the last bucket.
+      For each new bucket the old one that holds its middle. Buckets before the old ones get the first; those
+      after them, and the row after the last bucket, get the old row of later times.
 
     >>> rows_by_time([0, 99], [50, 149], buckets=4).tolist()
     [2, 3, 4, 4, 4]
@@ -176,13 +176,13 @@ def _has_terms(indexed_by: str) -> bool:
 
 
 def _rows(indexed_by: str, old: Meaning, new: Meaning) -> np.ndarray | None:
-    """Find rows for a table by the feature that it is indexed by; None where rows mean the same."""
+    """Find rows for a table by the feature that it is indexed by; None if rows have the same meaning."""
     if indexed_by == features.HISTORY_TITLE:
         titles = features.MOVIE_TITLE
         return rows_by_term(old.terms[titles].tolist(), new.terms[titles].tolist(), padded=True)
     feature = _BY_NAME.get(indexed_by)
     if feature and feature.encoding is Encoding.TIME_BUCKETS:
-        return rows_by_time(old.moments.tolist(), new.moments.tolist(), feature.width)
+        return rows_by_time(old.time_range.tolist(), new.time_range.tolist(), feature.width)
     if feature and feature.encoding in _BY_TERMS:
         of_old, of_new = old.terms[feature.name].tolist(), new.terms[feature.name].tolist()
         return rows_by_term(of_old, of_new, padded=feature.is_set)
@@ -190,7 +190,7 @@ def _rows(indexed_by: str, old: Meaning, new: Meaning) -> np.ndarray | None:
 
 
 def _parameters(model: tf.keras.Model) -> list[_Parameter]:
-    # Layers with tables say by what these are indexed.
+    # Layers list their tables with the feature that indexes each.
     indexed = {
         variable.ref(): name
         for layer in model.submodules

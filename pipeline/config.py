@@ -202,7 +202,7 @@ def load(path: pathlib.Path, preset: Config) -> Config:
 
 
 def with_changes(preset: Config, changes: Mapping[str, Any]) -> Config:
-    """Put values in the place of a preset's.
+    """Replace values of a preset.
 
     Args:
       preset: what holds where the changes are silent.

@@ -8,7 +8,7 @@ import pydantic
 
 from modules import features
 
-# Of raw features: what is sure to move, or is another in every row, tells nothing.
+# Raw features whose distributions can be compared: not ids, timestamps and histories, which always differ.
 _COMPARABLE = {
     feature.name: feature.dtype
     for feature in features.RATING_ROW
@@ -19,20 +19,20 @@ _COMPARABLE = {
 
 
 class DriftConfig(pydantic.BaseModel):
-    """How far the newest span may be from the window before it, and what is done where it is farther.
+    """How far the newest span may be from the window before it, and what happens if it is farther.
 
-    TFDV's measures: of texts the greatest difference of any one value's share (L-infinity), of numbers the
-    Jensen-Shannon divergence; 0 is none, 1 the greatest. What lies between two spans is drift; since the
-    window is what models are trained on and the newest span what they are about to serve, it is their skew as
+    The distances are TFDV's: for texts the greatest difference of any one value's share (L-infinity), for
+    numbers the Jensen-Shannon divergence; 0 is the least, 1 the greatest. A distance between two spans is
+    drift. Since models are trained on the window and serve data like the newest span, it is their skew as
     well.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
-    # By raw feature, above 0 and at most 1. In the weeks of MovieLens 100K the distances from a window of 7
-    # are at the median, and at most: rating 0.003, 0.051; age 0.10, 0.34; gender 0.07, 0.29; occupation 0.15,
-    # 0.30. The bounds tell of three weeks or four in 24. Not of the year by default: 0, which stands for
-    # none, is so far from all others that a few rows with it decide the measure.
+    # By raw feature, above 0 and at most 1. In the weeks of MovieLens 100K the median and the greatest
+    # distance from a window of 7 are: rating 0.003, 0.051; age 0.10, 0.34; gender 0.07, 0.29; occupation
+    # 0.15, 0.30. Three or four weeks of 24 are above the bounds. The year has no bound by default: 0, which
+    # means unknown, is so far from all other years that a few such rows decide the distance.
     bounds: dict[str, float] = {
         features.RATING: 0.03,
         features.USER_AGE: 0.25,
@@ -40,7 +40,7 @@ class DriftConfig(pydantic.BaseModel):
         features.USER_OCCUPATION: 0.25,
         features.MOVIE_GENRES: 0.1,
     }
-    # stop: nothing is trained; warn: it is told, and goes on.
+    # stop: the run ends before training; warn: it logs a warning and goes on.
     action: Literal["stop", "warn"] = "warn"
 
     @pydantic.field_validator("bounds")

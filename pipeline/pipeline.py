@@ -61,7 +61,7 @@ def create_pipeline(
       push_destination: folder for bundles.
       metadata_connection_config: where runs are recorded; None where the platform does that.
       beam_pipeline_args: Beam's own flags; where they name no runner, a step runs Beam in its own process.
-      verdicts: folder of the verdicts on earlier runs' models, where a step cannot ask the platform for them;
+      verdicts: folder of the verdicts on earlier runs' models, if a step cannot query the platform for them;
         None where the runner resolves champions from the metadata.
       epochs: by model, a number that a run may be started with; 0 means as configured.
       window: how many spans a run reads, likewise.

@@ -58,7 +58,7 @@ def test_the_planted_file_runs_code_where_nothing_prevents_it(
     assert made.exists()
 
 
-def test_recommend_does_not_run_it_and_says_which_file_it_is_in(
+def test_recommend_does_not_run_the_code_and_names_the_file(
     tmp_path: pathlib.Path, made: pathlib.Path
 ) -> None:
     catalogue = bundle(tmp_path / "pushed")
@@ -81,7 +81,7 @@ def test_recommend_does_not_run_it_and_says_which_file_it_is_in(
         pytest.param({"movie_title": ["A", None]}, "no title 'Film 2 (1990)'", id="null"),
     ],
 )
-def test_recommend_says_of_another_bad_catalogue_which_file_it_is(
+def test_recommend_names_the_file_of_any_other_bad_catalogue(
     tmp_path: pathlib.Path, columns: dict | None, words: str
 ) -> None:
     catalogue = bundle(tmp_path / "pushed")

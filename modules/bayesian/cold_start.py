@@ -1,4 +1,4 @@
-"""Fit the part of the ranking model of head `bayesian` that serves users whom train does not know."""
+"""Fit the part of the ranking model of head `bayesian` that serves cold-start users."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def fit(
 ) -> None:
     """Fit the query tower's matrix for cold-start users, by ridge regression on train without users.
 
-    The candidates' embeddings are those that were fitted with users known. The embedding of a cold-start
-    user is then linear in `RatingBiasTower.told`, as in folding-in, except that it does not depend on the
-    number of ratings.
+    The candidates' embeddings stay those that were fitted with users known. The embedding of a cold-start
+    user is then linear in `RatingBiasTower.history_summary`, as in folding-in, except that it does not depend
+    on the number of ratings.
 
     Args:
-      query_tower: has its tables.
+      query_tower: with its tables assigned.
       candidate_tower, head: of the same model.
       catalogue: of all candidates.
       batches: transformed ratings of train.
-      num_users: of train; stands for the unknown one.
+      num_users: of train; also the index of unknown users.
     References: Sarwar et al., Incremental SVD-Based Algorithms for Highly Scalable Recommender Systems (ICCIT
       2002), for folding in.
     """
@@ -45,7 +45,7 @@ def fit(
     rated = indices < query_tower.num_titles  # All others share one index.
     vectors = np.zeros((query_tower.num_titles + 2, width - 1), np.float32)
     vectors[indices[rated] + 1] = embedded[rated, :-1]
-    rows = query_tower.told_size
+    rows = query_tower.summary_size
     query_tower.assign_cold_start(vectors, np.zeros((rows, width), np.float32))
     gram = np.eye(rows * width) * _PENALTY
     towards = np.zeros(rows * width)
@@ -56,7 +56,7 @@ def fit(
         candidate = candidate_tower(batch)
         error = batch[features.RATING] - head(query_tower(cold_start), candidate)
         factors = tf.concat([candidate[:, :-1], tf.ones_like(candidate[:, -1:])], axis=1)
-        products = query_tower.told(cold_start)[:, :, tf.newaxis] * factors[:, tf.newaxis]
+        products = query_tower.history_summary(cold_start)[:, :, tf.newaxis] * factors[:, tf.newaxis]
         design = tf.reshape(products, [-1, rows * width])
         gram += tf.matmul(design, design, transpose_a=True).numpy()
         towards += tf.matmul(design, error, transpose_a=True).numpy()[:, 0]

@@ -1,4 +1,4 @@
-"""A factorisation machine between two sides, as tables over fields, and the mean of some as one."""
+"""A factorisation machine between two sides, as tables over fields, and one for the mean of several."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-# Directions of the vectors' space with less than this share of the largest variance are left alone.
+# Directions of the vectors' space with less than this share of the largest variance are not scaled up.
 _NEGLIGIBLE = 1e-8
 
 
@@ -18,8 +18,8 @@ class Field:
     Attributes:
       size: number of the feature's values; its table has as many rows.
       values: `[groups]` int32, one value's index each; or `[groups, size]` float32, the weight of each value.
-      groups: `[rows]` int32, each row's group; None where each row is its own.
-      level: names the groups: fields of one side and one level have the same, and share their sums.
+      groups: `[rows]` int32, each row's group; None if each row is its own.
+      level: name of the groups: fields of one side and one level have the same groups, and share their sums.
     """
 
     size: int
@@ -33,12 +33,12 @@ class Field:
         return self.values.ndim == 2
 
     def embed(self, table: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Return what the field adds to some rows, `[len(rows), width]`, from a `[size, width]` table."""
+        """Return the field's term in some rows, `[len(rows), width]`, from a `[size, width]` table."""
         values = self.values[rows if self.groups is None else self.groups[rows]]
         return values @ table if self.weighs else table[values]
 
     def unused(self) -> np.ndarray:
-        """Tell which values occur in no row, `[size]` bool."""
+        """Return which values occur in no row, `[size]` bool."""
         present = np.unique(self.groups) if self.groups is not None else slice(None)
         if self.weighs:
             return ~self.values[present].any(axis=0)
@@ -62,7 +62,7 @@ class Machine:
 
 
 def embed(side: Fields, tables: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """Sum up what a side's fields add to some rows, `[len(rows), width]`, from `[size, width]` tables."""
+    """Sum the terms of a side's fields in some rows, `[len(rows), width]`, from `[size, width]` tables."""
     first, *others = side
     total = side[first].embed(tables[first], rows)
     for name in others:
@@ -73,16 +73,16 @@ def embed(side: Fields, tables: Mapping[str, np.ndarray], rows: np.ndarray) -> n
 def mean_machine(
     machines: Sequence[Machine], query: Fields, candidate: Fields, dim: int, rows: np.ndarray
 ) -> Machine:
-    """Find one machine that predicts what the mean of some machines does, as nearly as its vectors allow.
+    """Find one machine that predicts the mean of some machines, as nearly as its vectors allow.
 
-    The mean of inner products is the inner product of the vectors set end to end. Of that long product the
-    part is kept that varies most over pairs of a query and a candidate, as they occur in some rows.
+    The mean of inner products is the inner product of the concatenated vectors. The machine keeps the part of
+    this product that varies most over the pairs of a query and a candidate in some rows.
 
     Args:
       machines: draws.
       query, candidate: fields of the two sides.
       dim: length of the vectors; exact from the number of machines times their own length on.
-      rows: numbers of the rows to look at.
+      rows: numbers of the rows for this variance.
     """
     count = len(machines)
     scale = count**-0.5

@@ -25,11 +25,11 @@ def title_means(data: TrainingData) -> np.ndarray:
 
 
 def title_rater_embeddings(config: BayesianRankingConfig, data: TrainingData) -> np.ndarray | None:
-    """Describe titles by who rated them in train, see modules.bayesian.rater_embedding.
+    """Describe titles by their raters in train, see modules.bayesian.rater_embedding.
 
     Returns:
-      `[titles, rater_embedding_dim]` float32, by index in the vocabulary, 0 for titles outside it; None
-      where the model does not read them.
+      `[titles, rater_embedding_dim]` float32, by index in the vocabulary, 0 for titles outside it; None if
+      the model does not read them.
     """
     dim = config.rater_embedding_dim
     if not dim:
@@ -37,7 +37,7 @@ def title_rater_embeddings(config: BayesianRankingConfig, data: TrainingData) ->
     positions, splits = data.interactions.seen()
     titles = data.catalogue.transformed[features.MOVIE_TITLE][positions, 0]
     users = np.repeat(np.arange(len(splits) - 1), np.diff(splits))
-    # The last index stands for all titles that the vocabulary leaves out.
+    # The last index is that of all titles out of the vocabulary.
     num_titles = data.sizes[features.MOVIE_TITLE] - 1
     listed = titles < num_titles
     found = rater_embedding.rater_embeddings(titles[listed], users[listed], num_titles, dim, config.seed)
@@ -45,7 +45,7 @@ def title_rater_embeddings(config: BayesianRankingConfig, data: TrainingData) ->
 
 
 def query_fields(config: BayesianRankingConfig, data: TrainingData) -> dict[str, Field]:
-    """Read the query side of every row of train; what belongs to the user is grouped by user."""
+    """Read the query side of every row of train; group the user's own features by user."""
     columns: dict[str, list[np.ndarray]] = {name: [] for name in config.query_features}
     means, biases = tf.constant(title_means(data)), []
     for batch in dataset.ratings(data.train_files, data.transform):
@@ -77,8 +77,8 @@ def candidate_fields(
     """Return the candidate side of every row of train, grouped by candidate.
 
     Args:
-      config: which features it reads.
-      data: what there is to read.
+      config: names of the features.
+      data: catalogue and train rows.
       rater_embeddings: of `title_rater_embeddings`.
     """
     of_catalogue, positions = data.catalogue.transformed, data.interactions.positions

@@ -17,7 +17,7 @@ from modules.bayesian.rating_bias import RatingBiasTower
 from modules.data import dataset
 from modules.hyperparameters import BayesianRankingConfig
 from modules.towers import RatingHead, Tower
-from modules.training import DivergedError, TrainingData, in_words
+from modules.training import DivergedError, TrainingData, format_values
 
 # Progress lines of a fit; each needs the machine of the draws so far.
 _REPORTS = 4
@@ -29,11 +29,11 @@ class BayesianRankingModel:
     """A factorisation machine between two towers, without products among the features of one side."""
 
     def __init__(self, config: BayesianRankingConfig, data: TrainingData):
-        """Build both towers and the head; `assign` gives them what they hold.
+        """Build both towers and the head; `assign` fills their tables.
 
         Args:
-          config: which features they read, and how long embeddings are.
-          data: what there is to embed.
+          config: names of the features, and length of the embeddings.
+          data: sizes of the vocabularies, and train rows.
         """
         width = config.embedding_dim + 1
         self.query_tower = (
@@ -43,7 +43,7 @@ class BayesianRankingModel:
         )
         self.candidate_tower = Tower(config.candidate_features, data.sizes, width)
         self.head = RatingHead(None, data.interactions.mean_rating)
-        # Of `fields.title_rater_embeddings`.
+        # See `fields.title_rater_embeddings`.
         self.rater_embeddings = fields.title_rater_embeddings(config, data)
 
     def rate(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -54,7 +54,7 @@ class BayesianRankingModel:
         """Take a machine over the fields of `fields.query_fields` and `fields.candidate_fields`."""
         tables = dict(machine.tables)
         if self.rater_embeddings is not None:
-            # A title's rater embedding never changes, so what it adds belongs to the title's own vector.
+            # A title's rater embedding never changes, so its term is added to the title's own vector.
             tables[features.MOVIE_TITLE] = (
                 tables[features.MOVIE_TITLE] + self.rater_embeddings @ tables[rater_embedding.NAME]
             )
@@ -71,13 +71,13 @@ def fit(
     """Build the model and give it the mean of draws from the posterior, see modules.bayesian.sampler.
 
     All rows of train are held in memory and every sweep reads all: about 4 (sample_dim + 1)^2 bytes a row,
-    0.5 KB at 10, three times over while it runs, beside the 0.3 KB of its columns. Data beyond memory is what
-    the head `factorization` is for.
+    0.5 KB at 10, three times over while it runs, beside the 0.3 KB of its columns. For data that does not fit
+    into memory, use the head `factorization`.
 
     Args:
-      config: how to fit.
-      data: what to fit to.
-      measure: figures shown a few times; they decide nothing. None shows nothing.
+      config: hyper-parameters.
+      data: train and eval rows.
+      measure: computes figures that are shown a few times, and decide nothing. None shows none.
     Raises:
       DivergedError: a draw is not finite.
     """
@@ -117,10 +117,10 @@ def _sample(
             if measure or sweep == config.sweeps:
                 model.assign(mean_machine(machines, query, candidate, config.embedding_dim, rows))
             if measure:
-                figures, seconds = in_words(dict(measure(model))), time.monotonic() - started
+                figures, seconds = format_values(dict(measure(model))), time.monotonic() - started
                 progress.info("ranking: sweep %d of %d, %s (%.0f s)", sweep, config.sweeps, figures, seconds)
     except FloatingPointError as error:
         raise DivergedError(
-            f"the draws of ranking must stay finite; in sweep {sweep + 1}, {error}. See that the ratings of "
-            "the train split are stars, or set head to factorization"
+            f"the draws of ranking must stay finite; in sweep {sweep + 1}, {error}. Check that the ratings "
+            "of the train split are stars, or set head to factorization"
         ) from error

@@ -1,4 +1,4 @@
-"""Describe titles by who rated them: for the ranking model of head `bayesian`."""
+"""Describe titles by their raters: for the ranking model of head `bayesian`."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import linalg
 
-# Of its table among those of features.
+# Name of its table, beside the tables of features.
 NAME = "rater_embedding"
-# Ratings that every user and title is taken to have beside the real ones, so that the rare do not stand out.
+# Ratings that are added to those of every user and title, so that rare ones do not dominate.
 _PRIOR = 5.0
-# Directions with less than this share of the largest singular value are left out: nothing but rounding.
+# Directions with less than this share of the largest singular value are rounding errors, and left out.
 _NEGLIGIBLE = 1e-5
 
 
 def rater_embeddings(
     titles: np.ndarray, users: np.ndarray, num_titles: int, dim: int, seed: int
 ) -> np.ndarray:
-    """Find the directions in which titles' raters differ most, and each title's place along them.
+    """Find the directions in which titles' raters differ most, and each title's coordinates along them.
 
     These are the first left singular vectors of the matrix of titles by users that holds
-    `1 / sqrt((n_t + 5) (n_u + 5))` where user u, of n_u ratings, rated title t, of n_t: what the rating was
-    does not matter, that there is one says what a title is like.
+    `1 / sqrt((n_t + 5) (n_u + 5))` if user u, of n_u ratings, rated title t, of n_t. The stars of the rating
+    do not matter: that a user rated a title at all describes the title.
 
     Args:
       titles, users: `[pairs]` from 0, the distinct pairs of a title and a user who rated it.
@@ -29,11 +29,11 @@ def rater_embeddings(
       dim: number of directions.
       seed: of the iteration that finds them.
     Returns:
-      `[num_titles, dim]` float32, the mean square along every direction 1, and what is greatest of it above
-      0; 0 for a title that nobody rated, and along directions that there are not.
-    References: Rendle, Zhang and Koren, On the Difficulty of Evaluating Baselines (2019), where what is known
-      of a title's raters helps the rating as much as what is known of a user's titles; Greenacre, Theory and
-      Applications of Correspondence Analysis (1984), for the weights.
+      `[num_titles, dim]` float32. Along every direction the mean square is 1, and the coordinate of the
+      greatest size is above 0. All are 0 for a title without raters, and along directions that do not exist.
+    References: Rendle, Zhang and Koren, On the Difficulty of Evaluating Baselines (2019), where a title's
+      raters help to predict the rating as much as a user's titles do; Greenacre, Theory and Applications of
+      Correspondence Analysis (1984), for the weights.
     """
     result = np.zeros((num_titles, dim), np.float32)
     shape = num_titles, 1 + users.max(initial=-1)
@@ -45,7 +45,7 @@ def rater_embeddings(
     weights = (of_title[titles] * of_user[users]) ** -0.5
     matrix = sparse.csr_matrix((weights, (titles, users)), shape)
     vectors, values, _ = linalg.svds(matrix, k=count, random_state=seed)
-    # Ascending, as they come.
+    # svds returns them in ascending order.
     vectors, values = vectors[:, ::-1], values[::-1]
     vectors = vectors[:, values > _NEGLIGIBLE * values[0]]
     # Their signs would depend on how many threads the machine has.

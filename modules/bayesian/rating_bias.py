@@ -1,4 +1,4 @@
-"""How a user has been rating lately, and a tower that adds it: for the ranking model of head `bayesian`."""
+"""The bias of a user's recent ratings, and a tower that adds it: for the ranking model of head `bayesian`."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import tensorflow as tf
 from modules import features
 from modules.towers import Tower
 
-# Of its table among those of features.
+# Name of its table, beside the tables of features.
 NAME = "recent_bias"
-# Numbers that make up a recent bias: over all of the history, and lately.
+# Numbers of a recent bias: the mean over the whole history, and the mean with weights that fall with time.
 SIZE = 2
-# Ratings of nothing special that each mean takes in beside the real ones.
+# Average ratings that are added to the real ones in each mean.
 _TITLE_PRIOR = 10.0
 _LONG_PRIOR = 2.0
 _LATE_PRIOR = 1.0
 _TASTE_PRIOR = 5.0
-# By bucket of features.GAP_BOUNDARIES, of the logarithm of a rating's weight.
+# Decrease of the logarithm of a rating's weight, per bucket of features.GAP_BOUNDARIES.
 _FADING = 0.1
 
 
 def title_means(titles: np.ndarray, ratings: np.ndarray, num_titles: int) -> np.ndarray:
-    """Average the ratings of every title, drawn to the mean of all where they are few.
+    """Average the ratings of every title, shrunk to the mean of all if they are few.
 
     Args:
       titles: `[rows]` indices in the vocabulary.
@@ -43,14 +43,14 @@ def title_means(titles: np.ndarray, ratings: np.ndarray, num_titles: int) -> np.
 
 
 def recent_bias(inputs: Mapping[str, tf.Tensor], means: tf.Tensor) -> tf.Tensor:
-    """Measure by how many stars the user's last ratings are above their titles' means.
+    """Compute by how many stars the user's last ratings are above their titles' means.
 
     Args:
       inputs: the columns of the history, `[batch, HISTORY_LENGTH]` each.
       means: of `title_means`.
     Returns:
-      `[batch, SIZE]` float32: the mean over all of the history, and with the weight falling the longer ago a
-      rating was; both drawn to 0 where the history is short.
+      `[batch, SIZE]` float32: the mean over the whole history, and the mean with weights that fall with time;
+      both shrunk to 0 if the history is short.
     """
     titles, gaps = inputs[features.HISTORY_TITLE], tf.cast(inputs[features.HISTORY_GAP], tf.float32)
     present = tf.cast(titles > 0, tf.float32)
@@ -62,10 +62,11 @@ def recent_bias(inputs: Mapping[str, tf.Tensor], means: tf.Tensor) -> tf.Tensor:
 
 
 class RatingBiasTower(Tower):
-    """A tower that adds what a history says of its user.
+    """A tower that adds a term computed from the history.
 
-    For users of train that is the numbers of the recent bias, each times a vector; the rest is in the users'
-    own embeddings. For cold-start users it is `told` times a matrix, which stands in for such an embedding.
+    For users of train the term is the numbers of the recent bias, each times a vector; the rest is in the
+    users' own embeddings. For cold-start users it is `history_summary` times a matrix, instead of such an
+    embedding.
     """
 
     def __init__(self, names: Sequence[str], sizes: Mapping[str, int], dim: int, means: np.ndarray):
@@ -93,12 +94,12 @@ class RatingBiasTower(Tower):
         return self._vectors.shape[0] - 2
 
     @property
-    def told_size(self) -> int:
-        """Numbers that `told` makes of a history."""
+    def summary_size(self) -> int:
+        """Length of `history_summary`."""
         return self._matrix.shape[0]
 
     def assign(self, tables: Mapping[str, np.ndarray]) -> None:
-        """Put tables in the place of its own, see `Tower.assign`; that of the recent bias is called NAME."""
+        """Replace its tables, see `Tower.assign`; the one of the recent bias is called NAME."""
         super().assign(tables)
         self._table.assign(tables[NAME])
 
@@ -107,7 +108,7 @@ class RatingBiasTower(Tower):
 
         Args:
           vectors: `[titles + 1, dim - 1]` of the candidates, indexed as features.HISTORY_TITLE.
-          matrix: `[SIZE + dim, dim]`, by which `told` is multiplied.
+          matrix: `[SIZE + dim, dim]`, by which `history_summary` is multiplied.
         """
         self._vectors.assign(vectors)
         self._matrix.assign(matrix)
@@ -115,13 +116,13 @@ class RatingBiasTower(Tower):
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Embed a batch, see `Tower.call`; the user and the columns of the history are read too."""
         known = tf.matmul(recent_bias(inputs, self._means), self._table)
-        unknown = tf.matmul(self.told(inputs), self._matrix)
+        unknown = tf.matmul(self.history_summary(inputs), self._matrix)
         users = inputs[features.USER_ID]
         cold_start = tf.equal(users, tf.constant(self._cold_start_index, users.dtype))
         return super().call(inputs, training) + tf.where(cold_start, unknown, known)
 
-    def told(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Sum up what a history tells of a user, `[batch, SIZE + dim]`.
+    def history_summary(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Summarise a history, `[batch, SIZE + dim]`.
 
         1; the recent bias; and the mean of the titles' vectors, each multiplied by how many stars its rating
         is above the title's mean and the user's recent bias.

@@ -2,7 +2,7 @@
 
 A rating is `bias + b_q + b_c + <q, c>`: each side's vector and linear term are sums, over its fields, of rows
 of their tables. Instead of one best value for every weight, draws from the weights' posterior are averaged,
-which keeps users and films of few ratings from being overfitted; no rate or penalty has to be tuned, for the
+so that users and films of few ratings are not overfitted. No rate or penalty has to be tuned, because the
 noise's precision and each field's prior are drawn too.
 
 References:
@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from modules.bayesian.factorization_machine import Field, Fields, Machine
 
-# Of the initial vectors, and the weights' precision before any was drawn.
+# Deviation of the initial vectors, and initial precision of the weights.
 _INITIAL_DEVIATION = 0.1
 _INITIAL_PRECISION = 10.0
 # Gamma prior of a precision of weights: shape 1/2, rate 0.05 / 2; of the noise's: 1/2 and 1/2.
@@ -80,7 +80,7 @@ def _initial(fields: Fields, dim: int, random: np.random.Generator) -> dict[str,
 
 
 def _noise(fields: Fields, rows: int, dim: int, random: np.random.Generator) -> dict[str, Any]:
-    """Draw all that a sweep needs; the gammas' shapes are known, so that a sweep only scales them."""
+    """Draw all random numbers of a sweep; the gammas' shapes are known, so that a sweep only scales them."""
 
     def normal(*shape: int) -> tf.Tensor:
         return tf.constant(random.standard_normal(shape, np.float32))
@@ -129,7 +129,7 @@ class _Sweep:
         for side, other in ((0, candidate), (1, None)):
             if other is None:
                 other = self._embed(self._sides[0], {name: f["table"] for name, f in drawn.items()})
-            # What the side's weights are multiplied by: the other side's vector, and 1 for the linear term.
+            # The factors of the side's weights: the other side's vector, and 1 for the linear term.
             factors = tf.concat([other[:, :dim], tf.ones_like(other[:, dim:])], axis=1)
             error = self._draw_side(self._sides[side], factors, error, precision, state, noise, drawn)
         return {
@@ -164,7 +164,7 @@ class _Sweep:
         noise: dict[str, Any],
         drawn: dict[str, Any],
     ) -> tf.Tensor:
-        """Draw one side's fields in turn into `drawn`; return the error that is left, `[rows]`."""
+        """Draw one side's fields in turn into `drawn`; return the remaining error, `[rows]`."""
         width = self._dim + 1
         squares = tf.reshape(factors[:, :, tf.newaxis] * factors[:, tf.newaxis], [-1, width * width])
         sums: dict[str, tf.Tensor] = {}

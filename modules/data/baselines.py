@@ -6,24 +6,24 @@ import dataclasses
 
 import numpy as np
 
-# How much a deviation is drawn to 0, in ratings: one of a user with as many ratings is halved. Of the weights
-# that `python -m benchmarks.rivals.baselines` compares, these have the least error. It reads train rows
-# alone, those of the hash split of MovieLens 100K, and holds out each eighth of them in turn.
+# Weights that shrink a bias to 0, in ratings: the bias of a user with as many ratings is halved. Of the
+# weights that `python -m benchmarks.rivals.baselines` compares, these have the least error. It reads train
+# rows alone, those of the hash split of MovieLens 100K, and holds out each eighth of them in turn.
 USER_WEIGHT = 5.0
 TITLE_WEIGHT = 2.0
 SWEEPS = 10
 
 
 def popularity_scores(counts: np.ndarray) -> np.ndarray:
-    """Score every candidate by its place in the list of the most rated.
+    """Score every candidate by its rank by number of ratings.
 
-    Titles with as many ratings stand in the order of the catalogue: a list that is served has some order, and
-    a tie would count against it.
+    Titles with equal numbers of ratings are in the order of the catalogue: a served list has some order too,
+    and a tie would count against the baseline.
 
     Args:
       counts: `[n]` ratings of every candidate.
     Returns:
-      `[n]` float32, n for the first of the list, 1 for its last.
+      `[n]` float32, n for the first rank, 1 for the last.
 
     >>> popularity_scores(np.array([2, 7, 2])).tolist()
     [2.0, 3.0, 1.0]
@@ -35,12 +35,12 @@ def popularity_scores(counts: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Biases:
-    """What users and titles deviate from the mean rating.
+    """Deviations of users and titles from the mean rating.
 
     Attributes:
       mean: of all ratings.
-      users: `[users]` float64; 0 for who has rated nothing.
-      titles: `[titles]` float64; 0 for what nobody has rated.
+      users: `[users]` float64; 0 for a user without ratings.
+      titles: `[titles]` float64; 0 for a title without ratings.
     """
 
     mean: float
@@ -63,8 +63,8 @@ def biases(
     Args:
       users, titles: `[rows]` index.
       ratings: `[rows]`.
-      num_users, num_titles: how many indices there are.
-      user_weight, title_weight: of a bias' square, in ratings.
+      num_users, num_titles: numbers of indices.
+      user_weight, title_weight: weight of a bias' square, in ratings.
       sweeps: alternations between users and titles.
     References: Koren, Factor in the Neighbors (TKDD 2010), section 2.1.
     """

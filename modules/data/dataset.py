@@ -1,4 +1,4 @@
-"""What a Trainer reads: ratings as batches, the catalogue, and who rated what. Runs in the Trainers."""
+"""Data of a Trainer: ratings as batches, the catalogue, and interactions of users and titles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tensorflow_transform as tft
 
 from modules import features
 
-# Rows parsed at once where no training batch is asked for, and the reach of the shuffle.
+# Rows parsed at once if no training batch size is given, and the size of the shuffle's buffer.
 _READ_BATCH = 8192
 _SHUFFLE_ROWS = 200_000
 # Gzipped bytes of a split up to which its records stay in memory between passes. A larger one is read anew in
@@ -43,7 +43,7 @@ def _shuffled(files: Sequence[str], seed: int) -> tf.data.Dataset:
     of_files = tf.data.Dataset.from_tensor_slices(paths)
     if not cached:
         of_files = of_files.shuffle(len(paths), seed=seed)
-    # Several files at a time: rows near each other in one are of one shard's users.
+    # Several files at a time, because neighbouring rows of one file are of the users of one shard.
     rows = of_files.interleave(
         lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"), cycle_length=_FILES_AT_ONCE
     )
@@ -66,8 +66,8 @@ def ratings(
       files: glob patterns of gzipped TFRecords.
       batch_size: rows in a batch; the last batch may be smaller.
       shuffle_seed: order of the rows, another one in each pass; None for the order of the files.
-      whole: leave that smaller batch out.
-      columns: transformed features that are wanted; None for all. The others are not parsed.
+      whole: leave a smaller last batch out.
+      columns: transformed features to parse; None for all.
     """
     rows = records(files) if shuffle_seed is None else _shuffled(files, shuffle_seed)
     spec = transform.transformed_feature_spec()
@@ -95,14 +95,13 @@ class Catalogue:
         return len(self.titles)
 
     def positions(self, titles: np.ndarray) -> np.ndarray:
-        """Find titles' positions, `[n]` int64; -1 for what is no candidate."""
+        """Find titles' positions, `[n]` int64; -1 for a title that is no candidate."""
         return np.fromiter((self._positions.get(title, -1) for title in titles), np.int64, len(titles))
 
     def positions_of_indices(self, num_indices: int) -> np.ndarray:
         """List the position of each index in the titles' vocabulary, `[num_indices]` int64; -1 for none.
 
-        Several titles may share the last index, which stands for those out of the vocabulary: it then has
-        none.
+        Several titles may share the last index, that of titles out of the vocabulary; then it has none.
         """
         indices = self.transformed[features.MOVIE_TITLE][:, 0]
         positions = np.full(num_indices, -1, np.int64)
@@ -113,18 +112,18 @@ class Catalogue:
 
     @functools.cached_property
     def _positions(self) -> dict[bytes, int]:
-        # Comparisons of a binary search would be of Python's objects, a title's sixteen or so.
+        # A dict, because a binary search would compare Python objects some sixteen times for each title.
         return {title: position for position, title in enumerate(self.titles)}
 
 
 def load_catalogue(files: Sequence[str], transform_layer: tf.keras.layers.Layer) -> Catalogue:
-    """Read the catalogue and transform it with the layer that will serve.
+    """Read the catalogue and transform it with the layer that is exported for serving.
 
     Args:
       files: glob patterns of the catalogue's gzipped TFRecords.
       transform_layer: from `tft.TFTransformOutput.transform_features_layer`.
     Raises:
-      ValueError: a title stands twice.
+      ValueError: a title occurs twice.
     """
     spec = raw_feature_spec(features.CATALOGUE_ROW)
     serialized = np.concatenate([*records(files).batch(_READ_BATCH).as_numpy_iterator()])
@@ -132,29 +131,29 @@ def load_catalogue(files: Sequence[str], transform_layer: tf.keras.layers.Layer)
     titles = raw[features.MOVIE_TITLE].numpy()[:, 0]
     order = np.argsort(titles, kind="stable")
     if len(np.unique(titles)) != len(titles):
-        raise ValueError("titles must be unique in the catalogue, for a title is a candidate's key")
+        raise ValueError("titles must be unique in the catalogue, because a title is a candidate's key")
     transformed = transform_layer(raw)
-    wanted = [f.name for f in features.TRANSFORMED_FEATURES if f.side is features.Side.CANDIDATE]
+    names = [f.name for f in features.TRANSFORMED_FEATURES if f.side is features.Side.CANDIDATE]
     return Catalogue(
         movie_ids=raw[features.MOVIE_ID].numpy()[:, 0][order],
         titles=titles[order],
-        transformed={name: transformed[name].numpy()[order] for name in wanted},
+        transformed={name: transformed[name].numpy()[order] for name in names},
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class Interactions:
-    """Who rated what in the train split.
+    """The ratings of the train split.
 
     Attributes:
-      users: `[rows]` int32, index of the user; `num_users` for those whom the vocabulary leaves out.
+      users: `[rows]` int32, index of the user; `num_users` for users out of the vocabulary.
       positions: `[rows]` int32, position of the title in the catalogue.
       ratings: `[rows]` float32.
       timestamps: `[rows]` int64, seconds.
       mean_rating: of all rows.
       rating_range: lowest and highest rating of all rows.
       user_features: transformed features of the query side that belong to the user, `[users + 1]`, indexed by
-        user; 0 in the last row, which stands for unknown users.
+        user; 0 in the last row, that of unknown users.
       num_users: users in the vocabulary.
     """
 
@@ -176,27 +175,27 @@ class Interactions:
 
         Returns:
           Positions `[pairs]` int32, user by user, and row splits `[num_users + 2]` int64: user u's titles are
-          `positions[splits[u]:splits[u + 1]]`. The last user stands for unknown ones and has none.
+          `positions[splits[u]:splits[u + 1]]`. The last index is that of unknown users, who have none.
         """
         known = self.users < self.num_users
         size = 1 + self.positions.max(initial=0)
-        # One number for a pair, which takes less to sort.
+        # One number for a pair, which is faster to sort.
         pairs = np.unique(self.users[known].astype(np.int64) * size + self.positions[known])
         users, positions = np.divmod(pairs, size)
         counts = np.bincount(users, minlength=self.num_users + 1)
         return positions.astype(np.int32), np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
     def latest(self) -> History:
-        """List every user's latest ratings: what a query after all of them has as its history.
+        """List every user's latest ratings: the history of a query after all of them.
 
-        Ratings of one second are in descending order of titles, as MovieLensExampleGen has them.
+        Ratings of one second are in descending order of titles, as MovieLensExampleGen writes them.
         """
         order = np.lexsort((-self.ratings, -self.positions, -self.timestamps, self.users))
         users = self.users[order]
-        # How many of the user's ratings come before in this order.
-        places = np.arange(len(users)) - np.searchsorted(users, users)
-        kept = (places < features.HISTORY_LENGTH) & (users < self.num_users)
-        cells = users[kept], places[kept]
+        # Number of the user's ratings that come before in this order.
+        ranks = np.arange(len(users)) - np.searchsorted(users, users)
+        kept = (ranks < features.HISTORY_LENGTH) & (users < self.num_users)
+        cells = users[kept], ranks[kept]
         shape = (self.num_users + 1, features.HISTORY_LENGTH)
         positions, ratings = np.full(shape, -1, np.int32), np.zeros(shape, np.float32)
         timestamps = np.zeros(shape, np.int64)
@@ -211,9 +210,9 @@ class History:
     """Every user's latest ratings in the train split, latest first; the last row, of unknown users, is empty.
 
     Attributes:
-      positions: `[users + 1, HISTORY_LENGTH]` int32, of titles in the catalogue; -1 where there is no more.
-      ratings: the same shape, float32; 0 there.
-      timestamps: the same shape, int64, seconds; 0 there.
+      positions: `[users + 1, HISTORY_LENGTH]` int32, of titles in the catalogue; -1 as padding.
+      ratings: the same shape, float32; 0 as padding.
+      timestamps: the same shape, int64, seconds; 0 as padding.
     """
 
     positions: np.ndarray
@@ -239,7 +238,7 @@ def load_interactions(batches: tf.data.Dataset, catalogue: Catalogue, num_users:
 
     Args:
       batches: of `ratings`, the train split, with INTERACTION_COLUMNS at least.
-      catalogue: where titles have their positions.
+      catalogue: all candidates, for the positions of titles.
       num_users: size of the users' vocabulary.
     Raises:
       ValueError: a rated title is no candidate.

@@ -10,16 +10,16 @@ from modules import features
 def latest(
     titles: tf.Tensor, ratings: tf.Tensor, timestamps: tf.Tensor, now: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Keep of every history the latest ratings strictly before now, whatever was told.
+    """Keep of every history the latest ratings strictly before the query.
 
     Args:
       titles: `[batch, any]` string; "" stands for no rating.
       ratings: `[batch, any]` float32, stars.
       timestamps: `[batch, any]` int64, seconds; in any order.
-      now: `[batch, 1]` int64, seconds, the moment of the query.
+      now: `[batch, 1]` int64, seconds, the timestamp of the query.
     Returns:
       Titles, ratings and gaps (int64, seconds from the rating to now, 1 or more), `[batch, HISTORY_LENGTH]`,
-      latest first; "", 0 and 0 where there is no more. Ratings of one second stay in the order they came in.
+      latest first, padded with "", 0 and 0. Ratings of one second stay in their order.
 
     >>> titles, _, gaps = latest(
     ...     tf.constant([["Heat", "Alien", "Big", ""]]), tf.constant([[4.0, 3.0, 5.0, 0.0]]),

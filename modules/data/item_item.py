@@ -1,4 +1,4 @@
-"""The item-item baseline: a title scores by the titles that a user rated. Fitted in the Trainers.
+"""The item-item baseline: it scores a title by the titles that a user rated. Fitted in the Trainers.
 
 An Evaluator compares a retrieval model with it, by the signature `eval`. No other signature reads it, though
 its tables are saved with the model: at most 4,000 times 100 weights and positions, 3.2 MB.
@@ -12,26 +12,26 @@ import tensorflow as tf
 
 from modules.data.dataset import Interactions
 
-# Candidates up to which it is fitted: it inverts a matrix of as many rows and columns.
+# Greatest number of candidates for which it is fitted: it inverts a matrix of as many rows and columns.
 MAX_CANDIDATES = 4_000
-# Weight of the squared norm of a title's weights, and how many of them are kept, the largest. Chosen on an
-# eighth of the train split of MovieLens 100K: of 50 to 1,000 this weight is the best with so few kept, and
-# all that were kept would raise top-100 from 0.571 to 0.583.
+# Weight of the squared norm of a title's weights, and number of the largest weights that stay. Chosen on an
+# eighth of the train split of MovieLens 100K: of 50 to 1,000 this weight is the best with so few neighbours;
+# with all of them top-100 would be 0.583 instead of 0.571.
 L2 = 500.0
 NUM_NEIGHBOURS = 100
 
 
 class ItemItem(tf.Module):
-    """EASE, of whose weights each title keeps the largest.
+    """EASE with the largest weights of each title.
 
     References: Steck, Embarrassingly Shallow Autoencoders for Sparse Data (WWW 2019), equation 8.
     """
 
     def __init__(self, weights: np.ndarray):
-        """Take weights.
+        """Store the largest weights.
 
         Args:
-          weights: `[n, n]`; a column holds those by which rated titles add to one title's score.
+          weights: `[n, n]`; a column holds the weights of rated titles in one title's score.
         """
         super().__init__()
         kept = min(NUM_NEIGHBOURS, len(weights))

@@ -1,6 +1,6 @@
-"""The query side of a served model: from what a request tells, and what train told, to columns of a tower.
+"""The query side of a served model: from a request, and the train split, to the columns of a tower.
 
-Part of what the Trainers export, see saved_model.py.
+A part of the exported models, see saved_model.py.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from modules.training import TrainingData
 class Queries(tf.Module):
     """Transformed features of the query side, from raw ones.
 
-    What a request leaves at a feature's default is filled in for users of the train split from what was known
-    of them there; so is a history that it leaves empty, and Transform's graph then drops what is not before
-    the request's moment.
+    For users of the train split, features that a request leaves at their default, and an empty history, are
+    filled in from the train split. Transform's graph then drops the ratings that are not before the request's
+    timestamp.
     """
 
     def __init__(self, data: TrainingData):
-        """Take the graph of Transform and the users' own features and histories."""
+        """Store Transform's graph and the users' features and histories."""
         super().__init__()
         self._transform = data.transform_layer
         self._num_users = data.interactions.num_users
@@ -52,26 +52,25 @@ class Queries(tf.Module):
         return transformed
 
     def history(self, raw: Mapping[str, tf.Tensor], users: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Take the train split's history where the request has none.
+        """Return the request's history, or the train split's if the request has none.
 
         Args:
           raw: as of a call.
           users: `[batch, 1]` the users' indices.
         Returns:
-          features.HISTORY_FEATURES, `[batch, any]`, as they were told or stood in train: not yet cut to what
-          is before the request's moment.
+          features.HISTORY_FEATURES, `[batch, any]`; ratings at or after the request's timestamp are still in.
         """
         users = tf.squeeze(users, 1)
-        told = {row.name: raw[row.name] for row in features.HISTORY_FEATURES}
-        width = tf.maximum(features.HISTORY_LENGTH, tf.shape(told[features.HISTORY_TITLE])[1])
-        empty = tf.reduce_all(told[features.HISTORY_TITLE] == "", axis=1, keepdims=True)
+        given = {row.name: raw[row.name] for row in features.HISTORY_FEATURES}
+        width = tf.maximum(features.HISTORY_LENGTH, tf.shape(given[features.HISTORY_TITLE])[1])
+        empty = tf.reduce_all(given[features.HISTORY_TITLE] == "", axis=1, keepdims=True)
         filled = {}
         for row in features.HISTORY_FEATURES:
             known = tf.gather(self._history[row.name], users)
             if row.name == features.HISTORY_TITLE:
                 known = tf.gather(self._titles, tf.where(known < 0, len(self._titles) - 1, known))
             filled[row.name] = tf.where(
-                empty, _widened(known, width, row.default), _widened(told[row.name], width, row.default)
+                empty, _widened(known, width, row.default), _widened(given[row.name], width, row.default)
             )
         return filled
 
@@ -81,15 +80,15 @@ def _widened(values: tf.Tensor, width: tf.Tensor, padding: str | float) -> tf.Te
 
 
 def _sparse(history: Mapping[str, tf.Tensor]) -> dict[str, tf.SparseTensor]:
-    """Give the history the form in which Transform's graph takes what is repeated."""
-    # Not from the values alone: a rating or a moment of 0 is no padding where it has a title.
-    told = tf.where(history[features.HISTORY_TITLE] != "")
-    # Told values move to the front of their row, so that the lists stay aligned.
+    """Return the history as sparse tensors, as Transform's graph takes repeated features."""
+    # By the titles, and not by each column's own values: a rating or a timestamp of 0 may have a title.
+    present = tf.where(history[features.HISTORY_TITLE] != "")
+    # Present values move to the front of their row, so that the lists stay aligned.
     size = tf.shape(history[features.HISTORY_TITLE], tf.int64)[0]
     return {
         # tf.where returns the indices in order; to check that would add functions to every SavedModel.
         name: tf.RaggedTensor.from_value_rowids(
-            tf.gather_nd(values, told), told[:, 0], size, validate=False
+            tf.gather_nd(values, present), present[:, 0], size, validate=False
         ).to_sparse()
         for name, values in history.items()
     }

@@ -79,7 +79,7 @@ def convert(saved_model: str, signature: str, quantize: bool) -> bytes:
     Args:
       saved_model: its folder.
       signature: its name.
-      quantize: store the tables in half the bytes, as float16; what is computed stays float32.
+      quantize: store the tables in half the bytes, as float16; the computation stays float32.
     """
     converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, [signature])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -119,7 +119,7 @@ class _Embedding(tf.Module):
 
 
 class _Positions(tf.Module):
-    """Where titles stand in the catalogue; what is no candidate, past the last one."""
+    """Positions of titles in the catalogue; a title that is no candidate gets the one after the last."""
 
     def __init__(self, titles: np.ndarray):
         super().__init__()
@@ -162,10 +162,10 @@ class Rating(tf.Module):
 
 
 class Retrieval(tf.Module):
-    """The best titles for a user, but for those that the request tells of or excludes.
+    """The best titles for a user, except those of the request's history and those that it excludes.
 
-    What a user rated in train is not looked up: the device knows its own user's ratings, and a table of
-    everybody's would be most of the file.
+    Titles that the user rated in train are not excluded: the device knows its own user's ratings, and a table
+    of all users' ratings would be most of the file.
     """
 
     signature = features.RETRIEVE_SIGNATURE
@@ -175,7 +175,7 @@ class Retrieval(tf.Module):
         super().__init__()
         self.embed, self._positions = embed, _Positions(titles)
         self._vectors = tf.Variable(vectors, trainable=False)
-        # One more of each, for places without a title.
+        # One more of each, for ranks without a title.
         self._titles, self._ids = tf.constant([*titles, b""]), tf.constant([*ids, b""])
         self._count = len(titles)
 
@@ -183,19 +183,20 @@ class Retrieval(tf.Module):
     def function(self, raw: Columns) -> dict[str, tf.Tensor]:
         """Search all candidates."""
         scores = tf.matmul(self.embed(raw), self._vectors, transpose_b=True)
-        # Strings can be looked up there, but not joined.
-        told = [self._positions(raw[name]) for name in (features.HISTORY_TITLE, features.EXCLUDE_TITLE)]
-        denied = tf.concat(told, axis=1)
-        # Deep enough that all that is denied may stand before what is not.
-        best, places = tf.math.top_k(scores, min(self._count, _DEPTH + denied.shape[1]))
-        is_denied = tf.reduce_any(tf.equal(places[:, :, tf.newaxis], denied[:, tf.newaxis, :]), axis=2)
-        allowed = tf.cast(tf.logical_not(is_denied), tf.int32)
+        # LiteRT can look strings up, but not concatenate them.
+        excluded = tf.concat(
+            [self._positions(raw[name]) for name in (features.HISTORY_TITLE, features.EXCLUDE_TITLE)], axis=1
+        )
+        # Deep enough even if all excluded titles have the best scores.
+        best, found = tf.math.top_k(scores, min(self._count, _DEPTH + excluded.shape[1]))
+        is_excluded = tf.reduce_any(tf.equal(found[:, :, tf.newaxis], excluded[:, tf.newaxis, :]), axis=2)
+        allowed = tf.cast(tf.logical_not(is_excluded), tf.int32)
         # Of equal elements top_k takes the earlier first, so the order stays.
         depth = min(self._count, _DEPTH)
         order = tf.math.top_k(allowed, depth).indices
         returned = tf.minimum(tf.reduce_sum(allowed, axis=1), depth)
         real = tf.range(depth)[tf.newaxis] < returned[:, tf.newaxis]
-        positions = tf.where(real, tf.gather(places, order, batch_dims=1), self._count)
+        positions = tf.where(real, tf.gather(found, order, batch_dims=1), self._count)
         return {
             features.MOVIE_TITLE: tf.gather(self._titles, positions),
             features.MOVIE_ID: tf.gather(self._ids, positions),

@@ -1,8 +1,8 @@
 """The query side on a device, in TensorFlow Lite's builtin operations only. Runs in the Trainers.
 
-Transform's graph cannot go there: its vocabularies are files, its time buckets divide 64-bit integers. So
-ids and titles are looked up, as the strings that they are, in tables in memory, and 32-bit moments are
-compared with boundaries that were read off Transform's own graph. See tflite.py for the files.
+A TFLite file cannot hold Transform's graph, whose vocabularies are files and whose time buckets divide 64-bit
+integers. So ids and titles are looked up as strings in tables in memory, and 32-bit timestamps are compared
+with boundaries that were found by means of Transform's own graph. See tflite.py for the files.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from modules.features import Encoding, TransformedFeature
 from modules.training import TrainingData
 
 _TITLES = next(row for row in features.TRANSFORMED_FEATURES if row.name == features.MOVIE_TITLE)
-# Moments that the TFLite export can tell apart: 32-bit seconds, up to January 2038.
-_LAST_MOMENT = 2**31 - 1
+# Last timestamp of the TFLite export: 32-bit seconds end in January 2038.
+_LAST_SECOND = 2**31 - 1
 # Seconds between the two points that determine the normalised time, some two years.
 _SPAN = 2**26
 
 
 def step_boundaries(
-    function: Callable[[np.ndarray], np.ndarray], steps: int, last: int = _LAST_MOMENT
+    function: Callable[[np.ndarray], np.ndarray], steps: int, last: int = _LAST_SECOND
 ) -> np.ndarray:
     """Find where a non-decreasing step function of an integer rises, by bisection.
 
@@ -33,7 +33,7 @@ def step_boundaries(
       steps: number of values.
       last: greatest argument; the least is 0.
     Returns:
-      `[steps - 1]` int64: entry i is the least x with function(x) > i, or last + 1 where there is none.
+      `[steps - 1]` int64: entry i is the least x with function(x) > i, or last + 1 if there is none.
 
     >>> step_boundaries(lambda x: np.minimum(x // 10, 3), 4).tolist()
     [10, 20, 30]
@@ -86,25 +86,25 @@ class OnDeviceQueries(tf.Module):
             source = self._raw[name]
             default = next(f.default for f in features.QUERY_FEATURES if f.name == source)
             fill = tf.logical_and(users < self._num_users, tf.equal(raw[source], default))
-            # Not tf.where: of vectors of one element, of one request that is, LiteRT's makes a scalar.
+            # Not tf.where: LiteRT's makes a scalar of a vector of one element, which one request has.
             change = tf.gather(values, users) - transformed[name]
             transformed[name] += tf.cast(fill, tf.int32) * change
         columns = {name: values[:, tf.newaxis] for name, values in transformed.items()}
         return {**columns, **self._history_columns(raw, users)}
 
     def _history_columns(self, raw: Mapping[str, tf.Tensor], users: tf.Tensor) -> dict[str, tf.Tensor]:
-        # As modules.data.history.latest.
-        told = tf.not_equal(raw[features.HISTORY_TITLE], "")
+        # The same as modules.data.history.latest.
+        present = tf.not_equal(raw[features.HISTORY_TITLE], "")
         own = {
-            features.HISTORY_TITLE: tf.where(told, self._title_index(raw[features.HISTORY_TITLE]) + 1, 0),
+            features.HISTORY_TITLE: tf.where(present, self._title_index(raw[features.HISTORY_TITLE]) + 1, 0),
             features.HISTORY_RATING: raw[features.HISTORY_RATING],
             features.HISTORY_TIMESTAMP: raw[features.HISTORY_TIMESTAMP],
         }
-        some = tf.reduce_any(told, axis=1, keepdims=True)
-        titles, ratings, moments = (
+        some = tf.reduce_any(present, axis=1, keepdims=True)
+        titles, ratings, timestamps = (
             tf.where(some, own[name], tf.gather(table, users)) for name, table in self._history.items()
         )
-        gaps = raw[features.TIMESTAMP][:, tf.newaxis] - moments
+        gaps = raw[features.TIMESTAMP][:, tf.newaxis] - timestamps
         known = tf.logical_and(gaps > 0, titles > 0)
         reached = gaps[:, :, tf.newaxis] >= tf.constant(features.GAP_BOUNDARIES, tf.int32)
         columns = {
@@ -118,7 +118,7 @@ class OnDeviceQueries(tf.Module):
 
 
 class _Lookup(tf.Module):
-    """A table as a function; a module, so that what is exported keeps hold of the table."""
+    """A table as a function; a module, so that an exported model includes the table."""
 
     def __init__(self, table: tf.lookup.StaticHashTable):
         super().__init__()
@@ -138,7 +138,7 @@ def _vocabulary(feature: TransformedFeature, data: TrainingData) -> Callable[[tf
 
 
 def _count_above(boundaries: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
-    inner = tf.constant(np.minimum(boundaries, _LAST_MOMENT), tf.int32)
+    inner = tf.constant(np.minimum(boundaries, _LAST_SECOND), tf.int32)
     return lambda values: tf.reduce_sum(tf.cast(values[:, tf.newaxis] >= inner, tf.int32), axis=1)
 
 
@@ -150,7 +150,7 @@ def _boundaries(feature: TransformedFeature, data: TrainingData) -> Callable[[tf
 def _transformed(feature: TransformedFeature, data: TrainingData) -> Callable[[np.ndarray], np.ndarray]:
     """Return Transform's graph of one feature, from `[m]` int64 to `[m]`."""
 
-    # Traced once: each call of the layer itself imports its graph, and a bisection takes some thirty calls.
+    # Traced once, because each call of the layer imports its graph, and a bisection takes some thirty calls.
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.int64)])
     def transform(values: tf.Tensor) -> tf.Tensor:
         return data.transform_layer({feature.raw: values[:, tf.newaxis]})[feature.name][:, 0]
@@ -163,10 +163,10 @@ def _time_buckets(feature: TransformedFeature, data: TrainingData) -> Callable[[
 
 
 def _normalized(feature: TransformedFeature, data: TrainingData) -> Callable[[tf.Tensor], tf.Tensor]:
-    # A line is known from two points. The first is where it crosses zero, since float32 is exact only there.
+    # Two points determine a line. The first one is its zero, since float32 is exact only there.
     transform = _transformed(feature, data)
-    origin = step_boundaries(lambda moments: transform(moments) >= 0, steps=2)
+    origin = step_boundaries(lambda timestamps: transform(timestamps) >= 0, steps=2)
     start, end = transform(np.concatenate([origin, origin + _SPAN]))
     slope = tf.constant((end - start) / np.float32(_SPAN), tf.float32)
-    base = tf.constant(np.minimum(origin, _LAST_MOMENT)[0], tf.int32)
+    base = tf.constant(np.minimum(origin, _LAST_SECOND)[0], tf.int32)
     return lambda values: tf.cast(values - base, tf.float32) * slope + start

@@ -1,8 +1,8 @@
-"""A part of the train split on which trials are measured, and the measures. Runs in the Tuners.
+"""The part of the train split on which trials are evaluated, and the metrics. Runs in the Tuners.
 
-The part holds the latest rows of each user. Trials are therefore compared on what comes next, as in service;
-and no fitted row has a held-out title in its history, for a history holds earlier rows alone. A Tuner does
-not read the eval split, and does not know where it is.
+The part holds the latest rows of each user. So trials are compared by how well they predict later ratings, as
+in serving; and no fitted row has a held-out title in its history, because a history holds earlier rows alone.
+A Tuner does not read the eval split, and does not get its path.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ Tower = Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
 
 
 def load(fn_args: Any, search: SearchConfig) -> TrainingData:
-    """Read the train split in two parts: what is fitted as `train`, what is held out as `eval`.
+    """Read the train split in two parts: fitted rows as `train`, held-out rows as `eval`.
 
-    What a model knows of its train split, such as the titles that a user has rated, it knows of the first.
+    Statistics of the train split, such as the titles that a user has rated, are those of the first part.
 
     Args:
       fn_args: `tfx.components.FnArgs`, with `candidate_files` as CandidateTuner adds it.
-      search: which share is held out.
+      search: share that is held out.
     Raises:
       ValueError: one of the parts has no rows.
     """
@@ -66,9 +66,9 @@ def split(
 
     Args:
       files: glob patterns of gzipped TFRecords.
-      transform: what the rows were written by.
+      transform: output of the Transform that wrote the rows.
       share, seed: see latest.
-      folder: to be made; the parts go into it.
+      folder: folder for the parts; it is created.
     Returns:
       Glob patterns of the rows to fit to and of those that are held out.
     Raises:

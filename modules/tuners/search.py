@@ -1,6 +1,6 @@
-"""The search itself: KerasTuner decides what is tried, a model's file what that is worth. Runs in the Tuners.
+"""The search: KerasTuner chooses the values of trials, a model's own file evaluates them. Runs in the Tuners.
 
-KerasTuner would build Keras 3 models; here it builds none, it hands out values and is told scores.
+KerasTuner would build Keras 3 models. Here it builds none: it only proposes values and receives scores.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from common.progress import progress
 from modules import search_space
 from modules.search_space import Range, SearchConfig, replaced
-from modules.training import Config, DivergedError, TrainingData, in_words
+from modules.training import Config, DivergedError, TrainingData, format_values
 from modules.tuners import held_out
 
 Figures = Mapping[str, float]
 
 
 class TunerFnResult(NamedTuple):
-    """As `tfx.components.tuner.component.TunerFnResult`: a tuner, and what its `search` is called with."""
+    """Like `tfx.components.tuner.component.TunerFnResult`: a tuner, and the arguments of its `search`."""
 
     tuner: BaseTuner
     fit_kwargs: dict[str, Any]
@@ -39,16 +39,16 @@ def tuner(
     objective: keras_tuner.Objective,
     measure: Callable[[Config, TrainingData], Figures],
 ) -> TunerFnResult:
-    """Make what a `tuner_fn` returns.
+    """Make the result of a `tuner_fn`.
 
     Args:
       fn_args: `tfx.components.FnArgs`, with `candidate_files` as CandidateTuner adds it. Of `custom_config`,
         `hyperparameters` is the model's hyper-parameters as a dict and `search` a SearchConfig as a dict.
       name: of the model, for the progress lines.
       read: makes the model's own hyper-parameters of a dict.
-      objective: name and direction of the figure that decides.
-      measure: fits a model to the data's train files and returns figures of its eval files, the one that
-        decides among them.
+      objective: name and direction of the metric that ranks trials.
+      measure: fits a model to the data's train files and returns metrics of its eval files, with the
+        objective among them.
     Raises:
       ValueError: the space does not fit the model, or there are too few rows.
     """
@@ -65,7 +65,7 @@ def tuner(
 
 
 class _Oracle(keras_tuner.oracles.BayesianOptimizationOracle):
-    """Bayesian optimisation that begins with a model's own values, and tries nothing twice.
+    """Bayesian optimisation that begins with a model's own values, and repeats no trial.
 
     References: Snoek, Larochelle and Adams, Practical Bayesian Optimization of Machine Learning Algorithms
     (NeurIPS 2012).
@@ -79,10 +79,10 @@ class _Oracle(keras_tuner.oracles.BayesianOptimizationOracle):
         """Choose the values of the next trial."""
         if not self.trials:
             return {"status": TrialStatus.RUNNING, "values": dict(self._own)}
-        asked = super().populate_space(trial_id)
-        # Among few choices the best guess may be one that is known already.
-        known = asked["values"] is not None and self._duplicate(asked["values"])
-        return self._random_populate_space() if known else asked
+        proposed = super().populate_space(trial_id)
+        # If there are few choices, the best proposal may repeat an earlier trial.
+        repeated = proposed["values"] is not None and self._duplicate(proposed["values"])
+        return self._random_populate_space() if repeated else proposed
 
 
 class Search(BaseTuner):
@@ -102,22 +102,23 @@ class Search(BaseTuner):
 
         Args:
           name: of the model, for the progress lines.
-          objective: name and direction of the figure that decides.
-          space: what is tried, the model's own values included.
+          objective: name and direction of the metric that ranks trials.
+          space: the search space, with the model's own values.
           own: the model's own values, which are tried first.
-          search: how many trials, and their seed.
-          figures: fits and measures a trial's values.
-          folder: where KerasTuner keeps its trials.
+          search: number of trials, and their seed.
+          figures: fits a model with a trial's values, and returns its metrics.
+          folder: folder of KerasTuner's files.
         """
         oracle = _Oracle(
             own,
             objective=objective,
             max_trials=search.max_trials,
-            # Half of the trials are drawn, to learn from; KerasTuner would draw three for each value.
+            # Half of the trials are random, for the optimiser to learn from; KerasTuner would draw three for
+            # each hyper-parameter.
             num_initial_points=max(2, search.max_trials // 2),
             hyperparameters=_declared(space, own),
             seed=search.seed + 1,  # KerasTuner takes 0 for none.
-            # Trials that diverge lose, however many there are.
+            # Any number of trials may diverge.
             max_consecutive_failed_trials=search.max_trials + 1,
         )
         oracle.verbose = 0
@@ -129,23 +130,23 @@ class Search(BaseTuner):
         """Run all trials.
 
         Raises:
-          ValueError: none of them came to a finite figure.
+          ValueError: no trial has a finite objective.
         """
-        # BaseTuner's own loop takes every exception for a trial that failed, a fault in the code too.
+        # BaseTuner's own loop would count every exception as a failed trial, also a fault in the code.
         while (trial := self.oracle.create_trial(self.tuner_id)).status != TrialStatus.STOPPED:
             self.run_trial(trial)
             self.oracle.end_trial(trial)
-            # A Keras model is a ring of references: left to itself, one trial's stays through the next few.
+            # A Keras model has reference cycles, and would otherwise stay in memory for some trials.
             gc.collect()
         if not self._completed():
             raise ValueError(
-                f"a trial of {self._name} must come to a finite {self.oracle.objective.name}; none of "
+                f"a trial of {self._name} must have a finite {self.oracle.objective.name}; none of "
                 f"{len(self.oracle.trials)} did. Change the values that tuning.{self._name} lists"
             )
         progress.info("%s: best of %s", self._name, self)
 
     def run_trial(self, trial: Trial) -> None:
-        """Fit and measure one trial; one that diverges or does not fit into memory fails."""
+        """Fit and evaluate one trial; it fails if it diverges or does not fit into memory."""
         values, objective, started = (
             trial.hyperparameters.values,
             self.oracle.objective.name,
@@ -163,13 +164,20 @@ class Search(BaseTuner):
         number, seconds = len(self.oracle.trials), time.monotonic() - started
         progress.info(
             "%s: trial %d of %d, %s: %s (%.0f s)",
-            *(self._name, number, self.oracle.max_trials, in_words(values), in_words(figures), seconds),
+            *(
+                self._name,
+                number,
+                self.oracle.max_trials,
+                format_values(values),
+                format_values(figures),
+                seconds,
+            ),
         )
 
     def summary(self) -> dict[str, int | float | str]:
-        """Return the outcome in a few words and numbers: `trials`, `objective`, `score`, `values`.
+        """Return the outcome: `trials`, `objective`, `score`, `values`.
 
-        And `own_score`, of the model's own values, where that is finite.
+        Also `own_score`, of the model's own values, if it is finite.
         """
         (best,) = self.oracle.get_best_trials(1)
         first = self.oracle.trials[self.oracle.start_order[0]]
@@ -178,13 +186,13 @@ class Search(BaseTuner):
             "trials": len(self.oracle.trials),
             "objective": self.oracle.objective.name,
             "score": float(best.score),
-            "values": in_words(best.hyperparameters.values),
+            "values": format_values(best.hyperparameters.values),
             **own,
         }
 
     def __str__(self) -> str:
-        told = self.summary()
-        return f"{told['trials']}, {told['objective']} {told['score']:.4g}: {told['values']}"
+        outcome = self.summary()
+        return f"{outcome['trials']}, {outcome['objective']} {outcome['score']:.4g}: {outcome['values']}"
 
     def _completed(self) -> bool:
         return any(trial.status == TrialStatus.COMPLETED for trial in self.oracle.trials.values())

@@ -74,7 +74,7 @@ def test_the_time_cut_is_the_pipelines() -> None:
     assert times[train].max() < times[held_out].min()
 
 
-def test_cold_users_are_told_apart_by_their_earlier_rows() -> None:
+def test_cold_users_are_grouped_by_their_earlier_rows() -> None:
     # User 0 is known; user 1 is not, and rates a title every second but two in the first.
     train = _ratings((0, 0, 1))
     own = [(1, 0, 100), (1, 1, 100), *((1, 2, second) for second in range(101, 123))]

@@ -1,4 +1,4 @@
-"""One holder at a time: another waits, or is told; a killed one holds up nobody."""
+"""One holder at a time: another waits, or gets an error; the lock of a killed one is free."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOLD = (
 )
 
 
-def test_another_is_told_what_the_holder_wrote_until_that_has_ended(tmp_path: pathlib.Path) -> None:
+def test_the_error_holds_the_text_of_the_holder_until_that_has_ended(tmp_path: pathlib.Path) -> None:
     path = tmp_path / ".lock"
     with locks.held(path) as file:
         file.write("Ada")
@@ -41,7 +41,7 @@ def test_a_killed_holder_holds_up_nobody(tmp_path: pathlib.Path) -> None:
         pass
 
 
-def test_of_many_at_once_one_gets_it_and_who_waits_gets_it_next(tmp_path: pathlib.Path) -> None:
+def test_of_many_at_once_one_gets_the_lock_and_a_waiting_one_gets_it_next(tmp_path: pathlib.Path) -> None:
     path, events = tmp_path / ".lock", []
     start, tried = threading.Barrier(8), threading.Barrier(8)
 

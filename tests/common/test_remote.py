@@ -30,18 +30,18 @@ def fill(folder: str) -> None:
         tf.io.gfile.GFile(f"{folder}/{name}", "w").write(name)
 
 
-def test_a_model_of_a_bucket_is_copied_here_and_what_is_made_of_it_back(bucket: str) -> None:
+def test_a_model_of_a_bucket_is_copied_here_and_the_output_is_copied_back(bucket: str) -> None:
     fill(f"{bucket}/model")
     model = artifact(standard_artifacts.Model, f"{bucket}/model")
     made = artifact(standard_artifacts.PushedModel, f"{bucket}/made")
-    with remote.as_local_folders({"model": [model]}, {"made": [made]}) as places:
-        assert places == {f"{bucket}/model": model.uri, f"{bucket}/made": made.uri}
+    with remote.as_local_folders({"model": [model]}, {"made": [made]}) as folders:
+        assert folders == {f"{bucket}/model": model.uri, f"{bucket}/made": made.uri}
         assert pathlib.Path(model.uri, "below", "weights").read_text() == "below/weights"
         pathlib.Path(made.uri, "index").mkdir()
         pathlib.Path(made.uri, "index", "file").write_text("made of it")
     assert (model.uri, made.uri) == (f"{bucket}/model", f"{bucket}/made")
     assert tf.io.gfile.GFile(f"{bucket}/made/index/file").read() == "made of it"
-    assert not pathlib.Path(places[f"{bucket}/model"]).exists()
+    assert not pathlib.Path(folders[f"{bucket}/model"]).exists()
 
 
 def test_an_object_that_would_lead_out_of_its_folder_is_refused(bucket: str, tmp_path: pathlib.Path) -> None:
@@ -53,10 +53,10 @@ def test_an_object_that_would_lead_out_of_its_folder_is_refused(bucket: str, tmp
     assert not (tmp_path / "evil").exists()
 
 
-def test_what_is_here_stays_where_it_is(tmp_path: pathlib.Path) -> None:
+def test_a_local_artifact_is_not_copied(tmp_path: pathlib.Path) -> None:
     model = artifact(standard_artifacts.Model, str(tmp_path))
-    with remote.as_local_folders({"model": [model]}, {}) as places:
-        assert not places and model.uri == str(tmp_path)
+    with remote.as_local_folders({"model": [model]}, {}) as folders:
+        assert not folders and model.uri == str(tmp_path)
 
 
 def test_nothing_is_left_in_the_bucket_of_what_failed(bucket: str) -> None:

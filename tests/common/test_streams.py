@@ -54,12 +54,12 @@ def test_an_encoding_without_letters_for_an_error_escapes_them() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        pytest.param('print("gone\\n" * 100_000); print("gone", flush=True)', id="much"),
-        pytest.param('print("gone")', id="little, as the program ends"),
-        pytest.param('print("gone\\n" * 100_000, file=sys.stderr)', id="errors"),
+        pytest.param('print("unread\\n" * 100_000); print("unread", flush=True)', id="much"),
+        pytest.param('print("unread")', id="little, as the program ends"),
+        pytest.param('print("unread\\n" * 100_000, file=sys.stderr)', id="errors"),
     ],
 )
-def test_a_program_goes_on_in_silence_where_its_reader_has_left(body: str, unbuffered: str) -> None:
+def test_a_program_goes_on_in_silence_after_its_reader_has_left(body: str, unbuffered: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(

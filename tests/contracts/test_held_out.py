@@ -91,7 +91,7 @@ def test_a_fitted_rows_history_holds_fitted_titles_that_are_earlier_than_the_row
     assert all(earlier < second for earlier, second in known)
 
 
-def test_what_users_rated_and_when_decides_the_parts_and_not_where_it_stands(
+def test_users_and_timestamps_decide_the_parts_and_not_the_order_of_rows(
     fn_args: types.SimpleNamespace, tmp_path: pathlib.Path
 ) -> None:
     def parts(files: list[str], seed: int, name: str) -> tuple[Pairs, Pairs]:

@@ -48,7 +48,9 @@ class TestDefault(TrainingContract, RatingContract):
         ):
             planted_run.train(self.module, self.hyperparameters, export=False)
 
-    def test_its_progress_is_told(self, planted_run: PlantedRun, caplog: pytest.LogCaptureFixture) -> None:
+    def test_the_training_shows_its_progress(
+        self, planted_run: PlantedRun, caplog: pytest.LogCaptureFixture
+    ) -> None:
         with caplog.at_level("INFO", progress.name):
             planted_run.train(self.module, self.hyperparameters, export=False)
         lines = [line for line in caplog.messages if line.startswith("ranking: sweep ")]

@@ -86,15 +86,15 @@ def alone(planted_run: PlantedRun) -> Trained:
 def test_two_workers_reach_what_one_process_does(
     chief: Trained, alone: Trained, planted_run: PlantedRun
 ) -> None:
-    asked = columns(planted_run.world.eval, features.MOVIE_TITLE)
+    request = columns(planted_run.world.eval, features.MOVIE_TITLE)
     inputs = planted_run.transformed_eval
     query_tower, candidate_tower, head = alone.rating
     expected = head(query_tower(inputs), candidate_tower(inputs)).numpy()[:, 0]
     expected = np.clip(expected, planted_ratings.DISLIKED_RATING, planted_ratings.LIKED_RATING)
-    rated = chief.ask(features.RATING_SIGNATURE, asked)[features.PREDICTED_RATING]
+    rated = chief.call(features.RATING_SIGNATURE, request)[features.PREDICTED_RATING]
     np.testing.assert_allclose(rated, expected, atol=1e-3)
-    del asked[features.MOVIE_TITLE]
-    query = chief.ask(features.QUERY_SIGNATURE, asked)[features.QUERY_EMBEDDING]
+    del request[features.MOVIE_TITLE]
+    query = chief.call(features.QUERY_SIGNATURE, request)[features.QUERY_EMBEDDING]
     np.testing.assert_allclose(query, alone.retrieval[0](inputs), atol=1e-3)
 
 

@@ -53,8 +53,8 @@ def test_a_value_that_learns_wins_over_one_that_does_not(
     (best,) = tuner.get_best_hyperparameters()
     assert best.values == {"learning_rate": _GOOD}
     assert len(tuner.oracle.trials) == 2
-    told = tuner.summary()
-    assert (told["score"] < told["own_score"]) == (name == "ranking")
+    summary = tuner.summary()
+    assert (summary["score"] < summary["own_score"]) == (name == "ranking")
 
     tuned = types.SimpleNamespace(custom_config=fn_args.custom_config, hyperparameters=best.get_config())
     assert training.read_config(type(config).model_validate, tuned, name) == config.model_copy(
@@ -148,14 +148,14 @@ def test_a_tuner_feeds_a_trainer_and_reads_nothing_of_eval(
     values = json.loads(file.read_text())["values"]
     # Not what was configured; were it so, the rest of this test would show nothing.
     assert values["learning_rate"] == _GOOD
-    told = {name: value.string_value for name, value in best.custom_properties.items()}
-    assert (told["objective"], told["values"]) == ("RMSE", training.in_words(values))
+    summary = {name: value.string_value for name, value in best.custom_properties.items()}
+    assert (summary["objective"], summary["values"]) == ("RMSE", training.format_values(values))
     (file,) = pathlib.Path(results.uri).iterdir()
     scores = [trial["score"] for trial in json.loads(file.read_text())]
     assert len(scores) == best.custom_properties["trials"].int_value == 4
     assert min(scores) == pytest.approx(best.custom_properties["score"].double_value, abs=1e-5)
 
-    assert f"ranking: tuned to {training.in_words(values)}" in caplog.messages
+    assert f"ranking: tuned to {training.format_values(values)}" in caplog.messages
     exported = tf.saved_model.load(os.path.join(model.uri, features.SERVING_DIR))
     # A side of a factorisation machine has a column of linear terms beside its embedding.
     captured = {

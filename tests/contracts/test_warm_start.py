@@ -20,7 +20,7 @@ DEFAULT = hyperparameters.default()
 def fit(
     module: types.ModuleType, planted_run: PlantedRun, folder: pathlib.Path, base: str | None, epochs: int
 ) -> tuple[str, list[float], list[str]]:
-    """Call run_fn without its export; returns where its model is, every epoch's loss, and what was told."""
+    """Call run_fn without its export; return the model's folder, every epoch's loss, and the log."""
     gradient = {retrieval: DEFAULT.retrieval, ranking: hyperparameters.ranking_preset("factorization")}
     # One batch an epoch, so that its loss is that of all rows, before the step.
     changes: dict[str, Any] = {
@@ -39,10 +39,10 @@ def fit(
     with (
         mock.patch.object(saved_model, "ServedModel"),
         mock.patch.object(tflite, "export"),
-        mock.patch.object(training.progress, "info") as told,
+        mock.patch.object(training.progress, "info") as logged,
     ):
         module.run_fn(args)
-    lines = [call.args[0] % call.args[1:] for call in told.call_args_list]
+    lines = [call.args[0] % call.args[1:] for call in logged.call_args_list]
     losses = [float(line.split("loss ")[1].split(",")[0]) for line in lines if " loss " in line]
     return args.serving_model_dir, losses, lines
 

@@ -1,4 +1,4 @@
-"""docs/retraining.md and README: every command is one, every field of a schedule is told with its default."""
+"""docs/retraining.md and README: every command is valid, every field of a schedule has its default."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def _help(capsys) -> str:
     raise AssertionError("--help ends the process")
 
 
-def test_every_field_of_a_schedule_is_told_with_its_default() -> None:
-    told: dict[str, object] = {}
+def test_every_field_of_a_schedule_is_listed_with_its_default() -> None:
+    listed: dict[str, object] = {}
     for names, defaults in re.findall(r"^\| (`[^|]*) \| ([^|]*) \|", PAGE, re.MULTILINE):
         values = [text.strip("` ") for text in defaults.split(",")]
-        told.update(zip(re.findall(r"`(\w+)`", names), map(_value, values), strict=True))
-    assert told == {**Schedule().model_dump(), "window": "as configured"}
+        listed.update(zip(re.findall(r"`(\w+)`", names), map(_value, values), strict=True))
+    assert listed == {**Schedule().model_dump(), "window": "as configured"}
 
 
 def _value(text: str) -> object:

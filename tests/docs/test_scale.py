@@ -31,26 +31,26 @@ def test_beam_knows_the_flags_of_its_recipes(flag: str) -> None:
     if name in JOB_SERVERS:
         return
     # What Beam does not know it leaves out.
-    told = PipelineOptions([flag]).get_all_options(drop_default=True)
-    assert str(told[name]).removeprefix("['").removesuffix("']") == value
+    parsed = PipelineOptions([flag]).get_all_options(drop_default=True)
+    assert str(parsed[name]).removeprefix("['").removesuffix("']") == value
 
 
 @pytest.mark.parametrize("command", _RUN.findall(TEXT))
 def test_the_commands_are_commands(command: str) -> None:
     options = local_runner.parse(command.split()[1:])
     local_runner.configure(options)
-    told = PipelineOptions(options.beam_options).get_all_options(drop_default=True)
-    assert len(told) == len(options.beam_options)
+    parsed = PipelineOptions(options.beam_options).get_all_options(drop_default=True)
+    assert len(parsed) == len(options.beam_options)
 
 
-def test_the_configuration_it_shows_is_one(tmp_path) -> None:
+def test_the_configurations_of_the_page_are_valid(tmp_path) -> None:
     (shown,) = re.findall(r"`(\{.vocabularies.*?\}\})`", TEXT)
     path = tmp_path / "config.json"
     path.write_text(shown)
     assert config.load(path, config.default()).vocabularies == json.loads(shown)["vocabularies"]
 
 
-def test_what_it_says_of_the_code_is_so() -> None:
+def test_numbers_of_the_code_are_as_the_page_says() -> None:
     assert hasattr(BaseBeamComponent, "with_beam_pipeline_args")
     assert dataset._CACHED_BYTES == 128 << 20 and "of up to 128 MB, gzipped" in TEXT
     assert dataset._SHUFFLE_ROWS == 200_000 and "a buffer of 200,000 rows" in TEXT

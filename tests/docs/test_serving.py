@@ -1,4 +1,4 @@
-"""docs/serving.md: every request on the page is asked of the pushed models, every configuration parsed."""
+"""docs/serving.md: the pushed models answer every request on the page, every configuration is parsed."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class _Server(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def __init__(self, models: dict[str, Any]) -> None:
         self._models = models
-        self.asked: list[predict_pb2.PredictRequest] = []
+        self.requests: list[predict_pb2.PredictRequest] = []
 
     def Predict(self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext) -> Any:
-        self.asked.append(request)
+        self.requests.append(request)
         signature = self._models[request.model_spec.name].signatures[request.model_spec.signature_name]
         inputs = {
             name: tf.constant(tf.make_ndarray(proto), tf.as_dtype(proto.dtype))
@@ -73,11 +73,11 @@ def server(models: dict[str, Any]) -> Iterator[tuple[str, _Server]]:
 
 
 def with_a_world(code: str, world: Any) -> str:
-    """Put a user and titles of the planted world in the place of MovieLens' own."""
+    """Replace MovieLens' user and titles by those of the planted world."""
     titles = ["Toy Story (1995)", "Aladdin (1992)", "Ghost (1990)"]
-    for place, title in enumerate(titles):
-        code = code.replace(f'b"{title}"', repr(world.titles[place].encode()))
-        code = code.replace(json.dumps(title), json.dumps(world.titles[place], ensure_ascii=False))
+    for row, title in enumerate(titles):
+        code = code.replace(f'b"{title}"', repr(world.titles[row].encode()))
+        code = code.replace(json.dumps(title), json.dumps(world.titles[row], ensure_ascii=False))
     return code.replace('"42"', '"1"')
 
 
@@ -91,22 +91,22 @@ def as_tensors(body: dict[str, Any], signature: Any) -> dict[str, tf.Tensor]:
     return made
 
 
-def test_the_rest_body_asks_for_recommendations(pushed, models: dict[str, Any]) -> None:
+def test_the_rest_body_gets_recommendations(pushed, models: dict[str, Any]) -> None:
     world = pushed.planted.world
     first, _ = blocks(DOCUMENT, "json")
     body = json.loads(with_a_world(first, world))
     signature = models[MODEL].signatures[body["signature_name"]]
     answer = {name: tensor.numpy() for name, tensor in signature(**as_tensors(body, signature)).items()}
     assert answer["movie_title"].shape == (2, 10) and answer["num_returned"].tolist() == [10, 10]
-    for row, untold in enumerate(([world.titles[2]], world.titles[:2])):
-        assert not {title.encode() for title in untold} & set(answer["movie_title"][row])
+    for row, excluded in enumerate(([world.titles[2]], world.titles[:2])):
+        assert not {title.encode() for title in excluded} & set(answer["movie_title"][row])
     scores = world.embeddings @ world.user_vectors[0]
     scores[2] = -np.inf
     best = [world.titles[row].encode() for row in np.argsort(-scores)[:10]]
     assert answer["movie_title"][0].tolist() == best
 
 
-def test_the_rest_body_asks_for_a_rating(pushed, models: dict[str, Any]) -> None:
+def test_the_rest_body_gets_a_rating(pushed, models: dict[str, Any]) -> None:
     _, second = blocks(DOCUMENT, "json")
     body = json.loads(with_a_world(second, pushed.planted.world))
     assert body["signature_name"] == features.RATING_SIGNATURE
@@ -124,7 +124,7 @@ def test_the_grpc_client_gets_recommendations_over_a_channel(pushed, server: tup
     code = with_a_world(code, world).replace("localhost:8500", address)
     assert "timeout=5.0" in code
     exec(code.replace("timeout=5.0", "timeout=120.0"), names)  # A first call on a busy machine.
-    (request,) = servicer.asked
+    (request,) = servicer.requests
     assert request.model_spec.name == MODEL
     scores = world.embeddings @ world.user_vectors[0]
     scores[2] = -np.inf

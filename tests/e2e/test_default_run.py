@@ -1,4 +1,4 @@
-"""The default preset, with shorter trainings, on real MovieLens 100K: run, run again, ask what was pushed."""
+"""The default preset, with shorter trainings, on real MovieLens 100K: run, run again, recommend."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def test_a_fresh_run_blesses_every_model_and_pushes(first_run: tuple[pathlib.Pat
     assert served == {"recommend", "recommend_exact", "retrieval", "ranking", "multitask"}
     assert "Recommended to user 42" in output
     card = (root / "pushed" / "current" / "MODEL_CARD.md").read_text()
-    for told in ("Release `ml-100k`", "| train rows | 79,803 |", "## Model: retrieval", "## Model: ranking"):
-        assert told in card
+    for text in ("Release `ml-100k`", "| train rows | 79,803 |", "## Model: retrieval", "## Model: ranking"):
+        assert text in card
 
 
 def test_every_row_is_accounted_for(first_run: tuple[pathlib.Path, str]) -> None:

@@ -55,14 +55,14 @@ def config(rmse_bound: float) -> Config:
 class Played:
     """Where spans arrive and are run, and the runs of spans 3 and 4, the second made to be refused."""
 
-    place: Workspace
+    folders: Workspace
     cut: pathlib.Path
     entries: list[Entry]
     output: str
     served_first: tuple[str, dict] = ("", {})
 
     def deliver(self, span: int) -> None:
-        (self.cut / f"span-{span}").rename(self.place.data / f"span-{span}")
+        (self.cut / f"span-{span}").rename(self.folders.data / f"span-{span}")
 
     def report(self, run: int) -> Report:
         report = self.entries[run].report
@@ -70,7 +70,7 @@ class Played:
         return report
 
     def served(self) -> tuple[str, dict]:
-        current = self.place.push_dir / "current"
+        current = self.folders.push_dir / "current"
         return os.readlink(current), json.loads((current / "manifest.json").read_text())
 
 
@@ -83,24 +83,24 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     for name in ("u.item", "u.user"):
         (folder / "cut" / name).rename(folder / "data" / name)
     name = configuration.of_data(config(9), folder / "data").pipeline_name
-    place = Workspace(folder / "data", folder / "runs", folder / "pushed", name)
-    played = Played(place, folder / "cut", [], "")
+    folders = Workspace(folder / "data", folder / "runs", folder / "pushed", name)
+    played = Played(folders, folder / "cut", [], "")
     for span in (1, 2, 3):
         played.deliver(span)
-    entries = runs.run_due(place, config(9), SCHEDULE, runs.launch)
+    entries = runs.run_due(folders, config(9), SCHEDULE, runs.launch)
     first = played.served()
     played.deliver(4)
-    entries += runs.run_due(place, config(0), SCHEDULE, runs.launch)
-    output = (place.folder / "output.log").read_text()
+    entries += runs.run_due(folders, config(0), SCHEDULE, runs.launch)
+    output = (folders.folder / "output.log").read_text()
     return dataclasses.replace(played, entries=entries, output=output, served_first=first)
 
 
 def inputs(played: Played, node: str) -> list[dict[str, int]]:
     """What each execution of a node read: the artifacts' ids by the names of the inputs, oldest first."""
     connection = mlmd.proto.ConnectionConfig()
-    connection.sqlite.filename_uri = str(played.place.root / workspace.METADATA)
+    connection.sqlite.filename_uri = str(played.folders.root / workspace.METADATA)
     store = mlmd.MetadataStore(connection)
-    context = store.get_context_by_type_and_name("node", f"{played.place.name}.{node}")
+    context = store.get_context_by_type_and_name("node", f"{played.folders.name}.{node}")
     executions = sorted(execution.id for execution in store.get_executions_by_context(context.id))
     events = store.get_events_by_execution_ids(executions)
     return [
@@ -114,7 +114,7 @@ def inputs(played: Played, node: str) -> list[dict[str, int]]:
 
 
 def rows_of(played: Played, span: int) -> int:
-    return len((played.place.data / f"span-{span}" / "u.data").read_text().splitlines())
+    return len((played.folders.data / f"span-{span}" / "u.data").read_text().splitlines())
 
 
 def test_every_span_that_came_was_run(played: Played) -> None:
@@ -154,7 +154,7 @@ def test_the_second_training_began_where_the_first_ended(played: Played) -> None
         assert f"{name}: begins at the champion's parameters; new to it are " in played.output
 
 
-def test_drift_is_told(played: Played) -> None:
+def test_drift_gives_a_warning(played: Played) -> None:
     """Who comes later is older: so users were planted."""
     for run in (0, 1):
         report = played.report(run)
@@ -165,14 +165,14 @@ def test_drift_is_told(played: Played) -> None:
 
 def test_without_a_new_span_nothing_is_run(played: Played, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", progress.name)
-    log = played.place.folder / "output.log"
+    log = played.folders.folder / "output.log"
     before = log.stat().st_mtime_ns
-    assert runs.run_due(played.place, config(9), SCHEDULE, runs.launch) == []
+    assert runs.run_due(played.folders, config(9), SCHEDULE, runs.launch) == []
     assert "Nothing to run: no span came since span " in caplog.text
     assert log.stat().st_mtime_ns == before
 
 
-def test_a_refusal_leaves_what_is_served(played: Played) -> None:
+def test_a_refused_model_leaves_the_served_version(played: Played) -> None:
     first, second = played.report(0), played.report(1)
     assert (first.pushed_version, second.pushed_version) == (1, None)
     refused = {model.name: model.refused_because for model in second.models if not model.blessed}

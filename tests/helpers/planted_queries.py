@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from components.index_pusher.index.queries import parse, read_records
-from components.index_pusher.proof.processes import Job, ask_tflite
+from components.index_pusher.proof.processes import Job, run_tflite
 from modules import features
 
 
@@ -17,5 +17,5 @@ def read_queries(split_dir: str, size: int) -> dict[str, np.ndarray]:
 
 def rate_on_device(tflite_path: str, queries: Mapping[str, np.ndarray]) -> np.ndarray:
     """`[q]` stars, of a fresh process without TensorFlow."""
-    (answer,) = ask_tflite([Job(tflite_path, features.RATING_SIGNATURE, queries)])
+    (answer,) = run_tflite([Job(tflite_path, features.RATING_SIGNATURE, queries)])
     return answer[features.PREDICTED_RATING].reshape(-1)

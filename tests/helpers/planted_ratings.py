@@ -34,7 +34,7 @@ DISLIKED = 8
 LIKED_RATING, DISLIKED_RATING = 4.5, 1.5
 # Films that nobody rated in train, and a user who rated nothing there.
 UNRATED_TITLES = ("Ébauche, L' (1931)", "Never Seen (1950)", "Zero Stars (2001)")
-NEWCOMER = "newcomer"
+COLD_START_USER = "cold-start"
 
 Row = Mapping[str, Any]
 

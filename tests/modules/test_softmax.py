@@ -133,7 +133,7 @@ def test_both_corrections_are_on_by_default(loss, batch_logits) -> None:
     assert loss(**BATCH_ONLY) == pytest.approx(cross_entropy(logits, np.arange(4)), rel=1e-5)
 
 
-def test_a_catalogue_of_the_limit_is_still_told_apart_as_a_whole(loss) -> None:
+def test_a_catalogue_of_the_greatest_size_gets_the_full_softmax(loss) -> None:
     assert loss(full_up_to=5) == loss(full_up_to=20_000)
     assert loss(full_up_to=4) == loss(full_up_to=0) != loss(full_up_to=5)
 
@@ -156,7 +156,9 @@ class TestCappedTitles:
     def loss(self, vectors: np.ndarray, queries: np.ndarray, make_loss):
         return lambda **options: make_loss(self.INDICES, BATCH, 4, **options)
 
-    def test_the_full_softmax_leaves_out_rows_of_titles_without_a_place(self, loss, vectors, queries) -> None:
+    def test_the_full_softmax_leaves_out_rows_of_titles_without_a_position(
+        self, loss, vectors, queries
+    ) -> None:
         logits = (queries @ vectors[self.INDICES].T)[[0, 2]]
         assert loss(full_up_to=5) == pytest.approx(cross_entropy(logits, self.INSIDE), rel=1e-5)
 

@@ -73,10 +73,10 @@ def test_a_tower_is_the_sum_of_its_features_embeddings() -> None:
 
 def encoded_history(encoder: HistoryEncoder, row: int) -> np.ndarray:
     """The history's embedding by NumPy."""
-    titles, by_gap, by_place, keys, queries, scales = (
+    titles, by_gap, by_rank, keys, queries, scales = (
         weight.numpy().astype(np.float64) for weight in encoder.weights
     )
-    told = [
+    history = [
         (titles[title], gap)
         for title, gap in zip(
             HISTORY[features.HISTORY_TITLE][row], HISTORY[features.HISTORY_GAP][row], strict=True
@@ -84,9 +84,9 @@ def encoded_history(encoder: HistoryEncoder, row: int) -> np.ndarray:
         if title > 0
     ]
     past = []
-    for place, (vector, gap) in enumerate(told):
-        attention = (told[0][0] @ queries) @ (vector @ keys) / np.sqrt(keys.shape[1])
-        past.append((np.exp(by_gap[gap] + by_place[place] + attention), scales[gap] * vector))
+    for rank, (vector, gap) in enumerate(history):
+        attention = (history[0][0] @ queries) @ (vector @ keys) / np.sqrt(keys.shape[1])
+        past.append((np.exp(by_gap[gap] + by_rank[rank] + attention), scales[gap] * vector))
     # The 1 is the exponential of the logit that stands for nothing.
     total = 1.0 + sum(weight for weight, _ in past)
     return sum((weight / total * vector for weight, vector in past), np.zeros(titles.shape[1]))
@@ -98,7 +98,7 @@ def randomised(layer: tf.keras.layers.Layer) -> None:
     layer.set_weights([weight + draw.normal(0, 0.5, weight.shape) for weight in layer.get_weights()])
 
 
-def test_a_history_is_a_mean_of_titles_weighted_by_gap_place_and_the_latest_title() -> None:
+def test_a_history_is_a_mean_of_titles_weighted_by_gap_rank_and_the_latest_title() -> None:
     encoder = HistoryEncoder(num_titles=7, dim=DIM, limit=1.0, dropout=0.0)
     encoder(TENSORS)
     randomised(encoder)
@@ -121,22 +121,24 @@ def test_a_history_is_thinned_out_in_training_alone() -> None:
     assert len(seen) > 3
 
 
-def test_users_and_moments_are_taken_as_unknown_in_training_alone() -> None:
+def test_users_and_timestamps_are_replaced_by_unknown_in_training_alone() -> None:
     names, sizes = (features.USER_ID, features.TIMESTAMP_BUCKET), {**SIZES, features.TIMESTAMP_BUCKET: 4}
     rows = 4_000
     inputs = {features.USER_ID: tf.ones([rows, 1], tf.int64), features.TIMESTAMP_BUCKET: tf.zeros([rows, 1])}
     inputs[features.TIMESTAMP_BUCKET] = tf.cast(inputs[features.TIMESTAMP_BUCKET], tf.int64)
     tower = Tower(names, sizes, DIM, limit=1.0, unknown_share=0.25)
     plain = tower(inputs).numpy()
-    users, moments = (tables(tower)[name] for name in names)
-    np.testing.assert_allclose(plain, np.tile(users[1] + moments[0], (rows, 1)), rtol=1e-5)
+    users, timestamps = (tables(tower)[name] for name in names)
+    np.testing.assert_allclose(plain, np.tile(users[1] + timestamps[0], (rows, 1)), rtol=1e-5)
     tf.random.set_seed(1)
     received = tower(inputs, training=True).numpy()
     # The last row of a table stands for what train does not know.
     shares = {
-        (user, moment): np.isclose(received, users[user] + moments[moment], atol=1e-6).all(axis=1).mean()
+        (user, timestamp): np.isclose(received, users[user] + timestamps[timestamp], atol=1e-6)
+        .all(axis=1)
+        .mean()
         for user in (1, 4)
-        for moment in (0, 3)
+        for timestamp in (0, 3)
     }
     assert sum(shares.values()) == 1 and shares[4, 0] == 0
     assert shares[4, 3] == pytest.approx(0.25, abs=0.03)

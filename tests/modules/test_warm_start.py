@@ -64,7 +64,7 @@ class World:
         catalogue = Catalogue(self.terms[features.MOVIE_TITLE], self.terms[features.MOVIE_TITLE], transformed)
         self.data = TrainingData(None, None, catalogue, interactions, sizes, [], [])  # type: ignore[arg-type]
 
-    def batch(self, user: str, title: str, moment: int, past: Sequence[str]) -> dict[str, tf.Tensor]:
+    def batch(self, user: str, title: str, timestamp: int, past: Sequence[str]) -> dict[str, tf.Tensor]:
         """One rating, transformed."""
 
         def index(name: str, text: str) -> int:
@@ -74,8 +74,8 @@ class World:
         row[features.USER_ID] = [index(features.USER_ID, user)]
         row[features.MOVIE_TITLE] = [index(features.MOVIE_TITLE, title)]
         row[features.MOVIE_GENRES][0] = index(features.MOVIE_GENRES, "Comedy") + 1
-        first, last = self.meaning.moments
-        row[features.TIMESTAMP_BUCKET] = [int((moment - first) * 1000 // (last - first + 1))]
+        first, last = self.meaning.time_range
+        row[features.TIMESTAMP_BUCKET] = [int((timestamp - first) * 1000 // (last - first + 1))]
         padding = [0] * (features.HISTORY_LENGTH - len(past))
         row[features.HISTORY_TITLE] = [index(features.MOVIE_TITLE, text) + 1 for text in past] + padding
         row[features.HISTORY_GAP] = [3] * features.HISTORY_LENGTH
@@ -94,7 +94,7 @@ class World:
         model = {"retrieval": retrieval.RetrievalModel, "multitask": multitask.MultitaskModel}[name](
             config, self.data
         )
-        model.compute_loss(self.batch("u1", "Heat", self.meaning.moments[0], []))
+        model.compute_loss(self.batch("u1", "Heat", self.meaning.time_range[0], []))
         draw = np.random.default_rng(seed)
         for variable in model.trainable_variables:
             variable.assign(draw.normal(size=variable.shape))
@@ -106,7 +106,7 @@ def _width(feature: features.TransformedFeature) -> int:
 
 
 EARLY = World(["u1", "u2", "u3"], ["Heat", "Emma", "Jaws"], 1_000, 1_999)
-# Another order, some that are new, one that is gone; two thirds of the time are the same.
+# Another order, some new terms, one that is missing; two thirds of the time are the same.
 LATER = World(["u3", "u9", "u1", "u8"], ["Brazil", "Jaws", "Heat", "Emma", "Alien"], 1_333, 2_332)
 
 MODELS = pytest.mark.parametrize("module", [retrieval, multitask], ids=["retrieval", "multitask"])
@@ -118,16 +118,16 @@ def carried(module: types.ModuleType, folder: pathlib.Path) -> tuple[tf.keras.Mo
     warm_start.save(old, EARLY.meaning, str(folder / features.SERVING_DIR))
     base = warm_start.load(str(folder / features.SERVING_DIR))
     assert base
-    warm_start.carry(base, new, LATER.meaning, "model")
+    warm_start.assign(base, new, LATER.meaning, "model")
     return old, new
 
 
 @MODELS
-@pytest.mark.parametrize("moment", [1_400, 1_900])
-def test_what_both_know_is_answered_as_before(module, moment, tmp_path) -> None:
+@pytest.mark.parametrize("timestamp", [1_400, 1_900])
+def test_known_users_and_titles_get_the_same_scores_as_before(module, timestamp, tmp_path) -> None:
     old, new = carried(module, tmp_path)
     for user, title in (("u1", "Heat"), ("u3", "Jaws")):
-        rating = (user, title, moment, ["Emma", "Jaws"])
+        rating = (user, title, timestamp, ["Emma", "Jaws"])
         for tower in ("query_tower", "candidate_tower"):
             before = getattr(old, tower)(EARLY.batch(*rating)).numpy()
             after = getattr(new, tower)(LATER.batch(*rating)).numpy()
@@ -178,7 +178,7 @@ def test_a_model_of_another_structure_is_left_alone(what: str, tmp_path) -> None
     before = [weight.copy() for weight in new.get_weights()]
     base = warm_start.load(str(tmp_path / features.SERVING_DIR))
     assert base
-    warm_start.carry(base, new, later.meaning, "retrieval")
+    warm_start.assign(base, new, later.meaning, "retrieval")
     for weight, was in zip(new.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, was)
 

@@ -20,12 +20,12 @@ HIT, MISS, NAN = 99.0, 100.0, float("nan")
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A rating of `place` + 1 stars, and where it stands among the five of its kind."""
+    """A rating of `number` + 1 stars; `number` is its position among the five of its kind."""
 
     user_gender: str
     user_activity: str
     title_popularity: str
-    place: int
+    number: int
 
     @property
     def visit(self) -> str:
@@ -43,9 +43,9 @@ class Planted:
 
     rank: Callable[[Row], float]
     error: Callable[[Row], float]
-    popularity_rank: Callable[[Row], float] = lambda row: HIT if row.place == 0 else MISS
+    popularity_rank: Callable[[Row], float] = lambda row: HIT if row.number == 0 else MISS
     bias_error: Callable[[Row], float] = lambda row: 1.5
-    item_item_rank: Callable[[Row], float] = lambda row: HIT if row.place == 0 else MISS
+    item_item_rank: Callable[[Row], float] = lambda row: HIT if row.number == 0 else MISS
 
 
 def broken_on(feature: str, value: str) -> Planted:
@@ -57,26 +57,26 @@ def broken_on(feature: str, value: str) -> Planted:
     # 4 of the slice's 20 rows are hits, 0.2, and all of the other 20: 24 of 40, 0.6. The slice's errors are
     # 1.6, the others 0: sqrt(1.6 ** 2 / 2) = 1.13 overall. Half of every other slice is of this one.
     return Planted(
-        lambda row: HIT if not is_in_slice(row) or row.place == 0 else MISS,
+        lambda row: HIT if not is_in_slice(row) or row.number == 0 else MISS,
         lambda row: 1.6 if is_in_slice(row) else 0.0,
     )
 
 
 def four_of_five(row: Row) -> float:
-    return HIT if row.place < 4 else MISS
+    return HIT if row.number < 4 else MISS
 
 
 MODELS: dict[str, Planted] = {
     # 4 of 5: 0.8.
     "good": Planted(four_of_five, lambda row: 0.5),
     # 2 of 5: 0.4.
-    "bad": Planted(lambda row: HIT if row.place < 2 else MISS, lambda row: 1.3),
+    "bad": Planted(lambda row: HIT if row.number < 2 else MISS, lambda row: 1.3),
     # 3 of 5, 0.6: above the bound, 0.2 below the good one; the error 0.3 above it.
-    "worse": Planted(lambda row: HIT if row.place < 3 else MISS, lambda row: 0.8),
+    "worse": Planted(lambda row: HIT if row.number < 3 else MISS, lambda row: 0.8),
     "perfect": Planted(lambda row: HIT, lambda row: 0.2),
     # One hit less than the good one in 40, 0.775; one error above.
     "hardly worse": Planted(
-        lambda row: HIT if row.place < 4 and row != FIRST else MISS, lambda row: 0.6 if row == FIRST else 0.5
+        lambda row: HIT if row.number < 4 and row != FIRST else MISS, lambda row: 0.6 if row == FIRST else 0.5
     ),
     # A random order finds 100 of 2,000, the mean rating errs by 1.41.
     "worse than chance": Planted(lambda row: MISS, lambda row: 2.0),
@@ -137,11 +137,11 @@ class PlantedModel(tf.Module):
 def example(row: Row, gender: str | None = None) -> bytes:
     """The row as the ExampleGen would write it, with the columns of all models."""
     texts = {
-        features.USER_ID: f"{row.user_gender} {row.user_activity} {row.place}",
+        features.USER_ID: f"{row.user_gender} {row.user_activity} {row.number}",
         **{name: getattr(row, name) for name in (*SLICES, features.VISIT)},
         features.USER_GENDER: gender or row.user_gender,
     }
-    numbers = {features.RATING: 1.0 + row.place}
+    numbers = {features.RATING: 1.0 + row.number}
     for name, planted in MODELS.items():
         for field in dataclasses.fields(Planted):
             numbers[f"{field.name} of {name}"] = getattr(planted, field.name)(row)

@@ -68,7 +68,7 @@ def test_two_folders_of_a_user_s_own_data_are_two_pipelines_and_one_folder_is_on
 
 
 @pytest.mark.parametrize("method", ["hash", "time"])
-def test_a_release_of_movielens_is_one_pipeline_wherever_it_lies(method: str, write) -> None:
+def test_a_release_of_movielens_is_one_pipeline_in_every_folder(method: str, write) -> None:
     configured = config.load(write({"data": {"split": {"method": method}}}), config.default())
     for data in (None, "films", "gs://films"):
         assert config.of_data(configured, data).pipeline_name == configured.pipeline_name
@@ -176,7 +176,7 @@ def test_an_empty_object_is_the_preset(write) -> None:
         ),
     ],
 )
-def test_a_mistake_is_one_sentence_that_names_the_file_and_the_place(
+def test_a_mistake_is_one_sentence_that_names_the_file_and_the_field(
     content: Any, complaint: str, write
 ) -> None:
     path = write(content)

@@ -102,8 +102,8 @@ def test_pushing_multitask_takes_model_and_blessing_from_it_alone(golden: list[s
 
 
 def test_strategy_and_vocabularies_reach_the_steps_that_take_them(golden: list[str]) -> None:
-    told = {"strategy": "mirrored", "vocabularies": {"user_id": 1000}}
-    pipeline = dag.create(config.default().model_copy(update=told))
+    settings = {"strategy": "mirrored", "vocabularies": {"user_id": 1000}}
+    pipeline = dag.create(config.default().model_copy(update=settings))
     assert dag.describe(pipeline).splitlines() == golden
     received = {
         node.id: json.loads(node.exec_properties["custom_config"])
@@ -115,4 +115,4 @@ def test_strategy_and_vocabularies_reach_the_steps_that_take_them(golden: list[s
         assert received[f"Trainer.{name}"]["strategy"] == "mirrored"
     # As configured by default nothing is said of either, so that earlier runs' results still hold.
     for node in dag.create(config.default()).components:
-        assert not told.keys() & json.loads(node.exec_properties.get("custom_config") or "{}").keys()
+        assert not settings.keys() & json.loads(node.exec_properties.get("custom_config") or "{}").keys()

@@ -73,7 +73,7 @@ def gate(drift: standard_artifacts.ExampleAnomalies, action: str, folder: pathli
     AnomalyGate().Do(inputs, {}, {executor.ON_DRIFT: action})
 
 
-def test_a_span_that_has_moved_stops_the_run_or_is_told(statistics, tmp_path, caplog) -> None:
+def test_a_span_with_drift_stops_the_run_or_gives_a_warning(statistics, tmp_path, caplog) -> None:
     drift = compare(statistics, "moved", tmp_path)
     with pytest.raises(AnomalyError, match="not like the window before it") as error:
         gate(drift, "stop", tmp_path / "stop")

@@ -42,7 +42,7 @@ def test_the_default_bounds_refuse_popularity_and_biases_on_movielens_100k() -> 
     by_metric = {gate.metric: gate for gate in (*bounds["retrieval"], *bounds["ranking"])}
     assert by_metric[features.hit_metric(100)].bound >= 0.30
     assert by_metric[features.RMSE].bound <= 0.94
-    # The joint model is asked for both.
+    # The multitask model needs both.
     assert {gate.metric for gate in bounds["multitask"]} == set(by_metric)
 
 

@@ -84,7 +84,7 @@ def test_every_locked_package_is_looked_up(database: Database) -> None:
     assert set(database.queried) == wanted
 
 
-def test_what_the_page_lists_is_passed_over_by_any_of_its_names(
+def test_an_advisory_that_the_page_lists_is_passed_over_by_any_of_its_names(
     database: Database, capfd: pytest.CaptureFixture
 ) -> None:
     database.planted = PYARROW
@@ -92,7 +92,9 @@ def test_what_the_page_lists_is_passed_over_by_any_of_its_names(
     assert PYARROW["id"] not in capfd.readouterr().out
 
 
-def test_what_it_does_not_list_is_an_error(database: Database, capfd: pytest.CaptureFixture) -> None:
+def test_an_advisory_that_the_page_does_not_list_is_an_error(
+    database: Database, capfd: pytest.CaptureFixture
+) -> None:
     database.planted = NEW
     assert audit.main(database.flag) == 1
     assert NEW["id"] in capfd.readouterr().out

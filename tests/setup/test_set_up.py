@@ -44,14 +44,14 @@ class Clone:
             (self.bin / name).symlink_to("/usr/bin/false")
 
     def fake_uv(self, sync: str = "true", python: str = sys.executable) -> None:
-        """Put a uv in place that finds `python`, and does `sync`, a line of shell, to install packages."""
+        """Install a uv that finds `python`, and does `sync`, a line of shell, to install packages."""
         uv = self.folder / ".tools/bin/uv"
         uv.parent.mkdir(parents=True, exist_ok=True)
         uv.write_text(FAKE_UV.format(version=_locked_uv(), log=self.calls, python=python, sync=sync))
         uv.chmod(0o755)
 
     def real_uv(self) -> None:
-        """Put the uv in place that this project was set up with, so that none is fetched."""
+        """Install the uv that this project was set up with, so that none is fetched."""
         uv = self.folder / ".tools/bin/uv"
         uv.parent.mkdir(parents=True)
         uv.symlink_to(ROOT / ".tools/bin/uv")
@@ -111,7 +111,7 @@ def test_an_older_python(clone: Clone) -> None:
 
 
 @pytest.mark.parametrize(
-    ("patch", "told"),
+    ("patch", "words"),
     [
         ("platform.system, platform.machine = lambda: 'Darwin', lambda: 'arm64'", "is Darwin on arm64"),
         ("platform.machine = lambda: 'aarch64'", "is Linux on aarch64"),
@@ -119,10 +119,10 @@ def test_an_older_python(clone: Clone) -> None:
         ("platform.libc_ver = lambda: ('glibc', '2.17')", "with glibc 2.17"),
     ],
 )
-def test_a_platform_without_wheels(clone: Clone, patch: str, told: str) -> None:
+def test_a_platform_without_wheels(clone: Clone, patch: str, words: str) -> None:
     clone.patch(f"import platform\n{patch}\n")
     line = _last_line(clone.setup())
-    assert "Marquee needs Linux on x86-64 with glibc 2.28 or later" in line and told in line
+    assert "Marquee needs Linux on x86-64 with glibc 2.28 or later" in line and words in line
 
 
 def test_no_pip(clone: Clone, tmp_path: pathlib.Path) -> None:
@@ -142,7 +142,7 @@ def test_index_out_of_reach_for_pip(clone: Clone) -> None:
     assert "uv could not be installed, see above" in _last_line(clone.setup())
 
 
-def test_uv_asks_pips_index_and_says_itself_what_is_wrong(clone: Clone) -> None:
+def test_uv_uses_pips_index_and_prints_its_own_errors(clone: Clone) -> None:
     clone.real_uv()
     (clone.bin / "python3.10").symlink_to(PYTHON_310)
     done = clone.setup()
@@ -210,7 +210,7 @@ def test_it_is_done_again_when_a_lock_file_changes(clone: Clone) -> None:
         assert clone.called() == expected, lock.name
 
 
-def test_it_is_done_again_when_it_was_stopped_halfway(clone: Clone) -> None:
+def test_the_set_up_is_repeated_if_it_was_stopped_halfway(clone: Clone) -> None:
     clone.fake_uv(sync="kill -9 $PPID; sleep 0.2")  # the set-up itself is killed, no handler runs
     assert clone.setup().returncode != 0
     assert (clone.folder / ".venv").is_dir()
@@ -228,7 +228,7 @@ def test_what_is_left_of_an_environment_goes(clone: Clone) -> None:
     assert (clone.folder / ".venv/bin/python").resolve() == PYTHON_310
 
 
-def test_two_at_once_do_it_once(clone: Clone) -> None:
+def test_two_set_ups_at_once_install_once(clone: Clone) -> None:
     clone.fake_uv(sync="sleep 2")
     both = [clone.start(), clone.start()]
     errors = [each.communicate(timeout=120)[1] for each in both]
@@ -245,7 +245,7 @@ def test_it_is_done_again_in_another_folder(clone: Clone, tmp_path: pathlib.Path
     assert clone.called() == ["venv", "pip sync"]
 
 
-def test_it_is_done_again_when_its_python_is_gone(clone: Clone) -> None:
+def test_the_set_up_is_repeated_if_its_python_is_missing(clone: Clone) -> None:
     clone.fake_uv()
     clone.setup()
     clone.called()

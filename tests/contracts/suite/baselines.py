@@ -38,20 +38,20 @@ class RetrievalBaseline:
         popular = sorted(sorted(titles.values(), key=str.encode), key=lambda title: -counts[title])
         rows = [*world.eval, *cold_start_rows()]
         answer = trained.ask_rows(features.EVAL_SIGNATURE, rows)
-        for place, row in enumerate(rows):
+        for position, row in enumerate(rows):
             excluded = {titles[movie_id] for movie_id in row[features.EXCLUDE_ID]}
             unseen = [title for title in popular if title not in excluded]
             title = row[features.MOVIE_TITLE]
             expected = unseen.index(title) if title in unseen else np.inf
-            assert answer[features.POPULARITY_RANK_UNSEEN][place] == expected, row
-            assert answer[features.NUM_EXCLUDED][place] == len(excluded)
+            assert answer[features.POPULARITY_RANK_UNSEEN][position] == expected, row
+            assert answer[features.NUM_EXCLUDED][position] == len(excluded)
 
     def test_beside_its_ranks_are_those_of_the_item_item_model(
         self, trained: Trained, planted_run: PlantedRun
     ) -> None:
         """Of EASE with all of its weights, for there are fewer titles than weights that are kept."""
         world = planted_run.world
-        candidates = trained.ask(features.CANDIDATES_SIGNATURE, {})
+        candidates = trained.call(features.CANDIDATES_SIGNATURE, {})
         ids = [movie_id.decode() for movie_id in candidates[features.MOVIE_ID]]
         titles = [title.decode() for title in candidates[features.MOVIE_TITLE]]
         assert len(ids) < item_item.NUM_NEIGHBOURS
@@ -88,7 +88,7 @@ class RetrievalBaseline:
         self, trained: Trained, planted_run: PlantedRun
     ) -> None:
         rows = planted_run.world.eval
-        titles = trained.ask(features.CANDIDATES_SIGNATURE, {})[features.MOVIE_TITLE]
+        titles = trained.call(features.CANDIDATES_SIGNATURE, {})[features.MOVIE_TITLE]
         answer = trained.ask_rows(features.EVAL_SIGNATURE, rows)
         served = trained.ask_rows(features.SERVING_SIGNATURE, rows)[features.MOVIE_TITLE]
         assert (titles[answer[features.TOP_UNSEEN]] == served[:, : features.COVERAGE_DEPTH]).all()

@@ -1,7 +1,7 @@
 """Ask a SavedModel in a process that holds nothing of the project, as a server does.
 
 The functions here run in that process; it stays for the whole session, because importing TensorFlow takes
-longer than all that it is asked.
+longer than all calls of signatures.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _load(path: str) -> Any:
     return tf.saved_model.load(path)
 
 
-def ask(path: str, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def call(path: str, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Call a signature of the SavedModel at `path`."""
     import tensorflow as tf
 

@@ -3,7 +3,7 @@
 A model's default preset also keeps `TrainingContract`, whose trainings are several more. What retrieves keeps
 `retrieval.RetrievalContract` too, and what predicts ratings `rating.RatingContract`.
 
-Figures are asked of the exported SavedModel in a fresh process, and compared with the towers that the run_fn
+The exported SavedModel computes figures in a fresh process. They are compared with the towers that the run_fn
 trained, with the planted data, or with NumPy.
 """
 
@@ -71,7 +71,7 @@ class ModelContract:
     def test_an_example_need_tell_no_more_than_a_request_knows(
         self, trained: Trained, planted_run: PlantedRun
     ) -> None:
-        """No rating, no slice, nothing of the film but its title; what is not told of the user is unknown."""
+        """No rating, no slice, nothing of the film but its title; the user's other features are unknown."""
         rows = [*planted_run.world.eval, *cold_start_rows()]
         side = (features.USER_GENDER, features.USER_AGE, features.USER_OCCUPATION)
         kept = {*QUERY_INPUTS, features.MOVIE_TITLE}.difference(side)
@@ -97,9 +97,9 @@ class TrainingContract(ModelContract):
     """What a module keeps while it trains, whatever the preset: once for each way of training."""
 
     def test_a_hyper_parameter_that_it_does_not_have_is_refused(self, planted_run: PlantedRun) -> None:
-        asked = {**self.hyperparameters.model_dump(mode="json"), "embeding_dim": 8}
+        values = {**self.hyperparameters.model_dump(mode="json"), "embeding_dim": 8}
         with pytest.raises(ValueError, match="embeding_dim"):
-            self.module.run_fn(planted_run.fn_args("nowhere", {"hyperparameters": asked}))
+            self.module.run_fn(planted_run.fn_args("nowhere", {"hyperparameters": values}))
 
     def test_a_loss_that_does_not_stay_finite_ends_the_training(self, planted_run: PlantedRun) -> None:
         wild = self.hyperparameters.model_copy(update={"learning_rate": 1e30})

@@ -52,14 +52,14 @@ class Trained:
         """Inputs and outputs by signature."""
         return self._process.submit(fresh_process.describe, self.serving_dir).result()
 
-    def ask(self, signature: str, inputs: Mapping[str, np.ndarray]) -> Columns:
+    def call(self, signature: str, inputs: Mapping[str, np.ndarray]) -> Columns:
         """Call a signature in a fresh process."""
-        return self._process.submit(fresh_process.ask, self.serving_dir, signature, inputs).result()
+        return self._process.submit(fresh_process.call, self.serving_dir, signature, inputs).result()
 
     def ask_rows(self, signature: str, rows: Sequence[planted_ratings.Row]) -> Columns:
         """Call a signature that takes serialised Examples."""
         records = np.array([planted_ratings.serialized(row) for row in rows], object)
-        return self.ask(signature, {features.EXAMPLES_INPUT: records})
+        return self.call(signature, {features.EXAMPLES_INPUT: records})
 
 
 def write_artifacts(folder: pathlib.Path) -> None:
@@ -78,7 +78,7 @@ class PlantedRun:
         Args:
           artifacts: where `write_artifacts` wrote them.
           models: an empty folder, for what is trained.
-          process: where the SavedModels are asked.
+          process: the process that calls the SavedModels.
         """
         self.world = planted_ratings.make_world()
         self._artifacts, self._models, self._process = artifacts, models, process
@@ -90,9 +90,9 @@ class PlantedRun:
         (batch,) = dataset.ratings([self._transformed["eval"]], transform)
         users = np.array(transform.vocabulary_by_name(features.USER_ID))[batch[features.USER_ID][:, 0]]
         titles = batch[features.CANDIDATE_KEY][:, 0].numpy()
-        place = {key: row for row, key in enumerate(zip(users.tolist(), titles.tolist(), strict=True))}
+        position = {key: row for row, key in enumerate(zip(users.tolist(), titles.tolist(), strict=True))}
         order = [
-            place[row[features.USER_ID].encode(), row[features.MOVIE_TITLE].encode()]
+            position[row[features.USER_ID].encode(), row[features.MOVIE_TITLE].encode()]
             for row in self.world.eval
         ]
         # What Transform wrote of the eval split, in the order of world.eval.

@@ -10,7 +10,7 @@ from modules import features
 from tests.contracts.suite.baselines import RatingBaseline
 from tests.contracts.suite.model import ModelContract
 from tests.contracts.suite.planted_run import PlantedRun, Trained
-from tests.contracts.suite.rows import QUERY_INPUTS, cold_start_rows, columns, untold
+from tests.contracts.suite.rows import QUERY_INPUTS, cold_start_rows, columns, without_user_features
 from tests.contracts.suite.sides import check_sides
 from tests.helpers import planted_ratings
 from tests.helpers.planted_queries import rate_on_device
@@ -52,7 +52,7 @@ class RatingContract(RatingBaseline, ModelContract):
     def test_its_tflite_export_agrees_without_tensorflow(
         self, trained: Trained, planted_run: PlantedRun
     ) -> None:
-        rows = [*planted_run.world.eval, *untold(planted_run.world.eval), *cold_start_rows()]
+        rows = [*planted_run.world.eval, *without_user_features(planted_run.world.eval), *cold_start_rows()]
         export = rate_on_device(trained.tflite_path, columns(rows, features.MOVIE_TITLE))
         np.testing.assert_allclose(export, _rate(trained, rows), rtol=0, atol=1e-5)
 
@@ -63,5 +63,5 @@ class RatingContract(RatingBaseline, ModelContract):
 
 
 def _rate(trained: Trained, rows: Sequence[Row]) -> np.ndarray:
-    asked = columns(rows, features.MOVIE_TITLE)
-    return trained.ask(features.RATING_SIGNATURE, asked)[features.PREDICTED_RATING]
+    request = columns(rows, features.MOVIE_TITLE)
+    return trained.call(features.RATING_SIGNATURE, request)[features.PREDICTED_RATING]

@@ -10,20 +10,20 @@ from unittest import mock
 import numpy as np
 
 from components.index_pusher.composite.signatures import Candidates
-from components.index_pusher.proof.processes import Job, ask_tflite
+from components.index_pusher.proof.processes import Job, run_tflite
 from components.index_pusher.proof.tflite_check import check_retrieval, device_request
 from modules import features
 from tests.contracts.suite.baselines import RetrievalBaseline
+from tests.contracts.suite.cold_start import KnownColdStartUsers
 from tests.contracts.suite.model import ModelContract
-from tests.contracts.suite.newcomers import KnownNewcomers
 from tests.contracts.suite.planted_run import Columns, PlantedRun, Trained
-from tests.contracts.suite.rows import QUERY_INPUTS, cold_start_rows, columns, untold
+from tests.contracts.suite.rows import QUERY_INPUTS, cold_start_rows, columns, without_user_features
 from tests.contracts.suite.sides import check_sides
 from tests.helpers import planted_ratings
 from tests.helpers.planted_ratings import Row
 
 
-class RetrievalContract(RetrievalBaseline, KnownNewcomers, ModelContract):
+class RetrievalContract(RetrievalBaseline, KnownColdStartUsers, ModelContract):
     """What a model keeps that retrieves."""
 
     predictions = {
@@ -47,7 +47,7 @@ class RetrievalContract(RetrievalBaseline, KnownNewcomers, ModelContract):
             },
         ),
         features.SEEN_SIGNATURE: (
-            mock.ANY,  # See newcomers.py.
+            mock.ANY,  # See cold_start.py.
             {features.SEEN: ("int32", (None, None)), features.USER_KNOWN: ("bool", (None,))},
         ),
     }
@@ -55,16 +55,16 @@ class RetrievalContract(RetrievalBaseline, KnownNewcomers, ModelContract):
     def test_it_serves_what_it_trained(self, trained: Trained, planted_run: PlantedRun) -> None:
         """What Transform wrote and the towers in memory, against raw features and the fresh process."""
         query_tower, candidate_tower = trained.retrieval
-        served = trained.ask(features.QUERY_SIGNATURE, columns(planted_run.world.eval))
+        served = trained.call(features.QUERY_SIGNATURE, columns(planted_run.world.eval))
         expected = query_tower(planted_run.transformed_eval)
         np.testing.assert_allclose(served[features.QUERY_EMBEDDING], expected, rtol=1e-4, atol=1e-5)
-        candidates = trained.ask(features.CANDIDATES_SIGNATURE, {})
+        candidates = trained.call(features.CANDIDATES_SIGNATURE, {})
         of_eval = candidates[features.CANDIDATE_EMBEDDING][_positions(candidates, planted_run.world.eval)]
         expected = candidate_tower(planted_run.transformed_eval)
         np.testing.assert_allclose(of_eval, expected, rtol=1e-4, atol=1e-5)
 
     def test_every_film_is_a_candidate_once(self, trained: Trained, planted_run: PlantedRun) -> None:
-        candidates = trained.ask(features.CANDIDATES_SIGNATURE, {})
+        candidates = trained.call(features.CANDIDATES_SIGNATURE, {})
         counts = collections.Counter(row[features.MOVIE_TITLE] for row in planted_run.world.train)
         assert sorted(
             zip(
@@ -83,17 +83,20 @@ class RetrievalContract(RetrievalBaseline, KnownNewcomers, ModelContract):
     ) -> None:
         users = [f"u{index}" for index in range(planted_ratings.NUM_USERS)]
         # The last but one tells of a film that train does not have, and of one that nobody has.
-        told = np.full((len(users) + 2, 2), b"", object)
-        told[-2] = [planted_ratings.UNRATED_TITLES[0].encode(), b"No Such Film (1999)"]
-        answer = trained.ask(
+        history = np.full((len(users) + 2, 2), b"", object)
+        history[-2] = [planted_ratings.UNRATED_TITLES[0].encode(), b"No Such Film (1999)"]
+        answer = trained.call(
             features.SEEN_SIGNATURE,
             {
-                features.USER_ID: np.array([*users, *[planted_ratings.NEWCOMER] * 2], object),
-                features.HISTORY_TITLE: told,
-                **{name: np.full(len(told), absent) for name, absent in self.described(trained).items()},
+                features.USER_ID: np.array([*users, *[planted_ratings.COLD_START_USER] * 2], object),
+                features.HISTORY_TITLE: history,
+                **{
+                    name: np.full(len(history), absent)
+                    for name, absent in self.side_features(trained).items()
+                },
             },
         )
-        titles = trained.ask(features.CANDIDATES_SIGNATURE, {})[features.MOVIE_TITLE]
+        titles = trained.call(features.CANDIDATES_SIGNATURE, {})[features.MOVIE_TITLE]
         rated = collections.defaultdict(set)
         for row in planted_run.world.train:
             rated[row[features.USER_ID]].add(row[features.MOVIE_TITLE])
@@ -106,8 +109,8 @@ class RetrievalContract(RetrievalBaseline, KnownNewcomers, ModelContract):
 
     def test_its_ranks_equal_numpys(self, trained: Trained, planted_run: PlantedRun) -> None:
         rows = [*planted_run.world.eval, *cold_start_rows()]
-        candidates = trained.ask(features.CANDIDATES_SIGNATURE, {})
-        query = trained.ask(features.QUERY_SIGNATURE, columns(rows))[features.QUERY_EMBEDDING]
+        candidates = trained.call(features.CANDIDATES_SIGNATURE, {})
+        query = trained.call(features.QUERY_SIGNATURE, columns(rows))[features.QUERY_EMBEDDING]
         scores = query.astype(np.float64) @ candidates[features.CANDIDATE_EMBEDDING].astype(np.float64).T
         unseen = scores.copy()
         ids = [movie_id.decode() for movie_id in candidates[features.MOVIE_ID]]
@@ -117,7 +120,7 @@ class RetrievalContract(RetrievalBaseline, KnownNewcomers, ModelContract):
         answer = trained.ask_rows(features.EVAL_SIGNATURE, rows)
         for name, matrix in ((features.RANK, scores), (features.RANK_UNSEEN, unseen)):
             own = np.where(positions < 0, -np.inf, matrix[np.arange(len(rows)), positions])[:, np.newaxis]
-            # Float32 scores that are this close may change places.
+            # Float32 scores that are this close may change ranks.
             surely, perhaps = (matrix > own + 1e-5).sum(axis=1), (matrix >= own - 1e-5).sum(axis=1) - 1
             candidate = ~np.isneginf(own[:, 0])
             assert (np.isposinf(answer[name]) == ~candidate).all(), name
@@ -145,19 +148,19 @@ class RetrievalContract(RetrievalBaseline, KnownNewcomers, ModelContract):
     def test_its_tflite_export_finds_what_it_finds_without_tensorflow(
         self, trained: Trained, planted_run: PlantedRun
     ) -> None:
-        rows = [*planted_run.world.eval, *untold(planted_run.world.eval), *cold_start_rows()]
-        asked = columns(rows)
-        embeddings = trained.ask(features.QUERY_SIGNATURE, asked)[features.QUERY_EMBEDDING]
-        received = trained.ask(features.CANDIDATES_SIGNATURE, {})
+        rows = [*planted_run.world.eval, *without_user_features(planted_run.world.eval), *cold_start_rows()]
+        request_columns = columns(rows)
+        embeddings = trained.call(features.QUERY_SIGNATURE, request_columns)[features.QUERY_EMBEDDING]
+        received = trained.call(features.CANDIDATES_SIGNATURE, {})
         candidates = Candidates(
             received[features.MOVIE_TITLE],
             received[features.MOVIE_ID],
             received[features.CANDIDATE_POPULARITY],
             received[features.CANDIDATE_EMBEDDING],
         )
-        request, exact = device_request(embeddings, candidates, asked)
+        request, exact = device_request(embeddings, candidates, request_columns)
         path = os.path.join(os.path.dirname(trained.tflite_path), features.RETRIEVAL_TFLITE)
-        (answer,) = ask_tflite([Job(path, features.RETRIEVE_SIGNATURE, request)])
+        (answer,) = run_tflite([Job(path, features.RETRIEVE_SIGNATURE, request)])
         row = check_retrieval(answer, exact, candidates)
         assert row.passes, row
         assert os.path.getsize(features.quantized(path)) < os.path.getsize(path)
@@ -176,10 +179,10 @@ class RetrievalContract(RetrievalBaseline, KnownNewcomers, ModelContract):
 
 
 def _embed(trained: Trained, rows: Sequence[Row]) -> np.ndarray:
-    return trained.ask(features.QUERY_SIGNATURE, columns(rows))[features.QUERY_EMBEDDING]
+    return trained.call(features.QUERY_SIGNATURE, columns(rows))[features.QUERY_EMBEDDING]
 
 
 def _positions(candidates: Columns, rows: Sequence[Row]) -> np.ndarray:
     """Where the rows' films stand among the candidates; -1 for none."""
-    place = {title.decode(): row for row, title in enumerate(candidates[features.MOVIE_TITLE])}
-    return np.array([place.get(row[features.MOVIE_TITLE], -1) for row in rows])
+    position = {title.decode(): row for row, title in enumerate(candidates[features.MOVIE_TITLE])}
+    return np.array([position.get(row[features.MOVIE_TITLE], -1) for row in rows])

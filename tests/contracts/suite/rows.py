@@ -1,4 +1,4 @@
-"""Rows of the planted ratings in the forms in which signatures are asked of them."""
+"""Rows of the planted ratings as inputs of signatures."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def _padded(lists: Sequence[Sequence], feature: features.RawFeature) -> np.ndarr
 
 
 def cold_start_rows() -> list[Row]:
-    """A user or a film that train does not have, and both; told and untold of."""
+    """A user or a film that train does not have, and both; with and without the user's features."""
     known = planted_ratings.rating(0, 1)
     unrated = {**known, features.MOVIE_TITLE: planted_ratings.UNRATED_TITLES[0]}
     films = [known, unrated, {**known, features.MOVIE_TITLE: "No Such Film (1999)"}]
-    newcomer = [{**row, features.USER_ID: planted_ratings.NEWCOMER} for row in films]
-    return [*films[1:], *newcomer, *untold(newcomer)]
+    cold_start = [{**row, features.USER_ID: planted_ratings.COLD_START_USER} for row in films]
+    return [*films[1:], *cold_start, *without_user_features(cold_start)]
 
 
-def untold(rows: Sequence[Row]) -> list[Row]:
+def without_user_features(rows: Sequence[Row]) -> list[Row]:
     """Rows that say nothing of the user but the id."""
     return [{**row, **_ABSENT} for row in rows]

@@ -9,25 +9,25 @@ import numpy as np
 from modules import features
 from modules.hyperparameters import TrainingConfig
 from tests.contracts.suite.planted_run import PlantedRun
-from tests.contracts.suite.rows import untold
+from tests.contracts.suite.rows import without_user_features
 from tests.helpers.planted_ratings import Row
 
 
-def check_sides(config: TrainingConfig, run: PlantedRun, ask: Callable[[Sequence[Row]], np.ndarray]) -> None:
+def check_sides(config: TrainingConfig, run: PlantedRun, call: Callable[[Sequence[Row]], np.ndarray]) -> None:
     """A known user's own side features stand in for absent ones; what a request says is believed."""
-    told = run.world.eval
-    np.testing.assert_allclose(ask(untold(told)), ask(told), rtol=1e-5, atol=1e-6)
+    rows = run.world.eval
+    np.testing.assert_allclose(call(without_user_features(rows)), call(rows), rtol=1e-5, atol=1e-6)
     lie = {"F": "M", "M": "F"}
-    otherwise = [{**row, features.USER_GENDER: lie[row[features.USER_GENDER]]} for row in told]
-    differs = not np.allclose(ask(otherwise), ask(told), rtol=1e-5, atol=1e-6)
+    otherwise = [{**row, features.USER_GENDER: lie[row[features.USER_GENDER]]} for row in rows]
+    differs = not np.allclose(call(otherwise), call(rows), rtol=1e-5, atol=1e-6)
     assert differs == (features.USER_GENDER in config.query_features)
     # Rows of eval come after all of train, so their histories are what the bundle's table has of the users.
-    assert all(len(row[features.HISTORY_TITLE]) == features.HISTORY_LENGTH for row in told)
-    others = [{**row, **_history(other)} for row, other in zip(told, reversed(told), strict=True)]
-    assert (not np.allclose(ask(others), ask(told), rtol=1e-5, atol=1e-6)) == bool(config.history)
-    # What is told of the future is not believed.
-    future = [_with_future(row) for row in told]
-    np.testing.assert_allclose(ask(future), ask(told), rtol=1e-5, atol=1e-6)
+    assert all(len(row[features.HISTORY_TITLE]) == features.HISTORY_LENGTH for row in rows)
+    others = [{**row, **_history(other)} for row, other in zip(rows, reversed(rows), strict=True)]
+    assert (not np.allclose(call(others), call(rows), rtol=1e-5, atol=1e-6)) == bool(config.history)
+    # Ratings of the future in a request have no effect.
+    future = [_with_future(row) for row in rows]
+    np.testing.assert_allclose(call(future), call(rows), rtol=1e-5, atol=1e-6)
 
 
 def _history(row: Row) -> dict:

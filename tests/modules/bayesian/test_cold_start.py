@@ -33,15 +33,15 @@ def planted():
     )
     taste = draw.normal(size=(ROWS, WIDTH - 1))
     seen = draw.integers(0, TITLES, (ROWS, features.HISTORY_LENGTH))
-    asked = draw.integers(0, TITLES, ROWS)
-    told = 3.0 + np.einsum("rd,rhd->rh", taste, vectors[seen, :-1])
+    rated = draw.integers(0, TITLES, ROWS)
+    history_ratings = 3.0 + np.einsum("rd,rhd->rh", taste, vectors[seen, :-1])
     rows = {
         features.USER_ID: draw.integers(0, 2, (ROWS, 1)),
-        features.MOVIE_TITLE: asked[:, np.newaxis],
+        features.MOVIE_TITLE: rated[:, np.newaxis],
         features.HISTORY_TITLE: seen + 1,
-        features.HISTORY_RATING: told.astype(np.float32),
+        features.HISTORY_RATING: history_ratings.astype(np.float32),
         features.HISTORY_GAP: np.ones_like(seen),
-        features.RATING: (3.0 + np.sum(taste * vectors[asked, :-1], axis=1))[:, np.newaxis].astype(
+        features.RATING: (3.0 + np.sum(taste * vectors[rated, :-1], axis=1))[:, np.newaxis].astype(
             np.float32
         ),
     }
@@ -53,7 +53,7 @@ def planted():
     return query, candidate, head, catalogue, batch
 
 
-def test_a_cold_start_users_ratings_follow_from_what_it_tells(planted) -> None:
+def test_a_cold_start_users_ratings_follow_from_the_history(planted) -> None:
     query, candidate, head, catalogue, batch = planted
     train, held_out = (
         {name: v[part] for name, v in batch.items()} for part in (slice(3_000), slice(3_000, None))
@@ -66,7 +66,7 @@ def test_a_cold_start_users_ratings_follow_from_what_it_tells(planted) -> None:
         return float(tf.reduce_mean(tf.square(head(query(inputs), candidate(inputs)) - truth)))
 
     assert error(unknown) < 0.3 * float(tf.math.reduce_variance(truth))
-    # Those whom train knows are let be: this model was told nothing of them.
+    # Users of train keep their embeddings, which this model does not have.
     assert error(held_out) == pytest.approx(float(tf.reduce_mean(tf.square(truth - 3.0))), rel=1e-4)
     # Without its history nothing is known of a cold-start user.
     silent = {**unknown, features.HISTORY_TITLE: tf.zeros_like(unknown[features.HISTORY_TITLE])}

@@ -63,7 +63,7 @@ def test_a_tower_adds_the_recent_bias_of_users_of_train_and_does_not_train_the_m
     assert {weight.name for weight in tower.non_trainable_weights} == {"means:0", "vectors:0"}
 
 
-def test_a_cold_start_user_is_made_of_what_is_told(tower, tables) -> None:
+def test_a_cold_start_user_is_embedded_by_the_history(tower, tables) -> None:
     biases = rating_bias.recent_bias(HISTORY, tf.constant(MEANS)).numpy()
     # By how much each rating is above the title's mean and the recent bias, over the number of ratings and 5.
     liked = [
@@ -72,6 +72,6 @@ def test_a_cold_start_user_is_made_of_what_is_told(tower, tables) -> None:
         (1 - biases[1, 0]) * tables["vectors"][1] / 6,
         np.zeros(2),
     ]
-    told = np.concatenate([np.ones((3, 1)), biases, liked], axis=1)
-    expected = tables[features.USER_ID][4] + told @ tables["matrix"]
+    summary = np.concatenate([np.ones((3, 1)), biases, liked], axis=1)
+    expected = tables[features.USER_ID][4] + summary @ tables["matrix"]
     np.testing.assert_allclose(tower({**HISTORY, **COLD_START}), expected, rtol=1e-5, atol=1e-5)

@@ -80,7 +80,7 @@ def test_the_mean_of_draws_recovers_a_planted_machine_and_beats_a_draw(machines:
     assert biases > 2 * NOISE
 
 
-def test_one_machine_stands_for_the_mean_of_some_exactly_or_as_nearly_as_it_can(
+def test_one_machine_predicts_the_mean_of_several_exactly_or_nearly(
     machines: list[Machine],
 ) -> None:
     few = machines[:3]
@@ -154,7 +154,7 @@ def test_a_value_of_no_row_has_the_mean_of_its_fields_prior(machines: list[Machi
         assert (spread > 0).all()
 
 
-def test_draws_that_are_not_finite_are_told() -> None:
+def test_draws_that_are_not_finite_are_an_error() -> None:
     for wrong in (1e30, np.nan):
         ratings = RATINGS[FITTED] * np.float32(wrong)
         with pytest.raises(FloatingPointError, match="not finite|not positive"):

@@ -75,8 +75,8 @@ def test_a_title_twice_is_refused(tmp_path: pathlib.Path) -> None:
 
 
 def test_positions_are_found_and_cold_start_users_are_none() -> None:
-    asked = np.array([b"Zulu (1964)", b"", b"Alien (1979)", b"Zulu (1965)", b"zzz"], object)
-    assert catalogue(TITLES).positions(asked).tolist() == [1, -1, 0, -1, -1]
+    titles = np.array([b"Zulu (1964)", b"", b"Alien (1979)", b"Zulu (1965)", b"zzz"], object)
+    assert catalogue(TITLES).positions(titles).tolist() == [1, -1, 0, -1, -1]
 
 
 def test_interactions_are_read_over_all_batches() -> None:
@@ -90,7 +90,7 @@ def test_interactions_are_read_over_all_batches() -> None:
     assert read.ratings.tolist() == [4.0, 1.0, 2.5]
     assert read.timestamps.tolist() == [40, 10, 25]
     assert (read.mean_rating, read.rating_range) == (2.5, (1.0, 4.0))
-    # One place for each of the three users, one for cold-start users.
+    # One row for each of the three users, one for cold-start users.
     assert read.user_features[features.USER_GENDER].tolist() == [2, 0, 1, 0]
     assert sorted(read.user_features) == ["user_age", "user_gender", "user_occupation"]
     assert read.popularity(4).tolist() == [1, 1, 1, 0]
@@ -137,7 +137,7 @@ def test_the_latest_ratings_come_first_and_titles_of_one_second_in_descending_or
     assert history.positions[[0, 2], :4].tolist() == [[7, 6, -1, -1], [9, 5, 4, -1]]
     assert history.ratings[[0, 2], :4].tolist() == [[2.0, 5.0, 0.0, 0.0], [3.0, 4.0, 1.0, 0.0]]
     assert history.timestamps[[0, 2], :4].tolist() == [[20, 5, 0, 0], [30, 30, 10, 0]]
-    # The two earliest find no place.
+    # The two earliest are left out.
     assert history.positions[1].tolist() == many[:1:-1].tolist()
     assert (history.positions[3] == -1).all()
 

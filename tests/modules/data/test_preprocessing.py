@@ -37,7 +37,7 @@ def row(user, gender, age, occupation, title, year, genres, seconds) -> dict:
     }
 
 
-def told(row: dict, *history: tuple[str, float, int]) -> dict:
+def with_history(row: dict, *history: tuple[str, float, int]) -> dict:
     """A row with a history of (title, rating, seconds before the row)."""
     titles, ratings, gaps = zip(*history, strict=True)
     return {
@@ -67,13 +67,13 @@ EVAL_ROWS = [
     row("a", "F", 55, "artist", A, 1929, ELEVEN, 5000),
 ]
 LONG = features.HISTORY_LENGTH + 5
-EVAL_ROWS[0] = told(EVAL_ROWS[0], (B, 4.0, 1), (A, 2.5, 59), ("Unheard Of (1990)", 5.0, 60))
+EVAL_ROWS[0] = with_history(EVAL_ROWS[0], (B, 4.0, 1), (A, 2.5, 59), ("Unheard Of (1990)", 5.0, 60))
 # Not in order; of its own second; later; a year ago.
-EVAL_ROWS[1] = told(
+EVAL_ROWS[1] = with_history(
     EVAL_ROWS[1], (C, 1.0, 3600), (B, 2.0, 0), (A, 3.0, -7), (A, 0.0, 10), (B, 5.0, 366 * 86400)
 )
-EVAL_ROWS[2] = told(EVAL_ROWS[2], *((B, 3.0, second) for second in range(LONG, 0, -1)))
-EVAL = [{**row, features.RATING: 0.5 * (place + 1)} for place, row in enumerate(EVAL_ROWS)]
+EVAL_ROWS[2] = with_history(EVAL_ROWS[2], *((B, 3.0, second) for second in range(LONG, 0, -1)))
+EVAL = [{**row, features.RATING: 0.5 * (position + 1)} for position, row in enumerate(EVAL_ROWS)]
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,7 @@ def test_a_history_is_what_was_strictly_before_latest_first(transformed: dict[st
     assert not gaps[3:].any()
 
 
-def test_rating_moment_and_title_pass_as_they_are(transformed: dict[str, np.ndarray]) -> None:
+def test_rating_timestamp_and_title_are_not_changed(transformed: dict[str, np.ndarray]) -> None:
     assert transformed[features.TIMESTAMP][:, 0].tolist() == [row[features.TIMESTAMP] for row in EVAL]
     assert transformed[features.RATING].tolist() == [[0.5], [1.0], [1.5], [2.0], [2.5], [3.0]]
     assert [title.decode() for title in transformed[features.CANDIDATE_KEY][:, 0]] == [

@@ -32,12 +32,12 @@ def test_it_finds_what_trying_every_argument_finds(function) -> None:
     assert received.tolist() == brute_force(function, 10, 999)
 
 
-def test_moments_are_found_to_the_second_in_about_thirty_calls() -> None:
+def test_boundaries_are_found_to_the_second_in_about_thirty_calls() -> None:
     calls = []
 
-    def bucket(moments: np.ndarray) -> np.ndarray:
-        calls.append(len(moments))
-        return np.clip((moments - 874_724_710) // 18_561, 0, 999)
+    def bucket(timestamps: np.ndarray) -> np.ndarray:
+        calls.append(len(timestamps))
+        return np.clip((timestamps - 874_724_710) // 18_561, 0, 999)
 
     assert step_boundaries(bucket, 1000).tolist() == [874_724_710 + 18_561 * i for i in range(1, 1000)]
     assert len(calls) <= 32

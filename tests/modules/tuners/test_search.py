@@ -151,7 +151,7 @@ def test_a_trial_that_fails_loses_and_the_search_goes_on(failure: str, make) -> 
 
 def test_where_every_trial_fails_that_is_the_answer(make) -> None:
     search = make(lambda _: {"error": math.nan}, max_trials=5)
-    with pytest.raises(ValueError, match="planted must come to a finite error; none of 5 did"):
+    with pytest.raises(ValueError, match="planted must have a finite error; none of 5 did"):
         search.search()
 
 
@@ -163,7 +163,7 @@ def test_a_fault_in_the_code_is_no_trial_that_lost(make) -> None:
         make(figures).search()
 
 
-def test_what_a_trial_made_is_gone_before_the_next(make) -> None:
+def test_a_trials_model_is_freed_before_the_next(make) -> None:
     class Model:
         def __init__(self) -> None:
             self.itself = self

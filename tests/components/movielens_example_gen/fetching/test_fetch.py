@@ -216,7 +216,7 @@ def test_a_folder_that_cannot_be_read_is_named(write_ml_100k, tmp_path, monkeypa
     base = write_ml_100k()
     monkeypatch.setattr(pathlib.Path, "iterdir", refused)  # The superuser may read everything.
     for config in (DataConfig(), DataConfig.model_validate({"spans": {}})):
-        with pytest.raises(DataError, match=f"^{base} cannot be used: Permission denied. Put that right"):
+        with pytest.raises(DataError, match=f"^{base} cannot be used: Permission denied. Mend that"):
             fetch.resolve_data(config, base, tmp_path / "cache")
 
 

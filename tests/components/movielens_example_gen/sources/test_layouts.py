@@ -85,7 +85,7 @@ def test_a_file_that_may_not_be_read_is_one_line(write_ml_100k, monkeypatch):
 
     base, opened = write_ml_100k(), io.open
     monkeypatch.setattr(io, "open", refuse)  # The superuser may read everything.
-    with pytest.raises(DataError, match=f"^{base}/u.item cannot be used: Permission denied. Put that right"):
+    with pytest.raises(DataError, match=f"^{base}/u.item cannot be used: Permission denied. Mend that"):
         files.find_inputs(str(base), DataConfig())
     with pytest.raises(DataError, match="^/nosuch/x cannot be used: No such file or directory"):
         files.find_inputs("/nosuch/x", DataConfig())
