@@ -34,3 +34,25 @@ def numbers(names: Iterable[str]) -> list[int]:
     [9, 10]
     """
     return sorted(int(name) for name in names if name.isascii() and name.isdecimal())
+
+
+def number(text: str | None, path: str, meaning: str) -> int:
+    r"""Read the version that a file holds, and nothing else; 0 where the file is absent.
+
+    Args:
+      text: its content; None where it is absent.
+      path: of the file; meaning: which version it names.
+    Raises:
+      ValueError: it holds something else.
+
+    >>> [number(text, "current", "served version") for text in ("12\n", None)]
+    [12, 0]
+    """
+    if text is None:
+        return 0
+    found = numbers([text.strip()])
+    if not found:
+        raise ValueError(
+            f"{path} must hold the number of the {meaning}; it holds {text[:40]!r}. Write it there."
+        )
+    return found[0]

@@ -24,7 +24,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from common import listing
 from serving import manifest
-from serving.layout import BUNDLES, CONFIG, CURRENT, LAST, SCANN_CONFIG, SERVING, WITHDRAWN, numbers
+from serving.layout import BUNDLES, CONFIG, CURRENT, LAST, SCANN_CONFIG, SERVING, WITHDRAWN, number, numbers
 from serving.stores.generations import Objects
 from serving.stores.lease import GenerationLease, Lease
 
@@ -109,7 +109,8 @@ class ObjectStore:
             ]
 
     def next_version(self) -> int:
-        return max([int(self.read(LAST) or 0), *numbers(self._names(BUNDLES))]) + 1
+        last = number(self.read(LAST), self._path(LAST), "highest version ever begun")
+        return max([last, *numbers(self._names(BUNDLES))]) + 1
 
     def link(self, version: int, models: Collection[str]) -> None:
         """Nothing: the copies were made before the manifest."""
@@ -118,7 +119,7 @@ class ObjectStore:
         """Nothing: the configuration says what is loaded."""
 
     def current(self) -> int:
-        return int(self.read(CURRENT) or 0)
+        return number(self.read(CURRENT), self._path(CURRENT), "version to serve")
 
     def point(self, version: int) -> None:
         self._lease.renew()

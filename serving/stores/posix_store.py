@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from common import durable, locks
 from serving import manifest
-from serving.layout import BUNDLES, CURRENT, LAST, SERVING, numbers
+from serving.layout import BUNDLES, CURRENT, LAST, SERVING, number, numbers
 
 LOCK = ".lock"
 STAGING_PREFIX = ".staging-"
@@ -83,7 +83,8 @@ class PosixStore:
             for model in _names(self._path(SERVING))
             for version in numbers(_names(self._path(SERVING, model)))
         ]
-        return max([0, *self.versions(), *linked, *numbers([(self.read(LAST) or "").strip()])]) + 1
+        last = number(self.read(LAST), self._path(LAST), "highest version ever published")
+        return max([last, *self.versions(), *linked]) + 1
 
     def link(self, version: int, models: Collection[str]) -> None:
         for model in models:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import pathlib
+import re
 import threading
 import time
 import types
@@ -206,6 +207,19 @@ def test_a_damaged_upload_is_no_version(bucket: Bucket, monkeypatch: pytest.Monk
         bucket.push("a")
     with pytest.raises(ValueError, match="must have a served version; it has none"):
         reader.open_current(bucket.uri)
+
+
+@pytest.mark.parametrize("damaged", ["", "three\n", "-1", "3 4"])
+def test_a_damaged_number_is_refused_with_the_remedy(bucket: Bucket, damaged: str) -> None:
+    bucket.push("a")
+    for name, meaning in (("current", "version to serve"), (".last", "highest version ever begun")):
+        text = (bucket.folder / name).read_text()
+        (bucket.folder / name).write_text(damaged)
+        words = f"bucket/{name} must hold the number of the {meaning}; it holds {damaged!r}. Write"
+        with pytest.raises(ValueError, match=re.escape(words)):
+            bucket.push("b")
+        (bucket.folder / name).write_text(text)
+    assert bucket.push("b").served
 
 
 def test_an_empty_file_of_a_bundle_arrives(bucket: Bucket) -> None:

@@ -88,6 +88,16 @@ def test_a_digest_depends_on_content_and_names_alone(tmp_path: pathlib.Path) -> 
     assert manifest.content_digest(first) != manifest.content_digest(second)
 
 
+def test_a_damaged_number_of_the_highest_version_is_refused_with_the_remedy(tmp_path: pathlib.Path) -> None:
+    destination = tmp_path / "pushed"
+    publish.publish(make_bundle(tmp_path / "a", "a"), str(destination))
+    (destination / ".last").write_text("one")
+    words = r"\.last must hold the number of the highest version ever published; it holds 'one'"
+    with pytest.raises(ValueError, match=words):
+        publish.publish(make_bundle(tmp_path / "b", "b"), str(destination))
+    assert [path.name for path in (destination / "bundles").iterdir()] == ["1"]
+
+
 def test_a_damaged_bundle_is_not_published_and_a_damaged_version_is_replaced(tmp_path: pathlib.Path) -> None:
     bundle, destination = make_bundle(tmp_path / "bundle", "a"), tmp_path / "destination"
     publish.publish(bundle, str(destination))
