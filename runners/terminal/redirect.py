@@ -26,7 +26,7 @@ def terminal_and_log(path: Path) -> Iterator[TextIO]:
     Args:
       path: the log file; appended to.
     Yields:
-      A text stream on the standard output as it was before.
+      A text stream on the standard output as it was before; it is closed at the end.
     Raises:
       DataError: the log cannot be opened.
     """
@@ -56,6 +56,8 @@ def terminal_and_log(path: Path) -> Iterator[TextIO]:
                 _empty(stream)
             os.dup2(saved_out, 1)
             os.dup2(saved_err, 2)
+            # Before its descriptor: the next file gets the same number, and a late writer would write there.
+            _close(terminal)
             os.close(saved_out)
             os.close(saved_err)
 
@@ -66,9 +68,13 @@ def _opened(path: Path) -> Iterator[TextIO]:
         try:
             yield stream
         finally:
-            # On a full disk this raises, which must not hide the error that is being raised.
-            with contextlib.suppress(OSError):
-                stream.close()
+            _close(stream)
+
+
+def _close(stream: TextIO) -> None:
+    # On a full disk this raises, which must not hide the error that is being raised.
+    with contextlib.suppress(OSError):
+        stream.close()
 
 
 def _empty(stream: TextIO) -> None:

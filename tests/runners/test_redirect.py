@@ -87,6 +87,30 @@ def test_a_full_disk_takes_the_log_but_neither_the_cause_nor_the_terminal() -> N
     assert (done.stdout, done.stderr) == ("for a person\nthe cause, None\n", "")
 
 
+LATE = """
+import os, pathlib, sys
+from runners.terminal.redirect import terminal_and_log
+
+with terminal_and_log(pathlib.Path(sys.argv[1])) as terminal:
+    terminal.write("without a line's end")
+# The lowest number that is free, which was the terminal's.
+file = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT)
+try:
+    print("late", file=terminal, flush=True)
+except ValueError as error:
+    print(f", {error}")
+"""
+
+
+def test_who_writes_late_writes_to_no_file_that_has_the_terminal_s_number(tmp_path: pathlib.Path) -> None:
+    paths = (str(tmp_path / "run.log"), str(tmp_path / "other"))
+    done = subprocess.run(
+        [sys.executable, "-c", LATE, *paths], capture_output=True, encoding="utf-8", check=True
+    )
+    assert (tmp_path / "other").read_bytes() == b""
+    assert done.stdout == "without a line's end, I/O operation on closed file.\n"
+
+
 def test_a_second_run_adds_to_the_log_and_logging_is_as_before(tmp_path: pathlib.Path) -> None:
     root = logging.getLogger()
     before = (root.level, root.handlers[:])
