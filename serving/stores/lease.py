@@ -1,8 +1,9 @@
 """A lock for object stores, which have none: an object that says who holds the destination, and until when.
 
 In Google Cloud Storage (GenerationLease) one publisher at a time holds it. One that dies frees it once others
-have seen it unchanged for `seconds`, each by its own clock. One that only stood still for so long finds out
-at its next write of what others write too, or before it removes a version.
+have seen it unchanged for `seconds`, each by its own clock. One that only stood still for so long, or wrote
+or read a single file for so long, finds out at its next write of what others write too, or before it removes
+a version. To renew with each chunk would not help: TensorFlow uploads a file to gs:// when it is closed.
 
 Elsewhere (Lease) TensorFlow's file systems have no conditional write. One publisher at a time holds it, and
 one that dies frees it by its expiry, as long as
