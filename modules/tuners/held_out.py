@@ -1,7 +1,8 @@
 """The part of the train split on which trials are evaluated, and the metrics. Runs in the Tuners.
 
-The part holds the latest rows of each user. So trials are compared by how well they predict later ratings, as
-in serving; and no fitted row has a held-out title in its history, because a history holds earlier rows alone.
+The part holds the latest rows of each user. Trials are therefore compared on ratings that are later than all
+fitted rows of the same user. This is no split by time: fitted rows of other users can be later, as they never
+are in serving. No fitted row has a held-out title in its history, because a history holds earlier rows alone.
 A Tuner does not read the eval split, and does not get its path.
 """
 
