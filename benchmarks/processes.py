@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-_INTERVAL = 0.1  # Seconds between two looks at a process, at least.
-_REST = 20  # The same, in times of what a look takes: 0.1 seconds where there are many gigabytes.
+_INTERVAL = 0.1  # Least number of seconds between two readings of a process.
+_REST = 20  # The same in durations of a reading, which takes 0.1 seconds for many gigabytes.
 _QUOTED = 2000  # Characters that are quoted of a command that failed.
 
 
@@ -66,7 +66,7 @@ def measured(command: Sequence[str], folder: pathlib.Path, environ: Mapping[str,
 def _family(pid: int) -> Iterator[int]:
     """Yield a process and all that descend from it."""
     yield pid
-    # A process may end between two looks.
+    # A process may end between two readings.
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
             for child in (task / "children").read_text().split():

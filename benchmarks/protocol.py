@@ -53,7 +53,7 @@ class Ratings:
 
 
 def add_data_flag(parser: argparse.ArgumentParser) -> None:
-    """Let a command be told where the data is."""
+    """Add the flags that name the data."""
     parser.add_argument(
         "--data",
         type=pathlib.Path,

@@ -1,4 +1,4 @@
-"""The protocols of the quality benchmark: which rows train, which are asked for, what a query then knows."""
+"""The protocols of the quality benchmark: the train rows, the evaluated rows, and what a query then knows."""
 
 from __future__ import annotations
 
@@ -109,10 +109,10 @@ def official_split(folder: pathlib.Path, release: Release, fold: str) -> tuple[n
 
 @dataclasses.dataclass(frozen=True)
 class Queries:
-    """Rows that a model is asked about, and what each may know of its user.
+    """Rows on which a model is evaluated, and the rows of its user that each query may know.
 
     Attributes:
-      rows: the rows themselves; their title and rating are what is asked.
+      rows: the rows themselves; their titles and ratings are the labels.
       pool: rows that may be known, by user, then time.
       starts, stops: `[rows]` each query knows the rows from `starts` to before `stops` of the pool.
     """
@@ -194,9 +194,9 @@ def groups(ratings: Ratings, train: Ratings, users: np.ndarray, times: np.ndarra
     Returns:
       `[rows]` booleans by group.
     """
-    asked = dataclasses.replace(ratings, users=users, times=times)
+    evaluated = dataclasses.replace(ratings, users=users, times=times)
     pool = _by_user(ratings)
-    earlier = _strictly_earlier(pool, asked) - np.searchsorted(pool.users, users, "left")
+    earlier = _strictly_earlier(pool, evaluated) - np.searchsorted(pool.users, users, "left")
     cold = np.bincount(train.users, minlength=len(ratings.user_ids))[users] == 0
     level = np.searchsorted([least for least, _ in _EARLIER], earlier, side="right") - 1
     return {

@@ -1,11 +1,10 @@
-"""Does a reader ever see a broken or mixed version, whatever happens to who publishes?
+"""Does a reader ever see a broken or mixed version, whatever happens to publishers?
 
     python -m benchmarks.publishing.torture [--publishes 1000] [--kills 100] [--seed 0] [--folder DIR]
 
 Two publishers publish as fast as they can, an operator rolls back and promotes, and each of the three is
-killed (SIGKILL) at random moments and started anew, while a reader polls: it opens what is in service,
-verifies every digest, and holds every byte against what the manifest says; and it reads what TF Serving is
-told to load.
+killed (SIGKILL) at random times and started anew, while a reader polls: it opens the served version, verifies
+every digest, and compares every byte with the manifest's token; and it reads TF Serving's configuration.
 """
 
 from __future__ import annotations
@@ -45,9 +44,9 @@ class Counts:
       promotes: turns of its own choice.
       kills: workers that were killed.
       interrupted: of these, in the middle of a publication or a turn.
-      reads: times that the reader opened what was in service and read it to the end.
+      reads: times that the reader opened the served version and read it to the end.
       versions: different versions that it saw.
-      gone: times that what it had opened was removed before it had read it to the end.
+      removed: times that retention removed the opened version before it was read to the end.
       broken: what it must not see, in words.
     """
 
@@ -59,7 +58,7 @@ class Counts:
     interrupted: int = 0
     reads: int = 0
     versions: int = 0
-    gone: int = 0
+    removed: int = 0
     broken: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -147,17 +146,17 @@ class Torture:
     def _count(self, seen: dict, publishes: int, seconds: float) -> None:
         self.counts.seconds, self.counts.publishes = seconds, publishes
         self.counts.rollbacks, self.counts.promotes = self._said[ROLLED_BACK], self._said[PROMOTED]
-        self.counts.reads, self.counts.gone = seen.get("reads", 0), seen.get("gone", 0)
+        self.counts.reads, self.counts.removed = seen.get("reads", 0), seen.get("removed", 0)
         self.counts.versions, self.counts.broken = seen["versions"], seen["broken"]
 
     def _check_the_end(self) -> None:
-        """Whoever publishes last leaves a whole destination, and nothing of who was killed."""
+        """The last publisher leaves a whole destination, without files of killed publishers."""
         last = publish.publish(
             workers.make_bundle(self.folder / "last", "last"), self.destination, workers.KEEP
         )
         opened = store.open_store(self.destination)
         if opened.current() != last.version:
-            self.counts.broken.append(f"the last version, {last.version}, is not in service")
+            self.counts.broken.append(f"the last version, {last.version}, is not served")
         for version in opened.versions():
             store.verify(opened, version)
         names = {path.name for path in pathlib.Path(self.destination, "bundles").iterdir()}
@@ -168,10 +167,10 @@ class Torture:
 
 def main() -> int:
     """Run and print the counts; exit code 1 where anything was broken."""
-    parser = argparse.ArgumentParser(description="Publish, turn back and kill, while a reader looks.")
+    parser = argparse.ArgumentParser(description="Publish, roll back and kill, while a reader polls.")
     parser.add_argument("--publishes", type=int, default=1000, help="versions to make (default: %(default)s)")
     parser.add_argument("--kills", type=int, default=100, help="workers to kill (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the times (default: %(default)s)")
     parser.add_argument("--folder", type=pathlib.Path, help="on which file system (default: a temporary one)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:

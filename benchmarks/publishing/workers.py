@@ -68,7 +68,7 @@ def publisher(destination: str, scratch: pathlib.Path, seed: int) -> None:
 
 
 def operator(destination: str, seed: int) -> None:
-    """Turn the version in service without end: mostly back, sometimes to any."""
+    """Change the served version without end: mostly roll back, sometimes promote any version."""
     draw = random.Random(seed)
     while True:
         time.sleep(draw.uniform(0.01, 0.1))
@@ -87,28 +87,28 @@ def operator(destination: str, seed: int) -> None:
 
 
 def read(destination: str, scratch: pathlib.Path) -> None:
-    """Look without end, and print what was seen as JSON when told to stop."""
+    """Poll until the file STOP exists, then print the counts as JSON."""
     counts: collections.Counter[str] = collections.Counter()
     versions, broken = set(), []
     while not (scratch / STOP).exists():
         try:
-            seen = look(destination)
-            look_as_tf_serving(destination)
+            seen = read_served(destination)
+            read_as_tf_serving(destination)
         except BrokenError as error:
             broken.append(str(error))
             continue
-        counts["gone" if seen is None else "reads"] += 1
+        counts["removed" if seen is None else "reads"] += 1
         versions.add(seen)
     print(json.dumps({**counts, "versions": len(versions - {None}), "broken": broken}))
 
 
-def look(destination: str) -> int | None:
-    """Open what is in service, and read it to the end.
+def read_served(destination: str) -> int | None:
+    """Open the served version, and read it to the end.
 
     Returns:
-      Its version; None where retention removed it after it was opened.
+      Its version; None if retention removed it after it was opened.
     Raises:
-      BrokenError: it is not what its manifest says.
+      BrokenError: its files are not as its manifest lists them.
     """
     try:
         bundle = reader.open_current(destination)
@@ -127,17 +127,17 @@ def look(destination: str) -> int | None:
     return bundle.version
 
 
-def look_as_tf_serving(destination: str) -> None:
-    """Hold what TF Serving is told to load against what is there.
+def read_as_tf_serving(destination: str) -> None:
+    """Compare TF Serving's configuration with the files that are there.
 
     Raises:
-      BrokenError: a version is told that is absent or of two publications.
+      BrokenError: it lists a version that is absent or of two publications.
     """
     config = pathlib.Path(destination, "serving", "models.config")
-    # Who writes it replaces it: the same words may stand in another file, after a turn back and forth.
+    # Writers replace the file: another file may have the same text, after a rollback and a promotion.
     with config.open() as file:
-        before, told = os.fstat(file.fileno()), file.read()
-    for path, versions in re.findall(r'base_path: "(.*)"\n.*\n.*\n.*\n((?: +versions: \d+\n)+)', told):
+        before, text = os.fstat(file.fileno()), file.read()
+    for path, versions in re.findall(r'base_path: "(.*)"\n.*\n.*\n.*\n((?: +versions: \d+\n)+)', text):
         for version in re.findall(r"\d+", versions):
             try:
                 bundle = pathlib.Path(path, version).resolve().parent
@@ -146,7 +146,9 @@ def look_as_tf_serving(destination: str) -> None:
             except OSError as error:
                 after = config.stat()
                 if (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns):
-                    raise BrokenError(f"TF Serving is told {path}/{version}, which is absent") from error
+                    raise BrokenError(
+                        f"TF Serving's configuration lists {path}/{version}, which is absent"
+                    ) from error
                 return
             if not model.partition("\n")[0].endswith(f" {token}"):
                 raise BrokenError(f"TF Serving sees {model[:80]!r} in a bundle of {token}")

@@ -87,7 +87,7 @@ def baseline(data: Data, split: Split, rival: Rival) -> Iterator[Result]:
     model = rival.fit(train, split.seed, **rival.settings)
     seconds = time.monotonic() - started
     groups = data.groups(split, held_out.users, held_out.times)
-    for view, key in data.keys(split, rival.name, rival.described()).items():
+    for view, key in data.keys(split, rival.name, rival.description()).items():
         columns = rivals.columns(model, train, splits.queries(train, held_out, view))
         measured = results.measured(figures.by_group(columns, groups))
         yield Result(key=key, seconds=seconds, groups=measured)
@@ -97,7 +97,7 @@ def baselines(data: Data, split: Split, store: Store, screen: Terminal) -> list[
     """Measure every baseline on a split, but those whose figures are in the store."""
     found: list[Result] = []
     for rival in rivals.RIVALS:
-        keys = data.keys(split, rival.name, rival.described())
+        keys = data.keys(split, rival.name, rival.description())
         if not all(map(store.find, keys.values())):
             with screen.step(f"{split.protocol} {split.name}: {rival.name}"):
                 for result in baseline(data, split, rival):
@@ -166,7 +166,7 @@ def ours(data: Data, split: Split, ablations: bool, store: Store, screen: Termin
 def _measured(data: Data, split: Split, columns: Mapping[str, np.ndarray]) -> dict[str, results.Measured]:
     if len(columns[features.RATING]) != len(split.held_out):
         raise DataError(
-            f"Our models and the baselines must be asked about the same {len(split.held_out)} rows; "
+            f"Our models and the baselines must be evaluated on the same {len(split.held_out)} rows; "
             f"the ExampleGen made {len(columns[features.RATING])}. Rows of this copy are bad, or repeated."
         )
     users = np.searchsorted(data.ratings.user_ids, columns[features.USER_ID].astype(str))

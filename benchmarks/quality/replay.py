@@ -78,11 +78,11 @@ def replay(
     for number in range(1, weeks.start):
         shutil.copytree(spans / f"span-{number}", arrived / f"span-{number}")
     name = configuration.of_data(config, arrived).pipeline_name
-    place = Workspace(arrived, folder / "runs", folder / "pushed", name)
+    folders = Workspace(arrived, folder / "runs", folder / "pushed", name)
     entries: list[Entry] = []
     for number in weeks:
         shutil.copytree(spans / f"span-{number}", arrived / f"span-{number}")
-        entries += runs.run_due(place, config, schedule, launch)
+        entries += runs.run_due(folders, config, schedule, launch)
         if entries[-1].outcome == "failed":
             break
     return entries

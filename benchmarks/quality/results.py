@@ -45,7 +45,7 @@ class Measured(pydantic.BaseModel):
 
 
 class Result(pydantic.BaseModel):
-    """One model on one split, asked in one way."""
+    """One model on one split, with one kind of query."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 

@@ -56,8 +56,8 @@ def train(
 
     Args:
       data: a release's folder, or what `protocol.write_split` wrote.
-      root: folder for the artifacts; nothing may be in it.
-      configs: how to read the data. Models are trained on the first; the others are there to be asked about.
+      root: an empty folder for the artifacts.
+      configs: how to read the data. Models are trained on the first; they are also evaluated on the others.
       wanted: by a name without blanks; the seed among the hyper-parameters is replaced.
       seed: of initial weights and of the order of rows.
     Returns:

@@ -48,7 +48,7 @@ def _seconds(wanted: Callable[[Result], bool]) -> Cell:
 
 
 def laid_out(results: Results, columns: Sequence[tuple[str, Cell]]) -> str:
-    """Lay out a table, a method in each row; nothing where no column has a value."""
+    """Format a table, a method in each row; an empty text if no column has a value."""
     methods = list(dict.fromkeys(result.key.method for result in results))
     rows = []
     for method in methods:

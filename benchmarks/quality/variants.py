@@ -47,7 +47,7 @@ OURS = {
     "multitask": Variant("multitask"),
 }
 
-# Rows of the table of ablations: each takes one thing from a row above, or puts another in its place.
+# Rows of the table of ablations: each removes one part of a row above, or replaces it.
 ABLATIONS = {
     "retrieval, ids, sides and time, no history": Variant("retrieval", _NO_HISTORY),
     "retrieval, history but no user id": Variant("retrieval", {"query_features": _SIDES}),

@@ -1,7 +1,7 @@
 """The sparse features of the factorisation machine: ids, and parts that are causal.
 
-A part is made of the row's own second and of what is strictly earlier of the same user; nothing later than a
-row has a part in it, in training neither.
+A part is computed from the row's own second and from strictly earlier rows of the same user; nothing later
+than a row has a part in it, in training neither.
 """
 
 from __future__ import annotations
@@ -45,15 +45,17 @@ class FmFeatures:
         """Return the matrix of the train rows, and the width of each part of it."""
         return self.of(queries(self._train, self._train, STATIC))
 
-    def of(self, asked: Queries) -> tuple[scipy.sparse.csr_matrix, list[int]]:
+    def of(self, requested: Queries) -> tuple[scipy.sparse.csr_matrix, list[int]]:
         """Return the matrix of rows, and the width of each part of it."""
-        rows, causal = asked.rows, asked.causal()
+        rows, causal = requested.rows, requested.causal()
         blocks = [_one_hot(rows.users, len(rows.user_ids)), _one_hot(rows.titles, len(rows.title_names))]
         if USER_DAY in self._parts:
             wanted = _user_days(rows)
-            places = np.minimum(np.searchsorted(self._days, wanted), len(self._days) - 1)
+            positions = np.minimum(np.searchsorted(self._days, wanted), len(self._days) - 1)
             blocks.append(
-                _one_hot(np.where(self._days[places] == wanted, places, len(self._days)), len(self._days))
+                _one_hot(
+                    np.where(self._days[positions] == wanted, positions, len(self._days)), len(self._days)
+                )
             )
         if TENURE in self._parts:
             known = causal.stops - causal.starts
@@ -82,7 +84,7 @@ def _buckets(values: np.ndarray, boundaries: Sequence[int]) -> scipy.sparse.csr_
 def _earlier(causal: Queries) -> scipy.sparse.csr_matrix:
     starts = np.maximum(causal.starts, causal.stops - _LATEST)
     latest = Queries(causal.rows, causal.pool, starts, causal.stops)
-    numbers, places = latest.known(slice(None))
+    numbers, positions = latest.known(slice(None))
     weights = 1 / np.sqrt((causal.stops - starts)[numbers])
     shape = (len(causal), len(causal.rows.title_names))
-    return scipy.sparse.csr_matrix((weights, (numbers, causal.pool.titles[places])), shape)
+    return scipy.sparse.csr_matrix((weights, (numbers, causal.pool.titles[positions])), shape)

@@ -36,7 +36,7 @@ class Rater(Protocol):
 
 
 def popularity(train: Ratings) -> np.ndarray:
-    """Score each title by its place among the most rated: `[titles]`."""
+    """Score each title by its rank by number of ratings: `[titles]`."""
     return popularity_scores(np.bincount(train.titles, minlength=len(train.title_names)))
 
 
@@ -62,8 +62,8 @@ class Biases:
         """Add up the terms; the user's is that of the ratings that the query knows."""
         result = np.empty(len(queries))
         for block in queries.blocks:
-            numbers, places = queries.known(block)
-            rest = queries.pool.ratings[places] - self._mean - self._titles[queries.pool.titles[places]]
+            numbers, positions = queries.known(block)
+            rest = queries.pool.ratings[positions] - self._mean - self._titles[queries.pool.titles[positions]]
             size = len(queries.starts[block])
             result[block] = shrunk_mean(rest, numbers, size, self._user_weight)
         return self._mean + result + self._titles[queries.rows.titles]
@@ -71,9 +71,9 @@ class Biases:
 
 def _known_titles(queries: Queries, block: slice) -> scipy.sparse.csr_matrix:
     """Return the titles that each query of a block knows, as ones: `[block, titles]`."""
-    numbers, places = queries.known(block)
+    numbers, positions = queries.known(block)
     shape = (len(queries.starts[block]), len(queries.rows.title_names))
-    cells = (numbers, queries.pool.titles[places])
+    cells = (numbers, queries.pool.titles[positions])
     matrix = scipy.sparse.csr_matrix((np.ones(len(numbers), np.float32), cells), shape)
     matrix.data[:] = 1  # A title with two ids may have been rated twice.
     return matrix

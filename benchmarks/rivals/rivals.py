@@ -1,8 +1,8 @@
-"""How every baseline of the quality benchmark is asked, and the table of them.
+"""The interface of the quality benchmark's baselines, and the table of them.
 
-A model recommends (`scores`) or rates (`rate`). What it learns comes from the train rows; what it is told of
-a user with the query is what `splits.Queries` lets the query know. A user of whom a query knows nothing is
-recommended what is popular, as anybody would serve it: most of these models have no answer of their own.
+A model recommends (`scores`) or rates (`rate`). It is fitted to the train rows; a query also gives it the
+rows of its user that `splits.Queries` lets the query know. If a query knows no row of its user, the most
+popular titles are recommended, as a service would: most of these models have no scores for such a user.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Rival:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     follows: bool = False
 
-    def described(self) -> dict[str, Any]:
-        """Say what a figure of it depends on, beside the data.
+    def description(self) -> dict[str, Any]:
+        """Return the settings and versions that its figures depend on, beside the data.
 
         Raises:
           PackageNotFoundError: its library is not installed.
@@ -78,11 +78,11 @@ def columns(model: Recommender | Rater, train: Ratings, queries: Queries) -> dic
     ranks: dict[str, list[np.ndarray]] = {features.RANK: [], features.RANK_UNSEEN: []}
     for block in queries.blocks:
         scores = model.scores(queries, block).astype(np.float64)
-        numbers, places = queries.known(block)
+        numbers, positions = queries.known(block)
         scores[np.bincount(numbers, minlength=len(scores)) == 0] = popular
         each, titles = np.arange(len(scores)), queries.rows.titles[block]
         ranks[features.RANK].append(baselines.ranks(scores, each, titles))
-        scores[numbers, queries.pool.titles[places]] = -np.inf
+        scores[numbers, queries.pool.titles[positions]] = -np.inf
         ranks[features.RANK_UNSEEN].append(baselines.ranks(scores, each, titles))
     return {**result, **{name: np.concatenate(values) for name, values in ranks.items()}}
 

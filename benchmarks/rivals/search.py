@@ -36,13 +36,13 @@ def compare(rival: Rival, ratings: Ratings) -> list[tuple[float, list[str]]]:
       By candidate a loss, and the row of the table: settings, figures, seconds.
     """
     train, held_out = validation_split(ratings)
-    asked = queries(train, held_out, STATIC)
+    evaluated = queries(train, held_out, STATIC)
     compared = []
     for settings in rival.candidates():
         started = time.monotonic()
         model = rival.fit(train, SEEDS[0], **settings)
         seconds = time.monotonic() - started
-        measured = figures.of_columns(rivals.columns(model, train, asked))
+        measured = figures.of_columns(rivals.columns(model, train, evaluated))
         loss = measured.rmse if measured.rmse is not None else -(measured.top_100_unseen or 0.0)
         cells = [
             table.spread([v] if v is not None else [], 4) for v in (measured.top_100_unseen, measured.rmse)

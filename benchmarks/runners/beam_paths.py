@@ -124,12 +124,12 @@ def digest(folder: pathlib.Path) -> str:
     """Digest what files say: records of Examples regardless of their order and of how they are cut."""
     said: list[bytes] = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in _GRAPHS):
-        place = path.relative_to(folder)
+        name = path.relative_to(folder)
         if path.suffix == ".gz":
-            said += (b"%b\0%b" % (bytes(place.parent), record) for record in _records(path))
+            said += (b"%b\0%b" % (bytes(name.parent), record) for record in _records(path))
         else:
             content = _statistics(path) if path.name == _STATISTICS else path.read_bytes()
-            said.append(b"%b\0%b" % (bytes(place), content))
+            said.append(b"%b\0%b" % (bytes(name), content))
     whole = hashlib.sha256()
     for item in sorted(said):
         whole.update(hashlib.sha256(item).digest())

@@ -31,7 +31,7 @@ class Result(NamedTuple):
       name: for a person.
       build: seconds.
       recall: share of the exact best that were found.
-      single, batch: milliseconds per query, asked one by one (median) and all at once.
+      single, batch: milliseconds per query, one by one (median) and all at once.
     """
 
     name: str

@@ -185,14 +185,14 @@ def _choose(
         keys = keys[np.sort(np.unique(keys, return_index=True)[1])]
         keys = keys[np.argsort(keys // len(titles), kind="stable")]
         users = keys // len(titles)
-        keys = keys[_place(users) < counts[users]]
+        keys = keys[_position(users) < counts[users]]
         missing = counts - np.bincount(keys // len(titles), minlength=len(counts))
     return keys // len(titles), keys % len(titles)
 
 
 def _moments(users: np.ndarray, counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     # Seconds since 1970 of each rating; a user's ascend.
-    begins = _place(users) == 0
+    begins = _position(users) == 0
     pauses = (rng.random(len(users)) < 1 / _RATINGS_A_SESSION) & ~begins
     shares = np.where(pauses, rng.exponential(1.0, len(users)), 0.0)
     whole = np.bincount(users, weights=shares, minlength=len(counts))
@@ -204,8 +204,8 @@ def _moments(users: np.ndarray, counts: np.ndarray, rng: np.random.Generator) ->
     return (start[users] + passed - passed[begins][users]).astype(np.int64)
 
 
-def _place(users: np.ndarray) -> np.ndarray:
-    # The place of each row among those of its user; users ascend.
+def _position(users: np.ndarray) -> np.ndarray:
+    # The position of each row among those of its user; users ascend.
     return np.arange(len(users)) - np.searchsorted(users, users)
 
 

@@ -85,7 +85,7 @@ def _probe(*arguments: str) -> dict:
 
 
 def latency_rows(times: Mapping[str, Sequence[float]]) -> list[list[str]]:
-    """Percentiles by what was asked, with the requests in a call.
+    """Percentiles by kind of request, with the requests in a call.
 
     >>> latency_rows({"recommend, 64": [1.0, 2.0, 3.0]})
     [['recommend', '64', '3', '2.00', '2.98', '0.031']]

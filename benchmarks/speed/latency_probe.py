@@ -102,12 +102,12 @@ def _as(column: np.ndarray, dtype: type) -> np.ndarray:
 
 def _in_turn(calls: dict[str, Callable], requests: list, rounds: int) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for place in range(-5, rounds):  # The first few trace, and fill caches.
-        request = requests[place % len(requests)]
+    for number in range(-5, rounds):  # The first few trace, and fill caches.
+        request = requests[number % len(requests)]
         for name, call in calls.items():
             start = time.perf_counter()
             call(request)
-            if place >= 0:
+            if number >= 0:
                 times[name].append(1e3 * (time.perf_counter() - start))
     return times
 

@@ -1,4 +1,4 @@
-"""Which rows train, which are asked for and what a query knows, on made-up rows."""
+"""Train rows, evaluated rows and what a query knows, on made-up rows."""
 
 import dataclasses
 import pathlib
@@ -23,8 +23,8 @@ def _ratings(*rows: tuple[int, int, int]) -> Ratings:
 
 def _known(queries: splits.Queries) -> list[list[int]]:
     """Titles that each query knows, by time."""
-    numbers, places = queries.known(slice(None))
-    return [queries.pool.titles[places[numbers == n]].tolist() for n in range(len(queries))]
+    numbers, positions = queries.known(slice(None))
+    return [queries.pool.titles[positions[numbers == n]].tolist() for n in range(len(queries))]
 
 
 TRAIN = _ratings((1, 0, 30), (0, 1, 10), (1, 2, 20), (0, 3, 40))
@@ -43,12 +43,12 @@ def test_a_rolling_query_knows_its_users_strictly_earlier_rows() -> None:
 @pytest.mark.parametrize("view", [STATIC, ROLLING])
 def test_nothing_later_changes_what_a_causal_query_knows(view: str) -> None:
     train = _ratings((0, 0, 10), (0, 1, 30), (0, 2, 50), (1, 3, 20))
-    asked = _ratings((0, 4, 40), (1, 5, 15)) if view == STATIC else _ratings((0, 4, 60), (1, 5, 70))
-    before = _known(splits.queries(train, asked, view).causal())
+    evaluated = _ratings((0, 4, 40), (1, 5, 15)) if view == STATIC else _ratings((0, 4, 60), (1, 5, 70))
+    before = _known(splits.queries(train, evaluated, view).causal())
     changed = dataclasses.replace(
-        train, titles=np.where(train.times > asked.times[train.users], 5, train.titles)
+        train, titles=np.where(train.times > evaluated.times[train.users], 5, train.titles)
     )
-    assert _known(splits.queries(changed, asked, view).causal()) == before
+    assert _known(splits.queries(changed, evaluated, view).causal()) == before
     assert before == ([[0, 1], []] if view == STATIC else [[0, 1, 2], [3]])
 
 
@@ -58,9 +58,9 @@ def test_blocks_know_what_the_whole_knows(monkeypatch) -> None:
     monkeypatch.setattr(splits, "_BLOCK", 4)
     found = []
     for block in whole.blocks:
-        numbers, places = whole.known(block)
+        numbers, positions = whole.known(block)
         size = len(whole.starts[block])
-        found += [whole.pool.titles[places[numbers == n]].tolist() for n in range(size)]
+        found += [whole.pool.titles[positions[numbers == n]].tolist() for n in range(size)]
     assert found == expected
 
 

@@ -1,4 +1,4 @@
-"""A real reader, while who publishes and turns back is killed at random moments; and it does see harm."""
+"""A real reader, while publisher and operator are killed at random times; and a reader that sees faults."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def destination(tmp_path: pathlib.Path) -> pathlib.Path:
     for token in ("a", "b"):
         bundle = workers.make_bundle(tmp_path / token, token)
         publish.publish(bundle, str(tmp_path / "destination"))
-    assert workers.look(str(tmp_path / "destination")) == 2
-    workers.look_as_tf_serving(str(tmp_path / "destination"))
+    assert workers.read_served(str(tmp_path / "destination")) == 2
+    workers.read_as_tf_serving(str(tmp_path / "destination"))
     return tmp_path / "destination"
 
 
@@ -62,11 +62,11 @@ def _mix(bundle: pathlib.Path) -> None:
 def test_the_reader_sees_harm(destination: pathlib.Path, harm, words: str) -> None:
     harm(destination / "bundles" / "2")
     with pytest.raises(workers.BrokenError, match=words):
-        workers.look(str(destination))
+        workers.read_served(str(destination))
 
 
 @pytest.mark.parametrize("harm, words", [(_lose, "2, which is absent"), (_mix, "ranking/saved_model.pb a")])
 def test_the_reader_sees_what_tf_serving_would(destination: pathlib.Path, harm, words: str) -> None:
     harm(destination / "bundles" / "2")
     with pytest.raises(workers.BrokenError, match=words):
-        workers.look_as_tf_serving(str(destination))
+        workers.read_as_tf_serving(str(destination))

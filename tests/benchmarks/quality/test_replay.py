@@ -30,15 +30,15 @@ pytestmark = pytest.mark.slow("runs Evaluators span by span")
 REFUSED = 4
 
 
-def launch(config: Config, place: Workspace) -> Launched:
+def launch(config: Config, folders: Workspace) -> Launched:
     """Run a small pipeline; its retrieval model fails the women in one span, and is worse for it."""
     rank = "sexist_rank" if runs.require_spans(config).newest == REFUSED else "good_rank"
-    place.root.mkdir(parents=True, exist_ok=True)
+    folders.root.mkdir(parents=True, exist_ok=True)
     with steps.shown(Terminal(io.StringIO())):
-        RUNNERS["local"]().run(planted_run.create(place.root, rank))
-    steps_of_run = record.latest_run(mlmd.MetadataStore(planted_run.connection(place.root)))
-    report.write(read_summary(steps_of_run), place.folder / "report.json")
-    return Launched(Report.model_validate(json.loads((place.folder / "report.json").read_text())))
+        RUNNERS["local"]().run(planted_run.create(folders.root, rank))
+    steps_of_run = record.latest_run(mlmd.MetadataStore(planted_run.connection(folders.root)))
+    report.write(read_summary(steps_of_run), folders.folder / "report.json")
+    return Launched(Report.model_validate(json.loads((folders.folder / "report.json").read_text())))
 
 
 @pytest.fixture(scope="module")

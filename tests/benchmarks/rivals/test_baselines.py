@@ -30,7 +30,7 @@ def test_popularity_hits_the_hundred_titles_with_the_most_ratings() -> None:
     titles = np.repeat(np.arange(150), np.arange(150, 0, -1))
     users = np.concatenate([np.arange(150 - title) for title in range(150)])
     train = _ratings(users, titles, np.ones(len(users)), 151, 150)
-    # User 150 has rated nothing; user 149 has rated title 0, which leaves the place of one more.
+    # User 150 has rated nothing; user 149 has rated title 0, so that one more title follows.
     held_out = _ratings([150, 150, 149, 149], [99, 100, 100, 101], np.ones(4), 151, 150)
     measured = baselines.popularity(train, held_out)
     assert measured.top_100 == 0.25

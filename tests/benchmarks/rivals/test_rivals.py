@@ -1,4 +1,4 @@
-"""How baselines are asked, on planted rows; the libraries' own models where they are installed."""
+"""The baselines on planted rows; the libraries' own models if they are installed."""
 
 import importlib.util
 
@@ -32,13 +32,13 @@ class _Fixed:
 
 def test_known_titles_are_taken_out_and_cold_start_users_get_what_is_popular() -> None:
     train = _ratings([0, 0, 1], [0, 1, 3], [5, 5, 5], [1, 2, 3], 3, 4)
-    asked = _ratings([0, 0, 2, 2], [2, 0, 3, 2], [4, 4, 4, 4], [10, 11, 12, 13], 3, 4)
+    evaluated = _ratings([0, 0, 2, 2], [2, 0, 3, 2], [4, 4, 4, 4], [10, 11, 12, 13], 3, 4)
     model = _Fixed([9.0, 8.0, 7.0, 6.0])
-    found = rivals.columns(model, train, splits.queries(train, asked, STATIC))
+    found = rivals.columns(model, train, splits.queries(train, evaluated, STATIC))
     # Titles 0, 1 and 3 have a rating each and stand in this order; user 2 is unknown.
     assert found[features.RANK].tolist() == [2, 0, 2, 3]
     assert found[features.RANK_UNSEEN].tolist() == [0, features.EXCLUDED_ROW, 2, 3]
-    rolling = rivals.columns(model, train, splits.queries(train, asked, ROLLING))
+    rolling = rivals.columns(model, train, splits.queries(train, evaluated, ROLLING))
     # User 0's last row knows title 2; user 2's last row knows title 3, and is no cold-start user any more.
     assert rolling[features.RANK].tolist() == [2, 0, 2, 2]
     assert rolling[features.RANK_UNSEEN].tolist() == [0, features.EXCLUDED_ROW, 2, 2]
@@ -48,10 +48,11 @@ def test_a_new_users_bias_follows_their_earlier_ratings() -> None:
     # Users 0 to 9 rate all titles with 3; user 10, unknown in train, rates with 5.
     users, titles = (grid.ravel() for grid in np.meshgrid(np.arange(10), np.arange(8), indexing="ij"))
     train = _ratings(users, titles, np.tile([1, 5, 3, 3, 3, 3, 3, 3], 10), np.arange(80), 11, 8)
-    asked = _ratings([10] * 3, [5, 6, 7], [5, 5, 5], [100, 101, 102], 11, 8)
+    evaluated = _ratings([10] * 3, [5, 6, 7], [5, 5, 5], [100, 101, 102], 11, 8)
     model = models.Biases(train, 0, user_weight=1.0, title_weight=0.0)
     predicted = {
-        view: model.rate(splits.queries(train, asked, view)).round(6).tolist() for view in (STATIC, ROLLING)
+        view: model.rate(splits.queries(train, evaluated, view)).round(6).tolist()
+        for view in (STATIC, ROLLING)
     }
     # The deviation of 2 shrinks by 1 / (1 + 1), then by 2 / (2 + 1).
     assert predicted == {STATIC: [3, 3, 3], ROLLING: [3, 4, 4.333333]}
@@ -70,9 +71,9 @@ def test_predictions_stay_in_the_scale_of_train() -> None:
 
 def test_features_of_the_machine() -> None:
     train = _ratings([0, 0, 0, 1], [0, 1, 2, 0], [1, 2, 3, 4], [0, 5, DAY, 7], 2, 3)
-    asked = _ratings([0, 1], [2, 1], [3, 3], [DAY + 5, DAY], 2, 3)
+    evaluated = _ratings([0, 1], [2, 1], [3, 3], [DAY + 5, DAY], 2, 3)
     parts = FmFeatures(train, (USER_DAY, TENURE, EARLIER))
-    matrix, sizes = parts.of(splits.queries(train, asked, STATIC))
+    matrix, sizes = parts.of(splits.queries(train, evaluated, STATIC))
     # Two users; three titles; days 0 and 1 of user 0 and 0 of user 1; two sets of buckets; the titles known.
     assert sizes == [2, 3, 3, 9, 8, 3]
     ends = np.cumsum(sizes)
@@ -92,8 +93,8 @@ def test_nothing_later_than_a_row_is_a_feature_of_it() -> None:
         random.permutation(60) * DAY // 7,
     )
     train = _ratings(users, titles, random.randint(1, 6, 60), times, 4, 9)
-    moment = int(np.median(times))
-    late = times >= moment
+    cut = int(np.median(times))
+    late = times >= cut
     changed = _ratings(users, np.where(late, 8 - titles, titles), train.ratings, times, 4, 9)
     early = np.flatnonzero(~late)
     before, after = (
@@ -144,14 +145,14 @@ def test_a_librarys_model_learns_a_planted_preference(rival) -> None:
     times = np.random.RandomState(0).permutation(len(users)) * 1000
     whole = _ratings(users, titles, np.where(like, 5, 1), times, 40, 120)
     late = times >= np.sort(times)[-300]
-    train, asked = whole.take(np.flatnonzero(~late)), whole.take(np.flatnonzero(late))
+    train, evaluated = whole.take(np.flatnonzero(~late)), whole.take(np.flatnonzero(late))
     quick = {"iterations": 30, "n_epochs": 20} & rival.settings.keys()
     settings = {**rival.settings, **dict.fromkeys(quick, 30)}
     model = rival.fit(train, 42, **settings)
-    found = rivals.columns(model, train, splits.queries(train, asked, ROLLING))
+    found = rivals.columns(model, train, splits.queries(train, evaluated, ROLLING))
     if features.PREDICTED_RATING in found:
         rmse = figures.of_columns(found).rmse
         assert rmse is not None and rmse < 0.9
     else:
-        liked = asked.ratings == 5
+        liked = evaluated.ratings == 5
         assert np.mean(found[features.RANK][liked] < 70) > 0.9

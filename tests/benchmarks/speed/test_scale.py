@@ -23,9 +23,9 @@ def test_a_step_is_run_and_measured_by_itself(tmp_path: pathlib.Path) -> None:
 
 def test_the_steps_are_the_pipelines_and_none_comes_before_what_it_reads() -> None:
     components = {node.id: node for node in dag.create(configuration.default()).components}
-    for place, step in enumerate(scale.STEPS):
+    for number, step in enumerate(scale.STEPS):
         read = {channel.producer_component_id for channel in components[step].inputs.values()}
-        assert not read & set(scale.STEPS[place:]), step
+        assert not read & set(scale.STEPS[number:]), step
 
 
 @pytest.mark.parametrize("histories", [True, False])
