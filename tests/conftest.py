@@ -59,13 +59,13 @@ class Pushed:
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask the SavedModels of a bundle here, which is quicker; the fixture `pushed` asks fresh processes."""
 
-    def ask(jobs: list[processes.Job], scann: bool) -> list[processes.Columns]:
+    def run(jobs: list[processes.Job], scann: bool) -> list[processes.Columns]:
         del scann
         loaded: dict = {}
-        ask = model_process.ask_saved_model
-        return [ask(job.model, job.signature, dict(job.inputs), loaded) for job in jobs]
+        call = model_process.run_saved_model
+        return [call(job.model, job.signature, dict(job.inputs), loaded) for job in jobs]
 
-    monkeypatch.setattr(processes, "ask_saved_models", ask)
+    monkeypatch.setattr(processes, "run_saved_models", run)
 
 
 def shared_folder(

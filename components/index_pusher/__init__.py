@@ -1,1 +1,1 @@
-"""IndexPusher: builds the retrieval index, gates what would be served, publishes it atomically."""
+"""IndexPusher: builds the retrieval index and the bundle, gates the bundle, and publishes it atomically."""

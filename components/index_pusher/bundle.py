@@ -1,7 +1,7 @@
 """Build a bundle: models, TFLite files, candidate vectors, the index, both composites, warm-up requests.
 
-The first step of a push, in the executor's process. Folders with a SavedModel get TF Serving links by
-themselves (see publish.py), and every file is in the manifest.
+The first step of a push, in the executor's process. publish.py makes TF Serving's links to all folders with a
+SavedModel, and the manifest lists every file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TFLITE = "tflite"
 
 @dataclasses.dataclass(frozen=True)
 class Sources:
-    """What a bundle is made of.
+    """The artifacts and settings that a bundle is made of.
 
     Attributes:
       retrieval_dir: a Trainer's model artifact with the signatures `query`, `candidates`, `seen`, and a
@@ -40,10 +40,10 @@ class Sources:
       queries_dir: folder of the ratings' eval split.
       config: of the index.
       source_digest: digest of the code that builds the bundle.
-      multitask_dir: one with all of these, to be in the bundle as it is; empty for none.
-      multitask_left_out: why there is none, where one was to be.
+      multitask_dir: one with all of these, to be copied into the bundle; empty for none.
+      multitask_left_out: reason why a given multitask model is left out.
       data: release, split and counts of the ratings, for the model card.
-      evaluation_dirs: the Evaluators' results by what the model does in the bundle, for card and manifest.
+      evaluation_dirs: the Evaluators' results by the model's folder in the bundle, for card and manifest.
       split_dirs: folders of the ratings' splits, by name, for the data's digests.
     """
 
@@ -75,13 +75,13 @@ class Sources:
             **{f"{name}_model": manifest.content_digest(path) for name, path in self.model_dirs().items()},
         }
         if not scann_operations.installed():
-            # Or a bundle with ScaNN's index would pass for the one that is to be built.
+            # Otherwise a bundle with ScaNN's index would have the identity of the bundle without it.
             digests["index_kind"] = manifest.digest_of(scann_operations.BRUTE_FORCE)
         return digests
 
 
 def with_multitask(sources: Sources, model_dir: str, blessing: Blessing) -> Sources:
-    """Add the multitask model where it is blessed; where it is not, note why the bundle goes without it."""
+    """Add the multitask model if it is blessed; otherwise note the reason why it is left out."""
     try:
         gate_blessing(MULTITASK, model_dir, blessing)
     except Refusal as refusal:
@@ -104,11 +104,11 @@ class Bundle:
     """A bundle of which all parts are built.
 
     Attributes:
-      sources: what it is made of.
-      folder: where it lies.
-      models: the Trainers', which its parts have to answer like.
-      records: serialized ratings, its queries.
-      figures: what was measured of the index, scalars by name.
+      sources: artifacts and settings that it is made of.
+      folder: its path.
+      models: the Trainers' models, with whose answers the answers of its parts are compared.
+      records: serialized ratings, which are its queries.
+      figures: measured values of the index, by name.
     """
 
     sources: Sources
@@ -119,7 +119,7 @@ class Bundle:
 
     @property
     def depth(self) -> int:
-        """How many candidates a recall is measured at."""
+        """Number of candidates at which recall is measured."""
         return min(self.sources.config.recall_k, len(self.models.candidates))
 
 
@@ -127,10 +127,10 @@ def build(sources: Sources, folder: str) -> Bundle:
     """Write all parts of a bundle.
 
     Args:
-      sources: what to make it of.
-      folder: where; made where absent.
+      sources: artifacts and settings.
+      folder: its path; created if it does not exist.
     Raises:
-      Refusal: a model, the queries or what ScaNN returns is not what a bundle can be made of.
+      Refusal: a model, the queries or ScaNN's results cannot be used for a bundle.
     """
     records = queries.read_records(sources.queries_dir, sources.config.num_queries)
     models = _load(sources)
@@ -145,7 +145,7 @@ def build(sources: Sources, folder: str) -> Bundle:
 
 
 def _load(sources: Sources) -> Models:
-    """Load the Trainers' models; the same object where one artifact serves several."""
+    """Load the Trainers' models; one object if one artifact is used for several."""
     querying = (features.QUERY_SIGNATURE, features.CANDIDATES_SIGNATURE, features.SEEN_SIGNATURE)
     rating = (features.RATING_SIGNATURE,)
     loaded: dict[str, Any] = {}
@@ -169,7 +169,7 @@ def _load(sources: Sources) -> Models:
 
 
 def copy_models(sources: Sources, folder: str) -> None:
-    """Copy the SavedModels and the TFLite files as the Trainers wrote them; quantised ones may be absent.
+    """Copy the Trainers' SavedModels and TFLite files without changes; quantised files may be absent.
 
     Raises:
       Refusal: an exact TFLite file is absent.

@@ -44,11 +44,11 @@ class IndexPusherSpec(component_spec.ComponentSpec):
 
 
 class IndexPusher(base_component.BaseComponent):
-    """Builds the ScaNN index, gates what would be served, and publishes it as one version.
+    """Build the ScaNN index and the bundle, gate the bundle, and publish it as one version.
 
     Pushes nothing unless both models are blessed, the index reaches its recall on real queries, and in fresh
     processes every SavedModel of the bundle and every TFLite file answers as the Trainers' models do. A
-    multitask model that is not blessed is left out of the bundle. A refusal does not fail
+    multitask model that is not blessed is left out of the bundle. A bundle that fails a gate does not fail
     the pipeline: `pushed_model` then has `pushed` = 0 and the `reason`. Its other custom properties:
     `pushed_version`, `pushed_destination`, `published_anew`, `index_kind`, `index_recall`,
     `index_latency_ms`, `brute_force_latency_ms`, `index_pays` (the second by the first), `index_build` (which

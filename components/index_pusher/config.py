@@ -8,7 +8,7 @@ from serving.publish import KEEP_VERSIONS
 
 
 class PublishConfig(BaseModel):
-    """How much of what was published stays; no part of a bundle's identity.
+    """How many published versions stay; no part of a bundle's identity.
 
     >>> PublishConfig().keep_versions
     5
@@ -16,12 +16,12 @@ class PublishConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    # Newest versions that stay. The one in service, and the one that a rollback turns to, do in any case.
+    # Newest versions that stay. The served one, and the one that a rollback would serve, stay in any case.
     keep_versions: int = Field(default=KEEP_VERSIONS, ge=2)
 
 
 class BlendConfig(BaseModel):
-    """In which order titles are recommended: by the retrieval score, the predicted rating, or between both.
+    """The order of recommendations: by the retrieval score, by the predicted rating, or by a blend of both.
 
     Of a user's `pool` best by retrieval score, both are standardised (mean 0, standard deviation 1), and the
     order is that of `(1 - rating_weight) * score + rating_weight * rating`.
@@ -32,14 +32,14 @@ class BlendConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    # What the predicted rating counts for, from 0 (the order is the retrieval score's) to 1 (the rating's).
+    # Weight of the predicted rating, from 0 (the order is the retrieval score's) to 1 (the rating's).
     rating_weight: float = Field(default=0.0, ge=0.0, le=1.0)
-    # Candidates that are put in order, where more than that many are not asked for. Of no effect at weight 0.
+    # Candidates that are put in order; k of them if a request has a larger k. Of no effect at weight 0.
     pool: int = Field(default=200, ge=1)
 
 
 class QuantizedConfig(BaseModel):
-    """What a quantised TFLite file may lose against the exact one; one that loses more is left out.
+    """How much worse than the exact TFLite file a quantised one may be; a worse file is left out.
 
     >>> QuantizedConfig().max_top_100_loss
     0.005
@@ -47,18 +47,18 @@ class QuantizedConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    # By how many stars the RMSE of predicted ratings may rise.
+    # Greatest increase of the RMSE of predicted ratings, in stars.
     max_rmse_increase: float = Field(default=0.005, ge=0.0)
-    # By which share of rated titles fewer may be among the hundred best.
+    # Greatest decrease of the share of rated titles that are among the hundred best.
     max_top_100_loss: float = Field(default=0.005, ge=0.0, le=1.0)
 
 
 class IndexConfig(BaseModel):
-    """How the index is built and what it must reach.
+    """How the index is built, and the recall that it must reach.
 
-    Where `num_leaves_to_search` or `num_reordering_candidates` is None, it begins low (see `searches.plan`)
-    and is widened until the recall is reached. A value given here is kept, and the bundle refused where it
-    falls short.
+    If `num_leaves_to_search` or `num_reordering_candidates` is None, it begins low (see `searches.plan`) and
+    is raised until the recall is reached. A value given here is not raised; if the recall is then too low,
+    the bundle is refused.
 
     >>> IndexConfig(min_recall=0.95).recall_k
     100
@@ -74,13 +74,13 @@ class IndexConfig(BaseModel):
     num_queries: int = Field(default=1_000, ge=1)
     # Partitions of the catalogue; None: from its size.
     num_leaves: int | None = Field(default=None, ge=1)
-    # Partitions looked into per query; None: a hundredth of num_leaves, then as many as the recall needs.
+    # Partitions searched per query; None: a hundredth of num_leaves, then as many as the recall needs.
     num_leaves_to_search: int | None = Field(default=None, ge=1)
     # Candidates scored exactly after the hashed pass; None: 5 recall_k, then as many as the recall needs.
     num_reordering_candidates: int | None = Field(default=None, ge=1)
-    # The order of what is recommended.
+    # The order of recommendations.
     blend: BlendConfig = BlendConfig()
-    # What the quantised TFLite files may lose.
+    # How much worse the quantised TFLite files may be.
     quantized: QuantizedConfig = QuantizedConfig()
 
     @model_validator(mode="after")

@@ -40,7 +40,7 @@ SOURCE_DIGEST = "source_digest"
 PUSHED_MODEL = "pushed_model"
 RUN = "run"
 
-# The examples are read by TensorFlow, wherever they are; of the blessings only properties are.
+# TensorFlow reads the examples from any file system, and of the blessings only properties are read.
 _READ_AS_FILES = (
     *(RETRIEVAL_MODEL, RANKING_MODEL, MULTITASK_MODEL),
     *(RETRIEVAL_EVALUATION, RANKING_EVALUATION, MULTITASK_EVALUATION),
@@ -49,12 +49,12 @@ _READ_AS_FILES = (
 
 # The first of the two is what BaseComponent accepts, the second what the launcher calls.
 class Driver(base_driver.BaseDriver, launched_driver.BaseDriver):
-    """Keeps the component out of TFX's cache: makes the run a parameter, and so a part of the cache's key.
+    """Keep the component out of TFX's cache: make the run a parameter, and so a part of the cache's key.
 
-    What the component does lies outside its artifacts. The cache cannot know that the destination was
-    deleted or damaged, or that another version was published since; so the executor reads the destination in
-    every run, and builds nothing where the same models stand published. Kubeflow runs no drivers of one's
-    own: its cache has to be turned off for this step where the run is submitted.
+    The component's effects are outside its artifacts. The cache cannot know that the destination was deleted
+    or damaged, or that another version was published since. So the executor reads the destination in every
+    run, and builds nothing if the same models are published there. Kubeflow runs no custom drivers, so its
+    cache is turned off for this step when the run is submitted.
     """
 
     def run(self, execution_info: data_types.ExecutionInfo) -> driver_output_pb2.DriverOutput:
@@ -65,7 +65,7 @@ class Driver(base_driver.BaseDriver, launched_driver.BaseDriver):
 
 
 class Executor(base_executor.BaseExecutor):
-    """Delegates to push.push and records what it returns as custom properties of the output."""
+    """Call push.push and record its result as custom properties of the output."""
 
     def Do(
         self,
@@ -101,7 +101,7 @@ def _sources(
     exec_properties: dict[str, Any],
     local_folders: Mapping[str, str],
 ) -> Sources:
-    """Name what a bundle is made of, with the multitask model where it is given and blessed."""
+    """Name the sources of a bundle, with the multitask model if it is given and blessed."""
     examples = artifact_utils.get_single_instance(input_dict[EXAMPLES])
     sources = Sources(
         retrieval_dir=artifact_utils.get_single_uri(input_dict[RETRIEVAL_MODEL]),
@@ -122,7 +122,7 @@ def _sources(
 
 
 def _data(examples: types.Artifact) -> Data:
-    """Read what MovieLensExampleGen recorded of the ratings; of those of another source nothing is."""
+    """Read MovieLensExampleGen's record of the ratings; ratings of another source have none."""
     config = examples.get_string_custom_property(DATA_CONFIG)
     counts = {name: examples.get_int_custom_property(name) for name in COUNTS if config}
     return Data(DataConfig.model_validate_json(config) if config else None, counts)
@@ -135,7 +135,7 @@ def _splits(examples: types.Artifact) -> dict[str, str]:
 
 
 def _evaluations(input_dict: dict[str, list[types.Artifact]]) -> dict[str, str]:
-    """Name the folders of the evaluations that were given, by what the model does in the bundle."""
+    """Name the folders of the given evaluations, by the model's folder in the bundle."""
     keys = {RETRIEVAL: RETRIEVAL_EVALUATION, RANKING: RANKING_EVALUATION, MULTITASK: MULTITASK_EVALUATION}
     evaluations = {name: input_dict[key] for name, key in keys.items() if input_dict.get(key)}
     return {name: artifact_utils.get_single_uri(artifacts) for name, artifacts in evaluations.items()}

@@ -1,7 +1,7 @@
-"""The gates of the IndexPusher: what decides whether models are pushed. Called in its executor.
+"""The gates of the IndexPusher, which decide whether models are pushed. Called in its executor.
 
-Checks compare; a gate decides on what they found. A check raises a Refusal itself only where what it compares
-is unsound, so that there is no figure to decide on.
+Checks compare and return figures; a gate decides on these figures. A check itself raises a Refusal only if
+the values that it compares are unsound, so that there is no figure.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ Figures = dict[str, Any]
 
 
 class Refusal(Exception):
-    """The models may not be pushed; the message says why, in words a person can act on.
+    """The models may not be pushed; the message says why, so that a user can act on it.
 
     Attributes:
-      figures: what had been measured before.
+      figures: values that were measured before.
     """
 
     def __init__(self, reason: str, figures: Figures | None = None) -> None:
@@ -30,11 +30,11 @@ class Refusal(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Blessing:
-    """What an Evaluator said of a model.
+    """An Evaluator's verdict on a model.
 
     Attributes:
-      blessed: its `blessed` property; None where the property, or the whole artifact, is absent.
-      model_uri: the model that it judged; empty where it does not say.
+      blessed: its `blessed` property; None if the property, or the whole artifact, is absent.
+      model_uri: the model that it evaluated; empty if the artifact does not name it.
     """
 
     blessed: int | None = None
@@ -45,8 +45,8 @@ def gate_blessing(name: str, model_uri: str, blessing: Blessing) -> None:
     """Refuse a model that its Evaluator has not blessed.
 
     Args:
-      name: which model, as a person knows it: `retrieval`, `ranking`.
-      model_uri: the model about to be pushed.
+      name: name of the model: `retrieval`, `ranking`.
+      model_uri: the model to be pushed.
       blessing: the verdict that came with it.
     Raises:
       Refusal: no verdict, a negative one, or one about another model.
@@ -75,9 +75,9 @@ def gate_recall(subject: str, recall: float, best: str, min_recall: float) -> No
     """Refuse an index that finds too few of the exact best.
 
     Args:
-      subject: what found them, with its verb.
-      recall: share of them that was found.
-      best: which these are.
+      subject: beginning of the message: the index, with its verb.
+      recall: share of the exact best that was found.
+      best: name of the exact best.
       min_recall: the least share that passes.
     Raises:
       Refusal: the share is less, or NaN.
@@ -96,7 +96,7 @@ def gate_recall(subject: str, recall: float, best: str, min_recall: float) -> No
 
 
 def gate_parity(rows: Sequence[Row]) -> None:
-    """Refuse a bundle of which two parts disagree.
+    """Refuse a bundle in which two parts disagree.
 
     Raises:
       Refusal: the first comparison that does not pass.

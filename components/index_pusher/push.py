@@ -38,17 +38,17 @@ def push(
     archive: str,
     keep: int = publish.KEEP_VERSIONS,
 ) -> Figures:
-    """Push models that are blessed; a refusal is an answer, not an error.
+    """Push models that are blessed; if a gate refuses them, return the reason.
 
     Args:
-      sources: what to push.
-      blessings: whether it may be pushed.
+      sources: artifacts and settings of the bundle.
+      blessings: the Evaluators' verdicts.
       destination: where to publish (see publish.py).
-      archive: folder that receives the published bundle as well; emptied where nothing is pushed.
-      keep: how many versions stay at the destination.
+      archive: folder that gets a copy of the published bundle; emptied if no bundle is pushed.
+      keep: number of versions that stay at the destination.
     Returns:
       `pushed` 0 or 1, then `reason`, or `pushed_version`, `pushed_destination`, `published_anew`; and
-      what was measured.
+      measured values.
     """
     try:
         gate_blessing(RETRIEVAL, sources.retrieval_dir, blessings.retrieval)
@@ -71,10 +71,10 @@ def push(
 
 
 def _published(sources: Sources, destination: str, archive: str, keep: int) -> publish.Published:
-    """Find the same models published already, which saves building them, or make and publish a bundle.
+    """Find a published version of the same models, or build and publish a bundle.
 
     Raises:
-      Refusal: a gate refused, or an operator has taken these models out of service.
+      Refusal: a gate refused, or an operator has withdrawn the version of these models.
     """
     digests = sources.digests()
     published = publish.find(destination, manifest.digest_of(digests))

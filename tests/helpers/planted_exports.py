@@ -84,10 +84,10 @@ class _Embed(tf.Module):
 
     def __call__(self, raw: Mapping[str, tf.Tensor]) -> tf.Tensor:
         users = self._users.lookup(raw[features.USER_ID])
-        told = self._titles.lookup(raw[features.HISTORY_TITLE])
-        known, is_candidate = users < self._sizes[0], told < self._sizes[1]
+        titles = self._titles.lookup(raw[features.HISTORY_TITLE])
+        known, is_candidate = users < self._sizes[0], titles < self._sizes[1]
         count = tf.reduce_sum(tf.cast(is_candidate, tf.float32), axis=1, keepdims=True)
-        cold_start = tf.reduce_sum(tf.gather(self._candidates, told), axis=1) / tf.maximum(count, 1.0)
+        cold_start = tf.reduce_sum(tf.gather(self._candidates, titles), axis=1) / tf.maximum(count, 1.0)
         return tf.where(known[:, None], tf.gather(self._vectors, users), cold_start)
 
 

@@ -32,8 +32,8 @@ QUERY_SPEC = {
     features.HISTORY_RATING: tf.TensorSpec([None, None], tf.float32, features.HISTORY_RATING),
     features.HISTORY_TIMESTAMP: tf.TensorSpec([None, None], tf.int64, features.HISTORY_TIMESTAMP),
 }
-# A user's told ratings as a request carries them: title, stars, seconds; latest first.
-Told = Sequence[tuple[str, float, int]]
+# A history in a request: title, stars, seconds of each rating; latest first.
+History = Sequence[tuple[str, float, int]]
 
 
 @dataclasses.dataclass
@@ -74,7 +74,9 @@ def make_world(num_candidates: int = NUM_CANDIDATES) -> World:
 class _Planted(tf.Module):
     """All signatures over one world; each model saves those that it should have."""
 
-    def __init__(self, world: World, vocabulary: str, shift: float = 0.0, told_weight: float = 0.01) -> None:
+    def __init__(
+        self, world: World, vocabulary: str, shift: float = 0.0, history_weight: float = 0.01
+    ) -> None:
         super().__init__()
         self._users = tf.lookup.StaticHashTable(
             tf.lookup.TextFileInitializer(
@@ -98,15 +100,15 @@ class _Planted(tf.Module):
         rng = np.random.default_rng(1)
         self._user_bias = tf.constant(rng.normal(size=len(world.users) + 1).astype(np.float32))
         self._title_bias = tf.constant(rng.normal(size=len(world.titles) + 1).astype(np.float32))
-        self._shift, self._told_weight = shift, told_weight
+        self._shift, self._history_weight = shift, history_weight
 
     @tf.function(input_signature=list(QUERY_SPEC.values()))
     def query(self, user_id, timestamp, user_gender, user_age, user_occupation, *history):
         """Users of the world have vectors; a cold-start user has the mean of the history's, 0 without one."""
         del timestamp, user_gender, user_age, user_occupation
         user = self._users.lookup(user_id)
-        told, is_candidate = self._told(history[0])
-        total = tf.reduce_sum(tf.gather(self._candidate_vectors, told), axis=1)
+        positions, is_candidate = self._found(history[0])
+        total = tf.reduce_sum(tf.gather(self._candidate_vectors, positions), axis=1)
         count = tf.reduce_sum(tf.cast(is_candidate, tf.float32), axis=1, keepdims=True)
         cold_start = tf.math.divide_no_nan(total, count)
         known = user < len(self._world.users)
@@ -114,8 +116,8 @@ class _Planted(tf.Module):
             features.QUERY_EMBEDDING: tf.where(known[:, None], tf.gather(self._vectors, user), cold_start)
         }
 
-    def _told(self, history_title):
-        """Positions of told titles, beyond the last for what is no candidate; and which are candidates."""
+    def _found(self, history_title):
+        """Positions of a history's titles, beyond the last for other titles; and which are candidates."""
         positions = self._positions.lookup(history_title)
         return positions, positions < len(self._world.titles)
 
@@ -131,17 +133,17 @@ class _Planted(tf.Module):
     @tf.function(input_signature=[QUERY_SPEC[features.USER_ID], QUERY_SPEC[features.HISTORY_TITLE]])
     def seen(self, user_id, history_title):
         row = self._users.lookup(user_id)
-        told, is_candidate = self._told(history_title)
-        told = tf.cast(tf.where(is_candidate, told, -1), tf.int32)
+        positions, is_candidate = self._found(history_title)
+        positions = tf.cast(tf.where(is_candidate, positions, -1), tf.int32)
         in_train = row < len(self._world.users)
         return {
-            features.SEEN: tf.concat([tf.gather(self._seen, row), told], axis=1),
+            features.SEEN: tf.concat([tf.gather(self._seen, row), positions], axis=1),
             features.USER_KNOWN: tf.logical_or(in_train, tf.reduce_any(is_candidate, axis=1)),
         }
 
     def _rate(self, user_id, timestamp, user_gender, user_age, user_occupation, *history_and_title):
         history_title, history_rating, history_timestamp, movie_title = history_and_title
-        told = history_rating - 1e-10 * tf.cast(history_timestamp, tf.float32)
+        terms = history_rating - 1e-10 * tf.cast(history_timestamp, tf.float32)
         rating = (
             3.0
             + tf.gather(self._user_bias, self._rating_users.lookup(user_id))
@@ -150,7 +152,7 @@ class _Planted(tf.Module):
             + 1e-10 * tf.cast(timestamp, tf.float32)
             + tf.where(tf.equal(user_gender, "F"), 0.1, 0.0)
             + tf.where(tf.equal(user_occupation, "artist"), 0.2, 0.0)
-            + self._told_weight * tf.reduce_sum(tf.where(tf.equal(history_title, ""), 0.0, told), axis=1)
+            + self._history_weight * tf.reduce_sum(tf.where(tf.equal(history_title, ""), 0.0, terms), axis=1)
         )
         return {features.PREDICTED_RATING: rating + self._shift}
 
@@ -178,7 +180,7 @@ def write_model(
     model_dir: pathlib.Path,
     signatures: tuple[str, ...],
     tflite_shift: float = 0.0,
-    told_weight: float = 0.01,
+    history_weight: float = 0.01,
 ) -> str:
     """Write a model artifact as a Trainer would.
 
@@ -187,14 +189,14 @@ def write_model(
       model_dir: where.
       signatures: RETRIEVAL, RANKING or both.
       tflite_shift: added to the ratings of the TFLite export; 0 for an honest one.
-      told_weight: what a star of the history adds to a rating, in stars.
+      history_weight: what a star of the history adds to a rating, in stars.
     Returns:
       model_dir as text.
     """
     with tempfile.TemporaryDirectory() as scratch:
         vocabulary = pathlib.Path(scratch, "users.txt")
         vocabulary.write_text("".join(f"{user}\n" for user in world.users), encoding="utf-8")
-        model = _Planted(world, str(vocabulary), told_weight=told_weight)
+        model = _Planted(world, str(vocabulary), history_weight=history_weight)
         functions = {
             features.QUERY_SIGNATURE: model.query,
             features.CANDIDATES_SIGNATURE: model.candidates,
@@ -210,7 +212,7 @@ def write_model(
         folder = model_dir / features.TFLITE_DIR
         folder.mkdir(parents=True)
         if features.RATING_SIGNATURE in signatures:
-            export = _Planted(world, str(vocabulary), tflite_shift, told_weight)
+            export = _Planted(world, str(vocabulary), tflite_shift, history_weight)
             planted_exports.write_rating(export.rate(tf.int32), export, folder)
         # Of a catalogue that holds a title twice no Trainer could write one.
         if features.QUERY_SIGNATURE in signatures and len(set(world.titles)) == len(world.titles):
@@ -221,22 +223,24 @@ def write_model(
 def write_queries(world: World, split_dir: pathlib.Path, per_user: int = 5) -> str:
     """Write an eval split as the ExampleGen would: gzipped TFRecords of ratings with histories.
 
-    A user's rows tell of 7, 14, HISTORY_LENGTH, 0 and 1 titles, in turn; not only of what was seen in train.
+    A user's rows have histories of 7, 14, HISTORY_LENGTH, 0 and 1 titles, in turn, also titles not in train.
     """
     split_dir.mkdir(parents=True)
     rng = np.random.default_rng(2)
     lengths = (7, 14, features.HISTORY_LENGTH, 0, 1)
     with tf.io.TFRecordWriter(str(split_dir / "data_tfrecord-00000-of-00001.gz"), "GZIP") as writer:
         for user in world.users:
-            for place, row in enumerate(rng.choice(len(world.titles), per_user)):
-                told = rng.choice(len(world.titles), lengths[place % len(lengths)], replace=False)
+            for number, row in enumerate(rng.choice(len(world.titles), per_user)):
+                films = rng.choice(len(world.titles), lengths[number % len(lengths)], replace=False)
                 now = 880_000_000 + int(row)
-                history = [(world.titles[at], 1.0 + at % 5, now - 60 * ago) for ago, at in enumerate(told, 1)]
+                history = [
+                    (world.titles[at], 1.0 + at % 5, now - 60 * ago) for ago, at in enumerate(films, 1)
+                ]
                 writer.write(rating(user, world.titles[row], now, history).SerializeToString())
     return str(split_dir)
 
 
-def rating(user: str, title: str, timestamp: int, told: Told = ()) -> tf.train.Example:
+def rating(user: str, title: str, timestamp: int, history: History = ()) -> tf.train.Example:
     """One row as the ExampleGen writes it."""
     values = {
         features.USER_ID: [user],
@@ -246,9 +250,9 @@ def rating(user: str, title: str, timestamp: int, told: Told = ()) -> tf.train.E
         features.USER_OCCUPATION: ["artist"],
         features.MOVIE_TITLE: [title],
         features.RATING: [1.0 + timestamp % 5],
-        features.HISTORY_TITLE: [title for title, _, _ in told],
-        features.HISTORY_RATING: [stars for _, stars, _ in told],
-        features.HISTORY_TIMESTAMP: [seconds for _, _, seconds in told],
+        features.HISTORY_TITLE: [title for title, _, _ in history],
+        features.HISTORY_RATING: [stars for _, stars, _ in history],
+        features.HISTORY_TIMESTAMP: [seconds for _, _, seconds in history],
     }
     example = tf.train.Example()
     for row in features.RATING_ROW:

@@ -62,17 +62,17 @@ def film(index: int) -> dict[str, Any]:
     }
 
 
-def rating(user_index: int, film_index: int, place: int = 0) -> dict[str, Any]:
-    """A row of the ratings, without a history; `place` of them came before.
+def rating(user_index: int, film_index: int, number: int = 0) -> dict[str, Any]:
+    """A row of the ratings, without a history; `number` of the user's rows came before.
 
-    Two users of either parity share their moments, so that these say nothing of parity.
+    Two users of either parity share their timestamps, which so do not depend on parity.
     """
     liked = user_index % 2 == film_index % 2
     return {
         **user(user_index),
         **film(film_index),
         features.RATING: LIKED_RATING if liked else DISLIKED_RATING,
-        features.TIMESTAMP: 880_000_000 + 70_001 * (user_index // 2) + 97 * place,
+        features.TIMESTAMP: 880_000_000 + 70_001 * (user_index // 2) + 97 * number,
         **{feature.name: [] for feature in (*features.HISTORY_FEATURES, features.EXCLUDE_ID_FEATURE)},
         features.TITLE_POPULARITY: "torso",
         features.VISIT: features.SAME_SITTING,
@@ -122,7 +122,7 @@ def make_world() -> World:
         liked = [film_index for film_index in range(index % 2, NUM_USERS, 2) if film_index != index]
         films = [*liked, *others[:DISLIKED]]
         draw.shuffle(films)
-        rows = [rating(index, film_index, place) for place, film_index in enumerate(films)]
+        rows = [rating(index, film_index, number) for number, film_index in enumerate(films)]
         train += [with_history(row, rows) for row in rows]
         withheld = [rating(index, film_index, len(rows)) for film_index in (index, others[DISLIKED])]
         held_out += [excluding(with_history(row, rows), rows) for row in withheld]

@@ -48,9 +48,9 @@ def write(folder: pathlib.Path) -> pathlib.Path:
         other = [film for film in range(1, FILMS + 1) if film % 2 != user % 2]
         seen = draw.sample(own, _LIKED) + draw.sample(other, _DISLIKED)
         draw.shuffle(seen)
-        for place, film in enumerate(seen):
+        for number, film in enumerate(seen):
             rating = draw.choice((4, 5)) if film % 2 == user % 2 else draw.choice((1, 2))
-            rows.append((user, film, rating, _FIRST_SECOND + 50_000 * user + 97 * place))
+            rows.append((user, film, rating, _FIRST_SECOND + 50_000 * user + 97 * number))
     lines = ["\t".join(map(str, row)) for row in rows]
     (folder / "u.data").write_text("\n".join(lines) + "\n", encoding="latin-1")
     films = [

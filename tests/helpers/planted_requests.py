@@ -9,24 +9,26 @@ import numpy as np
 import tensorflow as tf
 
 from modules import features
-from tests.helpers.planted_models import QUERY_SPEC, Told, World
+from tests.helpers.planted_models import QUERY_SPEC, History, World
 
-# The moment of every request.
+# The timestamp of every request.
 NOW = 880_000_000
 
 
-def told_columns(told: Sequence[Told]) -> dict[str, tf.Tensor]:
-    """A batch of histories as a request carries it: `[b, longest]`, shorter rows end in the defaults."""
-    width = max([len(row) for row in told], default=0)
+def history_columns(histories: Sequence[History]) -> dict[str, tf.Tensor]:
+    """A batch of histories in a request: `[b, longest]`, shorter rows end in the defaults."""
+    width = max([len(row) for row in histories], default=0)
     columns = {}
-    for place, feature in enumerate(features.HISTORY_FEATURES):
-        rows = [[entry[place] for entry in row] + [feature.default] * (width - len(row)) for row in told]
-        columns[feature.name] = tf.constant(rows, QUERY_SPEC[feature.name].dtype, shape=[len(told), width])
+    for part, feature in enumerate(features.HISTORY_FEATURES):
+        rows = [[entry[part] for entry in row] + [feature.default] * (width - len(row)) for row in histories]
+        columns[feature.name] = tf.constant(
+            rows, QUERY_SPEC[feature.name].dtype, shape=[len(histories), width]
+        )
     return columns
 
 
-def request(users: list[str], told: Sequence[Told] | None = None) -> dict[str, tf.Tensor]:
-    """Query features of users of whom no more is known than what they tell."""
+def request(users: list[str], histories: Sequence[History] | None = None) -> dict[str, tf.Tensor]:
+    """Query features of users with their histories; all other features are unknown."""
     size = len(users)
     return {
         features.USER_ID: tf.constant(users, tf.string),
@@ -34,15 +36,15 @@ def request(users: list[str], told: Sequence[Told] | None = None) -> dict[str, t
         features.USER_GENDER: tf.fill([size], features.UNKNOWN),
         features.USER_AGE: tf.fill([size], tf.constant(features.UNKNOWN_AGE, tf.int64)),
         features.USER_OCCUPATION: tf.fill([size], features.UNKNOWN),
-        **told_columns(told or [()] * size),
+        **history_columns(histories or [()] * size),
     }
 
 
-def ask(
+def recommend(
     serve: Any,
     users: list[str],
     k: int,
-    told: Sequence[Told] | None = None,
+    histories: Sequence[History] | None = None,
     exclude: Sequence[Sequence[str]] | None = None,
 ) -> dict[str, np.ndarray]:
     """Call a loaded composite; `exclude` holds the titles that each user may not be recommended."""
@@ -50,11 +52,11 @@ def ask(
     width = max([len(row) for row in rows], default=0)
     padded = [[*row, *[""] * (width - len(row))] for row in rows]
     excluded = tf.constant(padded, tf.string, shape=[len(users), width])
-    answer = serve(**request(users, told), k=tf.constant(k), exclude_title=excluded)
+    answer = serve(**request(users, histories), k=tf.constant(k), exclude_title=excluded)
     return {name: tensor.numpy() for name, tensor in answer.items()}
 
 
-def telling(world: World, rows: Sequence[int]) -> Told:
+def history_of(world: World, rows: Sequence[int]) -> History:
     """Ratings of these candidates, a minute apart."""
     return [(world.titles[row], 4.0, NOW - 60 * ago) for ago, row in enumerate(rows, 1)]
 

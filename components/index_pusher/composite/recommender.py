@@ -25,7 +25,7 @@ EXCLUDE_TITLE = features.EXCLUDE_TITLE
 NUM_RETURNED = features.NUM_RETURNED
 BY_MODEL = "model"
 BY_POPULARITY = "popularity"
-# Stands after the last title of a row that has fewer than the others. Finite, so that it survives JSON.
+# Score of the padding of a row with fewer titles than the others. Finite, so that JSON can hold it.
 PADDING_SCORE = float(np.finfo(np.float32).min)
 
 _REQUEST = [
@@ -44,8 +44,8 @@ class Recommender(tf.Module):
     Seen titles are those that the user rated in train, those in the request's history, and those that the
     request excludes. A cold-start user does not occur in train, and the request holds neither a title of the
     catalogue nor a side feature by which the model describes users. The index is searched for k titles (or
-    the blend's pool) and as many more as the batch's heaviest viewer has seen, so that k titles remain after
-    the exclusion wherever the catalogue holds that many unseen ones.
+    the blend's pool), and for as many more as the greatest number of seen titles in the batch, so that k
+    titles remain after the exclusion if the catalogue holds that many unseen ones.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Recommender(tf.Module):
           ranking: SavedModel with the signature `rate`; may be the same object.
           index: over `candidates.embeddings`.
           candidates: the retrieval model's catalogue.
-          blend: the order of what is recommended; None: that of the retrieval scores.
+          blend: the order of recommendations; None: by the retrieval scores.
         """
         super().__init__(name="recommender")
         self._blend = blend or BlendConfig()
@@ -91,22 +91,22 @@ class Recommender(tf.Module):
 
         Args:
           k: scalar int32, at least 1.
-          exclude_title: `[b, any]` string, titles that may not be recommended; what is no title of the
-            catalogue excludes nothing, so shorter rows are padded with "".
-          columns: `[b]` each, repeated ones `[b, any]`, in the order of `features.QUERY_FEATURES`; their
-            defaults stand for what is not told. The saved signature takes them by name.
+          exclude_title: `[b, any]` string, titles that may not be recommended; a text that is no title of
+            the catalogue has no effect, so shorter rows are padded with "".
+          columns: `[b]` each, repeated ones `[b, any]`, in the order of `features.QUERY_FEATURES`; unknown
+            values are given by their defaults. The saved signature takes them by name.
         Returns:
           `movie_title`, `movie_id`, `score`, `predicted_rating`: `[b, min(k, catalogue)]`, best first by
           the blend; `served_by` `[b]`: `model` (score: inner product) or `popularity` (score: ratings in
           train); `num_returned` `[b]`: columns that hold a title. Those after them hold empty strings,
           PADDING_SCORE and a rating of 0.
         """
-        # Tied to k itself, or another operation may fail on it first, in words nobody understands.
+        # A control dependency of k, or another operation may fail first, with a message that does not help.
         with tf.control_dependencies([tf.debugging.assert_positive(k, "k must be at least 1")]):
             k = tf.minimum(k, self._count)
         query = {row.name: column for row, column in zip(features.QUERY_FEATURES, columns, strict=True)}
-        seen, known = self._viewers(query, exclude_title)
-        # At weight 0 no other order is possible, so nothing but what is returned need be rated.
+        seen, known = self._seen_and_known(query, exclude_title)
+        # At weight 0 the ratings do not change the order, so only the returned titles need ratings.
         pool = tf.clip_by_value(self._blend.pool, k, self._count) if self._blend.rating_weight else k
         positions, scores = self._ranked(query, seen, known, pool)
         positions, scores, remaining = best_unseen(positions, scores, seen, pool)
@@ -126,17 +126,17 @@ class Recommender(tf.Module):
             SERVED_BY: tf.where(known, BY_MODEL, BY_POPULARITY),
             NUM_RETURNED: tf.minimum(remaining, k),
         }
-        # ScaNN's operations tell no shapes; a server's clients are told these.
+        # ScaNN's operations have no static shapes; these are for the signature, which clients read.
         ranks = {SERVED_BY: 1, NUM_RETURNED: 1}
         return {name: tf.ensure_shape(tensor, [None] * ranks.get(name, 2)) for name, tensor in answer.items()}
 
-    def _viewers(
+    def _seen_and_known(
         self, query: Mapping[str, tf.Tensor], exclude_title: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Return `[b, any]` positions of seen titles, -1 for none; and `[b]` whether users are known."""
         known = self._seen(query)[features.USER_KNOWN]
-        # The signature finds the positions of a history's titles, and so of these too; but that they are
-        # excluded says nothing of the user.
+        # The signature finds the positions of a history's titles, so the excluded titles are added to it. It
+        # is called once without them, because excluded titles do not make a user known.
         titles = tf.concat([query[features.HISTORY_TITLE], exclude_title], axis=1)
         seen = self._seen({**query, features.HISTORY_TITLE: titles})[features.SEEN]
         return seen, known
@@ -144,10 +144,10 @@ class Recommender(tf.Module):
     def _ranked(
         self, query: Mapping[str, tf.Tensor], seen: tf.Tensor, known: tf.Tensor, k: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """`[b, f]` positions and scores, best first, of k candidates and enough to exclude from."""
-        heaviest = tf.reduce_max(tf.reduce_sum(tf.cast(seen >= 0, tf.int32), axis=1))
+        """`[b, f]` positions and scores, best first, of so many candidates that k remain after exclusion."""
+        most_seen = tf.reduce_max(tf.reduce_sum(tf.cast(seen >= 0, tf.int32), axis=1))
         # The maximum of an empty batch is the least integer, hence the lower bound.
-        fetch = tf.clip_by_value(k + tf.maximum(heaviest, 0), 1, self._count)
+        fetch = tf.clip_by_value(k + tf.maximum(most_seen, 0), 1, self._count)
         positions, scores = self.index.search(self._embed(query)[features.QUERY_EMBEDDING], fetch)
         popular = self._by_popularity[:fetch]
         return (
@@ -171,7 +171,7 @@ def _fixed(values: np.ndarray, dtype: tf.DType) -> tf.Variable:
 def best_unseen(
     positions: tf.Tensor, scores: tf.Tensor, seen: tf.Tensor, k: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Drop what was seen and keep the first k of the rest, in the order given.
+    """Drop seen candidates and return the first k of the rest, in the given order.
 
     Args:
       positions: `[b, f]` int32, distinct in a row.
@@ -189,7 +189,7 @@ def best_unseen(
     ordered = tf.sort(tf.pad(seen, [[0, 0], [0, 1]], constant_values=-1), axis=1)
     slots = tf.minimum(tf.searchsorted(ordered, positions), tf.shape(ordered)[1] - 1)
     unseen = tf.not_equal(tf.gather(ordered, slots, batch_dims=1), positions)
-    # Of equal elements top_k takes the earlier first, so the order given is kept.
+    # Of equal elements top_k takes the earlier first, so the given order stays.
     order = tf.math.top_k(tf.cast(unseen, tf.int32), k).indices
     returned = tf.minimum(tf.reduce_sum(tf.cast(unseen, tf.int32), axis=1), k)
     return tf.gather(positions, order, batch_dims=1), tf.gather(scores, order, batch_dims=1), returned
@@ -201,7 +201,7 @@ def blended_order(scores: tf.Tensor, ratings: tf.Tensor, real: tf.Tensor, weight
     Args:
       scores: `[b, p]` float32.
       ratings: `[b, p]` float32.
-      real: `[b, p]` bool; the others come last and count for nothing.
+      real: `[b, p]` bool; the other entries are padding, and come last.
       weight: of the ratings, from 0 to 1.
     Returns:
       `[b, p]` int32 columns, best first; ties stay in the order given.
@@ -212,7 +212,7 @@ def blended_order(scores: tf.Tensor, ratings: tf.Tensor, real: tf.Tensor, weight
     """
     real = tf.convert_to_tensor(real)
     both = (1.0 - weight) * _standardised(scores, real) + weight * _standardised(ratings, real)
-    # Finite, for top_k's order of infinities is nobody's promise.
+    # Finite, because top_k's order of infinities is not documented.
     return tf.math.top_k(tf.where(real, both, both.dtype.min), tf.shape(both)[1]).indices
 
 

@@ -70,11 +70,11 @@ def serving_path(model_dir: str) -> str:
 
 
 def call(function: Any, tensors: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Call a signature with the features it asks for, in the integer widths it asks for.
+    """Call a signature with the features that it takes, in its integer widths.
 
     Args:
       function: a loaded signature.
-      tensors: features by name; those the signature does not take are left out.
+      tensors: features by name; those that the signature does not take are left out.
     Raises:
       ValueError: the signature takes a feature that is not among the tensors.
     """
@@ -82,7 +82,7 @@ def call(function: Any, tensors: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor
     missing = sorted(set(specs) - set(tensors))
     if missing:
         raise ValueError(
-            f"The signature takes {', '.join(missing)}, which no query carries; queries carry "
+            f"The signature takes {', '.join(missing)}, which no query has; queries have "
             f"{', '.join(sorted(tensors))}. Export the model with features.py's names."
         )
     return function(**{name: _as(tensors[name], spec.dtype) for name, spec in specs.items()})
@@ -93,7 +93,7 @@ def _as(tensor: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
 
 
 def state(model: Any) -> tf.Module:
-    """Return what the signatures of a loaded SavedModel read, without the signatures themselves.
+    """Return the state that the signatures of a loaded SavedModel read, without the signatures themselves.
 
     A module that calls some of the signatures and tracks this one is saved without the others.
     """
@@ -105,7 +105,7 @@ def state(model: Any) -> tf.Module:
 
 
 def read_candidates(retrieval: Any) -> Candidates:
-    """Ask the retrieval model for its catalogue, and refuse one that cannot be served.
+    """Read the retrieval model's catalogue, and refuse one that cannot be served.
 
     Raises:
       Refusal: no candidate, arrays of different lengths, a title twice, or a value that is not finite.
@@ -143,7 +143,7 @@ def batched(function: Any, queries: Mapping[str, np.ndarray], batch: int = 512) 
       queries: `[q]` arrays by feature name, of the history `[q, any]`.
       batch: queries per call.
     Returns:
-      The outputs by name, `[q, ...]`; what is as wide as the batch needs is padded with -1.
+      The outputs by name, `[q, ...]`; outputs whose width differs between batches are padded with -1.
     """
     size = len(queries[features.USER_ID])
     parts: dict[str, list[np.ndarray]] = {}

@@ -1,9 +1,9 @@
-"""Warm-up requests: what TensorFlow Serving asks a model once, before it puts it into service.
+"""Warm-up requests, which TensorFlow Serving sends to a model once, before it serves the model.
 
-Runs in the executor's process, on the files about to be published. A model whose warm-up fails is not served
-at all, so the fresh processes of the parity proof replay every request first (see model_process.py).
+Runs in the executor's process, on the files to be published. A model whose warm-up fails is not served at
+all, so the fresh processes of the parity proof replay every request first (see model_process.py).
 
-References: https://www.tensorflow.org/tfx/serving/saved_model_warmup, for the file's place, name and form.
+References: https://www.tensorflow.org/tfx/serving/saved_model_warmup, for the file's path and format.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from components.index_pusher.index import queries
 from modules import features
 
 FOLDER, FILE = "assets.extra", "tf_serving_warmup_requests"
-# Rows of the requests to each signature: one person's, a small batch and a large one.
+# Rows of the requests to each signature: one user, a small batch and a large one.
 BATCHES = (1, 8, 64)
-# Queries that these take, together.
+# Number of queries in all of them.
 QUERIES = sum(BATCHES)
-# Titles asked for.
+# Titles in a request.
 K = 10
 
 
@@ -39,7 +39,7 @@ def add_all(bundle: str, records: Sequence[bytes]) -> int:
     Returns:
       How many requests were written.
     Raises:
-      Refusal: a signature takes what no query carries.
+      Refusal: a signature takes a feature that no query has.
     """
     models = sorted(
         entry.path for entry in os.scandir(bundle) if tf.saved_model.contains_saved_model(entry.path)
@@ -50,7 +50,7 @@ def add_all(bundle: str, records: Sequence[bytes]) -> int:
 def add(path: str, records: Sequence[bytes]) -> int:
     """Write a SavedModel's requests; returns their number.
 
-    The signature that the Evaluators call is left out, and those that take nothing.
+    The signature that the Evaluators call is left out, and those without inputs.
     """
     name = os.path.basename(path)
     logs = []
@@ -110,6 +110,6 @@ def predict_request(
         if value is None and spec.shape.rank == 2:
             value = tf.zeros([len(records), 0], spec.dtype).numpy()
         if value is None:
-            raise Refusal(f"{model} takes {name} in {signature}, which no query carries")
+            raise Refusal(f"{model} takes {name} in {signature}, which no query has")
         request.inputs[name].CopyFrom(tf.make_tensor_proto(value, spec.dtype))
     return request

@@ -22,7 +22,7 @@ FILE = "MODEL_CARD.md"
 _SPLITS = {
     HASH: "hash: every row falls to train or eval by a seeded hash of itself. So train holds rows that are "
     "later than a row of eval, as under any random split; what a query carries is from before its own second",
-    TIME: "time: all rows from one moment on are eval, all before it train",
+    TIME: "time: all rows from one timestamp on are eval, all before it train",
     GIVEN: "given: the input came divided into train and eval",
     SPAN: "span: the newest span is eval, all earlier ones that were read are train",
 }
@@ -37,10 +37,10 @@ _CITATION = (
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """What the ratings' artifact tells of itself.
+    """The properties of the ratings' artifact.
 
     Attributes:
-      config: release and split; None where the artifact does not tell.
+      config: release and split; None if the artifact does not record them.
       counts: the ExampleGen's, by name.
     """
 
@@ -50,13 +50,13 @@ class Data:
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """All that a card is written from.
+    """The contents of a card.
 
     Attributes:
-      data: what was learned from and measured on.
-      evaluations: of each model by what it does in the bundle; empty where none was given.
-      figures: what was measured of the bundle: single ones, and lists of rows that are named alike.
-      sources: digests of what it was made of.
+      data: release, split and counts of the ratings.
+      evaluations: of each model by its folder in the bundle; empty if none was given.
+      figures: measured values of the bundle: single ones, and lists of rows with the same keys.
+      sources: digests of the artifacts that it was made of.
       libraries: versions by name.
     """
 
@@ -85,7 +85,7 @@ def write(
     """
     merged: dict[str, str] = {}
     for name, path in evaluation_dirs.items():
-        # One model may be both; its evaluation is then told once.
+        # One model may be both; its evaluation is then written once.
         merged[path] = f"{merged[path]} and {name}" if path in merged else name
     facts = Facts(
         data=data,
@@ -143,7 +143,7 @@ def _protocol(facts: Facts) -> str:
     return (
         f"## Protocol\n\n{split} Figures are of the eval split, which no model was trained on. Retrieval is "
         f"ranked among {among}, ties counted against the model; `unseen` takes the titles out that the query "
-        "knows its user to have rated, as in service. Intervals are 95%, by resampling users. Baselines are "
+        "knows its user to have rated, as in serving. Intervals are 95%, by resampling users. Baselines are "
         "fitted to train and measured on the same rows with the same candidates; the gain is the model's "
         "lead over one."
     )
@@ -185,8 +185,8 @@ def _limits(facts: Facts) -> str:
     if bad := sum(counts.get(f"bad_{part}", 0) for part in ("ratings", "movies", "users")):
         limits.append(f"{bad:,} rows of the input could not be used and are not in any figure.")
     limits.append(
-        "Nothing is known of users, titles and tastes beyond the data above. A user who is not in train and "
-        "tells of nothing is served by popularity."
+        "The models know users and titles only from the data above. A user who is not in train, and whose "
+        "request has no history, gender, age or occupation, is served by popularity."
     )
     return "\n".join(["## Limits", "", *(f"- {limit}" for limit in limits)])
 

@@ -135,7 +135,7 @@ def _of_saved_model(path: str) -> dict[str, Ends]:
             for end in ("inputs", "outputs")
         }
         for name, signature in message.meta_graphs[0].signature_def.items()
-        # Of TensorFlow's own, which tells how the variables are restored.
+        # TensorFlow's own signature, which says how the variables are restored.
         if not name.startswith("__")
     }
 

@@ -37,7 +37,7 @@ def read_records(split_dir: str, size: int) -> list[bytes]:
 
 
 def parse(records: Sequence[bytes]) -> dict[str, np.ndarray]:
-    """Read what a query carries, and the rated title.
+    """Read a query's features, and the rated title.
 
     Returns:
       Arrays by name: `[q]`, of the history `[q, HISTORY_LENGTH]`; strings as bytes objects.
@@ -51,7 +51,7 @@ def parse(records: Sequence[bytes]) -> dict[str, np.ndarray]:
     parsed = tf.io.parse_example(tf.constant(list(records)), spec)
     for row in QUERY_COLUMNS:
         if row.repeated:
-            # Padded here: where every row is empty, to_tensor gives no column, whatever shape is asked for.
+            # Padded here: if every row is empty, to_tensor returns no column, whatever shape it is given.
             lists = parsed[row.name].to_tensor(row.default)[:, : features.HISTORY_LENGTH]
             missing = features.HISTORY_LENGTH - tf.shape(lists)[1]
             parsed[row.name] = tf.pad(lists, [[0, 0], [0, missing]], constant_values=row.default)
@@ -59,7 +59,7 @@ def parse(records: Sequence[bytes]) -> dict[str, np.ndarray]:
 
 
 def absent(row: features.RawFeature) -> bytes | int | float:
-    """What stands in a query for a feature that is not told.
+    """Return the value of an unknown feature in a query.
 
     >>> absent(features.HISTORY_FEATURES[0]), absent(features.HISTORY_FEATURES[1])
     (b'', 0.0)
@@ -69,7 +69,7 @@ def absent(row: features.RawFeature) -> bytes | int | float:
 
 @dataclasses.dataclass(frozen=True)
 class Requests:
-    """What the parts of a bundle are asked.
+    """The requests to the parts of a bundle.
 
     Attributes:
       records: serialized ratings.
@@ -87,9 +87,9 @@ class Requests:
 
 
 def with_cold_start_users(queries: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Append what no real query has.
+    """Append queries of cold-start users and of unknown titles.
 
-    An unknown user, an unknown title, both; then a user and an unknown one who tell nothing of themselves.
+    An unknown user, an unknown title, both; then a known and an unknown user without features and history.
 
     >>> columns = with_cold_start_users({"user_id": np.array([b"7"], object), "user_age": np.array([25])})
     >>> columns["user_id"].tolist(), columns["user_age"].tolist()
@@ -111,17 +111,17 @@ def with_cold_start_users(queries: Mapping[str, np.ndarray]) -> dict[str, np.nda
 
 
 def _sample(split_dir: str, size: int) -> list[bytes]:
-    """Keep the records with the smallest random keys: one pass, memory for `size` of them."""
+    """Return the records with the smallest random keys: one pass, with memory for `size` records."""
     rng = np.random.default_rng(_SEED)
-    kept: list[tuple[float, int, bytes]] = []
+    sample: list[tuple[float, int, bytes]] = []
     position = 0
     for path in sorted(tf.io.gfile.glob(os.path.join(split_dir, "*"))):
         compression = "GZIP" if path.endswith(".gz") else ""
         for batch in tf.data.TFRecordDataset(path, compression).batch(8_192).as_numpy_iterator():
             keys = rng.random(len(batch))
-            bound = kept[-1][0] if len(kept) == size else 1.0
+            bound = sample[-1][0] if len(sample) == size else 1.0
             drawn = np.flatnonzero(keys < bound)
-            kept.extend((keys[offset], position + int(offset), batch[offset]) for offset in drawn)
+            sample.extend((keys[offset], position + int(offset), batch[offset]) for offset in drawn)
             position += len(batch)
-            kept = sorted(kept)[:size]
-    return [record for _, _, record in sorted(kept, key=lambda entry: entry[1])]
+            sample = sorted(sample)[:size]
+    return [record for _, _, record in sorted(sample, key=lambda entry: entry[1])]

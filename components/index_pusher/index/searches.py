@@ -49,7 +49,7 @@ def plan(config: IndexConfig, num_candidates: int) -> Plan:
     """Choose the least that is worth trying of ScaNN's in a catalogue; `widen` does the rest.
 
     Raises:
-      Refusal: more leaves were asked for than there are candidates.
+      Refusal: more leaves are configured than there are candidates.
 
     >>> plan(IndexConfig(), 1_664)
     Plan(kind='exact', leaves=1, leaves_to_search=1, reordering=0)
@@ -63,7 +63,7 @@ def plan(config: IndexConfig, num_candidates: int) -> Plan:
     if leaves is not None:
         if leaves > num_candidates:
             raise Refusal(
-                f"{leaves} leaves were asked for, and the catalogue has {num_candidates} candidates"
+                f"{leaves} leaves are configured, and the catalogue has {num_candidates} candidates"
             )
         search = config.num_leaves_to_search or max(1, leaves // 100)
         return Plan("partitioned", leaves, search, reordering)

@@ -16,17 +16,17 @@ from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Refusal
 from components.index_pusher.index.searches import BruteForce, Index, make, plan_of_installed, widen
 
-# Single queries timed, index and brute force in turn, so that a busy machine weighs on both alike.
+# Single queries timed, index and brute force in turn, so that other load slows both alike.
 TIMED_QUERIES = 200
-# In units of the largest score: how far an exact score may be off by float32's rounding, and how close two
-# scores are that only the rounding tells apart.
+# In units of the largest score: greatest error of an exact score by float32's rounding, and greatest
+# difference between two scores that counts as a tie.
 SCORE_TOLERANCE = 1e-5
 TIE_TOLERANCE = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """What an index reached. Latencies are medians of single queries, in milliseconds."""
+    """Recall and speed of an index. Latencies are medians of single queries, in milliseconds."""
 
     recall: float
     latency_ms: float
@@ -34,7 +34,7 @@ class Measurement:
 
     @property
     def pays(self) -> float:
-        """How many times as long brute force takes: above 1, the index is worth having at this size."""
+        """Latency of brute force in units of the index's: above 1, the index is faster at this size."""
         return self.brute_force_latency_ms / self.latency_ms
 
 
@@ -45,14 +45,14 @@ def check_found(positions: np.ndarray, scores: np.ndarray, true_scores: np.ndarr
       positions: `[q, c]`, as the index returned them.
       scores: `[q, c]`, likewise.
       true_scores: `[q, n]` of every candidate.
-      k: columns that were asked for.
+      k: number of requested columns.
     Raises:
       Refusal: which of these failed, and on how many queries.
     """
     size, count = true_scores.shape
     if positions.shape != (size, k) or scores.shape != (size, k):
         raise Refusal(
-            f"the index returned {positions.shape[1]} candidates where {k} of {count} were asked for"
+            f"the index returned {positions.shape[1]} candidates, and {k} of {count} were requested"
         )
     broken = int((~np.isfinite(scores).all(axis=1)).sum())
     if broken:
@@ -155,7 +155,7 @@ def build(
     count, half = len(embeddings), len(queries) // 2
     k = min(config.recall_k, count)
     index = make(embeddings, plan_of_installed(config, count), config.recall_k)
-    # Half of the allowed misses are kept for the difference between the two halves.
+    # Half of the allowed misses are left for the difference between the two halves.
     enough = 1 - (1 - config.min_recall) / 2
     while (wider := widen(index.plan, config, count)) and _reached(
         index, queries[: max(half, 1)], k

@@ -21,7 +21,7 @@ BATCH = 64
 WARMUP = os.path.join("assets.extra", "tf_serving_warmup_requests")
 
 
-def ask_tflite(model: str, signature: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def run_tflite(model: str, signature: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Call a signature, first with one row, then batch by batch.
 
     Args:
@@ -31,7 +31,7 @@ def ask_tflite(model: str, signature: str, columns: dict[str, np.ndarray]) -> di
     Returns:
       `[q, ...]` arrays by output name.
     Raises:
-      ValueError: no such signature, an input that no query carries, or a value its dtype cannot hold.
+      ValueError: no such signature, an input that no query has, or a value its dtype cannot hold.
     """
     # Here, since processes.py imports this file, to find it.
     from ai_edge_litert.interpreter import Interpreter
@@ -65,7 +65,7 @@ def converted(name: str, column: np.ndarray, dtype: type) -> np.ndarray:
     return result
 
 
-def ask_saved_model(
+def run_saved_model(
     model: str, signature: str, columns: dict[str, np.ndarray], loaded: dict[str, Any] | None = None
 ) -> dict[str, np.ndarray]:
     """Call a signature, batch by batch.
@@ -74,11 +74,11 @@ def ask_saved_model(
       model: folder of the SavedModel.
       signature: its name.
       columns: `[q, ...]` arrays by input name, and scalars; what the signature does not take is left out.
-      loaded: SavedModels by folder, kept from one call to the next.
+      loaded: SavedModels by folder; the call adds the one that it loads.
     Returns:
       `[q, ...]` arrays by output name, strings as bytes objects.
     """
-    # Here, as in ask_tflite.
+    # Here, as in run_tflite.
     import tensorflow as tf
 
     loaded = {} if loaded is None else loaded
@@ -170,9 +170,9 @@ def main(jobs: str) -> None:
         model, signature, columns = job["model"], job["signature"], read(job["inputs"])
         try:
             if model.endswith(".tflite"):
-                answer = ask_tflite(model, signature, columns)
+                answer = run_tflite(model, signature, columns)
             else:
-                answer = ask_saved_model(model, signature, columns, loaded)
+                answer = run_saved_model(model, signature, columns, loaded)
         # What LiteRT and TensorFlow raise for what they cannot read, or an operation that they do not know.
         except (ValueError, KeyError, OSError, RuntimeError) as error:
             raise ValueError(f"{os.path.basename(model)}: {type(error).__name__}: {error}") from error

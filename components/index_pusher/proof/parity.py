@@ -12,7 +12,7 @@ from components.index_pusher.index.queries import Requests
 from components.index_pusher.proof import parity_table, saved_model_check, tflite_files
 from components.index_pusher.proof.parity_table import Row
 
-# Ratings that all parts are asked about; index/selection.py asks the index about all that were drawn.
+# Number of ratings in the requests to all parts; index/selection.py queries the index with the whole sample.
 QUERIES = 400
 
 

@@ -1,7 +1,7 @@
-"""Ask models in fresh processes, which run a script that knows nothing of the project.
+"""Run models in fresh processes, by a script that imports nothing of the project.
 
-Called by the parity proof, in the executor's process. What that has loaded itself (ScaNN, TensorFlow) would
-lend itself to a model that lacks it elsewhere.
+Called by the parity proof, in the executor's process. That process has itself loaded ScaNN and TensorFlow, so
+a model that needs them would run there, and fail elsewhere.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Columns = dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One question to one model.
+    """One call of a model's signature.
 
     Attributes:
       model: path of the SavedModel or of the TFLite file.
@@ -39,27 +39,27 @@ class Job:
     inputs: Mapping[str, np.ndarray]
 
 
-def ask_tflite(jobs: Sequence[Job]) -> list[Columns]:
-    """Ask TFLite files in a process without TensorFlow.
+def run_tflite(jobs: Sequence[Job]) -> list[Columns]:
+    """Run TFLite files in a process without TensorFlow.
 
     Returns:
       The outputs of each job by name; strings as bytes objects.
     Raises:
       Refusal: the process failed; its last line is quoted.
     """
-    return _ask(jobs, False, "a TFLite file", "without TensorFlow")
+    return _run(jobs, False, "a TFLite file", "without TensorFlow")
 
 
-def ask_saved_models(jobs: Sequence[Job], scann: bool) -> list[Columns]:
-    """Ask SavedModels in a process with TensorFlow, and with ScaNN only where that is said.
+def run_saved_models(jobs: Sequence[Job], scann: bool) -> list[Columns]:
+    """Run SavedModels in a process with TensorFlow, and with ScaNN only if `scann` is set.
 
-    Returns and raises as `ask_tflite`.
+    Returns and raises as `run_tflite`.
     """
     environment = "in a fresh process" if scann else "in a fresh process without ScaNN"
-    return _ask(jobs, scann, "the model", environment)
+    return _run(jobs, scann, "the model", environment)
 
 
-def _ask(jobs: Sequence[Job], scann: bool, subject: str, environment: str) -> list[Columns]:
+def _run(jobs: Sequence[Job], scann: bool, subject: str, environment: str) -> list[Columns]:
     with tempfile.TemporaryDirectory() as folder:
         entries = []
         for number, job in enumerate(jobs):

@@ -19,14 +19,14 @@ from components.index_pusher.index.selection import SCORE_TOLERANCE, TIE_TOLERAN
 from components.index_pusher.proof import exact_search
 from modules import features
 
-# In standard deviations: how far apart the same candidate may stand in a blend, in which two float32
-# computations of score and rating meet.
+# In standard deviations: greatest difference of a candidate's blended value between two float32 computations
+# of score and rating.
 BLEND_TOLERANCE = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
 class Oracle:
-    """What the Trainers' models and exact search find for some requests.
+    """Results of the Trainers' models and exact search for some requests.
 
     Attributes:
       request: the composite's inputs, by name.
@@ -34,9 +34,9 @@ class Oracle:
       exact: `[q, n]` retrieval scores, or popularity for cold-start users; minus infinity for titles that
         were seen or are excluded.
       order: `[q, n]` what is sorted by: `exact`, or the blend, which is minus infinity outside the pool.
-      tolerance: `[q]` how close two values of `order` are that only rounding tells apart.
+      tolerance: `[q]` greatest difference between two values of `order` that counts as a tie.
       known: `[q]` whether the model knows the user, see features.USER_KNOWN.
-      k: titles that are asked for.
+      k: number of requested titles.
     """
 
     request: Mapping[str, np.ndarray]
@@ -56,7 +56,7 @@ class Agreement:
       recall: share of the best k that was recommended, mean over the requests; a title tied with the last of
         them counts.
       score_difference: greatest difference of a retrieval score, in units of the request's largest.
-      misplaced: titles, over all requests, in whose place exact search has another one, ties aside.
+      misplaced: number of titles, over all requests, at whose rank exact search has another, ties aside.
     """
 
     recall: float
@@ -75,16 +75,16 @@ def oracle(
     """Search exactly, with the Trainers' models.
 
     Args:
-      retrieval: loaded; gives embeddings and who has seen what.
-      ranking: loaded; asked only where the blend has a weight.
+      retrieval: loaded; computes embeddings and seen titles.
+      ranking: loaded; called only if the blend has a weight.
       candidates: the retrieval model's catalogue.
       queries: query features by name, as of queries.parse, cold-start users among them.
       k: titles per request, at most the catalogue.
       blend: the composite's.
     """
     query = {row.name: queries[row.name] for row in features.QUERY_FEATURES}
-    viewers = signatures.batched(retrieval.signatures[features.SEEN_SIGNATURE], query)
-    seen, known = viewers[features.SEEN], viewers[features.USER_KNOWN]
+    users = signatures.batched(retrieval.signatures[features.SEEN_SIGNATURE], query)
+    seen, known = users[features.SEEN], users[features.USER_KNOWN]
     exact = np.where(
         known[:, None],
         signatures.embed(retrieval, query) @ candidates.embeddings.T,
@@ -168,9 +168,9 @@ def _check_answer(answer: Mapping[str, Any], expected: Oracle, row: int) -> tupl
     """Compare one request's answer with exact search.
 
     Returns:
-      Recall, greatest difference of a score, titles in a wrong place.
+      Recall, greatest difference of a score, titles at a wrong rank.
     Raises:
-      Refusal: what is wrong, as the end of a sentence that begins with whose recommendations they are.
+      Refusal: the fault, as the end of a sentence that begins with "the recommendations for user ...".
     """
     exact, order, known = expected.exact[row], expected.order[row], bool(expected.known[row])
     path = recommender.BY_MODEL if known else recommender.BY_POPULARITY
@@ -179,7 +179,7 @@ def _check_answer(answer: Mapping[str, Any], expected: Oracle, row: int) -> tupl
     count = int(answer[recommender.NUM_RETURNED])
     remaining = min(expected.k, int(np.isfinite(exact).sum()))
     if count != remaining:
-        raise Refusal(f"number {count} where {remaining} of the {expected.k} asked for remain")
+        raise Refusal(f"number {count}, and {remaining} of the {expected.k} requested titles remain")
     found = exact_search.positions(answer[features.MOVIE_TITLE][:count], expected.positions, "hold")
     if len(set(found)) < count:
         raise Refusal("hold a title twice")
@@ -189,9 +189,9 @@ def _check_answer(answer: Mapping[str, Any], expected: Oracle, row: int) -> tupl
     difference = np.abs(answer[features.SCORE][:count] - exact[found]) / largest
     # NaN compares false, so the comparison is the one that must hold.
     if not (difference <= SCORE_TOLERANCE).all():
-        raise Refusal("carry scores that are not the model's")
+        raise Refusal("have scores that are not the model's")
     if not np.isfinite(answer[features.PREDICTED_RATING]).all():
-        raise Refusal("carry predicted ratings that are NaN or infinite")
+        raise Refusal("have predicted ratings that are NaN or infinite")
     if not count:
         return 1.0, 0.0, 0
     best, tolerance = np.sort(order)[::-1][:count], expected.tolerance[row]

@@ -31,11 +31,11 @@ _SINGLE = {
 
 
 def compare(bundle: Bundle, requests: Requests) -> tuple[float, list[Row]]:
-    """Ask every SavedModel in a fresh process, and compare the answers with the Trainers' models'.
+    """Run every SavedModel in a fresh process, and compare the answers with those of the Trainers' models.
 
     Args:
-      bundle: whose SavedModels are asked.
-      requests: what they are asked.
+      bundle: the bundle of the SavedModels.
+      requests: the inputs of their signatures.
     Returns:
       The share of the exact best that the composite on the index recommends, and rows of the parity table.
     Raises:
@@ -60,7 +60,7 @@ def compare(bundle: Bundle, requests: Requests) -> tuple[float, list[Row]]:
     missed, allowed = 1 - recall, 1 - config.min_recall
     return recall, [
         *rows,
-        Row(RECOMMEND_EXACT, "titles in other places", _EXACT_SEARCH, size, misplaced, 0),
+        Row(RECOMMEND_EXACT, "titles at other ranks", _EXACT_SEARCH, size, misplaced, 0),
         Row(RECOMMEND, f"top {bundle.depth}, share missed", _EXACT_SEARCH, size, missed, allowed),
     ]
 
@@ -68,7 +68,7 @@ def compare(bundle: Bundle, requests: Requests) -> tuple[float, list[Row]]:
 def _answers(
     bundle: Bundle, requests: Requests, oracle: Oracle
 ) -> tuple[dict[tuple[str, str], Columns], dict[str, Columns]]:
-    """Ask two processes at once; the outputs by model and signature, and those of the composites."""
+    """Run two processes at once; return the outputs by model and signature, and those of the composites."""
     inputs = {
         features.QUERY_SIGNATURE: requests.columns,
         features.RATING_SIGNATURE: requests.columns,
@@ -82,9 +82,9 @@ def _answers(
         for name in (RECOMMEND_EXACT, RECOMMEND)
     )
     with concurrent.futures.ThreadPoolExecutor(2) as threads:
-        stock = threads.submit(processes.ask_saved_models, [exact, *jobs], scann=False)
+        stock = threads.submit(processes.run_saved_models, [exact, *jobs], scann=False)
         needs_scann = manifest.describe_models(bundle.folder)[RECOMMEND]["scann"]
-        by_index = threads.submit(processes.ask_saved_models, [indexed], scann=needs_scann)
+        by_index = threads.submit(processes.run_saved_models, [indexed], scann=needs_scann)
         by_exact, *single = stock.result()
         composites = {RECOMMEND_EXACT: by_exact, RECOMMEND: by_index.result()[0]}
     return dict(zip(keys, single, strict=True)), composites

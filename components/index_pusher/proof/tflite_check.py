@@ -48,7 +48,7 @@ def stars(answer: Columns) -> np.ndarray:
 def device_request(
     embeddings: np.ndarray, candidates: Candidates, columns: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Make requests to the retrieval file, and search exactly for what they ask.
+    """Make requests to the retrieval file, and find their answers by exact search.
 
     Args:
       embeddings: `[q, d]` of the queries, by the SavedModel.

@@ -18,7 +18,7 @@ from components.index_pusher.gates import Figures, Refusal, gate_parity
 from components.index_pusher.index.queries import Requests
 from components.index_pusher.proof import tflite_check
 from components.index_pusher.proof.parity_table import Row
-from components.index_pusher.proof.processes import Columns, Job, ask_tflite
+from components.index_pusher.proof.processes import Columns, Job, run_tflite
 from components.index_pusher.proof.tflite_check import stars
 from modules import features
 
@@ -41,7 +41,7 @@ def compare(bundle: Bundle, requests: Requests) -> tuple[Figures, list[Row]]:
             (features.RETRIEVAL_TFLITE, features.RETRIEVE_SIGNATURE, retrieval_request),
         )
     }
-    answers = dict(zip(jobs, ask_tflite(list(jobs.values())), strict=True))
+    answers = dict(zip(jobs, run_tflite(list(jobs.values())), strict=True))
     rating = tflite_check.check_rating(models.ranking, answers[features.RANKING_TFLITE], columns)
     rows = [
         rating,
@@ -73,7 +73,7 @@ def _loss(job: Job, exact: Columns, requests: Requests, config: QuantizedConfig)
     file, size = os.path.basename(job.model), len(requests.records)
     if not os.path.isfile(job.model):
         raise Refusal(f"the Trainer wrote no {file}")
-    (answer,) = ask_tflite([job])
+    (answer,) = run_tflite([job])
     received, expected = ({name: c[:size] for name, c in each.items()} for each in (answer, exact))
     if job.signature == features.RATING_SIGNATURE:
         spec = {features.RATING: tf.io.FixedLenFeature([], tf.float32)}

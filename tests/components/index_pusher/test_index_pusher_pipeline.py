@@ -92,7 +92,7 @@ class Pushing:
         }
 
 
-def test_it_pushes_finds_the_same_models_published_and_records_a_refusal(
+def test_a_push_publishes_models_or_finds_them_published_or_records_a_refusal(
     planted, tmp_path: pathlib.Path
 ) -> None:
     pushing = Pushing(planted, tmp_path)
@@ -106,9 +106,9 @@ def test_it_pushes_finds_the_same_models_published_and_records_a_refusal(
     for runner in (LocalDagRunner, BeamDagRunner):
         again = pushing.run(runner=runner)
         assert (again["state"], again["published_anew"]) == ("COMPLETE", 0)
-        told = {"uri", "name", "state", "published_anew", "tfx_version", "producer_component"}
-        assert {key: value for key, value in again.items() if key not in told} == {
-            key: value for key, value in first.items() if key not in told
+        of_the_run = {"uri", "name", "state", "published_anew", "tfx_version", "producer_component"}
+        assert {key: value for key, value in again.items() if key not in of_the_run} == {
+            key: value for key, value in first.items() if key not in of_the_run
         }
         assert again["uri"] != first["uri"]
         assert manifest.verify(again["uri"]) == manifest.verify(first["pushed_destination"])
@@ -119,8 +119,8 @@ def test_it_pushes_finds_the_same_models_published_and_records_a_refusal(
     assert [path.name for path in (tmp_path / "destination" / "bundles").iterdir()] == ["1"]
 
 
-def test_models_that_are_not_in_service_whole_are_published_anew(pushed, tmp_path: pathlib.Path) -> None:
-    """Whatever the metadata of earlier runs say: the destination is gone, serves others, or is damaged."""
+def test_models_that_are_not_served_whole_are_published_anew(pushed, tmp_path: pathlib.Path) -> None:
+    """In spite of the metadata of earlier runs: the destination is missing, serves others, or is damaged."""
     destination = tmp_path / "destination"
     shutil.copytree(pushed.destination, destination, symlinks=True)
     pushing, current = Pushing(pushed.planted, tmp_path), str(destination / "current")

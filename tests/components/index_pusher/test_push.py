@@ -1,4 +1,4 @@
-"""The push as a whole, without TFX: what it refuses, and that a refusal is an answer with its reason."""
+"""The push as a whole, without TFX: what it refuses, and that it returns the reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.usefixtures("in_process"), pytest.mark.slow("pushes ma
 
 
 class Refused:
-    """Pushes that must come to nothing."""
+    """Pushes that must be refused."""
 
     def __init__(self, root: pathlib.Path) -> None:
         self.root = root

@@ -15,7 +15,7 @@ from components.index_pusher.composite import recommender
 from modules import features
 from tests.conftest import needs_scann
 from tests.helpers import planted_models
-from tests.helpers.planted_requests import ask, exact_best, request, telling, titles_of
+from tests.helpers.planted_requests import exact_best, history_of, recommend, request, titles_of
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def expected_rows(world: planted_models.World, user: int, k: int) -> list[int]:
     return exact_best(world, world.user_vectors[user], world.seen[user].tolist(), k)
 
 
-def test_a_request_carries_the_query_features_and_k(serve) -> None:
+def test_a_request_has_the_query_features_and_k(serve) -> None:
     inputs = {
         name: (spec.dtype, spec.shape.rank) for name, spec in serve.structured_input_signature[1].items()
     }
@@ -42,7 +42,7 @@ def test_a_request_carries_the_query_features_and_k(serve) -> None:
 def test_every_user_gets_the_exact_best_of_the_unseen(pushed, serve, k: int) -> None:
     """User 39 has seen more than half of the catalogue, user 40 all but three: k remain where k exist."""
     world = pushed.planted.world
-    answer = ask(serve, world.users, k)
+    answer = recommend(serve, world.users, k)
     assert set(answer["served_by"]) == {b"model"}
     for user in range(len(world.users)):
         rows = expected_rows(world, user, k)
@@ -60,7 +60,7 @@ def test_every_user_gets_the_exact_best_of_the_unseen(pushed, serve, k: int) -> 
 
 
 def test_padding_is_empty_finite_and_last(pushed, serve) -> None:
-    answer = ask(serve, ["40"], 5)
+    answer = recommend(serve, ["40"], 5)
     assert answer["num_returned"].tolist() == [3]
     assert answer["movie_title"].shape == (1, 5)
     assert answer["movie_id"][0, 3:].tolist() == [b"", b""]
@@ -71,7 +71,7 @@ def test_padding_is_empty_finite_and_last(pushed, serve) -> None:
 
 def test_a_cold_start_user_gets_the_most_popular_beside_users_who_do_not(pushed, serve) -> None:
     world = pushed.planted.world
-    answer = ask(serve, ["nobody", "40", ""], 4)
+    answer = recommend(serve, ["nobody", "40", ""], 4)
     assert answer["served_by"].tolist() == [b"popularity", b"model", b"popularity"]
     best = np.argsort(-world.popularity)[:4]
     for row in (0, 2):
@@ -85,7 +85,7 @@ def test_a_cold_start_user_gets_the_most_popular_beside_users_who_do_not(pushed,
 def test_a_cold_start_user_who_tells_of_titles_is_served_by_the_model(pushed, serve, rows: list[int]) -> None:
     """Also one who tells of more than a model's history holds."""
     world = pushed.planted.world
-    answer = ask(serve, ["nobody"], 30, [telling(world, rows)])
+    answer = recommend(serve, ["nobody"], 30, [history_of(world, rows)])
     assert answer["served_by"].tolist() == [b"model"]
     vector = world.embeddings[rows].mean(axis=0)
     best = exact_best(world, vector, rows, 30)
@@ -98,8 +98,8 @@ def test_a_cold_start_user_who_tells_of_titles_is_served_by_the_model(pushed, se
 def test_what_is_no_candidate_makes_nobody_known_and_moves_nothing(pushed, serve) -> None:
     world = pushed.planted.world
     unheard = ("Unheard of (2031)", 5.0, 1)
-    known = telling(world, [8, 9])
-    answer = ask(serve, ["nobody", "nobody", "39"], 10, [[unheard], [unheard, *known], [unheard]])
+    known = history_of(world, [8, 9])
+    answer = recommend(serve, ["nobody", "nobody", "39"], 10, [[unheard], [unheard, *known], [unheard]])
     assert answer["served_by"].tolist() == [b"popularity", b"model", b"model"]
     assert titles_of(answer, 0) == [world.titles[row] for row in np.argsort(-world.popularity)[:10]]
     best = exact_best(world, world.embeddings[[8, 9]].mean(axis=0), [8, 9], 10)
@@ -108,18 +108,18 @@ def test_what_is_no_candidate_makes_nobody_known_and_moves_nothing(pushed, serve
 
 
 @pytest.mark.parametrize("user", [0, 6, 38])
-def test_a_known_user_gets_neither_what_is_in_train_nor_what_is_told(pushed, serve, user: int) -> None:
+def test_a_known_user_gets_titles_neither_of_train_nor_of_the_history(pushed, serve, user: int) -> None:
     """Tells of the ten best that are left after train, and of two that train holds as well, where it does."""
     world = pushed.planted.world
     beyond, train = expected_rows(world, user, 10), world.seen[user].tolist()
-    answer = ask(serve, [world.users[user]], 25, [telling(world, beyond + train[:2])])
+    answer = recommend(serve, [world.users[user]], 25, [history_of(world, beyond + train[:2])])
     assert answer["served_by"].tolist() == [b"model"]
     assert titles_of(answer, 0) == [world.titles[row] for row in expected_rows(world, user, 35)[10:]]
 
 
 def test_a_known_user_who_tells_of_all_that_was_left_gets_nothing(pushed, serve) -> None:
     world = pushed.planted.world
-    answer = ask(serve, ["40"], 5, [telling(world, expected_rows(world, 39, 5))])
+    answer = recommend(serve, ["40"], 5, [history_of(world, expected_rows(world, 39, 5))])
     assert (answer["served_by"].tolist(), answer["num_returned"].tolist()) == ([b"model"], [0])
     assert answer["movie_title"].tolist() == [[b""] * 5]
 
@@ -127,11 +127,13 @@ def test_a_known_user_who_tells_of_all_that_was_left_gets_nothing(pushed, serve)
 def test_histories_of_any_length_in_one_batch_do_not_touch_each_other(pushed, serve) -> None:
     world = pushed.planted.world
     users = ["nobody", "39", "nobody", "7", "", "nobody"]
-    told = [telling(world, rows) for rows in ([12], [], [], [1, 2, 3], list(range(200, 220)), [0, 299])]
-    together = ask(serve, users, 15, told)
+    histories = [
+        history_of(world, rows) for rows in ([12], [], [], [1, 2, 3], list(range(200, 220)), [0, 299])
+    ]
+    together = recommend(serve, users, 15, histories)
     assert together["served_by"].tolist() == [b"model", b"model", b"popularity", *[b"model"] * 3]
     for row, user in enumerate(users):
-        alone = ask(serve, [user], 15, [told[row]])
+        alone = recommend(serve, [user], 15, [histories[row]])
         assert titles_of(together, row) == titles_of(alone, 0) and len(titles_of(alone, 0)) == 15
         for name in ("score", "predicted_rating"):
             np.testing.assert_allclose(together[name][row], alone[name][0], atol=1e-5)
@@ -144,7 +146,7 @@ def test_excluded_titles_are_left_out_of_every_path_and_tell_nothing(pushed, ser
     best = [world.titles[row] for row in expected_rows(world, 6, 30)]
     most = [world.titles[row] for row in popular[:30]]
     exclude = [best[:10], ["Unheard of (2031)", *most[:10]], []]
-    answer = ask(serve, ["7", "nobody", "7"], 15, exclude=exclude)
+    answer = recommend(serve, ["7", "nobody", "7"], 15, exclude=exclude)
     assert answer["served_by"].tolist() == [b"model", b"popularity", b"model"]
     assert titles_of(answer, 0) == best[10:25]
     assert titles_of(answer, 1) == most[10:25]
@@ -154,38 +156,38 @@ def test_excluded_titles_are_left_out_of_every_path_and_tell_nothing(pushed, ser
 def test_a_user_whose_rest_is_excluded_gets_nothing(pushed, serve) -> None:
     world = pushed.planted.world
     rest = [world.titles[row] for row in expected_rows(world, 39, 5)]
-    answer = ask(serve, ["40", "40"], 5, exclude=[rest, rest[1:]])
+    answer = recommend(serve, ["40", "40"], 5, exclude=[rest, rest[1:]])
     assert answer["num_returned"].tolist() == [0, 1]
     assert titles_of(answer, 1) == rest[:1]
 
 
 def test_predicted_ratings_are_those_of_the_ranking_model(pushed, serve) -> None:
     rate = tf.saved_model.load(str(pushed.destination / "current" / "ranking")).signatures["rate"]
-    told = [telling(pushed.planted.world, [3, 1, 2]), telling(pushed.planted.world, [5])]
-    answer = ask(serve, ["7", "nobody"], 20, told)
+    histories = [history_of(pushed.planted.world, [3, 1, 2]), history_of(pushed.planted.world, [5])]
+    answer = recommend(serve, ["7", "nobody"], 20, histories)
     for row, user in enumerate(["7", "nobody"]):
         titles = tf.constant(answer["movie_title"][row])
-        alone = rate(**request([user] * 20, [told[row]] * 20), movie_title=titles)["predicted_rating"]
+        alone = rate(**request([user] * 20, [histories[row]] * 20), movie_title=titles)["predicted_rating"]
         np.testing.assert_allclose(answer["predicted_rating"][row], alone, atol=1e-6)
         untold = rate(**request([user] * 20), movie_title=titles)["predicted_rating"]
-        assert (alone - untold > 0.03).numpy().all(), "a told title adds 0.039 stars"
+        assert (alone - untold > 0.03).numpy().all(), "a histories title adds 0.039 stars"
     assert np.ptp(answer["predicted_rating"]) > 0.5
 
 
 def test_more_than_the_catalogue_gives_the_catalogue(serve) -> None:
-    answer = ask(serve, ["1"], 10_000)
+    answer = recommend(serve, ["1"], 10_000)
     assert answer["movie_title"].shape == (1, 300)
     assert answer["num_returned"].tolist() == [300]
 
 
 def test_no_user_gives_no_row(serve) -> None:
-    assert ask(serve, [], 10)["movie_title"].shape == (0, 10)
+    assert recommend(serve, [], 10)["movie_title"].shape == (0, 10)
 
 
 @pytest.mark.parametrize("k", [0, -3])
 def test_k_below_one_is_an_error_in_words(serve, k: int) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match="k must be at least 1"):
-        ask(serve, ["1"], k)
+        recommend(serve, ["1"], k)
 
 
 @needs_scann
@@ -207,16 +209,16 @@ assert not packages & {"components", "modules", "tensorflow_recommenders"}, pack
 print(json.dumps([title.decode() for title in answer["movie_title"].numpy()[0]]))
 """
     path, world = str(pushed.destination / "current" / "recommend"), pushed.planted.world
-    told, *expected = [world.titles[row] for row in expected_rows(world, 38, 21)]
+    histories, *expected = [world.titles[row] for row in expected_rows(world, 38, 21)]
     process = subprocess.run(
-        [sys.executable, "-I", "-c", code, path, told], capture_output=True, text=True, check=False
+        [sys.executable, "-I", "-c", code, path, histories], capture_output=True, text=True, check=False
     )
     assert process.returncode == 0, process.stderr
     assert json.loads(process.stdout) == expected
 
 
 class TestBestUnseen:
-    def test_order_is_kept_and_what_is_left_is_counted(self) -> None:
+    def test_the_order_stays_and_the_remaining_titles_are_counted(self) -> None:
         positions = tf.constant([[5, 3, 9, 0], [1, 2, 3, 4]])
         scores = tf.constant([[4.0, 3.0, 2.0, 1.0], [8.0, 8.0, 8.0, 8.0]])
         seen = tf.constant([[0, 5, -1], [4, 2, 3]])

@@ -26,11 +26,11 @@ def loaded(world: planted_models.World, folder: pathlib.Path) -> Any:
     return signatures.load(path, "retrieval", planted_models.RETRIEVAL)
 
 
-def queries_of(users: list[str], told: Sequence[planted_models.Told]) -> dict[str, np.ndarray]:
+def queries_of(users: list[str], histories: Sequence[planted_models.History]) -> dict[str, np.ndarray]:
     """Columns as of queries.parse, of users of whom no more is known."""
     queries = {row.name: np.full(len(users), row.default) for row in features.QUERY_FEATURES}
     queries[features.USER_ID] = np.array([user.encode() for user in users], object)
-    history = {name: tensor.numpy() for name, tensor in planted_requests.told_columns(told).items()}
+    history = {name: tensor.numpy() for name, tensor in planted_requests.history_columns(histories).items()}
     return {**queries, **history}
 
 
@@ -39,8 +39,8 @@ def test_the_catalogue_and_the_queries_are_read_as_planted(small, tmp_path: path
     candidates = signatures.read_candidates(model)
     assert [title.decode() for title in candidates.titles] == small.titles
     np.testing.assert_array_equal(candidates.embeddings, small.embeddings)
-    told = [[], [(small.titles[4], 5.0, 1)], [], [(small.titles[row], 5.0, 1) for row in (2, 9, 11)]]
-    embedded = signatures.embed(model, queries_of(["1", "40", "nobody", "nobody"], told), batch=3)
+    histories = [[], [(small.titles[4], 5.0, 1)], [], [(small.titles[row], 5.0, 1) for row in (2, 9, 11)]]
+    embedded = signatures.embed(model, queries_of(["1", "40", "nobody", "nobody"], histories), batch=3)
     mean = small.embeddings[[2, 9, 11]].mean(axis=0)
     np.testing.assert_allclose(
         embedded, [small.user_vectors[0], small.user_vectors[39], np.zeros(8), mean], atol=1e-6

@@ -14,7 +14,7 @@ from components.index_pusher.composite import warmup
 from components.index_pusher.gates import Refusal
 from components.index_pusher.index.queries import read_records
 from components.index_pusher.proof import model_process
-from components.index_pusher.proof.processes import Job, ask_saved_models
+from components.index_pusher.proof.processes import Job, run_saved_models
 from modules import features
 
 
@@ -114,20 +114,20 @@ def test_few_queries_make_few_requests(planted, tmp_path: pathlib.Path) -> None:
     assert warmup.add(path, read_records(planted.sources.queries_dir, 5)) == 2
 
 
-def test_a_model_that_takes_what_no_query_carries_is_refused(planted, tmp_path: pathlib.Path) -> None:
+def test_a_model_that_takes_a_feature_that_no_query_has_is_refused(planted, tmp_path: pathlib.Path) -> None:
     path = write(tmp_path / "model", "odd")
-    with pytest.raises(Refusal, match="model takes weight in odd, which no query carries"):
+    with pytest.raises(Refusal, match="model takes weight in odd, which no query has"):
         warmup.add(path, read_records(planted.sources.queries_dir, warmup.QUERIES))
     assert not (tmp_path / "model" / "assets.extra").exists()
 
 
-def test_a_model_that_its_warm_up_would_break_is_refused(planted, tmp_path: pathlib.Path) -> None:
-    """By the fresh process that asks it for the parity proof."""
+def test_a_model_whose_warm_up_fails_is_refused(planted, tmp_path: pathlib.Path) -> None:
+    """The fresh process of the parity proof refuses it."""
     path = write(tmp_path / "model", "serving_default", "few")
     records = read_records(planted.sources.queries_dir, warmup.QUERIES)
     assert warmup.add(path, records) == 6
     job = Job(path, "serving_default", {"examples": np.array(records[:2], object)})
     with pytest.raises(Refusal, match="model fails on a warm-up request to few: .*too many"):
-        ask_saved_models([job], scann=False)
+        run_saved_models([job], scann=False)
     bare = write(tmp_path / "bare", "few")
     assert model_process.replay(bare, tf.saved_model.load(bare)) == 0

@@ -107,7 +107,7 @@ def test_gated_metrics_stand_by_slice() -> None:
     ]
 
 
-def test_the_bundles_figures_and_tables_are_told() -> None:
+def test_the_card_has_the_bundles_figures_and_tables() -> None:
     text = section(model_card.text(FACTS), "Bundle: index and parity")
     assert rows(text, "| figure | value |") == [
         ["`index_kind`", "exact"],
@@ -133,11 +133,12 @@ def test_limits_follow_from_the_figures() -> None:
     assert "- Under a random split a user's other ratings, later ones too, are in train." in text
 
 
-def test_a_split_by_time_is_told_as_such() -> None:
+def test_the_card_describes_a_split_by_time() -> None:
     data = Data(DataConfig(split=SplitConfig(method="time", eval_share=0.1)), {})
     card = model_card.text(dataclasses.replace(FACTS, data=data))
     assert (
-        "Split time: all rows from one moment on are eval, all before it train. Share of eval: 0.1." in card
+        "Split time: all rows from one timestamp on are eval, all before it train. Share of eval: 0.1."
+        in card
     )
     assert "Under a random split" not in card and "could not be used" not in card
 
@@ -155,7 +156,7 @@ def test_the_licence_is_that_of_the_release(release: str, words: str) -> None:
     assert words in section(card, "Licence of the data")
 
 
-def test_what_was_not_recorded_is_not_told() -> None:
+def test_the_card_leaves_out_values_that_were_not_recorded() -> None:
     nothing = Facts(data=Data(), evaluations={}, figures={}, sources={}, libraries={})
     card = model_card.text(nothing)
     assert section(card, "Data").strip() == "Not recorded."
@@ -177,7 +178,7 @@ def test_a_bundle_without_evaluations_has_a_card_of_the_rest(pushed) -> None:
 
 
 @pytest.mark.parametrize("held", [True, False])
-def test_a_multitask_model_is_told_of_where_the_bundle_holds_it(
+def test_the_card_has_a_multitask_model_if_the_bundle_holds_it(
     planted, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, held: bool
 ) -> None:
     written: dict[str, dict] = {}

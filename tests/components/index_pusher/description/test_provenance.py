@@ -48,7 +48,7 @@ def _described(spec: tf.TensorSpec) -> dict:
     return {"dtype": spec.dtype.name, "shape": shape}
 
 
-def test_a_device_file_tells_its_widths_and_types(content: dict) -> None:
+def test_a_tflite_file_is_listed_with_its_widths_and_types(content: dict) -> None:
     rate = content["signatures"]["tflite/ranking.tflite"]["rate"]
     assert rate["inputs"]["user_id"] == {"dtype": "string", "shape": [-1]}
     assert rate["inputs"]["history_timestamp"] == {"dtype": "int32", "shape": [-1, 20]}
@@ -56,38 +56,38 @@ def test_a_device_file_tells_its_widths_and_types(content: dict) -> None:
 
 
 def test_the_thresholds_are_those_that_the_parity_was_held_against(content: dict) -> None:
-    told = content["thresholds"]
-    assert told["index_recall"] == IndexConfig().min_recall
+    listed = content["thresholds"]
+    assert listed["index_recall"] == IndexConfig().min_recall
     of_part = {row["part"]: row["bound"] for row in content["metrics"]["parity"]}
-    assert told["tflite"] == of_part["tflite/ranking.tflite"]
-    assert told["parity"] == of_part["ranking, rate"]
-    assert told["quantized_max_rmse_increase"] == of_part["tflite/ranking_quantized.tflite"]
-    assert told["quantized_max_top_100_loss"] == of_part["tflite/retrieval_quantized.tflite"]
+    assert listed["tflite"] == of_part["tflite/ranking.tflite"]
+    assert listed["parity"] == of_part["ranking, rate"]
+    assert listed["quantized_max_rmse_increase"] == of_part["tflite/ranking_quantized.tflite"]
+    assert listed["quantized_max_top_100_loss"] == of_part["tflite/retrieval_quantized.tflite"]
 
 
-def test_the_data_are_told_by_their_content(tmp_path: pathlib.Path) -> None:
+def test_the_data_are_identified_by_digests_of_their_content(tmp_path: pathlib.Path) -> None:
     for name, rows in {"b": b"later", "a": b"earlier"}.items():
         (tmp_path / name).write_bytes(rows)
-    told = provenance.data(Data(DataConfig(), {"train_rows": 2}), {"train": str(tmp_path)})
-    assert told["splits"]["train"] == {
+    listed = provenance.data(Data(DataConfig(), {"train_rows": 2}), {"train": str(tmp_path)})
+    assert listed["splits"]["train"] == {
         "files": 2,
         "bytes": 12,
         "sha256": hashlib.sha256(b"earlierlater").hexdigest(),
     }
-    assert told["config"]["release"] == "ml-100k" and told["counts"] == {"train_rows": 2}
+    assert listed["config"]["release"] == "ml-100k" and listed["counts"] == {"train_rows": 2}
     (tmp_path / "a").write_bytes(b"another")
     again = provenance.data(Data(), {"train": str(tmp_path)})
-    assert again["splits"]["train"]["sha256"] != told["splits"]["train"]["sha256"]
+    assert again["splits"]["train"]["sha256"] != listed["splits"]["train"]["sha256"]
     assert again["config"] is None
 
 
-def test_metrics_and_gates_are_told_and_nan_is_no_number() -> None:
+def test_metrics_and_gates_are_listed_and_nan_is_no_number() -> None:
     gated = Gated("rmse", "user_gender", "user_gender=F", "<= 1", 1.25, None, None, False)
-    told = provenance.evaluations(
+    listed = provenance.evaluations(
         {"ranking": Evaluation((gated,), {}, 20, values={"": {"rmse": 0.9, "mae": math.nan}})}
     )
-    assert told["ranking"]["metrics"] == {"mae": None, "rmse": 0.9} and told["ranking"]["rows"] == 20
-    assert told["ranking"]["gates"] == [
+    assert listed["ranking"]["metrics"] == {"mae": None, "rmse": 0.9} and listed["ranking"]["rows"] == 20
+    assert listed["ranking"]["gates"] == [
         {"metric": "rmse", "slice": "user_gender=F", "rule": "<= 1", "value": 1.25, "passed": False}
     ]
-    json.dumps(told, allow_nan=False)
+    json.dumps(listed, allow_nan=False)

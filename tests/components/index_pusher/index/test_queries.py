@@ -47,7 +47,9 @@ def test_histories_come_back_padded_to_one_length_latest_first(tmp_path: pathlib
     """Without the features, with empty lists, with some entries, and with as many as there may be."""
     full = [(f"Full {ago} (1990)", 0.5 * (1 + ago % 10), 900 - ago) for ago in range(features.HISTORY_LENGTH)]
     some = [("Léon (1994)", 4.5, 70), ("Zero stars (1990)", 0.0, 0)]
-    absent, *rows = (planted_models.rating("1", "A (1990)", 1_000, told) for told in ([], [], some, full))
+    absent, *rows = (
+        planted_models.rating("1", "A (1990)", 1_000, history) for history in ([], [], some, full)
+    )
     for row in features.HISTORY_FEATURES:
         del absent.features.feature[row.name]
     with tf.io.TFRecordWriter(str(tmp_path / "plain")) as writer:
@@ -55,7 +57,8 @@ def test_histories_come_back_padded_to_one_length_latest_first(tmp_path: pathlib
             writer.write(row.SerializeToString())
     queries = read_queries(str(tmp_path), 10)
     expected = [
-        told + [("", 0.0, 0)] * (features.HISTORY_LENGTH - len(told)) for told in ([], [], some, full)
+        history + [("", 0.0, 0)] * (features.HISTORY_LENGTH - len(history))
+        for history in ([], [], some, full)
     ]
     assert queries["history_title"].tolist() == [[t.encode() for t, _, _ in row] for row in expected]
     assert queries["history_rating"].tolist() == [[stars for _, stars, _ in row] for row in expected]

@@ -31,7 +31,7 @@ def test_the_kind_of_index_follows_the_size_of_the_catalogue() -> None:
     assert plan(IndexConfig(), 100_000).kind == "partitioned"
 
 
-def test_given_parameters_are_kept_and_never_widened() -> None:
+def test_given_parameters_are_not_changed() -> None:
     config = IndexConfig(num_leaves=40, num_leaves_to_search=10, num_reordering_candidates=200)
     chosen = plan(config, 1_664)
     assert chosen == Plan("partitioned", leaves=40, leaves_to_search=10, reordering=200)
@@ -39,7 +39,7 @@ def test_given_parameters_are_kept_and_never_widened() -> None:
 
 
 def test_more_leaves_than_candidates_are_refused_in_words() -> None:
-    with pytest.raises(Refusal, match="40 leaves were asked for, and the catalogue has 39 candidates"):
+    with pytest.raises(Refusal, match="40 leaves are configured, and the catalogue has 39 candidates"):
         plan(IndexConfig(num_leaves=40), 39)
 
 
@@ -108,19 +108,19 @@ def test_a_search_too_narrow_is_widened_until_it_reaches_the_recall() -> None:
 
 
 @needs_scann
-def test_a_deeper_search_looks_into_more_leaves() -> None:
-    """Of ScaNN itself, without the fallback: asked for all, it finds all."""
+def test_a_deeper_search_searches_more_leaves() -> None:
+    """ScaNN itself, without the fallback, finds all candidates if all are requested."""
     index = Index(drawn(3_000), Plan("partitioned", leaves=30, leaves_to_search=8, reordering=300), 50)
     positions, _ = index.approximate(tf.constant(drawn(3, seed=1)), tf.constant(3_000))
     assert np.sort(positions.numpy()).tolist() == [list(range(3_000))] * 3
 
 
 @needs_scann
-def test_fewer_columns_than_asked_for_are_refused_and_never_served() -> None:
+def test_fewer_columns_than_requested_are_refused_and_never_served() -> None:
     candidates = two_clusters(60)
     query = np.array([[1, 0.1]], np.float32)
     index = Index(candidates, Plan("partitioned", leaves=2, leaves_to_search=1, reordering=120), 100)
-    with pytest.raises(Refusal, match="returned 60 candidates where 100 of 120 were asked for"):
+    with pytest.raises(Refusal, match="returned 60 candidates, and 100 of 120 were requested"):
         selection.measure_recall(index, query, 100)
     positions, scores = index.search(tf.constant(query), tf.constant(100))
     expected, expected_scores = exact_search.best(query, candidates, 100)
@@ -142,8 +142,8 @@ def test_unsound_results_are_never_served(monkeypatch: pytest.MonkeyPatch, harm,
     candidates, queries = drawn(100), drawn(2, seed=1)
     best, scores = exact_search.best(queries, candidates, 10)
     worst_first = best[:, ::-1]
-    found, told = harm(worst_first, scores)
-    received = tf.constant(found, tf.int32), tf.constant(told, tf.float32)
+    found, found_scores = harm(worst_first, scores)
+    received = tf.constant(found, tf.int32), tf.constant(found_scores, tf.float32)
     monkeypatch.setattr(Index, "approximate", lambda *_: received)
     positions, _ = Index(candidates, Plan("exact"), 10).search(tf.constant(queries), tf.constant(10))
     np.testing.assert_array_equal(positions.numpy(), best if falls_back else worst_first)
@@ -155,7 +155,7 @@ SCORES = np.array([[4.0, 3.0, 2.0, 1.0], [1.0, 2.0, 3.0, 4.0]])
 @pytest.mark.parametrize(
     "positions, scores, words",
     [
-        ([[0], [3]], [[4.0], [4.0]], "returned 1 candidates where 2 of 4"),
+        ([[0], [3]], [[4.0], [4.0]], "returned 1 candidates, and 2 of 4"),
         ([[0, 1], [3, 2]], [[4.0, np.nan], [4.0, 3.0]], "NaN or infinite scores for 1 of 2"),
         ([[0, 1], [3, 4]], [[4.0, 3.0], [4.0, 3.0]], "outside the catalogue of 4"),
         ([[0, 0], [3, 2]], [[4.0, 4.0], [4.0, 3.0]], "a candidate twice for 1 of 2"),

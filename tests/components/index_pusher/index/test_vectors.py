@@ -1,4 +1,4 @@
-"""The candidate vectors: read back by a vector database from PyPI, as the document tells to."""
+"""The candidate vectors: read back by a vector database from PyPI, as the page says."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def test_models_that_are_published_with_scanns_index_are_published_anew_without(
     assert manifest.digest_of(pushed.planted.sources.digests()) != identity
 
 
-def test_recommend_answers_from_it_as_from_the_exact_build(pushed, pushed_without) -> None:
+def test_recommend_answers_as_the_exact_build(pushed, pushed_without) -> None:
     done = recommend(pushed_without.destination, "--user", "39", "--json")
     assert done.returncode == 0, done.stderr
     world = pushed.planted.world

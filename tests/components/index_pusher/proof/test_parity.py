@@ -1,6 +1,6 @@
 """The parity proof: it passes on an honest bundle, and refuses one in which damage was planted.
 
-Everything but the first two tests runs in this process: that fresh ones are asked is theirs to show.
+All tests but the first two run in this process; those two show that fresh processes are used.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def records(planted) -> list[bytes]:
 def other_ranking(planted, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A ranking model that rates a little otherwise."""
     folder = tmp_path_factory.mktemp("other") / "ranking"
-    return planted_models.write_model(planted.world, folder, planted_models.RANKING, told_weight=0.0101)
+    return planted_models.write_model(planted.world, folder, planted_models.RANKING, history_weight=0.0101)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def without_tflite(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tflite_files, "compare", lambda *_: ({"tflite_max_difference": 0.0}, []))
 
 
-def test_the_pushed_bundle_carries_the_table_of_what_was_held_against_what(pushed) -> None:
+def test_the_pushed_bundle_holds_the_table_of_all_comparisons(pushed) -> None:
     """Made by the push in fresh processes, on 200 ratings and five cold-start users."""
     rows = {
         (row["part"], row["measure"].split(",")[0]): row
@@ -88,11 +88,11 @@ def test_the_pushed_bundle_carries_the_table_of_what_was_held_against_what(pushe
         ("recommend", "top 100"),
         ("recommend_exact", "score"),
         ("recommend_exact", "rating"),
-        ("recommend_exact", "titles in other places"),
+        ("recommend_exact", "titles at other ranks"),
     }
     for row in rows.values():
         assert row["difference"] <= row["bound"] and row["queries"] in (200, 205)
-    assert rows["recommend_exact", "titles in other places"]["bound"] == 0
+    assert rows["recommend_exact", "titles at other ranks"]["bound"] == 0
 
 
 @needs_scann
@@ -138,7 +138,7 @@ def test_the_build_on_scann_does_not_run_where_scann_is_not_loaded(pushed, model
     oracle = recommend_check.oracle(models.retrieval, models.ranking, models.candidates, columns, 50)
     job = Job(str(pushed.destination / "current" / "recommend"), "serving_default", oracle.request)
     with pytest.raises(Refusal, match="does not run in a fresh process without ScaNN: .*Scann>"):
-        processes.ask_saved_models([job], scann=False)
+        processes.run_saved_models([job], scann=False)
 
 
 def refused(bundle: Bundle) -> Refusal:
@@ -204,7 +204,7 @@ class TestDamage:
         index = _Swapped(models.candidates.embeddings)
         _save(recommender.Recommender(models.retrieval, models.ranking, index, models.candidates), folder)
         refusal = refused(bundle)
-        assert "recommend_exact differs from exact search: titles in other places by" in str(refusal)
+        assert "recommend_exact differs from exact search: titles at other ranks by" in str(refusal)
 
     @needs_scann
     def test_a_coarse_index_is_refused_by_its_recall(self, bundle, folder, models) -> None:
@@ -243,7 +243,7 @@ def _save(composite: recommender.Recommender, folder: pathlib.Path, name: str = 
 
 
 @pytest.mark.usefixtures("in_process", "without_tflite")
-def test_the_multitask_model_is_held_against_its_own_trainer(
+def test_the_multitask_model_is_compared_with_its_own_trainers_model(
     planted, bundle, folder, models, tmp_path
 ) -> None:
     both = planted_models.RETRIEVAL + planted_models.RANKING
@@ -252,7 +252,7 @@ def test_the_multitask_model_is_held_against_its_own_trainer(
     with_it = dataclasses.replace(models, multitask=signatures.load(own, "multitask", both))
     bundle = dataclasses.replace(bundle, models=with_it)
     assert parity.prove(bundle)["recommend_recall"] == 1.0
-    other = planted_models.write_model(planted.world, tmp_path / "other", both, told_weight=0.0101)
+    other = planted_models.write_model(planted.world, tmp_path / "other", both, history_weight=0.0101)
     _replace(folder / "multitask", signatures.serving_path(other))
     refusal = refused(bundle)
     assert str(refusal).startswith("multitask, rate differs from the Trainer's model")

@@ -48,7 +48,7 @@ def oracle(parts, queries) -> Oracle:
 
 def saved_answers(built: recommender.Recommender, path: str, expected: Oracle) -> dict[str, np.ndarray]:
     recommender.save(built, path)
-    return model_process.ask_saved_model(path, features.SERVING_SIGNATURE, dict(expected.request))
+    return model_process.run_saved_model(path, features.SERVING_SIGNATURE, dict(expected.request))
 
 
 def answers(built: recommender.Recommender, expected: Oracle) -> dict[str, np.ndarray]:
@@ -88,7 +88,7 @@ def test_a_sound_composite_passes(parts, oracle, tmp_path, plan: Plan | None) ->
     assert 0 <= agreement.score_difference < 1e-5
 
 
-def test_a_blend_is_held_against_its_own_order(parts, oracle, queries, tmp_path) -> None:
+def test_a_blend_is_compared_with_its_own_order(parts, oracle, queries, tmp_path) -> None:
     blended = recommend_check.oracle(**parts, queries=queries, k=50, blend=BLEND)
     received = saved_answers(composite(parts, None, BLEND), str(tmp_path), blended)
     agreement = recommend_check.check("recommend", received, blended)
@@ -111,13 +111,13 @@ def _without_cold_start_users_expected(oracle: Oracle) -> Oracle:
 
 def test_recommending_excluded_titles_is_refused(parts, oracle, monkeypatch) -> None:
     """By a composite that overlooks what the request excludes: of the first user the best five."""
-    viewers = recommender.Recommender._viewers
+    seen_and_known = recommender.Recommender._seen_and_known
 
     def overlooking(self, query, exclude_title):
-        return viewers(self, query, exclude_title[:, :0])
+        return seen_and_known(self, query, exclude_title[:, :0])
 
     assert (oracle.request["exclude_title"] != b"").sum(axis=1).tolist()[:4] == [5, 0, 5, 0]
-    monkeypatch.setattr(recommender.Recommender, "_viewers", overlooking)
+    monkeypatch.setattr(recommender.Recommender, "_seen_and_known", overlooking)
     with pytest.raises(Refusal, match="for user 1 hold a title .* or that the request excludes"):
         check(oracle, composite(parts))
 
@@ -139,8 +139,8 @@ def test_recommending_seen_titles_is_refused(parts, oracle, monkeypatch) -> None
         check(oracle, composite(parts))
 
 
-def test_recommending_told_titles_is_refused(parts, oracle, monkeypatch) -> None:
-    """By a composite that overlooks what is told; user 1, who comes first, has nothing in train."""
+def test_recommending_titles_of_the_history_is_refused(parts, oracle, monkeypatch) -> None:
+    """The composite ignores the history; user 1, who comes first, has no row in train."""
     best_unseen = recommender.best_unseen
     in_train = max(planted_models.SEEN_COUNTS)
 
@@ -164,7 +164,7 @@ def test_a_cold_start_user_served_by_the_model_is_refused(parts, oracle, monkeyp
 
 def test_too_few_after_the_exclusion_is_refused(parts, oracle, monkeypatch) -> None:
     monkeypatch.setattr(recommender.Recommender, "_ranked", _without_overfetch)
-    with pytest.raises(Refusal, match=r"for user \d+ number \d+ where 50 of the 50 asked for remain"):
+    with pytest.raises(Refusal, match=r"for user \d+ number \d+, and 50 of the 50 requested titles remain"):
         check(oracle, composite(parts))
 
 
@@ -183,7 +183,7 @@ def test_scores_that_are_not_the_models_are_refused(parts, oracle, monkeypatch) 
         return positions, scores + 0.01
 
     monkeypatch.setattr(BruteForce, "search", shifted)
-    with pytest.raises(Refusal, match="user 1 carry scores that are not the model's"):
+    with pytest.raises(Refusal, match="user 1 have scores that are not the model's"):
         check(oracle, composite(parts))
 
 

@@ -15,7 +15,7 @@ from components.index_pusher.gates import Refusal
 from components.index_pusher.index.queries import with_cold_start_users
 from components.index_pusher.proof import tflite_check
 from components.index_pusher.proof.parity_table import Row
-from components.index_pusher.proof.processes import Job, ask_tflite
+from components.index_pusher.proof.processes import Job, run_tflite
 from modules import features
 from tests.helpers import planted_exports, planted_models
 from tests.helpers.planted_queries import read_queries
@@ -43,7 +43,7 @@ def check_tflite(ranking: Any, path: str, queries: dict[str, np.ndarray]) -> Row
 
 
 def answer_of(path: str, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    (answer,) = ask_tflite([Job(path, features.RATING_SIGNATURE, columns)])
+    (answer,) = run_tflite([Job(path, features.RATING_SIGNATURE, columns)])
     return answer
 
 
@@ -68,7 +68,7 @@ def test_of_two_files_in_one_process_the_broken_one_is_named(
     broken.write_bytes(b"not a flatbuffer at all")
     paths = (export(planted.sources.ranking_dir), str(broken))
     with pytest.raises(Refusal, match="does not run without TensorFlow: broken.tflite: ValueError: "):
-        ask_tflite([Job(path, features.RATING_SIGNATURE, queries) for path in paths])
+        run_tflite([Job(path, features.RATING_SIGNATURE, queries) for path in paths])
 
 
 def test_a_file_that_needs_tensorflow_kernels_is_refused(ranking, queries, tmp_path: pathlib.Path) -> None:
@@ -90,24 +90,24 @@ def test_a_file_that_needs_tensorflow_kernels_is_refused(ranking, queries, tmp_p
 
 
 def test_cold_start_users_tell_of_whole_histories_or_of_none(queries) -> None:
-    asked = with_cold_start_users(queries)
-    assert {len(column) for column in asked.values()} == {len(queries["user_id"]) + 5}
+    requests = with_cold_start_users(queries)
+    assert {len(column) for column in requests.values()} == {len(queries["user_id"]) + 5}
     for row in features.HISTORY_FEATURES:
-        given, column = queries[row.name], asked[row.name]
+        given, column = queries[row.name], requests[row.name]
         assert column.dtype == given.dtype and column.shape[1] == features.HISTORY_LENGTH
         np.testing.assert_array_equal(column[:-5], given)
         np.testing.assert_array_equal(column[-5:-2], given[[0, 0, 0]])
-    titles = asked["history_title"]
+    titles = requests["history_title"]
     assert (titles[-5:, :7] != b"").all(axis=1).tolist() == [True, True, True, False, False]
     for name, absent in (("history_title", b""), ("history_rating", 0), ("history_timestamp", 0)):
-        assert asked[name][-2:].tolist() == [[absent] * features.HISTORY_LENGTH] * 2
-    assert [user == b"no such user" for user in asked["user_id"][-5:]] == [True, False, True, False, True]
+        assert requests[name][-2:].tolist() == [[absent] * features.HISTORY_LENGTH] * 2
+    assert [user == b"no such user" for user in requests["user_id"][-5:]] == [True, False, True, False, True]
     assert queries["user_id"][0] == b"1" and queries["history_title"][0, 0] != b"", "the given are left alone"
 
 
 def test_a_file_that_overlooks_the_history_does_not_pass(planted, ranking, queries, tmp_path) -> None:
     """By the rows with a history alone, so the histories do reach both."""
-    bare = planted_models.write_model(planted.world, tmp_path, planted_models.RANKING, told_weight=0.0)
+    bare = planted_models.write_model(planted.world, tmp_path, planted_models.RANKING, history_weight=0.0)
     columns = with_cold_start_users(queries)
     received = answer_of(export(bare), columns)
     assert not tflite_check.check_rating(ranking, received, columns).passes
@@ -131,31 +131,31 @@ class TestRetrieval:
     def parts(self, planted, queries) -> tuple:
         retrieval = signatures.load(planted.sources.retrieval_dir, "retrieval", planted_models.RETRIEVAL)
         candidates = signatures.read_candidates(retrieval)
-        asked = with_cold_start_users(queries)
-        embeddings = signatures.embed(retrieval, asked)
-        request, exact = tflite_check.device_request(embeddings, candidates, asked)
+        requests = with_cold_start_users(queries)
+        embeddings = signatures.embed(retrieval, requests)
+        request, exact = tflite_check.device_request(embeddings, candidates, requests)
         return candidates, request, exact
 
     @pytest.fixture(scope="class")
     def answer(self, planted, parts) -> dict[str, np.ndarray]:
         path = os.path.join(planted.sources.retrieval_dir, features.TFLITE_DIR, features.RETRIEVAL_TFLITE)
-        (answer,) = ask_tflite([Job(path, features.RETRIEVE_SIGNATURE, parts[1])])
+        (answer,) = run_tflite([Job(path, features.RETRIEVE_SIGNATURE, parts[1])])
         return answer
 
     def test_an_honest_file_finds_what_exact_search_finds(self, parts, answer) -> None:
         candidates, request, exact = parts
         row = tflite_check.check_retrieval(answer, exact, candidates)
         assert row.queries == 205 and 0 <= row.difference <= row.bound == 1e-5
-        told = (request[features.HISTORY_TITLE] != b"").sum(axis=1)
+        history = (request[features.HISTORY_TITLE] != b"").sum(axis=1)
         denied = (request[features.EXCLUDE_TITLE] != b"").sum(axis=1)
-        assert told.max() == features.HISTORY_LENGTH and denied[::2].min() == 5 and not denied[1::2].any()
+        assert history.max() == features.HISTORY_LENGTH and denied[::2].min() == 5 and not denied[1::2].any()
         assert answer[features.NUM_RETURNED].tolist() == [100] * 205
 
     def test_a_catalogue_smaller_than_its_depth_is_counted_and_padded(self, tmp_path: pathlib.Path) -> None:
         world = planted_models.make_world(num_candidates=30)
         planted_exports.write_retrieval(world, tmp_path)
-        request = _request(["1"], told=world.titles[:5], exclude=[*world.titles[3:8], "Unheard of (2031)"])
-        (answer,) = ask_tflite([Job(str(tmp_path / features.RETRIEVAL_TFLITE), "retrieve", request)])
+        request = _request(["1"], history=world.titles[:5], exclude=[*world.titles[3:8], "Unheard of (2031)"])
+        (answer,) = run_tflite([Job(str(tmp_path / features.RETRIEVAL_TFLITE), "retrieve", request)])
         expected = np.argsort(-(world.embeddings @ world.user_vectors[0]))
         left = [world.titles[row].encode() for row in expected if row >= 8]
         assert answer[features.NUM_RETURNED].tolist() == [22]
@@ -184,7 +184,7 @@ class TestRetrieval:
         with pytest.raises(Refusal, match=words):
             tflite_check.check_retrieval(harmed, parts[2], parts[0])
 
-    def test_excluded_and_told_titles_are_refused(self, parts, answer) -> None:
+    def test_excluded_titles_and_those_of_the_history_are_refused(self, parts, answer) -> None:
         candidates, request, exact = parts
         for name in (features.EXCLUDE_TITLE, features.HISTORY_TITLE):
             harmed = {key: column.copy() for key, column in answer.items()}
@@ -195,7 +195,7 @@ class TestRetrieval:
     def test_vectors_that_differ_by_a_little_do_not_pass(self, planted, parts, tmp_path) -> None:
         planted_exports.write_retrieval(planted.world, tmp_path, lambda vectors: vectors * np.float32(1.0001))
         path = str(tmp_path / features.RETRIEVAL_TFLITE)
-        (answer,) = ask_tflite([Job(path, features.RETRIEVE_SIGNATURE, parts[1])])
+        (answer,) = run_tflite([Job(path, features.RETRIEVE_SIGNATURE, parts[1])])
         row = tflite_check.check_retrieval(answer, parts[2], parts[0])
         assert row.difference == pytest.approx(1e-4, rel=0.05) and not row.passes
 
@@ -204,12 +204,12 @@ class TestRetrieval:
         assert not tflite_check.check_retrieval(broken, parts[2], parts[0]).passes
 
 
-def _request(users: list[str], told: list[str], exclude: list[str]) -> dict[str, np.ndarray]:
+def _request(users: list[str], history: list[str], exclude: list[str]) -> dict[str, np.ndarray]:
     size = len(users)
     request = {row.name: np.array([row.default] * size) for row in features.QUERY_FEATURES}
     for row in features.HISTORY_FEATURES:
         request[row.name] = np.full((size, features.HISTORY_LENGTH), row.default)
-    request[features.HISTORY_TITLE] = _padded(told, features.HISTORY_LENGTH, size)
+    request[features.HISTORY_TITLE] = _padded(history, features.HISTORY_LENGTH, size)
     request[features.EXCLUDE_TITLE] = _padded(exclude, features.DEVICE_EXCLUDED, size)
     request[features.USER_ID] = np.array(users)
     return {

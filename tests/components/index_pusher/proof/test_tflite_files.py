@@ -53,11 +53,11 @@ def test_honest_files_are_all_there(built: Built, monkeypatch: pytest.MonkeyPatc
     """The exact ones answer in one process, each quantised one in its own, which may fail."""
     sizes = []
 
-    def ask(jobs: list[processes.Job]) -> list[processes.Columns]:
+    def run(jobs: list[processes.Job]) -> list[processes.Columns]:
         sizes.append(len(jobs))
-        return processes.ask_tflite(jobs)
+        return processes.run_tflite(jobs)
 
-    monkeypatch.setattr(tflite_files, "ask_tflite", ask)
+    monkeypatch.setattr(tflite_files, "run_tflite", run)
     figures, rows = built.compare()
     assert sizes == [2, 1, 1]
     assert built.files() == [RANKING, "ranking_quantized.tflite", RETRIEVAL, "retrieval_quantized.tflite"]
