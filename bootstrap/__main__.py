@@ -1,7 +1,7 @@
-"""Make .venv what the lock files say, in steps of a line each.
+"""Install the packages of the lock files into .venv, and print a line for each step.
 
-It ends at once when nothing changed, and starts over when it was stopped halfway. pip and uv say themselves
-what went wrong; the last line on standard error says what to do.
+The set-up ends at once if nothing changed, and starts over if it was stopped halfway. pip and uv print their
+own errors; the last line on standard error says what to do.
 """
 
 from __future__ import annotations

@@ -130,20 +130,20 @@ def replaced(config: Config, values: Mapping[str, Any]) -> Config:
 
 
 def own_values(space: Space, config: TrainingConfig) -> dict[str, Any]:
-    """Read from a model's hyper-parameters what a space names.
+    """Read the model's own values of the hyper-parameters in a space.
 
     Raises:
-      ValueError: a name is none of its fields.
+      ValueError: the model has no such field.
     """
     values = {}
     for path in space:
-        place: Any = config
+        value: Any = config
         for field in path.split("."):
-            if not isinstance(place, pydantic.BaseModel) or field not in type(place).model_fields:
+            if not isinstance(value, pydantic.BaseModel) or field not in type(value).model_fields:
                 known = ", ".join(type(config).model_fields)
                 raise ValueError(f"{path}: what is tuned must be one of {known}, or a field of such a one")
-            place = getattr(place, field)
-        values[path] = place
+            value = getattr(value, field)
+        values[path] = value
     return values
 
 

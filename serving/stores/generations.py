@@ -1,7 +1,8 @@
-"""Objects of Google Cloud Storage that several publishers write: each is replaced only as it was last seen.
+"""Objects of Google Cloud Storage that several publishers write, so that none overwrites another's change.
 
-Every write gives an object a new generation, and the store itself refuses a write that names another one than
-the object has. So of two who read the same, one writes, without a clock or a wait; the other is told.
+Every write gives an object a new generation, and the store refuses a write that names another generation than
+the object has. So of two publishers that have read the same generation, one writes and the other gets an
+error, without a clock or a wait.
 """
 
 from __future__ import annotations

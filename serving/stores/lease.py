@@ -1,21 +1,22 @@
 """A lock for object stores, which have none: an object that says who holds the destination, and until when.
 
-In Google Cloud Storage (GenerationLease) one publisher at a time holds it. One that dies frees it once others
-have seen it unchanged for `seconds`, each by its own clock. One that only stood still for so long, or wrote
-or read a single file for so long, finds out at its next write of what others write too, or before it removes
-a version. To renew with each chunk would not help: TensorFlow uploads a file to gs:// when it is closed.
+In Google Cloud Storage (GenerationLease) one publisher at a time holds the lease. The lease of a publisher
+that dies is free after other publishers have seen it unchanged for `seconds`, each by its own clock. A
+publisher that only stood still for so long, or wrote or read a single file for so long, notices the loss at
+its next write of a shared object, or before it removes a version. A renewal with each chunk would not help,
+because TensorFlow uploads a file to gs:// when it is closed.
 
-Elsewhere (Lease) TensorFlow's file systems have no conditional write. One publisher at a time holds it, and
-one that dies frees it by its expiry, as long as
+In other stores (Lease) TensorFlow's file systems have no conditional write. One publisher at a time holds the
+lease, and the lease of one that dies expires, as long as
 
 - the publishers' clocks differ by much less than `seconds`, and no single file takes that long to write or
   to read;
-- none stands still for longer than `settle` between reading the lease and writing it;
+- no publisher stands still for longer than `settle` between reading the lease and writing it;
 - a write is atomic, as object stores promise.
 
-Not more: a publisher that was frozen at the wrong moment can meet another. It then notices at its next
-`renew`, and gives up. What a reader is promised does not rest on the lease: it takes a version for whole by
-its manifest's digests.
+If one of these does not hold, two publishers may write at once, until the first one reads the lease at its
+next `renew`, and gives up. Readers do not depend on the lease: they use a version only if its files match its
+manifest's digests.
 
 Standard library only.
 """
@@ -84,10 +85,10 @@ class Lease:
                 self._file.remove()
 
     def renew(self) -> None:
-        """Say that the holder lives.
+        """Extend the claim.
 
         Raises:
-          LeaseLost: another took it.
+          LeaseLost: another publisher holds the lease.
         """
         holder = self._current_holder()
         if holder != self._holder:
@@ -99,7 +100,7 @@ class Lease:
             self._claim()
 
     def renew_if_held(self) -> None:
-        """Do so from what is also called by who does not hold it."""
+        """Extend the claim if this process holds the lease; for code that readers run too."""
         if self._is_held:
             self.renew()
 

@@ -2,7 +2,7 @@
 
 There is no rename, no link and no lock. So beside what layout.py names there are:
 
-    .lease       who changes the destination (see lease.py for what this guarantees)
+    .lease       the publisher that changes the destination (see lease.py for the guarantees)
     .last        the highest version ever begun: who holds the lease begins none twice, so what a publisher
                  that died left is never continued by another
 

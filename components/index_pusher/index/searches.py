@@ -150,7 +150,7 @@ class Index(tf.Module):
         Args:
           embeddings: `[n, d]` float32, finite.
           chosen: parameters at depth `recall_k`; a wider plan may be assigned to `plan` before saving,
-            as what is searched is told to ScaNN at each call.
+            because ScaNN gets the search parameters at each call.
           recall_k: that depth.
         """
         super().__init__(name="index")
@@ -191,10 +191,10 @@ class Index(tf.Module):
         return tf.minimum(tf.cast(tf.math.ceil(value * scale), tf.int32), most)
 
     def search(self, queries: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return exactly k distinct candidates with finite scores, from ScaNN or, where it fails, exactly.
+        """Return exactly k distinct candidates with finite scores, by ScaNN, or else by exact search.
 
-        ScaNN returns fewer than it is asked for where the leaves it looks into hold fewer; a deep search
-        for a viewer with many seen titles would meet that.
+        ScaNN returns fewer than k if the searched leaves hold fewer, as in a deep search for a user with many
+        seen titles.
         """
         positions, scores = self.approximate(queries, k)
         ordered = tf.sort(positions, axis=1)

@@ -9,7 +9,7 @@ import numpy as np
 from components.index_pusher.gates import Refusal
 from components.index_pusher.proof.parity_table import greatest_difference
 
-# Titles that every other request excludes: the best that it would get, so that it matters.
+# Titles that every other request excludes: its best ones, so that the exclusion has an effect.
 EXCLUDED = 5
 
 
@@ -17,9 +17,9 @@ def positions(titles: Sequence[bytes], catalogue: Mapping[bytes, int], subject: 
     """Find the titles that a part returned.
 
     Args:
-      titles: as returned.
+      titles: titles that the part returned.
       catalogue: position of each candidate.
-      subject: what returned them, with its verb.
+      subject: beginning of the message: the part, with its verb.
     Raises:
       Refusal: a title is no candidate.
 
@@ -38,13 +38,13 @@ def score_difference(
     """Compare one request's scores with exact ones, in units of the largest of the best.
 
     Args:
-      received: of the titles that were returned.
-      scores: `[n]` exact, of all candidates.
-      found: positions of the titles that were returned.
-      best: the exact scores that should have been returned, best first.
+      received: scores of the returned titles.
+      scores: `[n]` exact scores of all candidates.
+      found: positions of the returned titles.
+      best: the expected scores, best first.
     Returns:
-      The greatest difference from the score of its own title, and of the title that exact search has in this
-      position.
+      The greatest difference from the exact score of the same title, and from that of the title that exact
+      search has at the same rank.
     """
     largest = max(1.0, float(np.abs(best).max(initial=0.0)))
     return max(greatest_difference(received, expected, largest) for expected in (scores[found], best))
