@@ -1,1 +1,1 @@
-"""What is measured: a room for each subject, and here what the rooms share. See README.md."""
+"""Measurements: a folder for each subject, and here the modules that several folders use. See README.md."""

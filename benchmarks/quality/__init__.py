@@ -1,1 +1,1 @@
-"""How good the models are: beside the baselines, under every protocol, with other values, week by week."""
+"""Quality of the models: compared with baselines, under every protocol, with other values, week by week."""

@@ -1,1 +1,1 @@
-"""What the models are set beside: popularity, biases, and the models of implicit, surprise and myfm."""
+"""The baselines: popularity, biases, and the models of implicit, surprise and myfm."""

@@ -1,1 +1,1 @@
-"""Whether other runners, and the image of the cloud, make the same of the same data."""
+"""Whether other runners, and the image for the cloud, have the same results on the same data."""

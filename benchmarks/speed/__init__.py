@@ -1,1 +1,1 @@
-"""How quickly: a step as data grows, a search as the catalogue grows, an answer of a pushed bundle."""
+"""Times: of steps as data grows, of searches as the catalogue grows, of answers of a pushed bundle."""

@@ -98,11 +98,11 @@ def split(
 def latest(users: np.ndarray, seconds: np.ndarray, share: float, seed: int) -> np.ndarray:
     """Choose the latest share of each user's rows.
 
-    A user's rows of one second stay together. Where the share ends within these rows, or within a single row,
-    a hash of the user decides whether they are chosen; so the share of all users' rows is as configured.
+    A user's rows of one second stay together. If the share ends within these rows, or within a single row, a
+    hash of the user decides whether they are chosen; so the share of all users' rows is as configured.
 
     Args:
-      users, seconds: `[rows]` int64, who and when.
+      users, seconds: `[rows]` int64, user and timestamp of each row.
       share: of the rows, between 0 and 1.
       seed: of the hash.
     Returns:
@@ -119,7 +119,7 @@ def latest(users: np.ndarray, seconds: np.ndarray, share: float, seed: int) -> n
     is_first = (np.diff(users, prepend=-1) != 0) | (np.diff(seconds, prepend=-1) != 0)
     start = np.flatnonzero(is_first)
     user, size = number[start], np.diff(start, append=len(users))
-    # What later rows leave of the user's share: for all rows of the second, for a part of them, or for none.
+    # The rest of the user's share after later rows: for all rows of the second, for a part of them, or none.
     room = share * counts[user] - (start - first[user])
     chosen = np.empty(len(users), bool)
     chosen[order] = np.repeat(draws[user] * size < room, size)
@@ -129,7 +129,7 @@ def latest(users: np.ndarray, seconds: np.ndarray, share: float, seed: int) -> n
 def found(data: TrainingData, query_tower: Tower, candidate_tower: Tower) -> float:
     """Measure the share of held-out titles among a user's DEPTH best, without those known to be rated.
 
-    As in service these are the titles that the user has in the fitted part, and those of the row's history.
+    As in serving, these are the user's titles in the fitted part, and those of the row's history.
     """
     catalogue = {name: tf.constant(values) for name, values in data.catalogue.transformed.items()}
     candidates = candidate_tower(catalogue)

@@ -167,7 +167,7 @@ class PosixStore:
         for name in _names(self._path(BUNDLES)):
             path = self._path(BUNDLES, name)
             if name.startswith(REMOVED_PREFIX) or (name.startswith(STAGING_PREFIX) and _abandoned(path)):
-                # Its maker may be clearing it up at this moment.
+                # Its maker may be removing it at the same time.
                 shutil.rmtree(path, ignore_errors=True)
 
 
@@ -178,7 +178,7 @@ def _abandoned(staging: str) -> bool:
             return True
     except (locks.HeldError, PermissionError):
         return False
-    except FileNotFoundError:  # Its maker has cleared it up at this moment.
+    except FileNotFoundError:  # Its maker has just removed it.
         return True
 
 

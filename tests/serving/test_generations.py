@@ -1,4 +1,4 @@
-"""Google Cloud Storage: publishers that exclude each other by generations, asked of a server on loopback.
+"""Google Cloud Storage: publishers that exclude each other by generations, tested with a server on loopback.
 
 Its own client speaks to that server. TensorFlow's, which reads and writes the bundles, knows no other
 endpoint than Google's; a Bucket stands for what it does.
@@ -144,7 +144,7 @@ def test_a_holder_that_renews_is_waited_for(gcs: FakeStorage, clock: types.Simpl
         assert clock.now == 200
 
 
-def test_of_two_that_take_a_dead_one_s_place_one_succeeds(
+def test_of_two_that_take_the_lease_of_a_dead_one_one_succeeds(
     gcs: FakeStorage, clock: types.SimpleNamespace
 ) -> None:
     gcs.put("pushed/.lease", b'{"holder": "dead:1:0"}')

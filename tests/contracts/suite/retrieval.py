@@ -78,7 +78,7 @@ class RetrievalContract(RetrievalBaseline, KnownColdStartUsers, ModelContract):
             for row in planted_run.world.catalogue
         )
 
-    def test_seen_is_what_train_holds_of_a_user_and_what_is_told(
+    def test_seen_titles_are_those_of_train_and_those_of_the_history(
         self, trained: Trained, planted_run: PlantedRun
     ) -> None:
         users = [f"u{index}" for index in range(planted_ratings.NUM_USERS)]

@@ -83,7 +83,7 @@ def test_a_cold_start_user_gets_the_most_popular_beside_users_who_do_not(pushed,
 
 @pytest.mark.parametrize("rows", [[4], [250, 3, 17], list(range(40, 60)), list(range(100, 135))])
 def test_a_cold_start_user_who_tells_of_titles_is_served_by_the_model(pushed, serve, rows: list[int]) -> None:
-    """Also one who tells of more than a model's history holds."""
+    """Also with a history that is longer than the model's."""
     world = pushed.planted.world
     answer = recommend(serve, ["nobody"], 30, [history_of(world, rows)])
     assert answer["served_by"].tolist() == [b"model"]
@@ -169,8 +169,8 @@ def test_predicted_ratings_are_those_of_the_ranking_model(pushed, serve) -> None
         titles = tf.constant(answer["movie_title"][row])
         alone = rate(**request([user] * 20, [histories[row]] * 20), movie_title=titles)["predicted_rating"]
         np.testing.assert_allclose(answer["predicted_rating"][row], alone, atol=1e-6)
-        untold = rate(**request([user] * 20), movie_title=titles)["predicted_rating"]
-        assert (alone - untold > 0.03).numpy().all(), "a histories title adds 0.039 stars"
+        without_history = rate(**request([user] * 20), movie_title=titles)["predicted_rating"]
+        assert (alone - without_history > 0.03).numpy().all(), "a title of the history adds 0.039 stars"
     assert np.ptp(answer["predicted_rating"]) > 0.5
 
 
@@ -209,9 +209,9 @@ assert not packages & {"components", "modules", "tensorflow_recommenders"}, pack
 print(json.dumps([title.decode() for title in answer["movie_title"].numpy()[0]]))
 """
     path, world = str(pushed.destination / "current" / "recommend"), pushed.planted.world
-    histories, *expected = [world.titles[row] for row in expected_rows(world, 38, 21)]
+    watched, *expected = [world.titles[row] for row in expected_rows(world, 38, 21)]
     process = subprocess.run(
-        [sys.executable, "-I", "-c", code, path, histories], capture_output=True, text=True, check=False
+        [sys.executable, "-I", "-c", code, path, watched], capture_output=True, text=True, check=False
     )
     assert process.returncode == 0, process.stderr
     assert json.loads(process.stdout) == expected

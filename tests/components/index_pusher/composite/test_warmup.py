@@ -44,8 +44,8 @@ def test_every_model_of_a_bundle_answers_the_requests_that_it_comes_with(pushed)
         loaded = tf.saved_model.load(str(path))
         requests = [log.predict_log.request for log in logs(path)]
         assert 0 < len(requests) <= 1000, "TensorFlow Serving takes no more"
-        asked = {name for name, f in loaded.signatures.items() if f.structured_input_signature[1]}
-        assert {request.model_spec.signature_name for request in requests} == asked
+        expected = {name for name, f in loaded.signatures.items() if f.structured_input_signature[1]}
+        assert {request.model_spec.signature_name for request in requests} == expected
         for request in requests:
             assert request.model_spec.name == path.name
             answer = loaded.signatures[request.model_spec.signature_name](**tensors(request))
@@ -59,13 +59,13 @@ def test_they_are_made_of_real_queries(pushed) -> None:
     single = tensors(requests[0])
     assert single["user_id"].numpy()[0].decode() in pushed.planted.world.users
     assert int(single["k"]) == 10
-    told = np.concatenate([tensors(r)["history_title"].numpy().ravel() for r in requests])
+    history = np.concatenate([tensors(r)["history_title"].numpy().ravel() for r in requests])
     titles = {title.encode() for title in pushed.planted.world.titles}
-    assert len(set(told)) > 10 and set(told) <= titles | {b""}
+    assert len(set(history)) > 10 and set(history) <= titles | {b""}
 
 
 class _Model(tf.Module):
-    """Takes serialized examples and lists; the Evaluators' signature is not to be asked."""
+    """Takes serialized examples and lists; the Evaluators' signature is not to be expected."""
 
     def save(self, path: pathlib.Path) -> str:
         examples = tf.TensorSpec([None], tf.string, "examples")
