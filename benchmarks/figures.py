@@ -13,7 +13,7 @@ TOP_K = 100
 
 
 class Figures(NamedTuple):
-    """What is measured of a model; None where it does not predict that.
+    """The figures of a model; None if it does not predict them.
 
     Attributes:
       top_100: share of eval rows whose title is among the hundred best of all titles.

@@ -15,7 +15,7 @@ _QUOTED = 2000  # Characters that are quoted of a command that failed.
 
 
 class Cost(NamedTuple):
-    """What a command took.
+    """Time and memory of a command.
 
     Attributes:
       seconds: from its start to its end.

@@ -17,7 +17,7 @@ from components.movielens_example_gen.sources.releases import Release
 
 RANDOM, OFFICIAL, TIME = "random", "u", "time"
 PROTOCOLS = (RANDOM, OFFICIAL, TIME)
-# What a query knows of its user: the train rows; or all rows that are strictly earlier than itself.
+# The rows of its user that a query knows: the train rows, or all rows that are strictly earlier than itself.
 STATIC, ROLLING = "static", "rolling"
 
 SEEDS = (42, 1, 2)
@@ -49,7 +49,7 @@ class Split(NamedTuple):
 
     @property
     def views(self) -> tuple[str, ...]:
-        """What the split is measured with: STATIC, and ROLLING where the held-out rows come last."""
+        """Views with which the split is evaluated: STATIC, and ROLLING if the held-out rows come last."""
         return (STATIC, ROLLING) if self.protocol == TIME else (STATIC,)
 
 

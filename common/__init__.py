@@ -1,1 +1,1 @@
-"""What several packages use; it imports none of them."""
+"""Modules that several packages use; they import none of these packages."""

@@ -35,7 +35,7 @@ _LIFE = (0.01, 1.2)
 
 @dataclasses.dataclass
 class Counts:
-    """What happened.
+    """The events of a run.
 
     Attributes:
       seconds: how long it went on.

@@ -36,7 +36,7 @@ BEGIN, PUBLISHED, FOUND, ROLLED_BACK, PROMOTED, NOWHERE = (
 
 
 class BrokenError(Exception):
-    """What a reader must never see."""
+    """A fault that a reader must never see."""
 
 
 def make_bundle(folder: pathlib.Path, token: str) -> str:

@@ -38,7 +38,7 @@ _INSTALL = ".venv/bin/pip install --require-hashes --requirement requirements/be
 
 
 class Data(NamedTuple):
-    """What is measured on.
+    """The data that models are evaluated on.
 
     Attributes:
       folder: of the release.

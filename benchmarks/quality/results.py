@@ -15,7 +15,7 @@ from common.errors import DataError
 
 
 class Key(pydantic.BaseModel):
-    """What a figure is of; a figure of an equal key need not be made again."""
+    """The key of a figure; a figure with an equal key is not computed again."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
@@ -29,7 +29,7 @@ class Key(pydantic.BaseModel):
     seed: int
     # Row of the table.
     method: str
-    # What the figure depends on beside that; JSON.
+    # Everything else that the figure depends on; JSON.
     settings: dict[str, Any]
 
 

@@ -30,7 +30,7 @@ _PIPELINE = "benchmark"
 
 
 class Trained(NamedTuple):
-    """What a Trainer makes: a model's name, and its hyper-parameters."""
+    """A model to train: its name and its hyper-parameters."""
 
     model: str
     config: TrainingConfig

@@ -1,4 +1,4 @@
-"""What hyper-parameters are worth on a part of train: how the default preset's values were found.
+"""Evaluate hyper-parameters on a part of train: the default preset's values were found so.
 
 Run it with `python -m benchmarks.quality.trial ranking '{"embedding_dim": 32}'`; benchmarks/README.md says
 what was tried. Without `--protocol` it reads the transformed train split of `make run`; with it, it has the

@@ -25,7 +25,7 @@ from modules.data.baselines import shrunk_mean as shrunk_mean
 
 _BLOCK = 4096
 _PARTS = 8
-# What is compared: weights of users, and of titles.
+# Weights of users, and of titles, that are compared.
 _USER_WEIGHTS = (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _TITLE_WEIGHTS = (1.0, 2.0, 3.0, 4.0, 5.0)
 

@@ -41,7 +41,7 @@ def popularity(train: Ratings) -> np.ndarray:
 
 
 class Popularity:
-    """What has the most ratings, for everybody."""
+    """The titles with the most ratings, for every user."""
 
     def __init__(self, train: Ratings, seed: int):
         self._scores = popularity(train)

@@ -50,7 +50,7 @@ _FIRST, _LAST = 946_684_800, 1_546_300_800  # A user begins between 2000 and 201
 
 @dataclasses.dataclass(frozen=True)
 class Titles:
-    """What is planted about the titles, in the order of their ids, which begin at 1.
+    """The planted properties of the titles, in the order of their ids, which begin at 1.
 
     Attributes:
       cumulative: `[titles]` float64, the popularity of all titles up to one; the last is 1.

@@ -1,4 +1,4 @@
-"""What `latency` measures in a process of its own; started by path, isolated, so that it starts from nothing.
+"""The measurements of `latency` in a process of its own, which is started by path and isolated.
 
 Usage: latency_probe.py load PATH [scann] | recommend BUNDLE REQUESTS.npz | tflite BUNDLE REQUESTS.npz
 Prints JSON: seconds by name for `load`, else lists of milliseconds by name.

@@ -1,4 +1,4 @@
-"""What the steps take as data grows: seconds, rows per second and memory at each size, and their growth.
+"""Cost of the steps as data grows: seconds, rows per second and memory at each size, and their growth.
 
 Run it with `python -m benchmarks.speed.scale --ratings 1000000`; `--help` lists the flags. Ratings are
 generated (benchmarks.speed.generator). Every step runs in a process of its own, what comes before it being
@@ -38,7 +38,7 @@ STEPS = (
 
 
 class Cost(NamedTuple):
-    """What a step took.
+    """Time and memory of a step.
 
     Attributes:
       seconds: of the step, without the start of its process.

@@ -22,7 +22,7 @@ from common.progress import progress
 _CORES = 2
 _SEED = 42
 _RUNNER = pathlib.Path(__file__).resolve().parents[2] / "local_runner.py"
-# What local_runner.py imports before its first step.
+# Libraries that local_runner.py imports before its first step.
 _IMPORTS = "import pipeline.pipeline, runners.running.local, runners.reporting.summary"
 
 

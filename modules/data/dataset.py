@@ -226,7 +226,7 @@ _USER_FEATURES = tuple(
     if feature.side is features.Side.QUERY and feature.raw not in (features.TIMESTAMP, features.USER_ID)
 )
 
-# What load_interactions reads.
+# Columns that load_interactions reads.
 INTERACTION_COLUMNS = (
     *(features.USER_ID, features.RATING, features.CANDIDATE_KEY, features.TIMESTAMP),
     *_USER_FEATURES,

@@ -1,1 +1,1 @@
-"""What a Trainer writes: the SavedModel with its signatures, and the TFLite files."""
+"""The files that a Trainer exports: the SavedModel with its signatures, and the TFLite files."""

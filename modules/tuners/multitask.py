@@ -1,4 +1,4 @@
-"""What a trial of the joint model is worth. `tuner_fn` is called by the Tuner."""
+"""The evaluation of a trial of the multitask model. The Tuner calls `tuner_fn`."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from serving.stores.generations import Objects
 from serving.stores.lease import GenerationLease, Lease
 
 LEASE = ".lease"
-# What more than one publisher writes; all else has a name that one of them alone was given.
+# Objects that several publishers write; every other name belongs to one publisher alone.
 SHARED = (LEASE, LAST, CURRENT, WITHDRAWN, f"{SERVING}/{CONFIG}", f"{SERVING}/{SCANN_CONFIG}")
 
 

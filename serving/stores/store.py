@@ -1,4 +1,4 @@
-"""What publishing needs of a destination, whichever kind of storage it lies on.
+"""The interface of a destination for publishing, on every kind of storage.
 
 Standard library only, until a destination with a scheme is opened.
 """
@@ -28,7 +28,7 @@ class Store(Protocol):
         """Hold the destination for one that changes it; clears what a dead one left."""
 
     def staged(self, bundle: str) -> AbstractContextManager[Callable[[int], None]]:
-        """Prepare a copy of a bundle; yields the call that makes it a version, for one who holds the lock."""
+        """Prepare a copy of a bundle; yield the call that makes it a version, for a holder of the lock."""
 
     def remove(self, version: int) -> None:
         """Make a version vanish, then delete it."""

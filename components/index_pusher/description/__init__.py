@@ -1,1 +1,1 @@
-"""What a bundle says of itself: the model card, and the manifest's figures and provenance."""
+"""The description of a bundle: the model card, and the manifest's figures and provenance."""

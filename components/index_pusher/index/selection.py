@@ -176,7 +176,7 @@ def _reached(index: Index | BruteForce, queries: np.ndarray, k: int) -> float:
 def figures(
     index: Index | BruteForce, measurement: Measurement, num_candidates: int
 ) -> dict[str, int | float | str]:
-    """What the output artifact and the manifest record of an index."""
+    """Return the figures of an index for the output artifact and the manifest."""
     return {
         "index_kind": index.plan.kind,
         "index_leaves": index.plan.leaves,
