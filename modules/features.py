@@ -263,8 +263,9 @@ NO_RANK = -2.0
 TOP_UNSEEN = "top_unseen"
 NUM_CANDIDATES = "num_candidates"
 NUM_EXCLUDED = "num_excluded"
-# For ratings: PREDICTED_RATING, and the baseline: the mean and the biases of user and title.
+# For ratings: PREDICTED_RATING; the baseline, the mean and the biases of user and title; and that mean alone.
 BIAS_RATING = "bias_rating"
+MEAN_RATING = "mean_rating"
 
 # Changes with the meaning of these columns. A champion is looked for among models that have the same ones.
 EVAL_COLUMNS_VERSION = 2
@@ -316,7 +317,7 @@ def gated_depth(num_candidates: int) -> int:
 LOWER, UPPER = "_lower", "_upper"
 
 # What a metric is compared with, on the same rows. Of GATED_HITS: popularity, the item-item model, a random
-# order; of RMSE: the biases of users and titles, and the mean of the rows' ratings.
+# order; of RMSE: the biases of users and titles, and the mean rating of train.
 POPULARITY, ITEM_ITEM, RANDOM = "popularity", "item_item", "random"
 BIASES, MEAN = "biases", "mean"
 # Of both, the model that was blessed before.

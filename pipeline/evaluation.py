@@ -48,7 +48,7 @@ def eval_config(
     metrics.append(config_pb2.MetricConfig(class_name="ExampleCount"))
     thresholds = {gate.metric: _bounds(gate) for gate in gates}
     for metric in [features.GATED_HITS] * retrieval + [features.RMSE] * rating:
-        thresholds.update(_comparisons(metric, must_beat_baselines))
+        thresholds.update(_comparisons(metric, must_beat_baselines, has_bounds=bool(gates)))
     return config_pb2.EvalConfig(
         model_specs=[config_pb2.ModelSpec(signature_name=features.EVAL_SIGNATURE, label_key=features.RATING)],
         slicing_specs=[
@@ -67,7 +67,9 @@ def _bounds(gate: Gate) -> config_pb2.PerSliceMetricThresholds:
     return _per_slice([(spec, _value(error, bound)) for spec, bound in parts])
 
 
-def _comparisons(metric: str, must_beat_baselines: bool) -> dict[str, config_pb2.PerSliceMetricThresholds]:
+def _comparisons(
+    metric: str, must_beat_baselines: bool, has_bounds: bool
+) -> dict[str, config_pb2.PerSliceMetricThresholds]:
     """Describe what a metric must be beside its references, by the name of the end of the gain's interval."""
     not_beaten = _value(error=False, bound=0.0)
     thresholds = {}
@@ -77,7 +79,7 @@ def _comparisons(metric: str, must_beat_baselines: bool) -> dict[str, config_pb2
             thresholds[gain + features.LOWER] = _per_slice([(_ALL_ROWS, _value(False, _LEAST_GAIN))])
             slices = [config_pb2.SlicingSpec(feature_keys=[key]) for key in COMPARED_SLICES[metric]]
             thresholds[gain + features.UPPER] = _per_slice([(spec, not_beaten) for spec in slices])
-    else:
+    elif not has_bounds:
         gain = features.gain_metric(metric, features.CHANCE[metric])
         known = _value(error=False, bound=0.0)
         known.value_threshold.upper_bound.value = _FINITE

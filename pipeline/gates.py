@@ -87,7 +87,8 @@ class GatesConfig(ModelGates):
     """
 
     # True: a model must beat its baselines (features.BASELINES) over all rows, and none of them may beat it
-    # on a slice of COMPARED_SLICES. False: chance (features.CHANCE) must not beat it.
+    # on a slice of COMPARED_SLICES. False: a model must reach its bounds or, if it has none, chance
+    # (features.CHANCE) must not beat it.
     must_beat_baselines: bool = True
     # More bounds, where the data are those that they were measured on.
     release: ReleaseGates | None = None

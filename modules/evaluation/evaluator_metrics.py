@@ -129,7 +129,7 @@ class _Hits(ByUser):
 
 
 class _Errors(ByUser):
-    columns = (features.PREDICTED_RATING, features.BIAS_RATING)
+    columns = (features.PREDICTED_RATING, features.BIAS_RATING, features.MEAN_RATING)
     references = (BIASES, MEAN)
     means = (
         *(RMSE, features.MAE),
@@ -142,14 +142,12 @@ class _Errors(ByUser):
 
     def of_rows(self, columns: Columns, challenger: Columns) -> np.ndarray:
         rating = columns[features.RATING].astype(np.float64)
-        error, bias_error = (columns[name] - rating for name in self.columns)
-        return np.concatenate([error**2, np.abs(error), bias_error**2, rating, rating**2], axis=1)
+        error, bias_error, mean_error = (columns[name] - rating for name in self.columns)
+        return np.concatenate([error**2, np.abs(error), bias_error**2, mean_error**2], axis=1)
 
     def finish(self, rows: np.ndarray, sums: np.ndarray) -> np.ndarray:
-        square, absolute, bias_square, mean, mean_square = np.moveaxis(sums / rows[..., np.newaxis], -1, 0)
-        rmse, of_biases = np.sqrt(square), np.sqrt(bias_square)
-        # Rounding may leave less than nothing where all ratings are alike.
-        of_mean = np.sqrt(np.maximum(0.0, mean_square - mean**2))
+        square, absolute, *references = np.moveaxis(sums / rows[..., np.newaxis], -1, 0)
+        rmse, of_biases, of_mean = map(np.sqrt, (square, *references))
         return np.stack([rmse, absolute, of_biases, of_mean, of_biases - rmse, of_mean - rmse], axis=-1)
 
     def of_all(self, columns: Columns) -> np.ndarray:

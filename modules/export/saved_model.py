@@ -203,7 +203,10 @@ class ServedModel:
         biases = self._biases
         title_bias = tf.gather(biases.titles, tf.where(positions < 0, len(self._data.catalogue), positions))
         ratings = tf.cast(biases.mean + tf.gather(biases.users, users) + title_bias, tf.float32)
-        return {features.BIAS_RATING: tf.clip_by_value(ratings, *self._data.interactions.rating_range)}
+        return {
+            features.BIAS_RATING: tf.clip_by_value(ratings, *self._data.interactions.rating_range),
+            features.MEAN_RATING: tf.fill(tf.shape(ratings), tf.cast(biases.mean, tf.float32)),
+        }
 
     # --- export -----------------------------------------------------------------------------------
 

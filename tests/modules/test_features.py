@@ -68,7 +68,8 @@ def test_columns_of_an_eval_signature_and_metrics_do_not_share_names() -> None:
     columns = [
         *(features.RANK, features.RANK_UNSEEN),
         *(features.POPULARITY_RANK_UNSEEN, features.ITEM_ITEM_RANK_UNSEEN, features.NUM_EXCLUDED),
-        *(features.TOP_UNSEEN, features.NUM_CANDIDATES, features.PREDICTED_RATING, features.BIAS_RATING),
+        *(features.TOP_UNSEEN, features.NUM_CANDIDATES, features.PREDICTED_RATING),
+        *(features.BIAS_RATING, features.MEAN_RATING),
     ]
     names = [*metrics, features.RELIABILITY, *beside, *columns]
     assert len(set(names)) == len(names)

@@ -103,7 +103,7 @@ RETRIEVAL_COLUMNS = (
     *(features.POPULARITY_RANK_UNSEEN, features.ITEM_ITEM_RANK_UNSEEN),
     *(features.TOP_UNSEEN, features.NUM_CANDIDATES, features.NUM_EXCLUDED),
 )
-RATING_COLUMNS = (features.PREDICTED_RATING, features.BIAS_RATING)
+RATING_COLUMNS = (features.PREDICTED_RATING, features.BIAS_RATING, features.MEAN_RATING)
 
 
 class PlantedModel(tf.Module):
@@ -130,6 +130,7 @@ class PlantedModel(tf.Module):
             features.NUM_EXCLUDED: tf.zeros_like(row["rank"], tf.int32),
             features.PREDICTED_RATING: rating[features.RATING] + row["error"],
             features.BIAS_RATING: rating[features.RATING] + row["bias_error"],
+            features.MEAN_RATING: tf.fill(tf.shape(examples), 3.0),
         }
         return {name: answer[name] for name in self._columns}
 

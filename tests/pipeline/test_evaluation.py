@@ -114,6 +114,10 @@ def test_a_model_is_compared_with_its_baselines_or_with_chance_and_with_its_cham
             assert not threshold.HasField("change_threshold")
     without = thresholds(eval_config([], retrieval, rating, must_beat_baselines=False))
     chance = [(upper(hits, "random"), "")] * retrieval + [(upper(error, "mean"), "")] * rating
+    # Bounds of one's own take the place of chance.
+    gates_of_one = [gate for gate in GATES if gate.metric == (HITS if retrieval else error)]
+    bounded = thresholds(eval_config(gates_of_one, retrieval, rating, must_beat_baselines=False))
+    assert not set(chance) & set(bounded)
     assert set(without) == on_champion | set(chance)
     # The infinite end of too few users is above this.
     assert all(0 < without[key].value_threshold.upper_bound.value < math.inf for key in chance)

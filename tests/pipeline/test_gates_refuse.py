@@ -60,7 +60,7 @@ class Judge:
         self.without_gender = self._examples(example(row, features.UNKNOWN) for row in ROWS)
         self.empty = self._examples([])
         # Of four users, who are too few for an interval.
-        self.few = self._examples(example(row) for row in ROWS if row.place < 2 and row.user_gender == "F")
+        self.few = self._examples(example(row) for row in ROWS if row.number < 2 and row.user_gender == "F")
 
     def _folder(self) -> str:
         return str(self._root / str(next(self._numbers)))

@@ -71,6 +71,7 @@ def _row(row: int) -> tf.train.Example:
         # Baselines hit in a tenth of all rows and of each gender's; the biases are 0.75 too high.
         "popularity_rank": 0.0 if row % 20 < 2 else 1_000.0,
         "bias_rating": rating + 0.75,
+        "mean_rating": 3.0,
     }
     example = tf.train.Example()
     for name, value in columns.items():
@@ -86,7 +87,8 @@ def CandidateTrainer(model: OutputArtifact[Model], rank: Parameter[str], rating:
         **{features.RANK: rank, features.RANK_UNSEEN: rank},
         **dict.fromkeys((features.POPULARITY_RANK_UNSEEN, features.ITEM_ITEM_RANK_UNSEEN), "popularity_rank"),
     }
-    columns = ranks if rank else {features.PREDICTED_RATING: rating, features.BIAS_RATING: "bias_rating"}
+    ratings = {features.PREDICTED_RATING: rating, features.BIAS_RATING: "bias_rating"}
+    columns = ranks if rank else {**ratings, features.MEAN_RATING: "mean_rating"}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def evaluate(examples):

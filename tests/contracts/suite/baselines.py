@@ -98,7 +98,7 @@ class RetrievalBaseline:
 class RatingBaseline:
     """The column that a model that predicts ratings has for comparison."""
 
-    eval_columns: Ends = {features.BIAS_RATING: ("float32", (None,))}
+    eval_columns: Ends = dict.fromkeys((features.BIAS_RATING, features.MEAN_RATING), ("float32", (None,)))
 
     def test_beside_its_ratings_are_those_of_the_biases(
         self, trained: Trained, planted_run: PlantedRun
@@ -122,5 +122,7 @@ class RatingBaseline:
         rows = [*planted_run.world.eval, *cold_start_rows()]
         sums = [mean + sum(of_side[row[side]] for side, of_side in bias.items()) for row in rows]
         expected = np.clip(sums, planted_ratings.DISLIKED_RATING, planted_ratings.LIKED_RATING)
-        answer = trained.ask_rows(features.EVAL_SIGNATURE, rows)[features.BIAS_RATING]
+        columns = trained.ask_rows(features.EVAL_SIGNATURE, rows)
+        np.testing.assert_allclose(columns[features.MEAN_RATING], mean, rtol=1e-5)
+        answer = columns[features.BIAS_RATING]
         np.testing.assert_allclose(answer, expected, rtol=1e-5)

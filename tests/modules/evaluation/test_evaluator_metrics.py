@@ -209,6 +209,7 @@ def test_one_nan_spoils_every_share_of_its_rank_and_both_ends(combiner) -> None:
 def rated(user: str, predicted: float, rating: float, by_biases: float = 3.0):
     """A row with its predicted rating and that of the biases."""
     predictions = {features.PREDICTED_RATING: predicted, features.BIAS_RATING: by_biases}
+    predictions[features.MEAN_RATING] = 3.0
     columns = {name: np.array([value], np.float32) for name, value in predictions.items()}
     return _inputs(user, columns, np.array([rating], np.float32))
 
@@ -224,9 +225,9 @@ def test_rating_errors() -> None:
     assert received[of_biases] == pytest.approx(math.sqrt(6 / 3))
     # Negative, for the model is the worse one.
     assert received[on_biases] == pytest.approx(math.sqrt(6 / 3) - math.sqrt(10 / 3))
-    # Ratings of 4, 2 and 2 are 8/9 from their mean in the square.
-    assert received[reference_metric(features.RMSE, MEAN)] == pytest.approx(math.sqrt(8 / 9))
-    assert received[gain_metric(features.RMSE, MEAN)] == pytest.approx(math.sqrt(8 / 9) - math.sqrt(10 / 3))
+    # Ratings of 4, 2 and 2 are each a star from the mean of train, 3.
+    assert received[reference_metric(features.RMSE, MEAN)] == pytest.approx(1)
+    assert received[gain_metric(features.RMSE, MEAN)] == pytest.approx(1 - math.sqrt(10 / 3))
     for name in (features.RMSE, features.MAE, on_biases, of_biases):
         assert received[name + LOWER] <= received[name] <= received[name + UPPER]
     spoiled = merged(computation.combiner, [*rows, rated("c", NAN, 2.0)])

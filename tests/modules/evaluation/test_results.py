@@ -27,11 +27,7 @@ def test_a_threshold_is_told_with_the_slices_that_it_holds_on() -> None:
     read = list(results._thresholds(config))
     bounds = [(feature, results._rule(limit)) for name, feature, limit in read if name == "rmse"]
     assert bounds == [("", "<= 0.9"), ("user_gender", "<= 1.2")]
-    assert {name for name, *_ in read} == {
-        "rmse",
-        "rmse_gain_on_mean_upper",
-        "rmse_gain_on_champion_upper",
-    }
+    assert {name for name, *_ in read} == {"rmse", "rmse_gain_on_champion_upper"}
 
 
 def test_everything_that_a_metric_is_compared_with_has_words() -> None:
