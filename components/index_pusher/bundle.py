@@ -58,6 +58,11 @@ class Sources:
     evaluation_dirs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     split_dirs: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    @property
+    def one_model(self) -> bool:
+        """Whether the multitask model alone does what the retrieval and the ranking model do."""
+        return self.retrieval_dir == self.ranking_dir
+
     def model_dirs(self) -> dict[str, str]:
         """Return the Trainers' model artifacts by their folders in the bundle."""
         folders = {RETRIEVAL: self.retrieval_dir, RANKING: self.ranking_dir, MULTITASK: self.multitask_dir}
@@ -155,7 +160,7 @@ def _load(sources: Sources) -> Models:
             loaded[model_dir] = signatures.load(model_dir, name, (*needed, features.SERVING_SIGNATURE))
         return loaded[model_dir]
 
-    if sources.retrieval_dir == sources.ranking_dir:
+    if sources.one_model:
         load(sources.retrieval_dir, MULTITASK, querying + rating)
     retrieval = load(sources.retrieval_dir, RETRIEVAL, querying)
     return Models(

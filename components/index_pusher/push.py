@@ -10,7 +10,7 @@ import os
 import shutil
 
 from common.progress import progress
-from components.index_pusher.bundle import RANKING, RETRIEVAL, Sources, build
+from components.index_pusher.bundle import MULTITASK, RANKING, RETRIEVAL, Sources, build
 from components.index_pusher.description.describe import describe
 from components.index_pusher.gates import Blessing, Figures, Refusal, gate_blessing
 from components.index_pusher.proof.parity import prove
@@ -51,8 +51,9 @@ def push(
       measured values.
     """
     try:
-        gate_blessing(RETRIEVAL, sources.retrieval_dir, blessings.retrieval)
-        gate_blessing(RANKING, sources.ranking_dir, blessings.ranking)
+        retrieval, ranking = (MULTITASK, MULTITASK) if sources.one_model else (RETRIEVAL, RANKING)
+        gate_blessing(retrieval, sources.retrieval_dir, blessings.retrieval)
+        gate_blessing(ranking, sources.ranking_dir, blessings.ranking)
         published = _published(sources, destination, archive, keep)
     except Refusal as refusal:
         shutil.rmtree(archive, ignore_errors=True)

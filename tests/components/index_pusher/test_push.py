@@ -142,6 +142,12 @@ def test_a_model_without_its_own_blessing_is_refused(
     assert words in refused.push(planted.sources, Blessings(retrieval, ranking))["reason"]
 
 
+def test_a_refused_multitask_model_is_named_where_it_does_both(planted, refused: Refused) -> None:
+    sources = dataclasses.replace(planted.sources, ranking_dir=planted.sources.retrieval_dir)
+    reason = refused.push(sources, Blessings(Blessing(0), Blessing(0)))["reason"]
+    assert reason.startswith("the multitask model was not blessed")
+
+
 def test_an_index_below_the_threshold_is_refused_with_the_recall(planted, refused: Refused) -> None:
     config = IndexConfig(recall_k=10, num_leaves=10, num_leaves_to_search=2, num_reordering_candidates=300)
     figures = refused.push(dataclasses.replace(planted.sources, config=config))
