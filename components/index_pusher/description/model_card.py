@@ -26,9 +26,6 @@ _SPLITS = {
     GIVEN: "given: the input came divided into train and eval",
     SPAN: "span: the newest span is eval, all earlier ones that were read are train",
 }
-# Releases whose README lets nobody pass the data on without permission; that of later ones lets them be
-# passed on under the same conditions. Source: the README in each archive (see releases.py).
-_NOT_REDISTRIBUTED = ("ml-100k", "ml-1m", "ml-10m")
 _CITATION = (
     "F. Maxwell Harper and Joseph A. Konstan. 2015. The MovieLens Datasets: History and Context. ACM "
     "Transactions on Interactive Intelligent Systems 5(4)."
@@ -198,9 +195,9 @@ def _licence(config: DataConfig | None) -> str:
         words = "The data are files of one's own; their licence is not known to the pipeline."
     else:
         passing = (
-            "may not be passed on without separate permission"
-            if config.release in _NOT_REDISTRIBUTED
-            else "may be passed on under the same conditions only"
+            "may be passed on under the same conditions only"
+            if config.spec.redistributable
+            else "may not be passed on without separate permission"
         )
         words = (
             "The models were made from data of GroupLens Research at the University of Minnesota, whose "

@@ -2,7 +2,7 @@
 
 Read by the fetcher (local machine), the component (compiler) and the executor (workers). A new release is
 one more row. Sources: the README that GroupLens ships with each archive
-(https://files.grouplens.org/datasets/movielens/), whose licences forbid redistribution.
+(https://files.grouplens.org/datasets/movielens/).
 """
 
 from __future__ import annotations
@@ -126,6 +126,8 @@ class Release:
       member_md5: MD5 of the files that the pipeline reads, if known.
       extras: further members to unpack (licence text, official splits for benchmarks).
       occupations: names by code, if the users' file holds codes.
+      redistributable: whether its README lets the data be passed on, under the same conditions; else it
+        demands separate permission. Of no meaning for the user's own files.
     """
 
     name: str
@@ -139,6 +141,7 @@ class Release:
     member_md5: tuple[tuple[str, str], ...] = ()
     extras: tuple[str, ...] = ()
     occupations: tuple[str, ...] = ()
+    redistributable: bool = False
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -173,6 +176,7 @@ def _csv_release(name: str, archive_bytes: int | None, archive_checksum: str | N
         archive_bytes=archive_bytes,
         archive_checksum=archive_checksum,
         extras=("README.txt", "README.html"),
+        redistributable=True,
     )
 
 
