@@ -1,4 +1,4 @@
-"""Which rows are train and which are eval, and the labels of slices: pure, called in workers."""
+"""Hashes and cut points of splits, and labels of slices; `beam/grouping.py` SplitUser divides the rows."""
 
 from __future__ import annotations
 
