@@ -47,7 +47,7 @@ def add_where(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> No
 def add_how(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     """Add the flags that say how steps run."""
     _add(parser, environ, "--image", "IMAGE", "container image of every step, see Dockerfile")
-    _add(parser, environ, "--push-dir", "URI", "folder to push to (pushed in --pipeline-root)")
+    _add(parser, environ, "--push-dir", "URI", "folder to push to (pushed[-PRESET] in --pipeline-root)")
     parser.add_argument(
         "--output",
         type=pathlib.Path,
