@@ -30,7 +30,7 @@ from retraining.schedule import Schedule
 
 # Shown of each model: its name, the metric and the words for it.
 _FIGURES = (
-    ("retrieval", features.hit_metric(100, unseen=True), "hits@100"),
+    ("retrieval", features.hit_metric(100, unseen=True), "top-100, excluded"),
     ("ranking", features.RMSE, "RMSE"),
 )
 _HEADER = ("span", "train", "new", *(words for *_, words in _FIGURES), "outcome", "served", "drifted", "s")

@@ -65,7 +65,7 @@ def main() -> None:
         best = int(np.argmin([loss for loss, _ in compared]))
         rows = [row for _, row in sorted(compared, key=lambda item: item[0])]
         print(f"\n{name}: chosen {compared[best][1][0]}; in force {json.dumps(by_name[name].settings)}\n")
-        print(table.markdown(["settings", "top-100 without known titles", "RMSE", "seconds"], rows), "\n")
+        print(table.markdown(["settings", "top-100, excluded", "RMSE", "seconds"], rows), "\n")
 
 
 if __name__ == "__main__":

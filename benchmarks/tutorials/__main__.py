@@ -92,7 +92,7 @@ def comparison(runs: Sequence[Run]) -> str:
         ]
         for name, preset in keys
     ]
-    return table.markdown(["", "top-100", "top-100 without train titles", "RMSE"], rows)
+    return table.markdown(["", "top-100", "top-100, excluded", "RMSE"], rows)
 
 
 def _spread(runs: Sequence[Run], key: tuple[str, str], field: str) -> str:

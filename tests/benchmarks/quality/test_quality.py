@@ -88,14 +88,14 @@ def test_the_summary_has_medians_in_their_columns() -> None:
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in tables.summary(found).splitlines()]
     assert dict(zip(lines[0], lines[2], strict=True)) == {
         "": "m",
-        "top-100": "0.300",
-        "u1: top-100": "0.700",
+        "top-100, excluded": "0.300",
+        "u1: top-100, excluded": "0.700",
         "u1: RMSE": "0.910",
-        "time, rolling: top-100": "0.600",
-        "cold users": "0.600",
+        "time, rolling: top-100, excluded": "0.600",
+        "cold-start users": "0.600",
         "seconds to train": "3.0",
     }
-    assert dict(zip(lines[0], lines[3], strict=True))["top-100"] == "0.100"
+    assert dict(zip(lines[0], lines[3], strict=True))["top-100, excluded"] == "0.100"
 
 
 def test_details_tell_ranges_and_the_groups_of_the_time_cut() -> None:
@@ -105,11 +105,11 @@ def test_details_tell_ranges_and_the_groups_of_the_time_cut() -> None:
     laid_out = dict(tables.details(found))
     assert list(laid_out) == [
         "Time cut, static: seed 0.25, seed 0.5, seed 0.75",
-        "Time cut, static: top-100 without known titles, by group of rows",
+        "Time cut, static: top-100, excluded, by group of rows",
     ]
     whole, groups = laid_out.values()
     assert " 0.500 (0.250 to 0.750) |" in whole
-    assert "cold (10 rows)" in groups
+    assert "cold-start (10 rows)" in groups
 
 
 def _write_release(folder: pathlib.Path) -> None:
