@@ -9,6 +9,8 @@ from typing import Any
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
+from modules import features
+from modules.evaluation.results import display_name
 from runners.reporting.summary import Model, Summary
 from runners.running import workspace
 from runners.running.record import Step
@@ -37,9 +39,11 @@ def as_dict(summary: Summary) -> dict[str, Any]:
 def _model(model: Model) -> dict[str, Any]:
     evaluation = model.evaluation
     overall = evaluation.values.get("", {})
+    # Also without a champion, so that a journal can be read from run to run.
+    compared = {display_name(metric, evaluation.depth) for metric in features.BASELINES} & overall.keys()
     metrics = {
         metric: [_finite(overall.get(metric)), _finite(evaluation.champion.get(metric))]
-        for metric in sorted({gated.metric for gated in evaluation.gated if not gated.feature})
+        for metric in sorted(compared | {gated.metric for gated in evaluation.gated if not gated.feature})
     }
     failures = "; ".join(str(failure) for failure in evaluation.failures)
     return {

@@ -160,7 +160,7 @@ def test_drift_gives_a_warning(played: Played) -> None:
         report = played.report(run)
         assert set(report.drift) == set(DriftConfig().bounds)
         assert features.USER_AGE in report.drifted
-        assert f"drifted: {', '.join(report.drifted)}" in runs.described(played.entries[run])
+        assert f"drifted: {', '.join(report.drifted)}" in runs.describe(played.entries[run])
 
 
 def test_without_a_new_span_nothing_is_run(played: Played, caplog: pytest.LogCaptureFixture) -> None:
