@@ -26,9 +26,16 @@ def run(name: str, main: Callable[[], int]) -> int:
             error = f"the standard {words} must be open; it is closed. Send it to a file, or to /dev/null."
             print(f"{name}: {error}", file=sys.stderr or sys.stdout)
             return _MISTAKE
+    before = sys.stdout, sys.stderr
     sys.stdout = tolerant(1, sys.stdout.encoding, "replace")
     sys.stderr = tolerant(2, sys.stderr.encoding, "backslashreplace")
-    return main()
+    try:
+        return main()
+    finally:
+        # TFX's command line runs a runner in its own process, and then goes on.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        sys.stdout, sys.stderr = before
 
 
 def tolerant(descriptor: int, encoding: str, errors: str) -> TextIO:

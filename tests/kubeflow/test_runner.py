@@ -52,7 +52,7 @@ NAME = config.default().pipeline_name
         (("schedule", "--cron", "0 3 * * 1#2"), "--cron: cron must have no days such as the last or the"),
         (("schedule", "--cron", "0 3 L * *"), "--cron: cron must have no days such as the last or the"),
         (("schedule", "--cron", "0 3 * * 5L"), "--cron: cron must have no days such as the last or the"),
-        (("schedule", "--cron", "0 3 */2 * 1"), "means `and` to some and `or` to others; write numbers"),
+        (("schedule", "--cron", "0 3 */2 * 1"), "read it as `and`, others as `or`; write numbers"),
         (("schedule", *CRON, "--time-zone", "Berlin"), "--time-zone: time_zone must be an IANA name such as"),
         (("schedule", *CRON, "--start", "2030-01-31T06:00"), "--start: it must have an offset"),
     ],

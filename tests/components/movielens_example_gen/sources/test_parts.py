@@ -100,17 +100,11 @@ def test_spans_may_be_of_parts(tmp_path):
     ]
     assert len(inputs.movies) == 2
     config = configuration.retraining().model_copy(update={"data": spans})
-    assert runs.look(tmp_path, config) == runs.SpansFound({1: 0, 2: 0, 3: 1}, {2})
+    assert runs.find_spans(tmp_path, config) == runs.SpansFound({1: 0, 2: 0, 3: 1}, {2})
 
 
-def test_parts_are_not_cut_into_spans(tmp_path):
+def test_movies_in_parts_stay_so_beside_spans(tmp_path):
     write(tmp_path / "in" / "ratings.csv", RATINGS.slice(0, 2), RATINGS.slice(2))
     write(tmp_path / "in" / "movies.csv", MOVIES)
-    with pytest.raises(DataError, match="must be one text file to be cut into spans"):
-        cut.cut(tmp_path / "in", CONFIG, tmp_path / "out", days=7)
-    (tmp_path / "one").mkdir()
-    RATINGS.to_pandas().to_csv(tmp_path / "one" / "ratings.csv", index=False)
-    (tmp_path / "in" / "movies.csv").rename(tmp_path / "one" / "movies.csv")
-    assert cut.cut(tmp_path / "one", CONFIG, tmp_path / "out", days=7).rows == 4
-    assert len(files.find_inputs(str(tmp_path / "one"), CONFIG).movies) == 1
+    assert cut.cut(tmp_path / "in", CONFIG, tmp_path / "out", days=7).rows == 4
     assert (tmp_path / "out" / "movies.csv" / "part-00000-3c1f.csv").is_file()
