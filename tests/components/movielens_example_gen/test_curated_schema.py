@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import tensorflow as tf
+import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 from tfx.components.example_validator import executor as validator_executor
@@ -57,7 +58,10 @@ def _anomalies(outcome, root: pathlib.Path) -> dict[str, set[str]]:
     context = statistics_executor.Executor.Context(
         tmp_dir=str(root / "tmp"), unique_id="1", beam_pipeline_args=with_runner([])
     )
-    properties = {"exclude_splits": "[]"}
+    # As in pipeline.py: not of what an eval row excludes.
+    described = [row.name for row in features.RATING_ROW if row.name != features.EXCLUDE_ID]
+    options = tfdv.StatsOptions(feature_allowlist=described).to_json()
+    properties = {"exclude_splits": "[]", "stats_options_json": options}
     inputs = {"examples": [outcome.artifacts["examples"]]}
     outputs = {name: [artifact] for name, artifact in artifacts.items()}
     statistics_executor.Executor(context).Do(inputs, outputs, properties)
