@@ -33,6 +33,7 @@ def row(user, gender, age, occupation, title, year, genres, seconds) -> dict:
         features.RATING: 3.5,
         features.USER_ACTIVITY: "light",
         features.TITLE_POPULARITY: "tail",
+        features.VISIT: features.SAME_SITTING,
         **{feature.name: [] for feature in features.HISTORY_FEATURES},
     }
 
