@@ -171,12 +171,9 @@ class ByUser(beam.CombineFn):
 
     def _finish(self, totals: np.ndarray) -> np.ndarray:
         # The figures of each model, then the challenger's gain on the champion.
-        rows, *parts = np.split(totals, [1, *self._starts(totals.shape[-1])[1:]], axis=-1)
-        figures = [self.finish(rows[..., 0], part) for part in parts]
+        parts = np.split(totals[..., 1:], len(self._models), axis=-1)
+        figures = [self.finish(totals[..., 0], part) for part in parts]
         if len(figures) > 1:
             compared = [part[..., [self.means.index(self.compared)]] for part in figures]
             figures.append(self.direction * (compared[0] - compared[1]))
         return np.concatenate(figures, axis=-1)
-
-    def _starts(self, width: int) -> range:
-        return range(1, width, (width - 1) // len(self._models))

@@ -116,9 +116,10 @@ class _Hits(ByUser):
             features.COVERAGE: float(np.mean(np.array(shown) > 0)),
             features.GATED_DEPTH: float(features.gated_depth(len(shown))),
         }
-        for reference in self.references:
-            gain = features.gain_metric(GATED_HITS, reference)
-            if not counted:
+        if not counted:
+            # Nothing is measured, so a slice's gates must not refuse.
+            for reference in self.references:
+                gain = features.gain_metric(GATED_HITS, reference)
                 figures.update(zip((gain + end for end in ENDS), (0.0, -np.inf, np.inf), strict=True))
         if not ranked:
             # Nothing is compared with it, so its gate must not refuse.

@@ -83,11 +83,11 @@ class Evaluation:
     Attributes:
       gated: every threshold, on every slice that it holds for, but comparisons with what is absent.
       others: metrics over all rows that have no threshold, by name.
-      depth: of features.GATED_HITS; None for a model that only rates.
-      champion: the champion's figures over all rows, by name; none where the model met no champion.
       rows: how many the model was evaluated on.
       reliability: rows, mean prediction and mean rating of each bucket of predicted ratings that has rows.
       values: every figure of the model by its name, with the ends of intervals, by slice; `""` for all rows.
+      depth: of features.GATED_HITS; None for a model that only rates.
+      champion: the champion's figures over all rows, by name; none where the model met no champion.
     """
 
     gated: tuple[Gated, ...]
@@ -145,45 +145,40 @@ def span(interval: tuple[float, float] | None) -> str:
     return "" if interval is None else " to ".join(number(end) for end in interval)
 
 
-def interval(values: Mapping[str, float | None], metric: str) -> tuple[float, float] | None:
+def interval(values: Mapping[str, float], metric: str) -> tuple[float, float] | None:
     """Return a metric's interval from a slice's figures; None where it has none."""
     lower, upper = values.get(metric + features.LOWER), values.get(metric + features.UPPER)
     return None if lower is None or upper is None else (lower, upper)
 
 
 class _Metrics:
-    """Values of one evaluation, by slice and metric."""
+    """Values of one evaluation, by slice, then by metric; the slice of all rows is empty."""
 
     def __init__(self, uri: str) -> None:
-        self.challenger: dict[tuple[str, str], float] = {}
-        self.champion: dict[tuple[str, str], float] = {}
-        # Every slice with the feature it is of; both are empty for all rows.
+        self.challenger: dict[str, dict[str, float]] = {}
+        self.champion: dict[str, dict[str, float]] = {}
+        # The feature that each slice is of.
         self.slices: dict[str, str] = {}
         self.reliability: tuple[tuple[int, float, float], ...] = ()
         for of_slice in tfma.load_metrics(uri):
             name = _slice_name(of_slice.slice_key)
             self.slices[name] = ", ".join(part.column for part in of_slice.slice_key.single_slice_keys)
+            challenger, champion = self.challenger.setdefault(name, {}), self.champion.setdefault(name, {})
             for entry in of_slice.metric_keys_and_values:
                 if entry.key.is_diff:
                     continue
                 of_champion = entry.key.model_name == _CHAMPION_MODEL
-                values = self.champion if of_champion else self.challenger
                 if entry.value.HasField("double_value"):
-                    values[name, entry.key.name] = entry.value.double_value.value
+                    values = champion if of_champion else challenger
+                    values[entry.key.name] = entry.value.double_value.value
                 elif entry.key.name == features.RELIABILITY and not (name or of_champion):
                     self.reliability = _buckets(entry.value.array_value)
-        depth = self.challenger.get(("", features.GATED_DEPTH))
+        depth = self.challenger.get("", {}).get(features.GATED_DEPTH)
         self.depth = None if depth is None else int(depth)
 
-    def interval(self, slice_name: str, metric: str) -> tuple[float, float] | None:
-        """Return a metric's interval, where it has one."""
-        return interval(
-            {
-                end: self.challenger.get((slice_name, metric + end))
-                for end in (features.LOWER, features.UPPER)
-            },
-            "",
-        )
+    def displayed(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Return a slice's figures by the names that are shown."""
+        return {display_name(name, self.depth): value for name, value in values.items()}
 
 
 def _buckets(array: metrics_for_slice_pb2.ArrayValue) -> tuple[tuple[int, float, float], ...]:
@@ -212,21 +207,22 @@ def read_evaluation(uri: str) -> Evaluation:
     ]
     # An infinite gain: there is no such baseline for these data.
     gated = [item for item in gated if not (item.passed and math.isinf(item.value))]
-    values: dict[str, dict[str, float]] = {}
-    for (slice_name, metric), value in metrics.challenger.items():
-        whole = metric.removesuffix(features.LOWER).removesuffix(features.UPPER)
-        if not math.isinf(metrics.challenger.get((slice_name, whole), value)):
-            values.setdefault(slice_name, {})[display_name(metric, metrics.depth)] = value
+    values = {name: metrics.displayed(_present(figures)) for name, figures in metrics.challenger.items()}
     overall = values.get("", {})
     gated_names = {item.metric for item in gated}
     others = {name: overall[name] for name in own_metrics(overall) if name not in gated_names}
     rows = int(overall.get(ROWS, 0))
-    champion = {
-        display_name(metric, metrics.depth): value
-        for (slice_name, metric), value in metrics.champion.items()
-        if not slice_name
-    }
+    champion = metrics.displayed(metrics.champion.get("", {}))
     return Evaluation(tuple(gated), others, rows, metrics.reliability, values, metrics.depth, champion)
+
+
+def _present(figures: Mapping[str, float]) -> dict[str, float]:
+    """Leave out what is of an absent baseline, whose figures are infinite, with the ends of its intervals."""
+    return {
+        name: value
+        for name, value in figures.items()
+        if not math.isinf(figures.get(name.removesuffix(features.LOWER).removesuffix(features.UPPER), value))
+    }
 
 
 def own_metrics(values: Mapping[str, float]) -> list[str]:
@@ -297,26 +293,26 @@ def _gated(
     slice_name: str,
     threshold: _Threshold,
 ) -> Gated:
-    passed = (slice_name, name) not in failed
+    passed, figures = (slice_name, name) not in failed, metrics.challenger[slice_name]
     if not (gain := _GAIN.fullmatch(name)):
-        value = metrics.challenger.get((slice_name, name), math.nan)
-        interval = metrics.interval(slice_name, name)
-        return Gated(name, feature, slice_name, _rule(threshold), value, interval, None, passed)
+        value = figures.get(name, math.nan)
+        return Gated(
+            name, feature, slice_name, _rule(threshold), value, interval(figures, name), None, passed
+        )
     metric, reference, end = gain.groups()
     measured = features.gain_metric(metric, reference)
     if reference == features.CHAMPION:
-        of_reference = metrics.champion.get((slice_name, metric), math.nan)
+        of_reference = metrics.champion[slice_name].get(metric, math.nan)
     else:
-        reference_metric = features.reference_metric(metric, reference)
-        of_reference = metrics.challenger.get((slice_name, reference_metric), math.nan)
+        of_reference = figures.get(features.reference_metric(metric, reference), math.nan)
     rule = "beat" if end == features.LOWER else "not be beaten by"
     return Gated(
         metric=display_name(metric, metrics.depth),
         feature=feature,
         slice=slice_name,
         rule=f"{rule} {_WORDS[reference]}",
-        value=metrics.challenger.get((slice_name, measured), math.nan),
-        interval=metrics.interval(slice_name, measured),
+        value=figures.get(measured, math.nan),
+        interval=interval(figures, measured),
         reference=of_reference,
         passed=passed,
         compared_with=_WORDS[reference],

@@ -1,6 +1,6 @@
 """Made-up rows in ml-1m's own format: people watch the films of a series one after the other.
 
-What comes next is told by what was watched last, which neither popularity nor an item-item model reads, and a
+What was watched last predicts what comes next, which neither popularity nor an item-item model reads, and a
 person's ratings by the person's taste in genres, which biases do not have.
 """
 

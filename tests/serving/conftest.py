@@ -6,6 +6,7 @@ import functools
 import os
 import pathlib
 import secrets
+import threading
 
 import pytest
 import tensorflow as tf
@@ -13,7 +14,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving import publish
-from serving.stores import object_store
+from serving.stores import object_store, store
 from serving.stores.lease import Lease
 from tests.helpers.planted_bundles import make_bundle
 
@@ -30,6 +31,24 @@ class Bucket:
 
     def push(self, content: str, keep: int = 5) -> publish.Published:
         return publish.publish(make_bundle(self.root / content, content), self.uri, keep)
+
+    def publish_from_two_threads(self, seconds: float) -> None:
+        """Publish three bundles from each of two threads; every bundle must get a version of its own."""
+        bundles = {who: [make_bundle(self.root / f"{who}{n}", f"{who}{n}") for n in range(3)] for who in "xy"}
+        published: list[int] = []
+
+        def run(who: str) -> None:
+            published.extend(publish.publish(bundle, self.uri, 9).version for bundle in bundles[who])
+
+        threads = [threading.Thread(target=run, args=(who,)) for who in "xy"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(seconds)
+        assert sorted(published) == [1, 2, 3, 4, 5, 6]
+        opened = store.open_store(self.uri)
+        assert len({store.verify(opened, version)["identity"] for version in opened.versions()}) == 6
+        assert opened.current() == 6
 
     def serving(self) -> dict[str, list[int]]:
         config = model_server_config_pb2.ModelServerConfig()

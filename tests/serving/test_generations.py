@@ -21,7 +21,6 @@ from serving.__main__ import main
 from serving.stores import lease, object_store, store
 from serving.stores.generations import Objects
 from serving.stores.lease import GenerationLease, LeaseLost
-from tests.helpers.planted_bundles import make_bundle
 from tests.serving.conftest import SETTLE, Bucket
 from tests.serving.stand_ins import fake_gcs
 from tests.serving.stand_ins.fake_gcs import FakeStorage
@@ -212,21 +211,7 @@ def test_what_another_wrote_between_two_turns_is_no_loss(shared: Bucket, gcs: Fa
 
 
 def test_two_publishers_at_once_both_end_well(shared: Bucket) -> None:
-    bundles = {who: [make_bundle(shared.root / f"{who}{n}", f"{who}{n}") for n in range(3)] for who in "xy"}
-    published: list[int] = []
-
-    def run(who: str) -> None:
-        published.extend(publish.publish(bundle, shared.uri, 9).version for bundle in bundles[who])
-
-    threads = [threading.Thread(target=run, args=(who,)) for who in "xy"]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-    assert sorted(published) == [1, 2, 3, 4, 5, 6]
-    opened = store.open_store(shared.uri)
-    assert len({store.verify(opened, version)["identity"] for version in opened.versions()}) == 6
-    assert opened.current() == 6
+    shared.publish_from_two_threads(120)
 
 
 def test_without_credentials_it_says_so_in_one_line(

@@ -9,7 +9,6 @@ import functools
 import json
 import pathlib
 import re
-import threading
 import time
 import types
 from collections.abc import Iterator
@@ -118,21 +117,7 @@ def test_two_publishers_at_once_both_end_well(bucket: Bucket, monkeypatch: pytes
     """Threads, each with a store of its own: the lease knows no processes."""
     # What a thread of a busy machine does not stand still for: no more is promised.
     monkeypatch.setattr(object_store, "Lease", functools.partial(Lease, seconds=60, settle=0.5))
-    bundles = {who: [make_bundle(bucket.root / f"{who}{n}", f"{who}{n}") for n in range(3)] for who in "xy"}
-    published: list[int] = []
-
-    def run(who: str) -> None:
-        published.extend(publish.publish(bundle, bucket.uri, 9).version for bundle in bundles[who])
-
-    threads = [threading.Thread(target=run, args=(who,)) for who in "xy"]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(600)
-    assert sorted(published) == [1, 2, 3, 4, 5, 6]
-    opened = store.open_store(bucket.uri)
-    assert len({store.verify(opened, version)["identity"] for version in opened.versions()}) == 6
-    assert opened.current() == 6
+    bucket.publish_from_two_threads(600)
 
 
 def test_a_dead_publisher_s_lease_is_waited_for_until_it_expires(bucket: Bucket) -> None:
