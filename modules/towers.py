@@ -70,13 +70,14 @@ class FeatureEmbedding(tf.keras.layers.Layer):
 
 
 class HistoryEncoder(tf.keras.layers.Layer):
-    """Mean of the embeddings of the titles that a user rated before, weighted by how long before and by what.
+    """The titles that a user rated before a query, and the time since the latest of them.
 
-    `sum_j w_j s(gap_j) * e(title_j)`: the weights w are a softmax over the ratings of the history and over a
-    logit of 0, so that what is long ago may count little although nothing else is there. A rating's logit is
-    the sum of a learned one for the bucket of its gap, one for its place in the order, and the product of
-    projections of its title and of the latest title. s is a learned vector for each bucket, e a table of the
-    history's own.
+    `r(gap_1) + sum_j w_j s(gap_j) * e(title_j)`: the weights w are a softmax over the ratings of the history
+    and over a logit of 0, so that what is long ago may count little although nothing else is there. A
+    rating's logit is the sum of a learned one for the bucket of its gap, one for its rank in the order, and
+    the product of projections of its title and of the latest title. s and r are learned vectors for each
+    bucket, e a table of the history's own. r tells a query in the same sitting from one by a user who
+    returns; a query without history has a vector of its own.
 
     References: Liu et al., STAMP: Short-Term Attention/Memory Priority Model for Session-based Recommendation
     (KDD 2018), for attention from the latest title.
@@ -93,15 +94,17 @@ class HistoryEncoder(tf.keras.layers.Layer):
         """
         super().__init__(name="history")
         self._dropout = dropout
-        buckets = len(features.GAP_BOUNDARIES) + 1
+        self._no_history = buckets = len(features.GAP_BOUNDARIES) + 1
         uniform = tf.keras.initializers.RandomUniform(-limit, limit)
         constant = tf.keras.initializers.Constant(_INITIAL_HISTORY_SCALE)
         self._titles = self.add_weight(name="titles", shape=(num_titles + 1, dim), initializer=uniform)
         self._logits = self.add_weight(name="logits", shape=(buckets,), initializer="zeros")
-        self._places = self.add_weight(name="places", shape=(features.HISTORY_LENGTH,), initializer="zeros")
+        self._ranks = self.add_weight(name="ranks", shape=(features.HISTORY_LENGTH,), initializer="zeros")
         self._keys = self.add_weight(name="keys", shape=(dim, _ATTENTION_DIM))
         self._queries = self.add_weight(name="queries", shape=(dim, _ATTENTION_DIM))
         self._scales = self.add_weight(name="scales", shape=(buckets, dim), initializer=constant)
+        # The last row is that of queries without history.
+        self._returns = self.add_weight(name="returns", shape=(buckets + 1, dim), initializer=uniform)
 
     @property
     def indexed_tables(self) -> list[tuple[tf.Variable, str]]:
@@ -121,16 +124,19 @@ class HistoryEncoder(tf.keras.layers.Layer):
         if training and self._dropout:
             present *= tf.cast(tf.random.uniform(tf.shape(present)) >= self._dropout, tf.float32)
         embedded = tf.gather(self._titles, titles)
-        logits = tf.gather(self._logits, gaps) + self._places[: titles.shape[1]]
-        asked = tf.matmul(embedded[:, 0], self._queries)[:, tf.newaxis]
-        logits += tf.reduce_sum(asked * tf.matmul(embedded, self._keys), axis=2) / _ATTENTION_DIM**0.5
+        logits = tf.gather(self._logits, gaps) + self._ranks[: titles.shape[1]]
+        latest = tf.matmul(embedded[:, 0], self._queries)[:, tf.newaxis]
+        logits += tf.reduce_sum(latest * tf.matmul(embedded, self._keys), axis=2) / _ATTENTION_DIM**0.5
         # In the exponential, not masked logits: the zero logit of the sum below is always there.
         weights = tf.exp(logits) * present
         weights /= 1.0 + tf.reduce_sum(weights, axis=1, keepdims=True)
         norms = tf.reduce_sum(tf.square(embedded), axis=2) * present
         norm = tf.reduce_mean(tf.reduce_sum(norms, 1) / (1.0 + tf.reduce_sum(present, 1)))
         scaled = embedded * tf.gather(self._scales, gaps)
-        return tf.reduce_sum(weights[:, :, tf.newaxis] * scaled, axis=1), norm
+        # The whole history's latest rating, also where a training step leaves it out of the sum.
+        latest_gap = tf.where(titles[:, 0] > 0, gaps[:, 0], tf.constant(self._no_history, gaps.dtype))
+        returned = tf.gather(self._returns, latest_gap)
+        return returned + tf.reduce_sum(weights[:, :, tf.newaxis] * scaled, axis=1), norm
 
 
 class Tower(tf.keras.Model):

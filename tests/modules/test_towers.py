@@ -73,7 +73,7 @@ def test_a_tower_is_the_sum_of_its_features_embeddings() -> None:
 
 def encoded_history(encoder: HistoryEncoder, row: int) -> np.ndarray:
     """The history's embedding by NumPy."""
-    titles, by_gap, by_rank, keys, queries, scales = (
+    titles, by_gap, by_rank, keys, queries, scales, returns = (
         weight.numpy().astype(np.float64) for weight in encoder.weights
     )
     history = [
@@ -83,13 +83,15 @@ def encoded_history(encoder: HistoryEncoder, row: int) -> np.ndarray:
         )
         if title > 0
     ]
+    if not history:
+        return returns[-1]
     past = []
     for rank, (vector, gap) in enumerate(history):
         attention = (history[0][0] @ queries) @ (vector @ keys) / np.sqrt(keys.shape[1])
         past.append((np.exp(by_gap[gap] + by_rank[rank] + attention), scales[gap] * vector))
     # The 1 is the exponential of the logit that stands for nothing.
     total = 1.0 + sum(weight for weight, _ in past)
-    return sum((weight / total * vector for weight, vector in past), np.zeros(titles.shape[1]))
+    return returns[history[0][1]] + sum(weight / total * vector for weight, vector in past)
 
 
 def randomised(layer: tf.keras.layers.Layer) -> None:
@@ -98,14 +100,14 @@ def randomised(layer: tf.keras.layers.Layer) -> None:
     layer.set_weights([weight + draw.normal(0, 0.5, weight.shape) for weight in layer.get_weights()])
 
 
-def test_a_history_is_a_mean_of_titles_weighted_by_gap_rank_and_the_latest_title() -> None:
+def test_a_history_is_a_weighted_mean_of_titles_and_the_time_since_the_latest_of_them() -> None:
     encoder = HistoryEncoder(num_titles=7, dim=DIM, limit=1.0, dropout=0.0)
     encoder(TENSORS)
     randomised(encoder)
     received, norm = encoder(TENSORS, training=True)
     for row in range(3):
         np.testing.assert_allclose(received[row], encoded_history(encoder, row), rtol=1e-4, atol=1e-5)
-    assert not received[2].numpy().any()
+    np.testing.assert_allclose(received[2], encoder.get_weights()[-1][-1])
     squares = np.sum(np.square(encoder.get_weights()[0]), axis=1)
     expected = np.mean([squares[[3, 7, 1]].sum() / 4, squares[2] / 2, 0.0])
     assert float(norm) == pytest.approx(expected, rel=1e-5)
