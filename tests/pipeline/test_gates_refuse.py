@@ -146,7 +146,8 @@ BEATS_BIASES = (gain_metric(RMSE, BIASES) + LOWER, "")
 # What must not be below 0: the upper ends.
 HITS_ON_CHAMPION, RMSE_ON_CHAMPION = (gain_metric(m, CHAMPION) + UPPER for m in (GATED_HITS, RMSE))
 NO_WORSE_THAN_BIASES = gain_metric(RMSE, BIASES) + UPPER
-OF_ALL_USERS = f"{features.VISIT}={features.SAME_SITTING}"
+# Slices in which every user has a row.
+OF_ALL_USERS = [f"{features.VISIT}={visit}" for visit in (features.SAME_SITTING, features.RETURN_VISIT)]
 EVERY_SLICE = {f"{feature}={getattr(row, feature)}" for row in ROWS for feature in (*SLICES, features.VISIT)}
 
 
@@ -176,7 +177,7 @@ def test_a_model_that_is_surely_worse_than_its_baseline_is_refused_for_every_sli
     assert not blessed
     on_slices = {(NO_WORSE_THAN_BIASES, slice_name) for slice_name in EVERY_SLICE}
     # Of the ten users of other slices it is not certain.
-    on_slices |= {(gain_metric(GATED_HITS, POPULARITY) + UPPER, OF_ALL_USERS)}
+    on_slices |= {(gain_metric(GATED_HITS, POPULARITY) + UPPER, slice_name) for slice_name in OF_ALL_USERS}
     assert failures == {BEATS_POPULARITY, BEATS_BIASES} | on_slices
 
 
@@ -191,8 +192,16 @@ def test_a_single_model_must_beat_its_own_baseline(
 
 
 def test_a_retrieval_model_must_beat_the_item_item_model(judge: Judge) -> None:
-    on_slice = (gain_metric(GATED_HITS, ITEM_ITEM) + UPPER, OF_ALL_USERS)
-    assert judge.judge("below the item-item model", rating=False) == (False, {BEATS_ITEM_ITEM, on_slice})
+    on_slices = {(gain_metric(GATED_HITS, ITEM_ITEM) + UPPER, slice_name) for slice_name in OF_ALL_USERS}
+    assert judge.judge("below the item-item model", rating=False) == (False, {BEATS_ITEM_ITEM} | on_slices)
+
+
+def test_a_retrieval_model_that_the_item_item_model_beats_on_return_visits_is_refused(judge: Judge) -> None:
+    received = judge.judge(
+        "below the item-item model on return visits", gates=(), champion="bad", rating=False
+    )
+    on_return = f"{features.VISIT}={features.RETURN_VISIT}"
+    assert received == (False, {(gain_metric(GATED_HITS, ITEM_ITEM) + UPPER, on_return)})
 
 
 def test_a_champion_is_no_excuse_for_losing_to_a_baseline(judge: Judge) -> None:
@@ -239,6 +248,8 @@ def test_a_model_broken_on_one_slice_is_refused_though_fine_overall(
     slice_name = f"{feature}={value}"
     # The errors are above those of the biases there, too.
     expected = both(slice_name) | {(NO_WORSE_THAN_BIASES, slice_name)}
+    if value == "tail":  # Whose rows are the return visits.
+        expected |= {(NO_WORSE_THAN_BIASES, f"{features.VISIT}={features.RETURN_VISIT}")}
     assert judge.judge(f"broken on {value}") == (False, expected)
 
 
