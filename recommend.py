@@ -279,7 +279,7 @@ def load(bundle: pathlib.Path, needs_scann: bool) -> Any:
     try:
         return tf.saved_model.load(str(bundle / MODEL)).signatures["serving_default"]
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-        reason = str(error).splitlines()[0]
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise BundleError(f"{bundle} cannot be loaded: {reason}. Run the pipeline again.") from error
 
 

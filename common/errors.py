@@ -15,6 +15,16 @@ class DataError(Exception):
     """
 
 
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of an error's message that has text, or else the name of the error's class.
+
+    >>> first_line(OSError("\nNo route to host\n  at channel.cc:12")), first_line(TimeoutError())
+    ('No route to host', 'TimeoutError')
+    """
+    lines = map(str.strip, str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__)
+
+
 @contextlib.contextmanager
 def disk_errors(path: pathlib.Path) -> Iterator[None]:
     """Turn an OSError into a DataError."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import ml_metadata as mlmd
 
+from common.errors import first_line
 from common.progress import progress
 from components.champion.selection import SAVED_MODEL, Verdict, champion
 from runners.running import workspace
@@ -66,7 +67,7 @@ def _readable(path: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, mlmd.errors.StatusError) as error:  # ML Metadata's messages have many lines.
-        raise OSError(f"{path} cannot be used as the record of runs: {str(error).splitlines()[0]}") from error
+        raise OSError(f"{path} cannot be used as the record of runs: {first_line(error)}") from error
 
 
 def _of_newest_runs(store: mlmd.MetadataStore, pipeline_id: int, keep_runs: int) -> set[int]:

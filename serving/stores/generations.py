@@ -11,6 +11,7 @@ import contextlib
 import secrets
 from collections.abc import Iterator
 
+from common.errors import first_line
 from serving.stores.lease import LeaseLost
 
 # Key of an object's metadata: who wrote it, so that a write whose answer was lost on its way is known again.
@@ -102,4 +103,4 @@ class Objects:
         except self._absent as error:
             raise FileNotFoundError(f"{self._location}: {error.message}") from error
         except self._errors as error:
-            raise OSError(f"{self._location}: {str(error).splitlines()[0]}") from error
+            raise OSError(f"{self._location}: {first_line(error)}") from error

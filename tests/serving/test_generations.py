@@ -15,6 +15,8 @@ import types
 from collections.abc import Iterator
 
 import pytest
+from google.auth.exceptions import RefreshError
+from google.cloud.storage import Blob
 
 from serving import publish, reader
 from serving.__main__ import main
@@ -221,3 +223,15 @@ def test_without_credentials_it_says_so_in_one_line(
     assert main(["versions", URI]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"serving: {URI}: ") and "none.json was not found" in line
+
+
+def test_an_error_of_the_client_without_a_message_is_named_by_its_class(
+    gcs: FakeStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RefreshError
+
+    objects = Objects(URI)
+    monkeypatch.setattr(Blob, "download_as_bytes", fail)
+    with pytest.raises(OSError, match=f"^{URI}: RefreshError$"):
+        objects.read("current")
