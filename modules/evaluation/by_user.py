@@ -149,9 +149,15 @@ class ByUser(beam.CombineFn):
         sums = np.stack([by_user[user] for user in sorted(by_user)])
         lower, upper = measures.interval(sums, self._finish, self.num_users(sums))
         figures = np.stack([self._finish(sums.sum(axis=0)), lower, upper], axis=-1)
-        # All rows are compared with the champion. Of too few users nothing is known, which must refuse.
-        if len(self._models) > 1 and np.isinf(figures[-1, -1]):
-            figures[-1, -1] = np.nan
+        if len(self._models) > 1:
+            compared = self.means.index(self.compared)
+            challenger, champion = np.isfinite(figures[[compared, len(self.means) + compared], 0])
+            if challenger and not champion:
+                # Such a champion would reject every challenger; an infinite gain stands for no champion.
+                figures[-1] = np.inf
+            elif np.isinf(figures[-1, -1]):
+                # All rows are compared with the champion. Of too few users nothing is known: not blessed.
+                figures[-1, -1] = np.nan
         output: dict[metric_types.MetricKey, float | np.ndarray] = {}
         for number, model in enumerate(self._models):
             names = list(self.means)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from modules import features
 from modules.evaluation.results import Gated, number, span
 from runners.reporting.figures import figure
 from runners.reporting.summary import Data, Model, Summary, Tuned
@@ -148,12 +149,17 @@ def _reliability(model: Model) -> str:
 
 def _verdict(model: Model) -> Text:
     if model.blessed:
-        against = (
-            f"compared with model {model.champion}" if model.champion else "no champion to compare with yet"
-        )
-        return Text(f"{model.name}: blessed, {against}", style="bold green")
+        return Text(f"{model.name}: blessed, {_comparison(model)}", style="bold green")
     reasons = "; ".join(str(failure) for failure in model.evaluation.failures)
     return Text(f"{model.name}: refused: {reasons or 'it has no thresholds'}", style="bold red")
+
+
+def _comparison(model: Model) -> str:
+    if not model.champion:
+        return "no champion to compare with yet"
+    if any(gated.compared_with == features.CHAMPION for gated in model.evaluation.gated):
+        return f"compared with model {model.champion}"
+    return f"not compared: the figures of its champion, model {model.champion}, are not finite"
 
 
 def _tiny(value: float) -> str:

@@ -241,6 +241,11 @@ def test_a_model_not_surely_worse_than_the_champion_is_blessed(judge: Judge, cha
     assert judge.judge(challenger, champion="good") == (True, set())
 
 
+@pytest.mark.parametrize("champion", ["no rank once", "no rating once"])
+def test_a_champion_that_answers_nan_rejects_no_challenger(judge: Judge, champion: str) -> None:
+    assert judge.judge("perfect", champion) == (True, set())
+
+
 @pytest.mark.parametrize(("feature", "value"), zip(SLICES, ("F", "heavy", "tail"), strict=True))
 def test_a_model_broken_on_one_slice_is_refused_though_fine_overall(
     judge: Judge, feature: str, value: str

@@ -241,6 +241,13 @@ def test_the_summary_of_a_refused_model(runs: list[Run]) -> None:
         assert line in shown
 
 
+def test_the_summary_names_a_champion_whose_figures_are_not_finite(runs: list[Run]) -> None:
+    # As the Evaluator leaves it: a champion was resolved, and no comparison with it is gated.
+    model = dataclasses.replace(runs[0].model("ranking"), champion=7)
+    shown = Run([], dataclasses.replace(runs[0].summary, models=(model,))).shown
+    assert "ranking: blessed, not compared: the figures of its champion, model 7, are not finite" in shown
+
+
 def test_the_model_card_is_written_from_the_evaluators_own_results(
     runs: list[Run], tmp_path: pathlib.Path
 ) -> None:

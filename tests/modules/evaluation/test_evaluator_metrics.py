@@ -286,6 +286,18 @@ def test_of_too_few_users_no_champion_is_surely_matched() -> None:
     assert math.isnan(figures["candidate", gain + UPPER]), "which passes no threshold"
 
 
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("broken", [NAN, math.inf])
+def test_a_champion_without_a_finite_figure_is_no_champion(broken: float) -> None:
+    gain, ends = gain_metric(features.RMSE, CHAMPION), (LOWER, "", UPPER)
+    good, bad = rated("", 4.0, 4.5), rated("", broken, 4.5)
+    against_bad = by_model(RatingErrors(), [pair(str(user), good, bad) for user in range(9)])
+    assert [against_bad["candidate", gain + end] for end in ends] == [math.inf] * 3
+    for rows in ([pair(str(user), bad, good) for user in range(9)], [pair("a", bad, bad)] * 9):
+        figures = by_model(RatingErrors(), rows)
+        assert not figures["candidate", gain + UPPER] >= 0, "such a challenger is not blessed"
+
+
 def test_the_gain_on_the_champion_is_of_pairs_at_the_challenger_s_depth_and_rows() -> None:
     rows = []
     for user in range(200):
