@@ -17,7 +17,7 @@ from common.errors import DataError, disk_errors
 from common.progress import progress
 from common.validation import in_words
 from components.movielens_example_gen.config import SpansConfig
-from components.movielens_example_gen.sources import emptiness, parts, spans
+from components.movielens_example_gen.sources import emptiness, local_listing, parts, spans
 from pipeline.config import Config
 from retraining import journal, plan, retention
 from retraining.schedule import Schedule
@@ -76,19 +76,18 @@ def find_spans(data: pathlib.Path, config: Config) -> SpansFound:
     """Find the spans in a folder.
 
     Raises:
-      DataError: a folder's name has no number, or two have the same.
+      DataError: a folder cannot be listed, a folder's name has no number, or two have the same.
     """
     table = config.data.spec.ratings
-    patterns = spans.patterns(parts.patterns(table.names))
-    found = [path for pattern in patterns for path in data.glob(pattern) if path.is_file()]
-    latest = spans.versions(map(str, found))
+    found = local_listing.sizes(str(data), spans.patterns(parts.patterns(table.names)))
+    latest = spans.versions(found)
 
     def has_rows(span: spans.Span) -> bool:
-        for path in found:
-            if pathlib.Path(parts.whole(str(path))).parent != data / span.folder:
+        for name in found:
+            if parts.whole(name).rpartition("/")[0] != span.folder:
                 continue
-            with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
-                if emptiness.has_rows(file, path.name, table.header):
+            with contextlib.suppress(FileNotFoundError), open(data / name, "rb") as file:
+                if emptiness.has_rows(file, name, table.header):
                     return True
         return False
 

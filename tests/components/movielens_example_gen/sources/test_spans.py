@@ -15,6 +15,8 @@ from common.errors import DataError
 from components.movielens_example_gen.config import DataConfig, SpansConfig, SplitConfig
 from components.movielens_example_gen.sources import files, spans
 from components.movielens_example_gen.sources.spans import Span
+from pipeline import config as configuration
+from retraining import runs
 
 WEEK = 604_800
 START = 880_000_000
@@ -94,7 +96,16 @@ def test_a_later_version_replaces_the_span(root, run_executor):
     assert outcome.counts["duplicates"] == 0
 
 
-def test_a_folder_that_cannot_be_listed_is_no_missing_version(root, monkeypatch):
+def find_inputs(folder: pathlib.Path) -> files.Inputs:
+    return files.find_inputs(str(folder), config())
+
+
+def find_spans(folder: pathlib.Path) -> runs.SpansFound:
+    return runs.find_spans(folder, configuration.retraining())
+
+
+@pytest.mark.parametrize("find", [find_inputs, find_spans])
+def test_a_folder_that_cannot_be_listed_is_no_missing_version(find, root, monkeypatch):
     def refuse(folder):
         if folder == str(root / "span-2"):
             raise PermissionError(13, "Permission denied", folder)
@@ -102,9 +113,11 @@ def test_a_folder_that_cannot_be_listed_is_no_missing_version(root, monkeypatch)
 
     listdir = os.listdir
     monkeypatch.setattr(os, "listdir", refuse)  # The superuser may read everything.
-    with pytest.raises(DataError, match="span-2 cannot be used: Permission denied"):
-        files.find_inputs(str(root), config())
+    with pytest.raises(DataError, match=f"^{root}/span-2 cannot be used: Permission denied. Mend that"):
+        find(root)
 
+
+def test_a_bucket_that_cannot_be_listed_is_no_missing_version(monkeypatch):
     def unavailable(patterns):
         raise BeamIOError("Match operation failed", {patterns[0]: "503 Service Unavailable"})
 
