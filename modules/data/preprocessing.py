@@ -29,7 +29,7 @@ def preprocessing_fn(
         frequent ones.
     Returns:
       Every transformed feature, `[batch, width]` for sets and `[batch, 1]` otherwise: int64, or float32
-      where normalised; the columns of the history; and, as they came, the rating, its moment and the
+      where normalised; the columns of the history; and, unchanged, the rating, its timestamp and the
       candidate's key.
     """
     # Here and not with its row below, for the history shares it.
@@ -67,9 +67,9 @@ def title_tokens(titles: tf.Tensor, width: int) -> tf.Tensor:
 
 
 def time_buckets(timestamps: tf.Tensor, first: tf.Tensor, last: tf.Tensor, width: int) -> tf.Tensor:
-    """Find each moment's bucket among buckets of equal length.
+    """Assign timestamps to buckets of equal length.
 
-    In integers, because float32 cannot tell moments less than 64 s apart.
+    In integers, because float32 cannot tell timestamps less than 64 s apart.
 
     Args:
       timestamps: `[...]` int64, seconds.
@@ -77,8 +77,8 @@ def time_buckets(timestamps: tf.Tensor, first: tf.Tensor, last: tf.Tensor, width
       last: the last second of the last bucket.
       width: number of buckets.
     Returns:
-      `[...]` int64 from 0 to width - 1, earlier moments in the first bucket; width for later ones, of which
-      train says nothing.
+      `[...]` int64 from 0 to width - 1, where timestamps before `first` are in bucket 0; width for timestamps
+      after `last`, for which train has no rows.
 
     >>> time_buckets(tf.constant([0, 49, 50, 99, 500], tf.int64), 0, 99, 2).numpy().tolist()
     [0, 0, 1, 1, 2]

@@ -20,11 +20,11 @@ from modules.training import TrainingData
 
 # Candidates that serving_default of a retrieval model returns.
 _TOP_K = max(features.TOP_KS)
-# Stands with an empty title after the last of a row that has fewer. Finite, so that it survives JSON.
+# Pads, with an empty title, a row that has fewer titles. Finite, so that it can be written as JSON.
 _PADDING_SCORE = tf.float32.min
 # Weight of popularity among titles that a baseline scores alike: far below the differences of its scores.
 _TIES = 1e-10
-# Without a moment a model would answer as of 1970; without a title there is nothing to rate.
+# Without a timestamp a model would answer as of 1970; without a title there is nothing to rate.
 _REQUIRED = (features.TIMESTAMP, features.MOVIE_TITLE)
 
 Tower = Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
@@ -34,17 +34,15 @@ class ServedModel:
     """A model as it is exported: towers, tables and signatures."""
 
     def __init__(self, data: TrainingData):
-        """Take what every signature needs; `add_retrieval` and `add_rating` give it something to predict."""
+        """Take what every signature needs; `add_retrieval` and `add_rating` add signatures that predict."""
         self._data = data
         self._queries = Queries(data)
         self._positions = _position_table(data.catalogue.titles)
-        # What the signatures read. All that is saved beside them, for a server calls nothing else.
+        # What the signatures read. Nothing else is saved beside them, for a server calls nothing else.
         self._state: list[Any] = [self._queries, self._positions]
         self._signatures: dict[str, tf.types.experimental.GenericFunction] = {}
         self._predictions: list[Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]] = []
         self._eval_columns: list[Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]] = []
-
-    # --- retrieval --------------------------------------------------------------------------------
 
     def add_retrieval(
         self, query_tower: Tower, candidate_tower: Tower, describing: Collection[str] = ()
@@ -60,7 +58,7 @@ class ServedModel:
         data = self._data
         own = [name for name in describing if name in data.interactions.user_features]
         raw = {feature.raw for feature in features.TRANSFORMED_FEATURES if feature.name in own}
-        self._untold = {row.name: row.default for row in features.QUERY_FEATURES if row.name in raw}
+        self._describing_defaults = {f.name: f.default for f in features.QUERY_FEATURES if f.name in raw}
         self._query_tower = query_tower
         vectors = candidate_tower({name: tf.constant(v) for name, v in data.catalogue.transformed.items()})
         self._candidate_vectors = tf.Variable(vectors, trainable=False, name="candidate_vectors")
@@ -82,10 +80,10 @@ class ServedModel:
         self._signatures[features.CANDIDATES_SIGNATURE] = tf.function(
             self._candidates, autograph=False, input_signature=[]
         )
-        names = (features.USER_ID, features.HISTORY_TITLE, *self._untold)
-        asked = {name: _raw_query_spec()[name] for name in names}
+        names = (features.USER_ID, features.HISTORY_TITLE, *self._describing_defaults)
+        spec = {name: _raw_query_spec()[name] for name in names}
         self._signatures[features.SEEN_SIGNATURE] = tf.function(
-            self._seen, autograph=False, input_signature=[asked]
+            self._seen, autograph=False, input_signature=[spec]
         )
         self._predictions.append(self._recommend)
         self._eval_columns.append(self._ranks)
@@ -105,9 +103,9 @@ class ServedModel:
         user_id = {features.USER_ID: raw[features.USER_ID][:, tf.newaxis]}
         users = self._data.transform_layer(user_id)[features.USER_ID]
         known = tf.squeeze(users, 1) < self._data.interactions.num_users
-        told = [tf.reduce_any(self._positions.lookup(raw[features.HISTORY_TITLE]) >= 0, axis=1)]
-        told += [raw[name] != default for name, default in self._untold.items()]
-        is_known = tf.reduce_any(tf.stack([known, *told]), axis=0)
+        given = [tf.reduce_any(self._positions.lookup(raw[features.HISTORY_TITLE]) >= 0, axis=1)]
+        given += [raw[name] != default for name, default in self._describing_defaults.items()]
+        is_known = tf.reduce_any(tf.stack([known, *given]), axis=0)
         return {features.SEEN: self._rated(raw, users), features.USER_KNOWN: is_known}
 
     def _seen_of(self, users: tf.Tensor) -> tf.Tensor:
@@ -115,7 +113,7 @@ class ServedModel:
         return tf.gather(table, tf.squeeze(users, 1)).to_tensor(-1)
 
     def _rated(self, raw: Mapping[str, tf.Tensor], users: tf.Tensor) -> tf.Tensor:
-        """List the positions of what a user rated in train or, as the request tells, since."""
+        """List the positions of the titles that a user rated in train or that the request's history holds."""
         return tf.concat([self._seen_of(users), self._positions.lookup(raw[features.HISTORY_TITLE])], axis=1)
 
     def _scores(self, query: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -125,7 +123,7 @@ class ServedModel:
         query = self._queries(raw)
         scores = ranking_metrics.exclude(self._scores(query), self._rated(raw, query[features.USER_ID]))
         best, positions = tf.math.top_k(scores, tf.minimum(_TOP_K, tf.shape(scores)[1]))
-        # Where fewer titles are unseen than there are columns, what is left would be seen ones.
+        # Where fewer titles are unseen than there are columns, the last columns would hold seen titles.
         unseen = best > -float("inf")
         return {
             features.MOVIE_TITLE: tf.where(unseen, tf.gather(self._titles, positions), ""),
@@ -148,7 +146,7 @@ class ServedModel:
         popularity = tf.broadcast_to(self._popularity_scores, tf.shape(scores))
         item_item_rank = tf.fill(tf.shape(positions), features.NO_RANK)
         if self._item_item:
-            # Popularity orders the titles that no rated title speaks for.
+            # Popularity orders the titles to which the item-item model gives equal scores.
             item_item_rank = unseen_rank(self._item_item.scores(excluded) + _TIES * popularity)
         unseen = tf.where(excluded, -float("inf"), scores)
         return {
@@ -160,8 +158,6 @@ class ServedModel:
             features.NUM_CANDIDATES: tf.fill(tf.shape(positions), num_candidates),
             features.NUM_EXCLUDED: tf.reduce_sum(tf.cast(excluded, tf.int32), axis=1),
         }
-
-    # --- rating -----------------------------------------------------------------------------------
 
     def add_rating(
         self, query_tower: Tower, candidate_tower: Tower, head: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -208,8 +204,6 @@ class ServedModel:
             features.MEAN_RATING: tf.fill(tf.shape(ratings), tf.cast(biases.mean, tf.float32)),
         }
 
-    # --- export -----------------------------------------------------------------------------------
-
     def save(self, path: str) -> None:
         """Write the SavedModel with every signature that was added."""
         signatures = {
@@ -224,7 +218,7 @@ class ServedModel:
         save(model, path, {name: f.get_concrete_function() for name, f in signatures.items()})
 
     def _request_spec(self) -> dict:
-        """Parse what a request knows: no label, no slice; what is not told takes its default."""
+        """Return the spec of a request: no label, no slice; features that are not given take defaults."""
         rows = [*features.QUERY_FEATURES]
         if features.RATING_SIGNATURE in self._signatures:
             rows += [row for row in features.CANDIDATE_FEATURES if row.name == features.MOVIE_TITLE]

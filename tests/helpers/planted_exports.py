@@ -92,7 +92,7 @@ class _Embed(tf.Module):
 
 
 def table(words: list[str]) -> tf.lookup.StaticHashTable:
-    """Places of words in a list; its length for others."""
+    """Positions of words in a list; its length for others."""
     words = list(dict.fromkeys(words))
     rows = tf.range(len(words), dtype=tf.int64)
     return tf.lookup.StaticHashTable(

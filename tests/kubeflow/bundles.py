@@ -22,7 +22,7 @@ class Difference(NamedTuple):
     """Of what two bundles recommend.
 
     Attributes:
-      titles: share of the places in all lists where they do not have the same title.
+      titles: share of the positions in all lists at which they do not have the same title.
       stars: greatest difference of predicted ratings where they do.
     """
 

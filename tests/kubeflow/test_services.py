@@ -18,7 +18,7 @@ from tests.kubeflow.stand_ins import fake_kubeflow
 from tests.kubeflow.stand_ins.fake_kubeflow import FakeKubeflow
 from tests.kubeflow.stand_ins.fake_vertex import FakeVertex
 
-PLACE = f"projects/{PROJECT}/locations/{REGION}"
+PARENT = f"projects/{PROJECT}/locations/{REGION}"
 ACCOUNT = "steps@a-project.iam.gserviceaccount.com"
 CRON = ("--cron", "0 3 * * 1")
 KUBEFLOW = ("--platform", "kubeflow")
@@ -29,9 +29,9 @@ def test_vertex_begins_a_run_with_its_account_and_parameters(command: Command, v
         vertex, "submit", "--run-id", "first", "--service-account", ACCOUNT, "--param", "retrieval_epochs=3"
     )
     assert (said.code, said.err) == (0, "")
-    assert f"{PLACE}/pipelineJobs/first\n" in said.out
+    assert f"{PARENT}/pipelineJobs/first\n" in said.out
     assert f"https://console.cloud.google.com/vertex-ai/pipelines/locations/{REGION}/runs/first" in said.out
-    job = vertex.jobs[f"{PLACE}/pipelineJobs/first"]
+    job = vertex.jobs[f"{PARENT}/pipelineJobs/first"]
     assert job.service_account == ACCOUNT
     assert dict(job.runtime_config.parameter_values) == {"retrieval_epochs": 3}
     assert job.runtime_config.gcs_output_directory == "gs://a-bucket/marquee"
@@ -112,7 +112,7 @@ def test_vertex_shows_runs_and_why_one_failed(command: Command, vertex: FakeVert
     assert command(vertex, "status").out.endswith("has no runs and no schedule here\n")
     command(vertex, "submit", "--run-id", "first")
     command(vertex, "submit", "--run-id", "second")
-    job = vertex.jobs[f"{PLACE}/pipelineJobs/second"]
+    job = vertex.jobs[f"{PARENT}/pipelineJobs/second"]
     job.state = api.PipelineState(api.PipelineState.PIPELINE_STATE_FAILED)
     job.job_detail.task_details.append(
         api.PipelineTaskDetail(task_name="transform", error={"message": "out of\nmemory."})
@@ -185,7 +185,7 @@ def test_a_name_that_vertex_has_is_not_taken_twice(command: Command, vertex: Fak
 def test_a_schedule_that_is_not_there_cannot_be_paused(command: Command, vertex: FakeVertex) -> None:
     said = command(vertex, "pause", "--name", "nightly")
     assert said.code == 1
-    assert f"One schedule of {PLACE} must be named nightly; 0 are." in said.err
+    assert f"One schedule of {PARENT} must be named nightly; 0 are." in said.err
 
 
 def test_status_changes_nothing_on_kubeflow(command: Command, kubeflow: FakeKubeflow) -> None:

@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from runners.kubeflow import kubeflow, vertex_requests
 from runners.kubeflow.plan import Run, Schedule
 
-PLACE = vertex_requests.parent("a-project", "europe-west4")
+PARENT = vertex_requests.parent("a-project", "europe-west4")
 START = datetime.datetime(2030, 1, 31, 6, tzinfo=datetime.timezone.utc)
 
 
@@ -19,10 +19,10 @@ def run_of(job: dict) -> Run:
 
 
 def test_a_run_becomes_the_services_message_whole(compiled_job: dict) -> None:
-    request = vertex_requests.create_run(run_of(compiled_job), PLACE)
+    request = vertex_requests.create_run(run_of(compiled_job), PARENT)
     # Over the wire and back, as the service reads it.
     received = api.CreatePipelineJobRequest.deserialize(api.CreatePipelineJobRequest.serialize(request))
-    assert (received.parent, received.pipeline_job_id) == (PLACE, "first")
+    assert (received.parent, received.pipeline_job_id) == (PARENT, "first")
     job = json_format.MessageToDict(api.PipelineJob.pb(received.pipeline_job))
     assert job["pipelineSpec"] == compiled_job["pipelineSpec"]
     assert job["labels"] == compiled_job["labels"]
@@ -36,13 +36,13 @@ def test_a_run_becomes_the_services_message_whole(compiled_job: dict) -> None:
 
 def test_a_schedule_becomes_the_services_message_whole(compiled_job: dict) -> None:
     schedule = Schedule(name="weekly", cron="0 3 * * 1", time_zone="Europe/Berlin", start=START)
-    request = vertex_requests.create_schedule(run_of(compiled_job), schedule, PLACE)
+    request = vertex_requests.create_schedule(run_of(compiled_job), schedule, PARENT)
     received = api.CreateScheduleRequest.deserialize(api.CreateScheduleRequest.serialize(request)).schedule
     assert (received.display_name, received.cron) == ("weekly", "TZ=Europe/Berlin 0 3 * * 1")
     assert received.start_time == START and not received.end_time
     assert (received.max_concurrent_run_count, received.max_concurrent_active_run_count) == (1, 1)
     inner = received.create_pipeline_job_request
-    assert inner.parent == PLACE and not inner.pipeline_job_id
+    assert inner.parent == PARENT and not inner.pipeline_job_id
     assert inner.pipeline_job.display_name == "weekly"
     assert (
         json_format.MessageToDict(api.PipelineJob.pb(inner.pipeline_job))["pipelineSpec"]

@@ -43,16 +43,16 @@ def other(planted_pipeline: PlantedPipeline, request, tmp_path_factory: pytest.T
 def test_every_runner_makes_the_same_of_the_same_data(planted_pipeline: PlantedPipeline, other: Uris) -> None:
     received, expected = (
         {
-            place: beam_paths.digest(pathlib.Path(uri))
-            for place, uri in uris.items()
-            if place[0] in PREPARATION
+            artifact: beam_paths.digest(pathlib.Path(uri))
+            for artifact, uri in uris.items()
+            if artifact[0] in PREPARATION
         }
         for uris in (other, planted_pipeline.uris)
     )
     assert {step for step, _ in received} == set(PREPARATION)
     assert received == expected
-    place = ("StatisticsGen.ratings", "statistics")
-    moments, of_first = _moments(other[place]), _moments(planted_pipeline.uris[place])
+    artifact = ("StatisticsGen.ratings", "statistics")
+    moments, of_first = _moments(other[artifact]), _moments(planted_pipeline.uris[artifact])
     assert moments.keys() == of_first.keys() and any(moments.values())
     for feature, values in of_first.items():
         assert moments[feature] == pytest.approx(values, rel=1e-9), feature
@@ -74,8 +74,8 @@ def test_every_runner_measures_a_model_alike(planted_pipeline: PlantedPipeline, 
     received, expected = (_metrics(uris[evaluator, "evaluation"]) for uris in (other, planted_pipeline.uris))
     assert received.keys() == expected.keys()
     assert {"rmse", "top_100_categorical_accuracy"} <= {name for _, name in received}
-    for place, value in expected.items():
-        assert received[place] == pytest.approx(value, rel=1e-6, nan_ok=True), place
+    for metric, value in expected.items():
+        assert received[metric] == pytest.approx(value, rel=1e-6, nan_ok=True), metric
     (verdict,), (first,) = (
         [path.name for path in pathlib.Path(uris[evaluator, "blessing"]).iterdir()]
         for uris in (other, planted_pipeline.uris)

@@ -134,9 +134,9 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
     return Judge(tmp_path_factory.mktemp("gates"))
 
 
-def both(place: str = "") -> set[tuple[str, str]]:
+def both(slice_name: str = "") -> set[tuple[str, str]]:
     """Both metrics' failures on a slice."""
-    return {(HITS, place), (RMSE, place)}
+    return {(HITS, slice_name), (RMSE, slice_name)}
 
 
 # What must be above 0: the lower ends of the gains.

@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 PYTHON_310 = pathlib.Path(sys.executable).resolve()
 UNREACHABLE = "http://127.0.0.1:9/simple"
 
-# Stands for uv where a test is about what is done and not about uv: it notes what it is told.
+# Stands for uv where a test is about what is done and not about uv: it notes its arguments.
 FAKE_UV = """#!/bin/sh
 if [ "$1" = --version ]; then echo "uv {version}"; exit; fi
 echo "$*" >> "{log}"
@@ -84,7 +84,7 @@ class Clone:
         )  # fmt: skip
 
     def called(self) -> list[str]:
-        """Return the first words of each thing that the fake uv was told since the last time."""
+        """Return the first words of each call of the fake uv since the last time."""
         lines = self.calls.read_text().splitlines() if self.calls.exists() else []
         self.calls.unlink(missing_ok=True)
         return [line.split(" --")[0] for line in lines]

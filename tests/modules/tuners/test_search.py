@@ -90,15 +90,15 @@ def test_it_beats_as_many_draws_at_random(make) -> None:
 
 @pytest.mark.parametrize(("direction", "best"), [("min", 3), ("max", 0)])
 def test_the_direction_decides(direction: str, best: int, make) -> None:
-    places = {8: 3.0, 16: 2.0, 32: 1.0, 64: 0.5}
+    scores = {8: 3.0, 16: 2.0, 32: 1.0, 64: 0.5}
     search = make(
-        lambda values: {"place": places[values["embedding_dim"]]},
-        keras_tuner.Objective("place", direction),
-        {"embedding_dim": tuple(places)},
+        lambda values: {"score": scores[values["embedding_dim"]]},
+        keras_tuner.Objective("score", direction),
+        {"embedding_dim": tuple(scores)},
         {"embedding_dim": 16},
     )
     search.search()
-    assert search.get_best_hyperparameters()[0].values == {"embedding_dim": list(places)[best]}
+    assert search.get_best_hyperparameters()[0].values == {"embedding_dim": list(scores)[best]}
 
 
 def test_a_models_own_values_are_tried_first_and_nothing_twice(make) -> None:

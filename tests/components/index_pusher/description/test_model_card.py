@@ -223,8 +223,8 @@ def test_the_executor_hands_on_what_the_artifacts_tell(
     examples.split_names = '["train", "eval"]'
     config = DataConfig(release="ml-1m")
     examples.set_string_custom_property("data_config", config.model_dump_json())
-    for place, name in enumerate(COUNTS):
-        examples.set_int_custom_property(name, place)
+    for count, name in enumerate(COUNTS):
+        examples.set_int_custom_property(name, count)
     inputs = {
         "examples": [examples],
         **{f"{name}_model": [artifact(standard_artifacts.Model, name)] for name in ("retrieval", "ranking")},
@@ -239,7 +239,7 @@ def test_the_executor_hands_on_what_the_artifacts_tell(
             {"pushed_model": [artifact(standard_artifacts.PushedModel, "pushed")]},
             {"push_destination": "d", "index_config": "{}", "publish_config": "{}", "source_digest": "0"},
         )
-    assert handed["sources"].data == Data(config, {name: place for place, name in enumerate(COUNTS)})
+    assert handed["sources"].data == Data(config, {name: count for count, name in enumerate(COUNTS)})
     assert handed["sources"].split_dirs == {
         name: str(tmp_path / "examples" / f"Split-{name}") for name in ("eval", "train")
     }
