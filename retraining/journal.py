@@ -21,7 +21,7 @@ class Model(pydantic.BaseModel):
     Attributes:
       metrics: by name, over all rows of the newest span: the challenger's, then the champion's, None if there
         was no champion.
-      refused_because: the gates that it failed; empty if it was blessed.
+      refused_because: why it was not blessed: the gates that it failed; empty if it was blessed.
     """
 
     model_config = pydantic.ConfigDict(frozen=True)
@@ -37,7 +37,7 @@ class Report(pydantic.BaseModel):
 
     Attributes:
       rows: numbers of train and of eval rows.
-      pushed_version: version that was pushed, and is served; None if the challengers were refused.
+      pushed_version: version that was pushed, and is served; None if nothing was pushed.
       drift: by raw feature, the distance of the newest span from the window before it, and its bound.
     """
 
@@ -60,7 +60,7 @@ class Entry(pydantic.BaseModel):
 
     Attributes:
       span: the newest span that it read; versions: of all spans up to this one, by number.
-      outcome: pushed, refused (the served version stays), or failed.
+      outcome: pushed; refused, if a gate kept the run from pushing and the served version stays; or failed.
       seconds: from its start to its end; ended: seconds since 1970.
       words: message of a failure.
     """

@@ -36,8 +36,8 @@ class BatchRecommender(base_beam_component.BaseBeamComponent):
     """Recommend titles to every user of the train split, as recommend.py would at the same time.
 
     The step runs after the IndexPusher and uses the bundle that this run pushed, or found published already.
-    If a gate refused the bundle, it recommends nothing: the served bundle is then of an earlier run, whose
-    recommendations are still valid.
+    If this run pushes nothing, the step recommends nothing: the served bundle is then of an earlier run, and
+    that run's recommendations are still valid.
     """
 
     SPEC_CLASS = BatchRecommenderSpec

@@ -53,8 +53,8 @@ def champion(
 
     The challenger itself is left out. Otherwise the second of two identical runs would find the first one's
     model, which is also the challenger, from the cache, and compare it with itself. Of several verdicts on
-    one model the newest counts: a model that was refused later is no champion. Files can be missing because
-    a person, or a bucket's lifecycle rule, deleted or moved them.
+    one model the newest counts: a model that was not blessed the last time is no champion. Files can be
+    missing because a person, or a bucket's lifecycle rule, deleted or moved them.
 
     Args:
       verdicts: of one trainer's models, in any order.

@@ -117,12 +117,12 @@ class _Hits(ByUser):
             features.GATED_DEPTH: float(features.gated_depth(len(shown))),
         }
         if not counted:
-            # Nothing is measured, so a slice's gates must not refuse.
+            # Nothing is measured, so a slice's gates must pass.
             for reference in self.references:
                 gain = features.gain_metric(GATED_HITS, reference)
                 figures.update(zip((gain + end for end in ENDS), (0.0, -np.inf, np.inf), strict=True))
         if not ranked:
-            # Nothing is compared with it, so its gate must not refuse.
+            # The model is absent, so its gate must pass.
             absent = features.reference_metric(GATED_HITS, ITEM_ITEM)
             figures.update({absent + end: -np.inf for end in ENDS})
             figures.update({features.gain_metric(GATED_HITS, ITEM_ITEM) + end: np.inf for end in ENDS})

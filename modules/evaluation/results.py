@@ -100,7 +100,7 @@ class Evaluation:
 
     @property
     def failures(self) -> list[Gated]:
-        """What made TFMA refuse."""
+        """Thresholds that the model does not meet."""
         return [gated for gated in self.gated if not gated.passed]
 
     def closest_slices(self) -> Iterator[tuple[int, Gated]]:

@@ -42,7 +42,7 @@ def _tuned(step: Step) -> str:
 
 def _verdict(step: Step) -> str:
     blessing = step.output("blessing")
-    return "blessed" if blessing and blessing.properties.get("blessed") == 1 else "refused"
+    return "blessed" if blessing and blessing.properties.get("blessed") == 1 else "not blessed"
 
 
 def _push(step: Step) -> str:

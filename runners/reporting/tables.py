@@ -130,7 +130,7 @@ def _model_table(model: Model) -> Table:
 
 
 def _add_row(table: Table, name: str, gated: Gated) -> None:
-    verdict = "ok" if gated.passed else "refused"
+    verdict = "ok" if gated.passed else "failed"
     style = "" if gated.passed else "bold red"
     sign = "+" if gated.reference is not None and gated.value >= 0 else ""  # Of a gain.
     value = sign + number(gated.value)
@@ -151,7 +151,7 @@ def _verdict(model: Model) -> Text:
     if model.blessed:
         return Text(f"{model.name}: blessed, {_comparison(model)}", style="bold green")
     reasons = "; ".join(str(failure) for failure in model.evaluation.failures)
-    return Text(f"{model.name}: refused: {reasons or 'it has no thresholds'}", style="bold red")
+    return Text(f"{model.name}: not blessed: {reasons or 'it has no thresholds'}", style="bold red")
 
 
 def _comparison(model: Model) -> str:

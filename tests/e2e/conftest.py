@@ -58,7 +58,7 @@ def manifest(root: pathlib.Path) -> dict:
     return json.loads((root / "pushed" / "current" / "manifest.json").read_text())
 
 
-# Fewer passes than the default preset has; with two epochs, two of its gates refuse. `make run` shows the
+# Fewer passes than the default preset has; with two epochs, two of its gates fail. `make run` shows the
 # preset itself.
 SHORTER: dict[str, dict] = {
     "retrieval": {"epochs": 3},

@@ -119,6 +119,6 @@ def test_a_changed_model_alone_is_trained_again_and_meets_the_champion(
     assert again <= steps(output, "run")
     assert EXECUTED - again <= steps(output, "cached")
     # One draw is worse than the mean of many by more than its gate bears, so the champion stays.
-    assert "ranking: refused" in output
+    assert "ranking: not blessed" in output
     assert "not pushed" in output.lower()
     assert manifest(root) == served

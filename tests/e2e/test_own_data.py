@@ -1,4 +1,4 @@
-"""The default gates on made-up data in the shape of ml-1m: what deserves it is pushed, the rest refused."""
+"""The default gates on made-up data in the shape of ml-1m: only models that deserve it are blessed."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_models_that_beat_their_baselines_are_pushed_though_the_data_are_not_mov
     assert "Recommended to user 42" in output
 
 
-def test_a_model_that_does_not_is_refused_and_not_pushed(output: str) -> None:
-    assert "multitask: refused: rmse must beat biases" in " ".join(output.split())
+def test_a_model_that_does_not_is_neither_blessed_nor_pushed(output: str) -> None:
+    assert "multitask: not blessed: rmse must beat biases" in " ".join(output.split())
     assert output.endswith("ranking\nrecommend\nrecommend_exact\nretrieval")
 
 

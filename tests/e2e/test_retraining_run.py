@@ -53,7 +53,7 @@ def config(rmse_bound: float) -> Config:
 
 @dataclasses.dataclass(frozen=True)
 class Played:
-    """Where spans arrive and are run, and the runs of spans 3 and 4, the second made to be refused."""
+    """Where spans arrive and are run, and the runs of spans 3 and 4; in the second a model is not blessed."""
 
     folders: Workspace
     cut: pathlib.Path
@@ -172,11 +172,11 @@ def test_without_a_new_span_nothing_is_run(played: Played, caplog: pytest.LogCap
     assert log.stat().st_mtime_ns == before
 
 
-def test_a_refused_model_leaves_the_served_version(played: Played) -> None:
+def test_a_model_that_is_not_blessed_leaves_the_served_version(played: Played) -> None:
     first, second = played.report(0), played.report(1)
     assert (first.pushed_version, second.pushed_version) == (1, None)
-    refused = {model.name: model.refused_because for model in second.models if not model.blessed}
-    assert list(refused) == ["ranking"] and "rmse" in refused["ranking"]
+    reasons = {model.name: model.refused_because for model in second.models if not model.blessed}
+    assert list(reasons) == ["ranking"] and "rmse" in reasons["ranking"]
     assert "ranking" in second.not_pushed_because
     assert played.served() == played.served_first
     assert played.served_first[0] == "bundles/1"

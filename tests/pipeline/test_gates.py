@@ -1,4 +1,4 @@
-"""Gates refuse what they could not hold, and the presets' are held to what they say."""
+"""Gates reject bounds that cannot be checked, and the presets' bounds are what they say."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ RMSE_GATE = Gate(metric=features.RMSE, bound=1.0)
         ({"bounds": 1.0}, "bounds"),
         ({"bound": float("nan")}, "bound"),
         ({"slices": [{"feature": "user_gnder", "bound": 1.0}]}, "one of user_activity, .*'user_gnder'"),
-        # Nothing is reported on its values, and a threshold on what is not there refuses every model.
+        # Nothing is reported on its values, and no model meets a threshold on what is not there.
         ({"slices": [{"feature": features.USER_AGE, "bound": 1.0}]}, "one of user_activity, .*'user_age'"),
     ],
 )
-def test_a_gate_that_could_not_be_held_is_refused(change: dict, complaint: str) -> None:
+def test_a_gate_that_cannot_be_checked_is_rejected(change: dict, complaint: str) -> None:
     with pytest.raises(pydantic.ValidationError, match=complaint):
         Gate.model_validate({**RMSE_GATE.model_dump(), **change})
 
@@ -35,7 +35,7 @@ def test_a_metric_has_one_gate() -> None:
         GatesConfig(ranking=(RMSE_GATE, RMSE_GATE))
 
 
-def test_the_default_bounds_refuse_popularity_and_biases_on_movielens_100k() -> None:
+def test_popularity_and_biases_fail_the_default_bounds_on_movielens_100k() -> None:
     """Their figures there: 0.30 of the rated titles are among the 100 most popular; RMSE 0.94."""
     preset = gates.default()
     bounds = {model: preset.bounds(model, DataConfig()) for model in MODELS}

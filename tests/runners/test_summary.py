@@ -105,9 +105,9 @@ def test_an_identical_run_is_cached_under_the_other_runner_too(runs: list[Run]) 
     assert "published before: the same models" in runs[1].shown
 
 
-def test_a_refused_model_and_an_unchanged_one_have_different_lines(runs: list[Run]) -> None:
+def test_a_model_that_is_not_blessed_and_an_unchanged_one_have_different_lines(runs: list[Run]) -> None:
     lines = {line.split()[0]: line for line in runs[2].lines}
-    assert lines["Evaluator.retrieval"] == "Evaluator.retrieval _ s run refused"
+    assert lines["Evaluator.retrieval"] == "Evaluator.retrieval _ s run not blessed"
     assert lines["Evaluator.ranking"] == "Evaluator.ranking _ s cached blessed"
     assert re.fullmatch(r"Champion\.retrieval _ s run model \d+", lines["Champion.retrieval"])
     assert lines["IndexPusher"] == "IndexPusher _ s run not pushed"
@@ -229,11 +229,11 @@ def test_the_summary_of_a_good_run(runs: list[Run]) -> None:
     assert [line for line in shown if line.startswith("Time: 12.3 s; 0 of 8 steps from the cache")]
 
 
-def test_the_summary_of_a_refused_model(runs: list[Run]) -> None:
+def test_the_summary_of_a_model_that_is_not_blessed(runs: list[Run]) -> None:
     shown = runs[2].shown
     for line in (
-        "user_gender=F be >= 0.25 0.000 0.000 to 0.000 refused",
-        f"retrieval: refused: {TOP_100} on user_gender=F must be >= 0.25, is 0.000",
+        "user_gender=F be >= 0.25 0.000 0.000 to 0.000 failed",
+        f"retrieval: not blessed: {TOP_100} on user_gender=F must be >= 0.25, is 0.000",
         "ranking: blessed, no champion to compare with yet",
         "Not pushed",
         "not pushed, because the retrieval model is not blessed",

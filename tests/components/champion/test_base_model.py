@@ -63,7 +63,7 @@ def test_a_training_begins_at_the_last_blessed_model_of_other_rows(tmp_path: pat
     # Trained otherwise on the same rows, it begins where they began.
     assert run(tmp_path, 2, "fast") == ("1 2fast", 3)
     assert run(tmp_path, 3, "bad") == ("1 2fast 3bad", 4)
-    # A refused model is no base.
+    # A model that is not blessed is no base.
     assert run(tmp_path, 4) == ("1 2fast 4", 5)
 
 

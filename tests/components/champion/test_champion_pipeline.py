@@ -80,7 +80,7 @@ def test_an_identical_run_is_served_from_the_cache_and_a_changed_one_meets_the_c
     assert runs.run(a="v3") == {"a": ("run", "v2")}
 
 
-def test_a_refused_model_is_no_champion(runs: Runs) -> None:
+def test_a_model_that_is_not_blessed_is_no_champion(runs: Runs) -> None:
     runs.run(a="v1")
     runs.run(a="bad v2")
     assert runs.run(a="v3") == {"a": ("run", "v1")}

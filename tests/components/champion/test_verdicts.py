@@ -36,10 +36,10 @@ def test_without_a_verdict_there_is_no_champion(folder: str) -> None:
 def test_verdicts_that_cannot_be_listed_are_not_taken_for_none(
     folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def deny(*_: object) -> None:
         raise BeamIOError("Match operation failed", {folder: "503 Service Unavailable"})
 
-    monkeypatch.setattr(FileSystems, "match", refuse)
+    monkeypatch.setattr(FileSystems, "match", deny)
     with pytest.raises(BeamIOError, match="503"):
         verdicts.champion(folder, "challenger")
 
@@ -47,14 +47,14 @@ def test_verdicts_that_cannot_be_listed_are_not_taken_for_none(
 def test_the_champion_is_the_model_blessed_last_other_than_the_challenger(
     folder: str, tmp_path: pathlib.Path
 ) -> None:
-    first, second, refused = (model(tmp_path, name) for name in ("1", "2", "3"))
-    for uri, blessed in ((first, True), (second, True), (refused, False)):
+    first, second, third = (model(tmp_path, name) for name in ("1", "2", "3"))
+    for uri, blessed in ((first, True), (second, True), (third, False)):
         verdicts.record(folder, uri, blessed)
-    assert verdicts.champion(folder, refused) == Choice(second)
+    assert verdicts.champion(folder, third) == Choice(second)
     assert verdicts.champion(folder, second) == Choice(first)
-    # Refused since: it is no champion any more.
+    # Not blessed since: it is no champion any more.
     verdicts.record(folder, second, False)
-    assert verdicts.champion(folder, refused) == Choice(first)
+    assert verdicts.champion(folder, third) == Choice(first)
 
 
 def test_a_champion_that_was_deleted_gives_way_to_the_one_before(folder: str, tmp_path: pathlib.Path) -> None:
