@@ -69,7 +69,7 @@ def main(
     """
     try:
         # Before they are parsed, for argparse prints unknown arguments.
-        secrets.refuse(arguments, _REMEDY)
+        secrets.reject(arguments, _REMEDY)
         options = parse(arguments, environ)
         config = flags.configure(options)
         if options.command in _COMPILES:
@@ -279,7 +279,7 @@ def _connect(options: argparse.Namespace, pipeline_name: str) -> Service:
             environment.require(options, "host")
             # The client takes an address without a scheme for http.
             host = options.host if "://" in options.host else f"http://{options.host}"
-            secrets.refuse([host], _REMEDY)
+            secrets.reject([host], _REMEDY)
             clients = kubeflow.connect(options.host, os.environ.get(environment.TOKEN, ""))
             return kubeflow.Kubeflow(clients, options.host, options.namespace, pipeline_name)
         from runners.kubeflow import vertex

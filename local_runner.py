@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run; return the process's exit code."""
     started = time.monotonic()
     try:
-        secrets.refuse(arguments)  # Before they are parsed, for argparse prints unknown arguments.
+        secrets.reject(arguments)  # Before they are parsed, for argparse prints unknown arguments.
         options = parse(arguments)
         config = configuration.of_data(configure(options), options.data)
         flags.run_here(config)

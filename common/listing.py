@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def require_below(folder: str, name: str) -> None:
-    """Refuse a name that is not of a file or folder directly below the listed folder.
+    """Reject a name that is not of a file or folder directly below the listed folder.
 
     Raises:
       ValueError: joined to a folder of this machine, the name would lead out of it.

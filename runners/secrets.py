@@ -15,14 +15,14 @@ _URL = re.compile(rf"(\w+://)(?:{_PASSWORD}|(?i:{_SIGNATURE}))")
 REMEDY = "let the steps' account have the right, or set it in their environment"
 
 
-def refuse(texts: Iterable[str], remedy: str = REMEDY) -> None:
+def reject(texts: Iterable[str], remedy: str = REMEDY) -> None:
     """Raise if a text holds a URL with a password or a signature.
 
     Raises:
       ValueError: a text does; the message names the remedy, and does not repeat the secret.
 
-    >>> refuse(["--s3_endpoint_url=http://host:9000", "s3://films/a@b", "https://host:8443/a@b"])
-    >>> refuse(["--data=https://me:hush@host/films"])  # doctest: +ELLIPSIS
+    >>> reject(["--s3_endpoint_url=http://host:9000", "s3://films/a@b", "https://host:8443/a@b"])
+    >>> reject(["--data=https://me:hush@host/films"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
     ValueError: https://... must hold no password and no signature, ...

@@ -6,7 +6,7 @@ one that a rollback would serve, which is then already in memory. It lists no ve
 request that names no version gets the highest loaded version. Until a new version is loaded, that is the
 version before, so that a model is loaded at all times.
 
-The file has no labels. TF Serving refuses a whole configuration that moves a label to a version that is not
+The file has no labels. TF Serving rejects a whole configuration that moves a label to a version that is not
 loaded yet (server_core.cc, UpdateModelVersionLabelMap, which runs before the versions are changed): it would
 never load a version that comes with its label. Nor does the file list a model that cannot load, because the
 server would wait for it for ever (tensorflow/serving#2189): models with ScaNN's operations have a

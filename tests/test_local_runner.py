@@ -58,7 +58,7 @@ def test_bundles_are_pushed_below_the_pipeline_root_without_a_push_dir(tmp_path:
 
 @pytest.mark.parametrize("character", ["[", "*", "?", "\\"])
 @pytest.mark.parametrize("flag", ["--pipeline-root", "--push-dir"])
-def test_a_folder_that_tensorflow_would_take_for_a_pattern_is_refused_at_the_start(
+def test_a_folder_that_tensorflow_would_take_for_a_pattern_is_rejected_at_the_start(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], flag: str, character: str
 ) -> None:
     folder = tmp_path / f"runs{character}"
@@ -179,7 +179,9 @@ def test_a_mistake_is_answered_in_words(
         ),
     ],
 )
-def test_what_the_disk_refuses_is_one_line(tmp_path: pathlib.Path, arguments: list[str], words: str) -> None:
+def test_what_the_disk_cannot_do_is_one_line(
+    tmp_path: pathlib.Path, arguments: list[str], words: str
+) -> None:
     (tmp_path / "taken").mkdir()
     (tmp_path / "loop").symlink_to("loop")
     for name in ("ratings.csv", "movies.csv", "taken/logs"):
@@ -195,12 +197,12 @@ def test_a_destination_that_may_not_be_entered_is_one_line(
 ) -> None:
     """Root may enter every folder, so what others meet is planted."""
 
-    def refuse(*_: object, **__: object) -> None:
+    def deny(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(tmp_path / "pushed" / "current"))
 
     def recommended(*_: object) -> int:
         with monkeypatch.context() as patched:
-            patched.setattr(pathlib.Path, "exists", refuse)
+            patched.setattr(pathlib.Path, "exists", deny)
             return local_runner._recommend(tmp_path / "pushed")
 
     monkeypatch.setattr(local_runner, "_run", recommended)
@@ -230,7 +232,7 @@ def test_nobody_s_home_is_one_line(tmp_path: pathlib.Path) -> None:
         assert last.startswith("local_runner.py: ") and "Traceback" not in done.stderr
 
 
-def test_a_second_run_of_one_folder_is_refused(tmp_path: pathlib.Path) -> None:
+def test_a_second_run_of_one_folder_is_rejected(tmp_path: pathlib.Path) -> None:
     with open(tmp_path / ".lock", "a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         lock.write("4711")

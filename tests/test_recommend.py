@@ -303,7 +303,7 @@ def test_a_title_that_resembles_none_gets_no_hint(pushed, capsys: pytest.Capture
         (None, "users.txt cannot be read: No such file or directory"),
     ],
 )
-def test_a_file_of_users_is_refused_by_its_line(
+def test_a_file_of_users_is_rejected_by_its_line(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
@@ -325,7 +325,7 @@ def test_every_id_that_training_takes_can_be_requested(tmp_path: pathlib.Path) -
     file.write_bytes("\ufeff 7\r\n\n \t\nAnna Lena \nuser\n\N{REPLACEMENT CHARACTER}\na\u2028b\n\n".encode())
     users = ["7", "Anna Lena", "user", "\N{REPLACEMENT CHARACTER}", "a\u2028b"]
     assert recommend.parse(["--users", str(file)]).users == users
-    # A file refuses these lines, but --user takes them: they can be ids.
+    # In a file these lines are rejected, but --user takes them: they can be ids.
     for user in ("userId", "7,8"):
         assert recommend.parse(["--user", f" {user} "]).users == [user]
 
@@ -378,10 +378,10 @@ def test_a_folder_without_permission_is_one_line(
 ) -> None:
     """Root may enter every folder, so the test raises the error that other users get."""
 
-    def refuse(self: pathlib.Path, *_: object, **__: object) -> None:
+    def deny(self: pathlib.Path, *_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(self))
 
-    monkeypatch.setattr(pathlib.Path, method, refuse)
+    monkeypatch.setattr(pathlib.Path, method, deny)
     assert recommend.main(["--user", "1", "--model-dir", str(pushed.destination)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("recommend.py: ") and "Permission denied" in line
@@ -398,7 +398,7 @@ def test_another_python_is_one_line_and_exit_code_2(
 
 
 @pytest.mark.parametrize("copied", ["a folder", "a file"])
-def test_a_copy_that_followed_the_links_is_refused(
+def test_a_copy_that_followed_the_links_is_rejected(
     pushed, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture, copied: str
 ) -> None:
     shutil.copytree(pushed.destination, tmp_path / "pushed", symlinks=copied == "a file")

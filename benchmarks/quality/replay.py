@@ -1,4 +1,4 @@
-"""A release played as if it came in week by week: what would have been trained, refused, pushed and served.
+"""A release played as if it came in week by week: what would have been trained, blessed, pushed and served.
 
 Run it with `python -m benchmarks.quality.replay`; `--help` lists the flags. Each week's span is delivered,
 and run as `python -m retraining run` does, by the whole pipeline in a process of its own.

@@ -74,7 +74,7 @@ class Settings(pydantic.BaseModel):
         # Before the fields are validated, because their errors print what they received.
         for value in values.values():
             several = value if isinstance(value, tuple) else (value,)
-            secrets.refuse(text for text in several if isinstance(text, str))
+            secrets.reject(text for text in several if isinstance(text, str))
         return values
 
     @pydantic.field_validator("pipeline_root", "data_root", "push_destination")

@@ -1,6 +1,6 @@
 """Objects of Google Cloud Storage that several publishers write, so that none overwrites another's change.
 
-Every write gives an object a new generation, and the store refuses a write that names another generation than
+Every write gives an object a new generation, and the store rejects a write that names another generation than
 the object has. So of two publishers that have read the same generation, one writes and the other gets an
 error, without a clock or a wait.
 """

@@ -249,7 +249,7 @@ class ObjectStore:
 
 
 def _open_shared(destination: str) -> Objects | None:
-    """Open what several publishers write, where the store can refuse a write; None elsewhere."""
+    """Open what several publishers write, where the store can reject a write; None elsewhere."""
     return Objects(destination) if destination.startswith("gs://") else None
 
 

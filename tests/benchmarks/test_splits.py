@@ -125,7 +125,7 @@ def test_the_official_splits_that_are_there_are_found(folder) -> None:
 
 
 @pytest.mark.parametrize("test", ["1\t1\t1\t900\n", "1\t1\t1\t900\n2\t2\t4\t901\n"])
-def test_an_official_split_of_other_rows_is_refused(folder, test: str) -> None:
+def test_an_official_split_of_other_rows_is_rejected(folder, test: str) -> None:
     (folder / "u1.test").write_text(test)
     with pytest.raises(DataError, match=r"u1.base and u1.test in .* each row of u.data once; they do not"):
         _of_protocol(splits.OFFICIAL, folder)

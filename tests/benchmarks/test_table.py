@@ -12,7 +12,7 @@ def test_columns_are_as_wide_as_their_widest_cell() -> None:
     ]
 
 
-def test_a_row_of_another_length_is_refused() -> None:
+def test_a_row_of_another_length_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"2 cells; received \['a'\]"):
         table.markdown(["", "RMSE"], [["a"]])
 

@@ -44,7 +44,7 @@ def test_a_model_of_a_bucket_is_copied_here_and_the_output_is_copied_back(bucket
     assert not pathlib.Path(folders[f"{bucket}/model"]).exists()
 
 
-def test_an_object_that_would_lead_out_of_its_folder_is_refused(bucket: str, tmp_path: pathlib.Path) -> None:
+def test_an_object_that_would_lead_out_of_its_folder_is_rejected(bucket: str, tmp_path: pathlib.Path) -> None:
     fill(f"{bucket}/model")
     tf.io.gfile.makedirs(f"{bucket}/model/..")
     tf.io.gfile.GFile(f"{bucket}/model/../evil", "w").write("")

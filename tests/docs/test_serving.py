@@ -84,7 +84,7 @@ def with_a_world(code: str, world: Any) -> str:
 def as_tensors(body: dict[str, Any], signature: Any) -> dict[str, tf.Tensor]:
     """Read the columnar form as TensorFlow Serving does: a tensor for each input, of the signature's type."""
     specs = signature.structured_input_signature[1]
-    assert set(body["inputs"]) == set(specs), "TensorFlow Serving refuses a missing and an unknown input"
+    assert set(body["inputs"]) == set(specs), "TensorFlow Serving rejects a missing and an unknown input"
     made = {name: tf.constant(value, specs[name].dtype) for name, value in body["inputs"].items()}
     for name, tensor in made.items():
         assert specs[name].shape.is_compatible_with(tensor.shape), name

@@ -38,20 +38,20 @@ def test_what_it_is_built_on_is_pinned_to_the_bit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "refused"),
+    ("given", "rejected"),
     [
         ("scratch", True),
         ("apache/beam_python3.10_sdk:2.64.0", True),
         ("apache/beam_python3.10_sdk:2.64.0@sha256:" + "0" * 64, False),
     ],
 )
-def test_beams_image_is_taken_with_a_digest_alone(given: str, refused: bool) -> None:
+def test_beams_image_is_taken_with_a_digest_alone(given: str, rejected: bool) -> None:
     (check,) = STAGES["dataflow"].arguments("RUN")
     done = subprocess.run(
         ["/bin/sh", "-eu", "-c", check], env={"BEAM_SDK": given}, capture_output=True, text=True, check=False
     )
-    assert (done.returncode != 0) is refused
-    assert (f"received '{given}'" in done.stderr) is refused
+    assert (done.returncode != 0) is rejected
+    assert (f"received '{given}'" in done.stderr) is rejected
 
 
 def test_every_package_is_installed_by_its_hash() -> None:

@@ -141,7 +141,7 @@ def test_a_training_on_several_workers_is_not_compiled(
 
 
 @pytest.mark.parametrize("missing", ["MARQUEE_IMAGE", "MARQUEE_PIPELINE_ROOT"])
-def test_a_value_without_flag_and_variable_is_refused(
+def test_a_value_without_flag_and_variable_is_rejected(
     missing: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     environ = {name: value for name, value in ENVIRON.items() if name != missing}

@@ -101,7 +101,7 @@ def test_a_request_and_its_messages_hold_no_secret(
         ("--param", f"data_root=gs://me:a/{PASSWORD}@bucket"),
     ],
 )
-def test_a_url_with_a_secret_is_refused_and_not_repeated(
+def test_a_url_with_a_secret_is_rejected_and_not_repeated(
     command: Command, vertex: FakeVertex, arguments: tuple[str, ...]
 ) -> None:
     said = command(vertex, "submit", *arguments)
@@ -114,7 +114,7 @@ def test_a_url_with_a_secret_is_refused_and_not_repeated(
 
 @pytest.mark.parametrize("host", [f"https://me:{PASSWORD}@kf.example", f"me:{PASSWORD}@kf.example"])
 @pytest.mark.parametrize("command", ["submit", "status"])
-def test_a_password_in_the_address_of_a_service_is_refused(
+def test_a_password_in_the_address_of_a_service_is_rejected(
     command: str, host: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [command, "--platform", "kubeflow", "--host", host]
@@ -178,8 +178,8 @@ def test_a_token_does_not_follow_a_redirect(monkeypatch: pytest.MonkeyPatch) -> 
         "--s3_endpoint_url=http://host:9000",
     ],
 )
-def test_what_only_looks_like_a_secret_is_not_refused(text: str) -> None:
-    secrets.refuse([text])
+def test_what_only_looks_like_a_secret_is_not_rejected(text: str) -> None:
+    secrets.reject([text])
 
 
 @pytest.mark.parametrize(
@@ -192,13 +192,13 @@ def test_what_only_looks_like_a_secret_is_not_refused(text: str) -> None:
         f"https://host/films?a=b&X-Goog-Signature={PASSWORD}",
     ],
 )
-def test_other_urls_with_a_secret_are_refused_and_not_repeated(text: str) -> None:
-    with pytest.raises(ValueError, match="written into") as refused:
-        secrets.refuse([text])
-    assert PASSWORD not in str(refused.value)
+def test_other_urls_with_a_secret_are_rejected_and_not_repeated(text: str) -> None:
+    with pytest.raises(ValueError, match="written into") as caught:
+        secrets.reject([text])
+    assert PASSWORD not in str(caught.value)
 
 
-def test_the_local_runner_refuses_them_too_because_flags_get_into_the_metadata(
+def test_the_local_runner_rejects_them_too_because_flags_get_into_the_metadata(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     for arguments in (["--"], []):  # argparse would repeat a flag that it does not know.

@@ -138,7 +138,7 @@ VERTEX_FAULTS = {
 @pytest.mark.parametrize(
     "arguments", [("submit",), ("schedule", *CRON), ("status",), ("pause",), ("delete",)]
 )
-def test_what_vertex_refuses_is_one_line_with_a_remedy(
+def test_what_vertex_rejects_is_one_line_with_a_remedy(
     command: Command, vertex: FakeVertex, status: grpc.StatusCode, arguments: tuple[str, ...]
 ) -> None:
     message, remedy = VERTEX_FAULTS[status]
@@ -258,7 +258,7 @@ KUBEFLOW_FAULTS = {
 @pytest.mark.parametrize(
     "arguments", [("submit",), ("schedule", *CRON), ("status",), ("pause",), ("delete",)]
 )
-def test_what_kubeflow_refuses_is_one_line_with_a_remedy(
+def test_what_kubeflow_rejects_is_one_line_with_a_remedy(
     command: Command, kubeflow: FakeKubeflow, status: int, arguments: tuple[str, ...]
 ) -> None:
     kubeflow.fault = (status, "User is not allowed.")
@@ -322,7 +322,7 @@ def test_kubeflows_clock_is_its_controllers_and_that_is_said_before_compiling(
         (("submit", "--label", "a=b"), "leave --label out"),
     ],
 )
-def test_what_kubeflow_cannot_do_is_refused_before_a_request_is_sent(
+def test_what_kubeflow_cannot_do_is_rejected_before_a_request_is_sent(
     command: Command, kubeflow: FakeKubeflow, arguments: tuple[str, ...], words: str
 ) -> None:
     said = command(kubeflow, *arguments, *KUBEFLOW)

@@ -72,7 +72,7 @@ def test_a_models_own_values_are_added(space: search_space.Space, expected: sear
         ({"head": Range(low=1, high=9)}, "^head: a range must be .*; it is 'factorization'. List the values"),
     ],
 )
-def test_what_a_model_could_not_be_built_of_is_refused(space: search_space.Space, complaint: str) -> None:
+def test_what_a_model_could_not_be_built_of_is_rejected(space: search_space.Space, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         search_space.completed(space, MODEL)
 
@@ -99,6 +99,6 @@ def test_a_range_goes_upwards_from_above_0(wrong: dict) -> None:
 @pytest.mark.parametrize(
     "wrong", [{"max_trials": 0}, {"held_out": 0}, {"held_out": 1}, {"seed": -1}, {"rankng": {}}]
 )
-def test_a_search_that_could_not_be_made_is_refused(wrong: dict) -> None:
+def test_a_search_that_could_not_be_made_is_rejected(wrong: dict) -> None:
     with pytest.raises(pydantic.ValidationError, match=next(iter(wrong))):
         TuningConfig.model_validate(wrong)

@@ -213,7 +213,7 @@ def test_tuning_is_off_in_the_presets_and_a_file_says_how_it_is_done(write) -> N
     assert config.tuned(config.tutorial()).tuning == TuningConfig()
 
 
-def test_turning_tuning_on_for_models_that_its_defaults_do_not_fit_is_refused_in_one_line(write) -> None:
+def test_turning_tuning_on_for_models_that_its_defaults_do_not_fit_is_rejected_in_one_line(write) -> None:
     without = config.load(write({"models": {"multitask": {"retrieval_weight": 0}}}), config.default())
     with pytest.raises(
         ValueError, match="^tuning.multitask.retrieval_weight: a range must .*; it is 0.0. List"

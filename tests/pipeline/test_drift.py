@@ -109,7 +109,7 @@ def test_a_report_has_every_distance_and_its_bound(statistics, tmp_path) -> None
         ({}, "received none"),
     ],
 )
-def test_bounds_of_what_cannot_be_compared_are_refused(bounds: dict, words: str) -> None:
+def test_bounds_of_what_cannot_be_compared_are_rejected(bounds: dict, words: str) -> None:
     with pytest.raises(pydantic.ValidationError, match=words):
         DriftConfig(bounds=bounds)
 

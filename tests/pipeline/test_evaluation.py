@@ -136,7 +136,7 @@ def test_every_metric_is_reported_on_all_rows_and_every_slice() -> None:
     [(True, False, "rmse"), (False, True, HITS)],
     ids=["retrieval", "ranking"],
 )
-def test_a_gate_on_a_metric_that_the_model_does_not_have_is_refused(
+def test_a_gate_on_a_metric_that_the_model_does_not_have_is_rejected(
     retrieval: bool, rating: bool, received: str
 ) -> None:
     with pytest.raises(ValueError, match=f"a gate's metric must be one of .*; received {received}$"):

@@ -98,6 +98,6 @@ def test_nothing_is_imported(project: Path) -> None:
 
 
 @pytest.mark.parametrize("entry", ["modules.absent", "numpy", "modules.leaf.WIDTH"])
-def test_what_is_no_module_of_the_project_is_refused_in_words(project: Path, entry: str) -> None:
+def test_what_is_no_module_of_the_project_is_rejected_in_words(project: Path, entry: str) -> None:
     with pytest.raises(ValueError, match="dotted name, without a function"):
         source_digest(entry, project)

@@ -82,7 +82,7 @@ def test_a_folder_of_parts_is_cut_as_one_file(tmp_path: pathlib.Path, count: int
     assert [source.name for source in found.movies] == ["movies.csv/part-00000.csv"]
 
 
-def test_parts_of_different_columns_are_refused(tmp_path: pathlib.Path) -> None:
+def test_parts_of_different_columns_are_rejected(tmp_path: pathlib.Path) -> None:
     headers = (b"userId,movieId,rating,timestamp\n", b"movieId,userId,rating,timestamp\n")
     config = _in_parts(tmp_path / "in", *(header + b"1,2,3.5,%d\n" % START for header in headers))
     with pytest.raises(DataError, match="part-00001.csv must have the columns of .*part-00000.csv"):

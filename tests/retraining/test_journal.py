@@ -61,10 +61,10 @@ def test_what_cannot_be_written_leaves_the_record_as_it_was(tmp_path: pathlib.Pa
     path = tmp_path / "runs.jsonl"
     journal.append(path, entry(1))
 
-    def refuse(descriptor: int) -> None:
+    def deny(descriptor: int) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(os, "fsync", refuse)
+    monkeypatch.setattr(os, "fsync", deny)
     with pytest.raises(OSError, match="No space left"):
         journal.append(path, entry(2))
     assert journal.read(path) == [entry(1)]

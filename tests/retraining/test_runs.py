@@ -34,7 +34,7 @@ WEEKLY = Schedule(window=3)
 
 @dataclasses.dataclass
 class Planted:
-    """A pipeline that pushes, but for the spans that it refuses or fails at."""
+    """A pipeline that pushes, but for the spans whose push it refuses, or at which it fails."""
 
     workspace: Workspace
     refuses: set[int] = dataclasses.field(default_factory=set)
@@ -157,10 +157,10 @@ def test_a_root_that_another_uses_is_waited_for(planted: Planted, monkeypatch, l
 
 
 def test_a_failed_retention_undoes_no_run(planted: Planted, monkeypatch, log) -> None:
-    def refuse(*_: object) -> None:
+    def deny(*_: object) -> None:
         raise BusyError("One run at a time may use it.")
 
-    monkeypatch.setattr(runs.retention, "tidy", refuse)
+    monkeypatch.setattr(runs.retention, "tidy", deny)
     assert planted.run(since=2) == [(2, "pushed"), (3, "pushed")]
     assert "Artifacts of old runs stay until the next run has ended: One run at a time" in log.text
 
@@ -211,7 +211,7 @@ def test_what_was_run_is_on_record(planted: Planted) -> None:
     assert runs.describe(entry) == "refused, the served version stays: worse"
 
 
-def test_a_configuration_that_reads_no_spans_is_refused() -> None:
+def test_a_configuration_that_reads_no_spans_is_rejected() -> None:
     with pytest.raises(ValueError, match="must read spans, as the preset retraining does"):
         runs.require_spans(configuration.default())
 
@@ -373,7 +373,7 @@ def test_a_scheduler_that_is_stopped_ends_its_run(planted: Planted, scheduler: s
     assert planted.run() == [(3, "pushed")]
 
 
-def test_the_commands_refuse_in_words(planted: Planted) -> None:
+def test_the_commands_reject_mistakes_in_words(planted: Planted) -> None:
     def command(*arguments: str) -> tuple[int, str]:
         done = subprocess.run(
             [sys.executable, "-m", "retraining", *arguments], capture_output=True, text=True, check=False

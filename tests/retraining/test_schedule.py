@@ -74,7 +74,7 @@ def test_the_next_time_is_never_past(cron: str) -> None:
         ({"windw": 3}, "windw: Extra inputs are not permitted"),
     ],
 )
-def test_a_file_that_is_no_schedule_is_refused_in_words(fields: dict, words: str, tmp_path) -> None:
+def test_a_file_that_is_no_schedule_is_rejected_in_words(fields: dict, words: str, tmp_path) -> None:
     path = tmp_path / "schedule.json"
     path.write_text(json.dumps(fields))
     with pytest.raises(ValueError, match=words.replace("*'", "\\*'").replace("* \\*", "\\* \\*")) as error:
@@ -138,7 +138,7 @@ def test_systemd_gets_a_timer_and_a_service(cron: str, calendar: str) -> None:
 
 
 @pytest.mark.parametrize("letter", ["\n", "\r", "\0", "\x1b"])
-def test_a_path_with_a_line_break_is_refused(letter: str) -> None:
+def test_a_path_with_a_line_break_is_rejected(letter: str) -> None:
     """What follows it would be another line of the file: a command at a time of its own."""
     path = f"/srv/films{letter}* * * * * /bin/evil"
     words = r"must hold no line break and no other control character.*received '/srv/films\\"
@@ -199,6 +199,6 @@ def test_systemd_takes_the_files(tmp_path: pathlib.Path) -> None:
         ("0 3 1 * */2", "programs read it as `and`, others as `or`"),
     ],
 )
-def test_what_systemd_cannot_say_is_refused(cron: str, words: str) -> None:
+def test_what_systemd_cannot_say_is_rejected(cron: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Schedule(cron=cron).systemd("films", ["/bin/retrain"], "/srv")

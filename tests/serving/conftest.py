@@ -65,7 +65,7 @@ class Bucket:
 
 @pytest.fixture
 def bucket(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    def refuse(*_: object, **__: object) -> None:
+    def deny(*_: object, **__: object) -> None:
         raise AssertionError("an object store has no such operation")
 
     parts = tmp_path / "parts"
@@ -85,7 +85,7 @@ def bucket(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
                 os.replace(self._part, self._whole)
 
     for name in ("rename", "copy"):
-        monkeypatch.setattr(tf.io.gfile, name, refuse)
+        monkeypatch.setattr(tf.io.gfile, name, deny)
     monkeypatch.setattr(tf.io.gfile, "GFile", File)
     monkeypatch.setattr(object_store, "Lease", functools.partial(Lease, seconds=600, settle=SETTLE))
     return Bucket(tmp_path)

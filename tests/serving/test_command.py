@@ -71,7 +71,7 @@ def test_damage_is_named_and_the_exit_code_is_1(destination: pathlib.Path) -> No
 
 
 @pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini"])
-def test_a_file_that_a_desktop_left_is_named_and_not_refused(destination: pathlib.Path, name: str) -> None:
+def test_a_file_that_a_desktop_left_is_named_and_not_rejected(destination: pathlib.Path, name: str) -> None:
     left = [destination / "bundles" / "2" / name, destination / "bundles" / "2" / "ranking" / name]
     for path in (*left, destination / name, destination / "bundles" / name, destination / "serving" / name):
         path.write_text("of a desktop")
@@ -128,7 +128,7 @@ def test_a_mistake_is_one_line(
     assert words in done.stderr
 
 
-def test_a_damaged_target_is_refused_with_the_remedy(destination: pathlib.Path) -> None:
+def test_a_damaged_target_is_rejected_with_the_remedy(destination: pathlib.Path) -> None:
     (destination / "bundles" / "2" / "tflite" / "r.tflite").write_text("")
     done = run("rollback", destination)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
@@ -137,7 +137,7 @@ def test_a_damaged_target_is_refused_with_the_remedy(destination: pathlib.Path) 
 
 
 @pytest.mark.parametrize("record", ["null", "{", "[3]"])
-def test_a_damaged_record_of_withdrawn_versions_is_refused_with_the_remedy(
+def test_a_damaged_record_of_withdrawn_versions_is_rejected_with_the_remedy(
     destination: pathlib.Path, record: str
 ) -> None:
     publish.rollback(str(destination))
@@ -151,7 +151,7 @@ def test_a_damaged_record_of_withdrawn_versions_is_refused_with_the_remedy(
     assert "withdrawn" in run("versions", destination).stdout
 
 
-def test_a_copy_that_followed_the_links_is_refused_with_the_command_that_mends_it(
+def test_a_copy_that_followed_the_links_is_rejected_with_the_command_that_mends_it(
     destination: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     publish.rollback(str(destination))
@@ -171,7 +171,7 @@ def test_a_copy_that_followed_the_links_is_refused_with_the_command_that_mends_i
     assert "withdrawn" in run("versions", copy).stdout
 
 
-def test_a_pointer_that_is_no_link_is_refused(destination: pathlib.Path) -> None:
+def test_a_pointer_that_is_no_link_is_rejected(destination: pathlib.Path) -> None:
     (destination / "current").unlink()
     (destination / "current").write_text("3\n")  # As in an object store, mounted.
     done = run("versions", destination)

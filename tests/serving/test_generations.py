@@ -82,7 +82,7 @@ def test_a_write_whose_answer_was_lost_is_known_again(gcs: FakeStorage) -> None:
     objects = Objects(URI)
     objects.look("current")
     gcs.lose_answers = 1
-    objects.write("current", "1\n")  # The client tries again, and is refused: it was written.
+    objects.write("current", "1\n")  # The client tries again, and the write is rejected: it was done.
     objects.write("current", "2\n")
     assert gcs.objects["pushed/current"].content == b"2\n"
 

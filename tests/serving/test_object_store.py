@@ -195,7 +195,7 @@ def test_a_damaged_upload_is_no_version(bucket: Bucket, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("damaged", ["", "three\n", "-1", "3 4"])
-def test_a_damaged_number_is_refused_with_the_remedy(bucket: Bucket, damaged: str) -> None:
+def test_a_damaged_number_is_rejected_with_the_remedy(bucket: Bucket, damaged: str) -> None:
     bucket.push("a")
     for name, meaning in (("current", "version to serve"), (".last", "highest version ever begun")):
         text = (bucket.folder / name).read_text()
@@ -216,7 +216,7 @@ def test_an_empty_file_of_a_bundle_arrives(bucket: Bucket) -> None:
         assert (bucket.folder / copy).read_bytes() == b""
 
 
-def test_a_file_that_a_desktop_left_is_not_uploaded_and_not_refused(bucket: Bucket) -> None:
+def test_a_file_that_a_desktop_left_is_not_uploaded_and_not_rejected(bucket: Bucket) -> None:
     bundle = pathlib.Path(make_bundle(bucket.root / "a", "a"))
     (bundle / "ranking" / ".DS_Store").touch()
     publish.publish(str(bundle), bucket.uri)
@@ -229,7 +229,7 @@ def test_a_file_that_a_desktop_left_is_not_uploaded_and_not_refused(bucket: Buck
 
 
 @pytest.mark.parametrize("folder", ["bundles/1", "bundles/1/ranking"])
-def test_an_object_that_would_lead_out_of_its_folder_is_refused(
+def test_an_object_that_would_lead_out_of_its_folder_is_rejected(
     bucket: Bucket, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     bucket.push("a")
@@ -251,6 +251,6 @@ def test_a_folder_that_a_console_made_is_no_file(bucket: Bucket, monkeypatch: py
     assert reader.open_current(bucket.uri).version == 1
 
 
-def test_a_scheme_that_tensorflow_does_not_know_is_refused(tmp_path: pathlib.Path) -> None:
+def test_a_scheme_that_tensorflow_does_not_know_is_rejected(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ValueError, match=r"must be one that TensorFlow knows, .*gs.*; received s4://bucket"):
         publish.publish(make_bundle(tmp_path, "a"), "s4://bucket/pushed")

@@ -88,7 +88,7 @@ def test_a_digest_depends_on_content_and_names_alone(tmp_path: pathlib.Path) -> 
     assert manifest.content_digest(first) != manifest.content_digest(second)
 
 
-def test_a_damaged_number_of_the_highest_version_is_refused_with_the_remedy(tmp_path: pathlib.Path) -> None:
+def test_a_damaged_number_of_the_highest_version_is_rejected_with_the_remedy(tmp_path: pathlib.Path) -> None:
     destination = tmp_path / "pushed"
     publish.publish(make_bundle(tmp_path / "a", "a"), str(destination))
     (destination / ".last").write_text("one")
@@ -313,13 +313,13 @@ def test_a_copy_of_another_user_who_shares_no_lock_is_left(tmp_path: pathlib.Pat
     """The superuser, who may open every lock, may run this test."""
     held, staging = locks.held, tmp_path / "destination" / "bundles" / ".staging-theirs"
 
-    def refused(path: str, wait: bool = True):
+    def deny(path: str, wait: bool = True):
         if path.startswith(str(staging)):
             raise PermissionError(13, "Permission denied", path)
         return held(path, wait)
 
     staging.mkdir(parents=True)
-    monkeypatch.setattr(locks, "held", refused)
+    monkeypatch.setattr(locks, "held", deny)
     assert publish.publish(make_bundle(tmp_path / "a", "a"), str(tmp_path / "destination")).version == 1
     assert staging.exists()
 

@@ -1,4 +1,4 @@
-"""Rollback and promote: which version they serve, what they refuse, and what the next push may change."""
+"""Rollback and promote: which version they serve, what they reject, and what the next push may change."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_a_path_that_needs_quoting_reaches_tf_serving(tmp_path: pathlib.Path) ->
 
 
 def test_the_configuration_has_no_label_and_no_version_above_the_served_one(tmp_path: pathlib.Path) -> None:
-    """TF Serving refuses a file that moves a label to a version it has not loaded, at every poll anew."""
+    """TF Serving rejects a file that moves a label to a version it has not loaded, at every poll anew."""
     destination = Destination(tmp_path, "abcd")
     destination.promote(2)
     text = (destination.path / "serving" / "models.config").read_text()

@@ -1,4 +1,4 @@
-"""The lock files, the bootstrap's syntax, what setup.py packs, and where it refuses to."""
+"""The lock files, the bootstrap's syntax, what setup.py packs, and where it stops."""
 
 import ast
 import pathlib
@@ -87,7 +87,7 @@ def test_setup_py_packs_the_sources_and_the_schemas(tmp_path: pathlib.Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("foreign", "own", "refused"),
+    ("foreign", "own", "rejected"),
     [
         ("modules/__init__.py", "", "modules"),
         ("pipeline.py", "", "pipeline"),
@@ -97,7 +97,7 @@ def test_setup_py_packs_the_sources_and_the_schemas(tmp_path: pathlib.Path) -> N
     ],
 )
 def test_setup_py_spares_another_projects_package(
-    tmp_path: pathlib.Path, foreign: str, own: str, refused: str
+    tmp_path: pathlib.Path, foreign: str, own: str, rejected: str
 ) -> None:
     venv.create(tmp_path / "venv")
     (site,) = (tmp_path / "venv/lib").glob("python*/site-packages")
@@ -111,7 +111,7 @@ def test_setup_py_spares_another_projects_package(
     (project / "modules/__init__.py").touch()
     command = [str(tmp_path / "venv/bin/python"), "setup.py", "--quiet", "build"]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
-    assert (project / "build/lib/modules").exists() is not bool(refused), done.stderr
-    if refused:
+    assert (project / "build/lib/modules").exists() is not bool(rejected), done.stderr
+    if rejected:
         line = done.stderr.splitlines()[-1]
-        assert line.startswith(f"Marquee installs a package {refused}, and {site}/{foreign.split('/')[0]}")
+        assert line.startswith(f"Marquee installs a package {rejected}, and {site}/{foreign.split('/')[0]}")

@@ -45,7 +45,7 @@ def resolve_data(config: DataConfig, data: pathlib.Path | None, cache_dir: pathl
     Args:
       config: the release, and the split method, which decides the files.
       data: folder or zip of the user's, which is then the only source. If the release's checksum is known,
-        files that differ from GroupLens' are reported; they are the user's own data, and not refused.
+        files that differ from GroupLens' are reported; they are the user's own data, and not rejected.
       cache_dir: see `default_cache_dir`.
 
     Raises:
@@ -142,7 +142,7 @@ def _report_archive(config: DataConfig, path: pathlib.Path, digest: str) -> None
 
 
 def _report_changes(config: DataConfig, folder: pathlib.Path) -> None:
-    # The user's own files may differ from the published ones on purpose; that is reported, not refused.
+    # The user's own files may differ from the published ones on purpose; that is reported, not rejected.
     if config.split.method != GIVEN:
         for name, received in _wrong_members(config.spec, folder):
             progress.info(

@@ -92,7 +92,7 @@ def header_layout(table: releases.Table, header: bytes) -> Layout:
 
 
 def _require_our_form(table: releases.Table, header: bytes) -> None:
-    # Refuses other forms that spreadsheets also call CSV, or text.
+    # Rejects other formats that spreadsheets also call CSV, or text.
     if header.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ValueError("the text must be UTF-8; it begins as UTF-16 does. Save it as CSV in UTF-8")
     if b"\r" in header:

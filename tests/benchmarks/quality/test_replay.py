@@ -1,4 +1,4 @@
-"""The replay, shortened: real Evaluators and champions on planted predictions, and a forced refusal."""
+"""The replay, shortened: real Evaluators and champions on planted predictions, and one refused push."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
     return replay.rows(entries)
 
 
-def test_every_span_gets_a_run_and_a_refused_model_leaves_the_served_version(table: list[list[str]]) -> None:
+def test_every_span_gets_a_run_and_a_refused_push_leaves_the_served_version(table: list[list[str]]) -> None:
     spans, outcomes, served = ([row[column] for row in table] for column in (0, 5, 6))
     assert spans == ["3", "4", "5"]
     assert outcomes == ["pushed", "refused: retrieval", "pushed"]

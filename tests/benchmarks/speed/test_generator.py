@@ -114,7 +114,7 @@ def test_ratings_follow_the_taste(rows: generator.Block) -> None:
 @pytest.mark.parametrize(
     ("ratings", "titles", "words"), [(0, 100, "ratings must be 1"), (9, 49, "50 or more")]
 )
-def test_refuses_numbers_that_are_too_low(tmp_path, ratings: int, titles: int, words: str) -> None:
+def test_rejects_numbers_that_are_too_low(tmp_path, ratings: int, titles: int, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         generator.write(tmp_path / "out", ratings, titles, seed=1)
     assert not (tmp_path / "out").exists()

@@ -29,7 +29,7 @@ def test_the_steps_are_the_pipelines_and_none_comes_before_what_it_reads() -> No
 
 
 @pytest.mark.parametrize("histories", [True, False])
-def test_no_model_is_refused_and_none_is_sampled(histories: bool) -> None:
+def test_no_model_is_rejected_and_none_is_sampled(histories: bool) -> None:
     config = configuration.with_changes(configuration.default(), scale.config(0.02, 1, histories))
     models = config.models.retrieval, config.models.ranking, config.models.multitask
     assert {model.history is not None for model in models} == {config.data.history_length > 0} == {histories}

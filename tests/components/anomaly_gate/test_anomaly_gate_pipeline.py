@@ -102,7 +102,7 @@ def test_bad_rows_stop_the_run_before_the_next_step_and_good_ones_are_cached(tmp
     assert gated.last_state("AnomalyGate") == "FAILED"
     assert gated.last_state("AfterTheGate") is None
 
-    with pytest.raises(AnomalyError):  # A refusal is never served from the cache as if it had passed.
+    with pytest.raises(AnomalyError):  # A stop is never served from the cache as if it had passed.
         gated.run(eval_rating=9.0)
 
     gated.run(eval_rating=4.0)

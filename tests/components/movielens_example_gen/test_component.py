@@ -1,4 +1,4 @@
-"""The component under TFX's local runner: the driver's fingerprint, the cache, a refused run."""
+"""The component under TFX's local runner: the driver's fingerprint, the cache, a stopped run."""
 
 import shutil
 
@@ -31,7 +31,7 @@ def test_runs_again_only_when_data_configuration_or_code_changed(run_pipeline, w
         assert list((folder / f"Split-{split}").iterdir())
 
 
-def test_a_refused_run_leaves_its_quarantine_and_is_tried_again(run_pipeline, write_ml_100k, tmp_path):
+def test_a_run_that_stops_leaves_its_quarantine_and_is_tried_again(run_pipeline, write_ml_100k, tmp_path):
     base = write_ml_100k(extra=b"bad\n")
     with pytest.raises(DataError, match="u.data, line 28: expected 4 columns, found 1: 'bad'"):
         run_pipeline(base, DataConfig(split=HALF))

@@ -1,4 +1,4 @@
-"""The executor on made-up files of every release's format: what is read, split, refused and counted."""
+"""The executor on made-up files of every release's format: what is read, split, rejected and counted."""
 
 import pathlib
 from collections import Counter

@@ -88,7 +88,7 @@ def test_blank_rows_are_skipped_without_a_header_too(write_ml_100k, run_executor
     ],
 )
 @pytest.mark.parametrize("name", ["ratings.csv", "movies.csv"])
-def test_another_form_is_refused_with_the_remedy(write, run_executor, name, text, words):
+def test_another_form_is_rejected_with_the_remedy(write, run_executor, name, text, words):
     base = write(b"\r\n".join([HEADER, *ROWS]))
     whole = (base / name).read_bytes().replace(b"\r\n", b"\n")
     if text == "utf-16":

@@ -1,6 +1,6 @@
 """Vertex AI's pipeline and schedule services on loopback: their own messages, over gRPC, with a memory.
 
-It refuses what the service refuses: undeclared parameters, a root outside Cloud Storage, an id used before.
+It rejects what the service rejects: undeclared parameters, a root outside Cloud Storage, an id used before.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class FakeVertex:
         return operations_pb2.Operation(name=request.name + "/operations/1", done=True, response=response)
 
     def _check(self, job: api.PipelineJob, context: grpc.ServicerContext) -> None:
-        """Refuse what no run could be made of."""
+        """Reject what no run could be made of."""
         plain = json_format.MessageToDict(api.PipelineJob.pb(job))
         spec = json_format.ParseDict(plain["pipelineSpec"], pipeline_spec_pb2.PipelineSpec())
         given = set(job.runtime_config.parameter_values)

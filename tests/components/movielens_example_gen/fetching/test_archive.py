@@ -70,20 +70,20 @@ def test_an_impossible_date_is_brought_into_range(tmp_path, date, seconds):
         *("\\tmp\\escaped", "\\\\host\\share\\escaped", "C:\\escaped", "ml\\..\\..\\escaped"),
     ],
 )
-def test_refuses_a_member_that_would_land_outside(tmp_path, name):
+def test_rejects_a_member_that_would_land_outside(tmp_path, name):
     with pytest.raises(DataError, match="outside its folder"):
         _unpack(_zip(tmp_path / "a.zip", {**GOOD, name: b"evil"}), tmp_path / "out")
     assert not list(tmp_path.rglob("escaped")) and not list((tmp_path / "out").iterdir())
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR])
-def test_refuses_links_and_devices(tmp_path, kind):
+def test_rejects_links_and_devices(tmp_path, kind):
     with pytest.raises(DataError, match="a link or a device"):
         _unpack(_zip(tmp_path / "a.zip", {"ml/u.item": b"/etc/passwd"}, kind | 0o777), tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_zip_bomb_is_refused_before_a_file_is_written(tmp_path):
+def test_a_zip_bomb_is_rejected_before_a_file_is_written(tmp_path):
     bomb = _zip(tmp_path / "a.zip", {**GOOD, "ml/u.data": b"\0" * 10_000_000})
     with pytest.raises(DataError, match="would unpack from"):
         _unpack(bomb, tmp_path / "out")
@@ -106,7 +106,7 @@ def test_a_zip_bomb_with_a_wrong_size_writes_no_more_than_that_size(tmp_path):
     assert not written.exists() or written.stat().st_size <= 100
 
 
-def test_refuses_a_damaged_member(tmp_path):
+def test_rejects_a_damaged_member(tmp_path):
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as opened:
         opened.writestr("ml/u.item", b"films-films-films")
@@ -116,7 +116,7 @@ def test_refuses_a_damaged_member(tmp_path):
         _unpack(path, tmp_path / "out")
 
 
-def test_refuses_damaged_lzma(tmp_path):
+def test_rejects_damaged_lzma(tmp_path):
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as opened:
         opened.writestr("ml/u.item", bytes(range(256)) * 20)
@@ -128,7 +128,7 @@ def test_refuses_damaged_lzma(tmp_path):
         _unpack(path, tmp_path / "out")
 
 
-def test_a_name_that_claims_to_be_utf_8_and_is_not_is_refused(tmp_path):
+def test_a_name_that_claims_to_be_utf_8_and_is_not_is_rejected(tmp_path):
     path = _zip(tmp_path / "a.zip", {"ml/u.item": b"films", "ml/\u00fc": b"x"})
     path.write_bytes(path.read_bytes().replace("\u00fc".encode(), b"\xff\xff"))
     with pytest.raises(DataError, match="undamaged zip"):
@@ -136,7 +136,7 @@ def test_a_name_that_claims_to_be_utf_8_and_is_not_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip at all", b"PK\x03\x04 cut off"])
-def test_refuses_what_is_no_zip(tmp_path, content):
+def test_rejects_what_is_no_zip(tmp_path, content):
     (tmp_path / "a.zip").write_bytes(content)
     with pytest.raises(DataError, match="undamaged zip"):
         _unpack(tmp_path / "a.zip", tmp_path / "out")
@@ -150,7 +150,7 @@ def test_names_with_backslashes_as_some_programs_of_windows_write_them_are_read(
         _unpack(_zip(tmp_path / "b.zip", {**GOOD, "ml\\u.data": b"other"}), tmp_path / "out")
 
 
-def test_refuses_two_members_of_one_name(tmp_path):
+def test_rejects_two_members_of_one_name(tmp_path):
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as opened, pytest.warns(UserWarning, match="Duplicate name"):
         opened.writestr("u.item", b"one")
@@ -159,7 +159,7 @@ def test_refuses_two_members_of_one_name(tmp_path):
         _unpack(path, tmp_path / "out")
 
 
-def test_refuses_an_encrypted_archive(tmp_path):
+def test_rejects_an_encrypted_archive(tmp_path):
     path = _zip(tmp_path / "a.zip", {"ml/u.item": b"films"})
     content = bytearray(path.read_bytes())
     content[content.index(b"PK\x01\x02") + 8] |= 1

@@ -118,7 +118,7 @@ def test_a_touched_cache_is_verified_again_and_stays(grouplens, monkeypatch, tmp
     assert len(grouplens.requested) == 1
 
 
-def test_an_altered_archive_is_refused_and_leaves_nothing(grouplens, monkeypatch, tmp_path):
+def test_an_altered_archive_is_rejected_and_leaves_nothing(grouplens, monkeypatch, tmp_path):
     _publish(grouplens, monkeypatch)
     _archive(grouplens.folder / "ml-20m.zip", RATINGS.replace(b"3.5", b"4.5"))
     with pytest.raises(DataError, match="must have the checksum sha256:"):
@@ -210,11 +210,11 @@ def test_a_users_own_zip_is_compared_with_the_published_one(tmp_path, monkeypatc
 
 
 def test_a_folder_that_cannot_be_read_is_named(write_ml_100k, tmp_path, monkeypatch):
-    def refused(path):
+    def deny(path):
         raise PermissionError(13, "Permission denied", str(path))
 
     base = write_ml_100k()
-    monkeypatch.setattr(pathlib.Path, "iterdir", refused)  # The superuser may read everything.
+    monkeypatch.setattr(pathlib.Path, "iterdir", deny)  # The superuser may read everything.
     for config in (DataConfig(), DataConfig.model_validate({"spans": {}})):
         with pytest.raises(DataError, match=f"^{base} cannot be used: Permission denied. Mend that"):
             fetch.resolve_data(config, base, tmp_path / "cache")

@@ -1,4 +1,4 @@
-"""What people give as --data: folders and archives of any shape, each read or refused in the right words."""
+"""What people give as --data: folders and archives of any shape, each read or rejected in the right words."""
 
 from __future__ import annotations
 

@@ -78,13 +78,13 @@ def test_a_file_saved_again_as_utf_8_gives_the_same_rows(write_ml_100k, run_exec
 
 
 def test_a_file_that_may_not_be_read_is_one_line(write_ml_100k, monkeypatch):
-    def refuse(path, *arguments, **options):
+    def deny(path, *arguments, **options):
         if str(path) == str(base / "u.item"):
             raise PermissionError(13, "Permission denied", path)
         return opened(path, *arguments, **options)
 
     base, opened = write_ml_100k(), io.open
-    monkeypatch.setattr(io, "open", refuse)  # The superuser may read everything.
+    monkeypatch.setattr(io, "open", deny)  # The superuser may read everything.
     with pytest.raises(DataError, match=f"^{base}/u.item cannot be used: Permission denied. Mend that"):
         files.find_inputs(str(base), DataConfig())
     with pytest.raises(DataError, match="^/nosuch/x cannot be used: No such file or directory"):

@@ -58,7 +58,7 @@ def test_every_part_that_holds_rows_is_read(tmp_path, run_executor, suffix):
     ]
 
 
-def test_parts_without_rows_and_two_forms_at_once_are_refused(tmp_path):
+def test_parts_without_rows_and_two_forms_at_once_are_rejected(tmp_path):
     write(tmp_path / "ratings.parquet", RATINGS.slice(0, 0), RATINGS.slice(0, 0))
     write(tmp_path / "movies.parquet", MOVIES)
     with pytest.raises(DataError, match=r"ratings\.parquet in .* must hold rows, and none of its parts does"):

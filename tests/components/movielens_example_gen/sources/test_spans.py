@@ -106,13 +106,13 @@ def find_spans(folder: pathlib.Path) -> runs.SpansFound:
 
 @pytest.mark.parametrize("find", [find_inputs, find_spans])
 def test_a_folder_that_cannot_be_listed_is_no_missing_version(find, root, monkeypatch):
-    def refuse(folder):
+    def deny(folder):
         if folder == str(root / "span-2"):
             raise PermissionError(13, "Permission denied", folder)
         return listdir(folder)
 
     listdir = os.listdir
-    monkeypatch.setattr(os, "listdir", refuse)  # The superuser may read everything.
+    monkeypatch.setattr(os, "listdir", deny)  # The superuser may read everything.
     with pytest.raises(DataError, match=f"^{root}/span-2 cannot be used: Permission denied. Mend that"):
         find(root)
 
@@ -211,12 +211,12 @@ def test_a_first_span_has_nothing_to_be_measured_against(root, run_executor):
         (["span-1", "span-next"], "must be named span-NUMBER.*span-next"),
     ],
 )
-def test_folders_that_leave_open_what_is_meant_are_refused(folders, words):
+def test_folders_that_leave_open_what_is_meant_are_rejected(folders, words):
     with pytest.raises(DataError, match=words):
         spans.versions(f"in/{folder}/u.data" for folder in folders)
 
 
-def test_a_newest_span_that_is_not_there_is_refused():
+def test_a_newest_span_that_is_not_there_is_rejected():
     with pytest.raises(DataError, match="Span 9 must be there to be read; found 3"):
         spans.window([Span(3, 0, "span-3")], SpansConfig(newest=9))
 
@@ -229,7 +229,7 @@ def test_a_newest_span_that_is_not_there_is_refused():
         ({"spans": {"window": 1}}, "greater than or equal to 2"),
     ],
 )
-def test_configurations_that_contradict_themselves_are_refused(data, words):
+def test_configurations_that_contradict_themselves_are_rejected(data, words):
     with pytest.raises(pydantic.ValidationError, match=words):
         DataConfig.model_validate(data)
 
