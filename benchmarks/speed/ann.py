@@ -31,7 +31,7 @@ class Result(NamedTuple):
       name: for a person.
       build: seconds.
       recall: share of the exact best that were found.
-      single, batch: milliseconds per query, one by one (median) and all at once.
+      single, batch: milliseconds per query, with a call for each (median) and with one call for all.
     """
 
     name: str
@@ -165,7 +165,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.queries < 1 or not 1 <= options.k <= min(options.candidates) or not 0 < options.recall <= 1:
         parser.error("--queries must be 1 or more, --k from 1 to --candidates, --recall above 0 and up to 1")
-    header = ["", "seconds to build", "recall", "ms, one by one", "ms each, all at once"]
+    header = ["", "seconds to build", "recall", "ms, a query per call", "ms per query, all in one call"]
     for candidates in options.candidates:
         found = compare(*vectors(candidates, options.queries), options.k, options.recall)
         print(f"\n{candidates:,} candidates, recall of the {options.k} best\n")

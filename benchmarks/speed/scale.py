@@ -196,7 +196,7 @@ def main(arguments: Sequence[str]) -> None:
             shutil.rmtree(data)
             shutil.rmtree(root)
     laid = rows(costs, options.titles, options.eval_share)
-    print(table.markdown([*header, "s grow by", "GB grow by"], laid))
+    print(table.markdown([*header, "exponent of s", "exponent of GB"], laid))
 
 
 if __name__ == "__main__":
