@@ -9,19 +9,13 @@ import dataclasses
 import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import TypeAlias
-
-import tensorflow_model_analysis as tfma
-from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 
 from modules import features
+from modules.evaluation import tfma_files
 
-_Threshold: TypeAlias = "config_pb2.GenericValueThreshold | config_pb2.GenericChangeThreshold"
-
-_CHAMPION_MODEL = "baseline"  # TFMA's name for the second of two models.
 # Among the figures of a slice, how many rows it has.
 ROWS = "example_count"
-_WORDS = {
+_DISPLAY_NAMES = {
     features.POPULARITY: "popularity",
     features.ITEM_ITEM: "item-item",
     features.RANDOM: "random order",
@@ -151,69 +145,34 @@ def interval(values: Mapping[str, float], metric: str) -> tuple[float, float] | 
     return None if lower is None or upper is None else (lower, upper)
 
 
-class _Metrics:
-    """Values of one evaluation, by slice, then by metric; the slice of all rows is empty."""
-
-    def __init__(self, uri: str) -> None:
-        self.challenger: dict[str, dict[str, float]] = {}
-        self.champion: dict[str, dict[str, float]] = {}
-        # The feature that each slice is of.
-        self.slices: dict[str, str] = {}
-        self.reliability: tuple[tuple[int, float, float], ...] = ()
-        for of_slice in tfma.load_metrics(uri):
-            name = _slice_name(of_slice.slice_key)
-            self.slices[name] = ", ".join(part.column for part in of_slice.slice_key.single_slice_keys)
-            challenger, champion = self.challenger.setdefault(name, {}), self.champion.setdefault(name, {})
-            for entry in of_slice.metric_keys_and_values:
-                if entry.key.is_diff:
-                    continue
-                of_champion = entry.key.model_name == _CHAMPION_MODEL
-                if entry.value.HasField("double_value"):
-                    values = champion if of_champion else challenger
-                    values[entry.key.name] = entry.value.double_value.value
-                elif entry.key.name == features.RELIABILITY and not (name or of_champion):
-                    self.reliability = _buckets(entry.value.array_value)
-        depth = self.challenger.get("", {}).get(features.GATED_DEPTH)
-        self.depth = None if depth is None else int(depth)
-
-    def displayed(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Return a slice's figures by the names that are shown."""
-        return {display_name(name, self.depth): value for name, value in values.items()}
-
-
-def _buckets(array: metrics_for_slice_pb2.ArrayValue) -> tuple[tuple[int, float, float], ...]:
-    values = list(array.float64_values)
-    buckets = zip(values[::3], values[1::3], values[2::3], strict=True)
-    return tuple((int(rows), predicted, rated) for rows, predicted, rated in buckets if rows)
-
-
 def read_evaluation(uri: str) -> Evaluation:
     """Read the evaluation that TFMA wrote; some milliseconds.
 
     Args:
       uri: folder of a ModelEvaluation artifact.
     """
-    metrics = _Metrics(uri)
-    failed = {
-        (_slice_name(of_slice.slice_key), failure.metric_key.name)
-        for of_slice in tfma.load_validation_result(uri).metric_validations_per_slice
-        for failure in of_slice.failures
-    }
+    metrics, failed = tfma_files.Metrics(uri), tfma_files.failures(uri)
+    depth = int(metrics.challenger.get("", {}).get(features.GATED_DEPTH, 0)) or None
     gated = [
-        _gated(metrics, failed, metric, feature, slice_name, threshold)
-        for metric, feature, threshold in _thresholds(tfma.load_eval_result(uri).config)
+        _gated(metrics, depth, failed, metric, feature, slice_name, bound)
+        for metric, feature, bound in tfma_files.thresholds(uri)
         for slice_name, feature_of_slice in metrics.slices.items()
         if feature_of_slice == feature
     ]
     # An infinite gain: there is no such baseline for these data.
     gated = [item for item in gated if not (item.passed and math.isinf(item.value))]
-    values = {name: metrics.displayed(_present(figures)) for name, figures in metrics.challenger.items()}
+    values = {name: _displayed(_present(figures), depth) for name, figures in metrics.challenger.items()}
     overall = values.get("", {})
     gated_names = {item.metric for item in gated}
     others = {name: overall[name] for name in own_metrics(overall) if name not in gated_names}
     rows = int(overall.get(ROWS, 0))
-    champion = metrics.displayed(metrics.champion.get("", {}))
-    return Evaluation(tuple(gated), others, rows, metrics.reliability, values, metrics.depth, champion)
+    champion = _displayed(metrics.champion.get("", {}), depth)
+    return Evaluation(tuple(gated), others, rows, metrics.reliability, values, depth, champion)
+
+
+def _displayed(values: Mapping[str, float], depth: int | None) -> dict[str, float]:
+    """Return a slice's figures by the names that are shown."""
+    return {display_name(name, depth): value for name, value in values.items()}
 
 
 def _present(figures: Mapping[str, float]) -> dict[str, float]:
@@ -269,36 +228,25 @@ def comparisons(values: Mapping[str, float]) -> list[Comparison]:
     found = []
     for name, gain in sorted(values.items()):
         metric, separator, reference = name.partition(features.gain_metric("", ""))
-        if separator and reference in _WORDS:
+        if separator and reference in _DISPLAY_NAMES:
             value = values.get(features.reference_metric(metric, reference))
-            found.append(Comparison(metric, _WORDS[reference], value, gain, interval(values, name)))
+            found.append(Comparison(metric, _DISPLAY_NAMES[reference], value, gain, interval(values, name)))
     return found
 
 
-def _thresholds(config: config_pb2.EvalConfig) -> Iterator[tuple[str, str, _Threshold]]:
-    """Yield each threshold of the challenger: metric, feature on whose slices it holds, threshold."""
-    thresholds = tfma.metrics.metric_thresholds_from_metrics_specs(config.metrics_specs, eval_config=config)
-    # A proto's map has no order of its own.
-    for key, by_slices in sorted(thresholds.items(), key=lambda item: (item[0].name, item[0].is_diff)):
-        if key.model_name != _CHAMPION_MODEL:
-            for slices, threshold in by_slices:
-                yield key.name, ", ".join(slices.feature_keys), threshold
-
-
 def _gated(
-    metrics: _Metrics,
+    metrics: tfma_files.Metrics,
+    depth: int | None,
     failed: set[tuple[str, str]],
     name: str,
     feature: str,
     slice_name: str,
-    threshold: _Threshold,
+    bound: str,
 ) -> Gated:
     passed, figures = (slice_name, name) not in failed, metrics.challenger[slice_name]
     if not (gain := _GAIN.fullmatch(name)):
         value = figures.get(name, math.nan)
-        return Gated(
-            name, feature, slice_name, _rule(threshold), value, interval(figures, name), None, passed
-        )
+        return Gated(name, feature, slice_name, bound, value, interval(figures, name), None, passed)
     metric, reference, end = gain.groups()
     measured = features.gain_metric(metric, reference)
     if reference == features.CHAMPION:
@@ -307,30 +255,13 @@ def _gated(
         of_reference = figures.get(features.reference_metric(metric, reference), math.nan)
     rule = "beat" if end == features.LOWER else "not be beaten by"
     return Gated(
-        metric=display_name(metric, metrics.depth),
+        metric=display_name(metric, depth),
         feature=feature,
         slice=slice_name,
-        rule=f"{rule} {_WORDS[reference]}",
+        rule=f"{rule} {_DISPLAY_NAMES[reference]}",
         value=figures.get(measured, math.nan),
         interval=interval(figures, measured),
         reference=of_reference,
         passed=passed,
-        compared_with=_WORDS[reference],
+        compared_with=_DISPLAY_NAMES[reference],
     )
-
-
-def _rule(threshold: _Threshold) -> str:
-    bounds = []
-    if threshold.HasField("lower_bound"):
-        bounds.append(f">= {threshold.lower_bound.value:g}")
-    if threshold.HasField("upper_bound"):
-        bounds.append(f"<= {threshold.upper_bound.value:g}")
-    return " and ".join(bounds)
-
-
-def _slice_name(key: metrics_for_slice_pb2.SliceKey) -> str:
-    values = []
-    for part in key.single_slice_keys:
-        value = getattr(part, part.WhichOneof("kind"))
-        values.append(f"{part.column}={value.decode() if isinstance(value, bytes) else value}")
-    return ", ".join(values)

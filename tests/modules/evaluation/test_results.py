@@ -7,7 +7,7 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
 from modules import features
-from modules.evaluation import results
+from modules.evaluation import results, tfma_files
 from pipeline.evaluation import eval_config
 from pipeline.gates import Gate, SliceGate
 
@@ -21,15 +21,15 @@ def protos(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.usefixtures("protos")
-def test_a_threshold_is_told_with_the_slices_that_it_holds_on() -> None:
+def test_a_threshold_is_read_with_the_slices_that_it_holds_on() -> None:
     gate = Gate(metric="rmse", bound=0.9, slices=(SliceGate(feature="user_gender", bound=1.2),))
     config = eval_config([gate], False, True, must_beat_baselines=False)
-    read = list(results._thresholds(config))
-    bounds = [(feature, results._rule(limit)) for name, feature, limit in read if name == "rmse"]
+    read = list(tfma_files.thresholds_of(config))
+    bounds = [(feature, bound) for name, feature, bound in read if name == "rmse"]
     assert bounds == [("", "<= 0.9"), ("user_gender", "<= 1.2")]
     assert {name for name, *_ in read} == {"rmse", "rmse_gain_on_champion_upper"}
 
 
-def test_everything_that_a_metric_is_compared_with_has_words() -> None:
+def test_everything_that_a_metric_is_compared_with_has_a_display_name() -> None:
     compared = {reference for references in features.BASELINES.values() for reference in references}
-    assert set(results._WORDS) == compared | set(features.CHANCE.values()) | {features.CHAMPION}
+    assert set(results._DISPLAY_NAMES) == compared | set(features.CHANCE.values()) | {features.CHAMPION}
