@@ -165,7 +165,7 @@ def _block(first: int, titles: Titles, rng: np.random.Generator) -> Block:
     bias = rng.normal(0, 0.4, _BLOCK)
     stars = 2.9 + bias[users] + titles.quality[rated] + 1.2 * taste + rng.normal(0, 0.6, len(users))
     halves = np.clip(np.rint(2 * stars), 1, 10).astype(np.int64)
-    seconds = _moments(users, counts, rng)
+    seconds = _timestamps(users, counts, rng)
     order = np.lexsort((rated, users))
     return Block(first + users[order], 1 + rated[order], halves[order], seconds[order])
 
@@ -190,7 +190,7 @@ def _choose(
     return keys // len(titles), keys % len(titles)
 
 
-def _moments(users: np.ndarray, counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _timestamps(users: np.ndarray, counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     # Seconds since 1970 of each rating; a user's ascend.
     begins = _position(users) == 0
     pauses = (rng.random(len(users)) < 1 / _RATINGS_A_SESSION) & ~begins

@@ -106,7 +106,7 @@ def test_a_prediction_is_in_the_bucket_that_it_opens() -> None:
     assert sums[:, 2].tolist() == [0 + 1, 2 + 3, 4, 0, 0, 0, 0, 5, 6 + 7]
 
 
-def test_calibration_is_told_from_accuracy() -> None:
+def test_calibration_differs_from_accuracy() -> None:
     random = np.random.default_rng(1)
     expected = random.uniform(1, 5, 100_000)
     # Right on average wherever it says anything, though each row is off by a star.
