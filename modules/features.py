@@ -32,6 +32,14 @@ VISIT = "visit"
 FIRST_VISIT, SAME_SITTING, RETURN_VISIT = VISITS = ("first", "sitting", "return")
 VISIT_GAP = 3600  # Seconds.
 
+# What a slice may be of, where the data tell: levels ascend.
+SLICE_VALUES = {
+    USER_ACTIVITY: ("cold", "light", "medium", "heavy"),
+    USER_GENDER: ("F", "M"),
+    VISIT: VISITS,
+    TITLE_POPULARITY: ("unseen", "tail", "torso", "head"),
+}
+
 UNKNOWN = "unknown"
 UNKNOWN_AGE = -1
 UNKNOWN_YEAR = 0

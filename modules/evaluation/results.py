@@ -53,6 +53,11 @@ class Gated:
     passed: bool
     compared_with: str = ""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is a comparison of too few users to know who is better."""
+        return self.reference is not None and self.interval is not None and math.isinf(self.interval[0])
+
     def __str__(self) -> str:
         """Say it in one line.
 
@@ -97,11 +102,27 @@ class Evaluation:
         """Thresholds that the model does not meet."""
         return [gated for gated in self.gated if not gated.passed]
 
+    def left_out(self) -> str:
+        """Name the slices that a gate looks at and does not judge; empty where it judges all.
+
+        >>> few = Gated("rmse", "visit", "visit=sitting", "", 0.1, (-math.inf, math.inf), 1.1, True)
+        >>> Evaluation((few,), {}, 20).left_out()
+        'visit=first, visit=return (no rows); visit=sitting (too few users to compare)'
+        """
+        found = {gated.slice for gated in self.gated}
+        features_of_gates = sorted({gated.feature for gated in self.gated} & features.SLICE_VALUES.keys())
+        possible = [f"{name}={value}" for name in features_of_gates for value in features.SLICE_VALUES[name]]
+        parts = {
+            "no rows": [name for name in possible if name not in found],
+            "too few users to compare": sorted({g.slice for g in self.gated if g.feature and g.is_open}),
+        }
+        return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in parts.items() if names)
+
     def closest_slices(self) -> Iterator[tuple[int, Gated]]:
-        """Yield, for each threshold on slices, how many passed it and the one that is closest to it."""
+        """Yield, for each threshold on slices, how many it judged and passed, and the closest of these."""
         passed: dict[tuple[str, str], list[Gated]] = {}
         for gated in self.gated:
-            if gated.passed and gated.feature and not math.isnan(gated.value):
+            if gated.passed and gated.feature and not (gated.is_open or math.isnan(gated.value)):
                 passed.setdefault((gated.metric, gated.rule), []).append(gated)
         for (_, rule), slices in passed.items():
             closest = max if "<=" in rule else min

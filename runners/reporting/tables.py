@@ -42,6 +42,8 @@ def show(console: Console, summary: Summary, seconds: float, log: Path) -> None:
     for model in summary.models:
         console.print()
         console.print(_model_table(model))
+        if left_out := model.evaluation.left_out():
+            console.print(Text(f"slices left out: {left_out}", style="dim"), soft_wrap=False)
         others = sorted(model.evaluation.others.items())
         if others:
             values = ", ".join(f"{name} {number(value)}" for name, value in others)

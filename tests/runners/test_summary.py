@@ -248,6 +248,18 @@ def test_the_summary_names_a_champion_whose_figures_are_not_finite(runs: list[Ru
     assert "ranking: blessed, not compared: the figures of its champion, model 7, are not finite" in shown
 
 
+def test_slices_without_rows_or_with_too_few_users_are_said_to_be_left_out(runs: list[Run]) -> None:
+    of_users = (
+        "user_activity=cold, user_activity=medium, user_activity=heavy, visit=sitting (no rows); "
+        "visit=first (too few users to compare)"
+    )
+    of_titles = "title_popularity=unseen, title_popularity=tail, title_popularity=torso, "
+    text = " ".join(runs[0].shown)
+    assert f" slices left out: {of_users} not gated: " in text
+    assert f" slices left out: {of_titles}{of_users} not gated: " in text
+    assert "visit=first" not in text.replace(of_users, ""), "it is no slice on which a model was compared"
+
+
 def test_the_model_card_is_written_from_the_evaluators_own_results(
     runs: list[Run], tmp_path: pathlib.Path
 ) -> None:
@@ -267,6 +279,11 @@ def test_the_model_card_is_written_from_the_evaluators_own_results(
     assert any(line.startswith("| user_gender=M | 100 | 0.800 |") for line in lines)
     assert f"- retrieval: `{TOP_100}` is worst on user_gender=F, 0.000 (0.400 over all rows)." in lines
     assert any(line.startswith("| `rmse` | biases | 0.750 | 0.250 |") for line in lines)
+    left_out = [line for line in lines if line.startswith("Slices left out of the gates: ")]
+    assert left_out == [
+        f"Slices left out of the gates: {runs[2].model(name).evaluation.left_out()}." for name in found
+    ]
+    assert left_out[0].endswith("visit=sitting (no rows); visit=first (too few users to compare).")
 
 
 def test_one_model_in_two_parts_is_listed_once(runs: list[Run], tmp_path: pathlib.Path) -> None:

@@ -56,6 +56,8 @@ def model(name: str, evaluation: Evaluation) -> str:
         header = ("metric", "compared with", "its value", "gain", "gain, 95%", "must")
         parts.append(table(header, compared))
     parts += _slices(evaluation, sorted({gated.metric for gated in evaluation.gated if not gated.feature}))
+    if left_out := evaluation.left_out():
+        parts.append(f"Slices left out of the gates: {left_out}.")
     if evaluation.reliability:
         buckets = [(f"{n:,}", f"{p:.2f}", f"{r:.2f}") for n, p, r in evaluation.reliability]
         title = "Calibration: predicted ratings in buckets of half a star."

@@ -7,11 +7,14 @@ import math
 from collections.abc import Mapping
 from fractions import Fraction
 
+from modules import features
+
 DAY = 86_400
 
 # Slices by number of train rows: (at least, label), ascending.
-USER_ACTIVITY_LEVELS = ((0, "cold"), (1, "light"), (20, "medium"), (100, "heavy"))
-TITLE_POPULARITY_LEVELS = ((0, "unseen"), (1, "tail"), (20, "torso"), (100, "head"))
+_LEAST = (0, 1, 20, 100)
+USER_ACTIVITY_LEVELS = tuple(zip(_LEAST, features.SLICE_VALUES[features.USER_ACTIVITY], strict=True))
+TITLE_POPULARITY_LEVELS = tuple(zip(_LEAST, features.SLICE_VALUES[features.TITLE_POPULARITY], strict=True))
 
 
 def level(count: int, levels: tuple[tuple[int, str], ...]) -> str:
