@@ -1,0 +1,81 @@
+"""The default gates on made-up data in other shapes: 10 titles to 10,000, one user to 2,000.
+
+Elsewhere are ml-100k, with 1,664 titles and 943 users (tests/e2e/test_default_run.py), and ml-1m, with 80
+titles and 120 users (tests/e2e/test_own_data.py). Of all releases in CSV the ExampleGen writes the same rows
+(tests/components/movielens_example_gen/test_executor.py), so that one of them stands for all here.
+"""
+
+from __future__ import annotations
+
+import io
+import pathlib
+
+import ml_metadata as mlmd
+import pytest
+from rich.console import Console
+from tfx.orchestration import metadata
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.pipeline import RunOptions
+
+from pipeline import config as configuration
+from pipeline.pipeline import create_pipeline
+from runners.reporting import tables
+from runners.reporting.summary import read_summary
+from runners.running import record
+from tests.helpers import planted_series
+
+pytestmark = pytest.mark.slow("each test runs Transform and trains a model")
+
+
+def judge(folder: pathlib.Path, release: str, model: str, models: dict, **shape: int) -> str:
+    """Run the pipeline up to the Evaluator of one model; returns the summary, in one line.
+
+    Args:
+      folder: an empty one.
+      release: whose format the data have.
+      model: its name.
+      models: hyper-parameters that replace the preset's, by model.
+      shape: of the data, see planted_series.write.
+    """
+    data = planted_series.write(folder / "data", release, **shape)
+    changes = {"data": {"release": release}, "models": models}
+    connection = metadata.sqlite_metadata_connection_config(str(folder / "metadata.sqlite"))
+    pipeline = create_pipeline(
+        config=configuration.with_changes(configuration.default(), changes),
+        data_root=str(data),
+        pipeline_root=str(folder),
+        push_destination="nowhere",
+        metadata_connection_config=connection,
+        beam_pipeline_args=[],
+    )
+    LocalDagRunner().run(pipeline, RunOptions(to_nodes=[f"Evaluator.{model}"]))
+    stream = io.StringIO()
+    summary = read_summary(record.latest_run(mlmd.MetadataStore(connection)))
+    tables.show(Console(file=stream, width=200), summary, 0, folder)
+    return " ".join(stream.getvalue().split())
+
+
+def test_of_10_titles_the_best_one_tells_models_apart_and_a_model_that_deserves_it_is_blessed(
+    tmp_path: pathlib.Path,
+) -> None:
+    shown = judge(tmp_path, "ml-10m", "retrieval", {"retrieval": {"members": 1}}, films=10, users=60)
+    assert "retrieval: blessed" in shown
+    assert "top_1_categorical_accuracy_unseen beat item-item" in shown
+    # The release knows no genders.
+    assert "user_gender=F, user_gender=M (no rows)" in shown
+
+
+def test_of_10_000_titles_and_2_000_users_a_model_that_deserves_it_is_blessed(tmp_path: pathlib.Path) -> None:
+    sweeps = {"ranking": {"sweeps": 30, "burn_in": 10}}
+    shown = judge(tmp_path, "ml-latest-small", "ranking", sweeps, films=10_000, users=2_000, most=8)
+    assert "10,000" in shown and "of 2,000 users" in shown
+    assert "ranking: blessed" in shown
+
+
+def test_of_one_user_a_model_that_may_be_good_is_refused_in_words(tmp_path: pathlib.Path) -> None:
+    sweeps = {"ranking": {"sweeps": 2, "burn_in": 1}}
+    shown = judge(tmp_path, "custom", "ranking", sweeps, films=80, users=1)
+    assert "ranking: refused: rmse must beat biases, " in shown
+    assert shown.split("ranking: refused: ")[1].split(" Time: ")[0].endswith("its 95% interval too few users")
+    assert "user_gender=F, visit=first (no rows); " in shown
+    assert "visit=sitting (too few users to compare)" in shown
