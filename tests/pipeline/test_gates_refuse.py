@@ -7,6 +7,7 @@ by half a star.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import pathlib
@@ -56,6 +57,8 @@ class Judge:
     def __init__(self, root: pathlib.Path):
         self._root = root
         self._numbers = itertools.count()
+        # Saved once, however many tests judge it.
+        self._model = functools.cache(self._save_model)
         self.full = self._examples(example(row) for row in ROWS)
         self.without_gender = self._examples(example(row, features.UNKNOWN) for row in ROWS)
         self.empty = self._examples([])
@@ -77,7 +80,7 @@ class Judge:
                 writer.write(record)
         return artifact
 
-    def _model(self, name: str, columns: Iterable[str]) -> standard_artifacts.Model:
+    def _save_model(self, name: str, columns: tuple[str, ...]) -> standard_artifacts.Model:
         artifact = standard_artifacts.Model()
         artifact.uri = self._folder()
         model = PlantedModel(name, columns)
