@@ -10,7 +10,7 @@ import tensorflow_recommenders as tfrs
 from modules import strategies, training
 from modules.features import RATING
 from modules.hyperparameters import GradientRankingConfig
-from modules.towers import RatingHead, Tower
+from modules.towers import RatingHead, two_towers
 from modules.training import TrainingData
 
 
@@ -26,16 +26,8 @@ class GradientRankingModel(training.Model):
         super().__init__()
         machine = config.head == "factorization"
         # A machine's last column holds the linear terms.
-        dim, l2 = config.embedding_dim + more_dims + machine, config.l2
-        self.query_tower = Tower(
-            config.query_features,
-            data.sizes,
-            dim,
-            l2,
-            history=config.history,
-            unknown_share=config.unknown_share,
-        )
-        self.candidate_tower = Tower(config.candidate_features, data.sizes, dim, l2)
+        dim = config.embedding_dim + more_dims + machine
+        self.query_tower, self.candidate_tower = two_towers(config, data.sizes, data.titles, dim)
         self.head = RatingHead(None if machine else config.hidden_units, data.interactions.mean_rating)
         # The sum and not the mean, because a replica has a part of the batch.
         loss = tf.keras.losses.MeanSquaredError(reduction=tf.keras.losses.Reduction.SUM)

@@ -12,7 +12,7 @@ from modules.evaluation import ranking_metrics
 from modules.export import saved_model, tflite
 from modules.hyperparameters import RetrievalConfig
 from modules.softmax import CandidateSoftmax
-from modules.towers import Ensemble, Tower
+from modules.towers import Ensemble, two_towers
 from modules.training import TrainingData
 
 
@@ -29,22 +29,11 @@ class RetrievalModel(training.Model):
     def __init__(self, config: RetrievalConfig, data: TrainingData):
         """Build the towers and their tasks."""
         super().__init__()
-        queries = [
-            Tower(
-                config.query_features,
-                data.sizes,
-                config.embedding_dim,
-                config.l2,
-                history=config.history,
-                hidden_units=config.query_hidden_units,
-                unknown_share=config.unknown_share,
-            )
+        members = [
+            two_towers(config, data.sizes, data.titles, config.embedding_dim, config.query_hidden_units)
             for _ in range(config.members)
         ]
-        candidates = [
-            Tower(config.candidate_features, data.sizes, config.embedding_dim, config.l2)
-            for _ in range(config.members)
-        ]
+        queries, candidates = zip(*members, strict=True)
         self.query_tower, self.candidate_tower = Ensemble(queries), Ensemble(candidates)
         self.tasks = [
             CandidateSoftmax(

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from modules import features
 from modules.features import Encoding, TransformedFeature
-from modules.hyperparameters import HistoryConfig
+from modules.hyperparameters import GradientConfig
 
 # Small, so that a rating begins near the sum of the linear terms while a shared tower's embeddings are large.
 _INITIAL_SCALE = 0.2
@@ -76,28 +76,33 @@ class HistoryEncoder(tf.keras.layers.Layer):
     and over a logit of 0, so that what is long ago may count little although nothing else is there. A
     rating's logit is the sum of a learned one for the bucket of its gap, one for its rank in the order, and
     the product of projections of its title and of the latest title. s and r are learned vectors for each
-    bucket, e a table of the history's own. r tells a query in the same sitting from one by a user who
-    returns; a query without history has a vector of its own.
+    bucket, e the candidate tower's embeddings: the title's, those of its genres and so on. r tells a query in
+    the same sitting from one by a user who returns; a query without history has a vector of its own.
 
     References: Liu et al., STAMP: Short-Term Attention/Memory Priority Model for Session-based Recommendation
-    (KDD 2018), for attention from the latest title.
+    (KDD 2018), for attention from the latest title; Kang and McAuley, Self-Attentive Sequential
+    Recommendation (ICDM 2018), section III-D, for one set of embeddings for history and candidates.
     """
 
-    def __init__(self, num_titles: int, dim: int, limit: float, dropout: float):
+    def __init__(
+        self, candidates: Tower, titles: Mapping[str, np.ndarray], dropout: float = 0.0, limit: float = 0.05
+    ):
         """Declare the tables.
 
         Args:
-          num_titles: size of the titles' vocabulary, with its out-of-vocabulary index.
-          dim: length of an embedding.
-          limit: greatest size of the initial embeddings, which are uniform.
+          candidates: the candidate tower.
+          titles: the features that it reads, `[indices, width]`, by index in the titles' vocabulary.
           dropout: share of ratings that a training step leaves out.
+          limit: greatest size of the initial values of r, which are uniform.
         """
         super().__init__(name="history")
-        self._dropout = dropout
+        self._candidates = candidates
+        self._titles = {name: tf.constant(values, tf.int32) for name, values in titles.items()}
+        self._dropout, self._dim = dropout, candidates.embedding_dim
+        dim = self._dim
         self._no_history = buckets = len(features.GAP_BOUNDARIES) + 1
         uniform = tf.keras.initializers.RandomUniform(-limit, limit)
         constant = tf.keras.initializers.Constant(_INITIAL_HISTORY_SCALE)
-        self._titles = self.add_weight(name="titles", shape=(num_titles + 1, dim), initializer=uniform)
         self._logits = self.add_weight(name="logits", shape=(buckets,), initializer="zeros")
         self._ranks = self.add_weight(name="ranks", shape=(features.HISTORY_LENGTH,), initializer="zeros")
         self._keys = self.add_weight(name="keys", shape=(dim, _ATTENTION_DIM))
@@ -105,11 +110,6 @@ class HistoryEncoder(tf.keras.layers.Layer):
         self._scales = self.add_weight(name="scales", shape=(buckets, dim), initializer=constant)
         # The last row is that of queries without history.
         self._returns = self.add_weight(name="returns", shape=(buckets + 1, dim), initializer=uniform)
-
-    @property
-    def indexed_tables(self) -> list[tuple[tf.Variable, str]]:
-        """The titles' table, and the feature whose indices are its rows; for warm_start."""
-        return [(self._titles, features.HISTORY_TITLE)]
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Embed a batch of histories.
@@ -123,7 +123,10 @@ class HistoryEncoder(tf.keras.layers.Layer):
         present = tf.cast(titles > 0, tf.float32)
         if training and self._dropout:
             present *= tf.cast(tf.random.uniform(tf.shape(present)) >= self._dropout, tf.float32)
-        embedded = tf.gather(self._titles, titles)
+        # Titles are shifted by one there; what is looked up for the padding has no weight.
+        indices = tf.reshape(tf.maximum(titles - 1, 0), [-1])
+        of_titles = {name: tf.gather(values, indices) for name, values in self._titles.items()}
+        embedded = tf.reshape(self._candidates.embed(of_titles), [-1, titles.shape[1], self._dim])
         logits = tf.gather(self._logits, gaps) + self._ranks[: titles.shape[1]]
         latest = tf.matmul(embedded[:, 0], self._queries)[:, tf.newaxis]
         logits += tf.reduce_sum(latest * tf.matmul(embedded, self._keys), axis=2) / _ATTENTION_DIM**0.5
@@ -152,7 +155,7 @@ class Tower(tf.keras.Model):
         embedding_dim: int,
         l2: float = 0.0,
         limit: float = 0.05,
-        history: HistoryConfig | None = None,
+        history: HistoryEncoder | None = None,
         hidden_units: int = 0,
         unknown_share: float = 0.0,
     ):
@@ -164,12 +167,13 @@ class Tower(tf.keras.Model):
           embedding_dim: length of an embedding.
           l2: weight of a loss, the mean over the batch of the summed squares of all looked-up values.
           limit: greatest size of the initial values, which are uniform.
-          history: how to read the history; None not to.
+          history: reads the history, into embeddings of the same length; None not to.
           hidden_units: of the residual block; 0 for none.
           unknown_share: of rows in training whose user and moment are taken as unknown; as many again lose
             the moment alone.
         """
         super().__init__()
+        self.embedding_dim = embedding_dim
         self._names = tuple(names)
         self._l2 = l2
         self._unknown_share = unknown_share
@@ -179,9 +183,7 @@ class Tower(tf.keras.Model):
             name: FeatureEmbedding(_BY_NAME[name], sizes.get(name, 1), embedding_dim, limit)
             for name in self._names
         }
-        self._history = None
-        if history:
-            self._history = HistoryEncoder(sizes[features.MOVIE_TITLE], embedding_dim, limit, history.dropout)
+        self._history = history
         self._residual = None
         if hidden_units:
             # Zeros, so that training starts at the plain sum.
@@ -196,6 +198,13 @@ class Tower(tf.keras.Model):
         for name in self._names:
             self._embeddings[name].set_weights([tables[name]])
 
+    def embed(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Return the plain sum, `[batch, embedding_dim]`: no history, no residual block, no loss."""
+        return tf.add_n(self._parts(inputs))
+
+    def _parts(self, inputs: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
+        return [self._embeddings[name](inputs[name]) for name in self._names]
+
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Embed a batch.
 
@@ -204,7 +213,7 @@ class Tower(tf.keras.Model):
         """
         if training and self._unknown_share:
             inputs = self._with_unknown(inputs)
-        parts = [self._embeddings[name](inputs[name]) for name in self._names]
+        parts = self._parts(inputs)
         # Not stacked: of a whole catalogue, each copy costs as much as its part of the softmax.
         squares = tf.add_n([2 * tf.nn.l2_loss(part) for part in parts])
         norm = squares / tf.cast(tf.shape(parts[0])[0], squares.dtype)
@@ -228,6 +237,35 @@ class Tower(tf.keras.Model):
                 unknown = drawn < share * self._unknown_share
                 inputs[name] = tf.where(unknown, tf.constant(self._unknown[name], values.dtype), values)
         return inputs
+
+
+def two_towers(
+    config: GradientConfig,
+    sizes: Mapping[str, int],
+    titles: Mapping[str, np.ndarray],
+    embedding_dim: int,
+    hidden_units: int = 0,
+) -> tuple[Tower, Tower]:
+    """Build a query tower and a candidate tower.
+
+    Args:
+      config: which features each reads, and how they are fitted.
+      sizes: number of values that each feature can take.
+      titles: candidate features by index in the titles' vocabulary, see `Catalogue.features_of_indices`.
+      embedding_dim: length of an embedding.
+      hidden_units: of the query's residual block; 0 for none.
+    """
+    candidates = Tower(config.candidate_features, sizes, embedding_dim, config.l2)
+    queries = Tower(
+        config.query_features,
+        sizes,
+        embedding_dim,
+        config.l2,
+        history=HistoryEncoder(candidates, titles, config.history.dropout) if config.history else None,
+        hidden_units=hidden_units,
+        unknown_share=config.unknown_share,
+    )
+    return queries, candidates
 
 
 class Ensemble(tf.keras.Model):

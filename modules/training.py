@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tensorflow_transform as tft
@@ -80,6 +81,11 @@ class TrainingData:
     eval_files: list[str]
     base: warm_start.Base | None = None
     strategy: tf.distribute.Strategy | None = None
+
+    @property
+    def titles(self) -> dict[str, np.ndarray]:
+        """Transformed features of the candidates by index in the titles' vocabulary, `[indices, width]`."""
+        return self.catalogue.features_of_indices(self.sizes[features.MOVIE_TITLE])
 
     @property
     def meaning(self) -> warm_start.Meaning:

@@ -172,14 +172,11 @@ def rows_by_time(old: Sequence[int], new: Sequence[int], buckets: int) -> np.nda
 def _has_terms(indexed_by: str) -> bool:
     """Whether a table's rows are a vocabulary's, so that their number may differ from one run to the next."""
     feature = _BY_NAME.get(indexed_by)
-    return indexed_by == features.HISTORY_TITLE or (feature is not None and feature.encoding in _BY_TERMS)
+    return feature is not None and feature.encoding in _BY_TERMS
 
 
 def _rows(indexed_by: str, old: Meaning, new: Meaning) -> np.ndarray | None:
     """Find rows for a table by the feature that it is indexed by; None if rows have the same meaning."""
-    if indexed_by == features.HISTORY_TITLE:
-        titles = features.MOVIE_TITLE
-        return rows_by_term(old.terms[titles].tolist(), new.terms[titles].tolist(), padded=True)
     feature = _BY_NAME.get(indexed_by)
     if feature and feature.encoding is Encoding.TIME_BUCKETS:
         return rows_by_time(old.time_range.tolist(), new.time_range.tolist(), feature.width)

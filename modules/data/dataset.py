@@ -110,6 +110,16 @@ class Catalogue:
             positions[-1] = -1
         return positions
 
+    def features_of_indices(self, num_indices: int) -> dict[str, np.ndarray]:
+        """List the transformed features of each index in the titles' vocabulary, `[num_indices, width]`.
+
+        An index without a position, see positions_of_indices, has 0 in all but the title's own feature.
+        """
+        positions = self.positions_of_indices(num_indices)
+        known = (positions >= 0)[:, np.newaxis]
+        found = {name: np.where(known, values[positions], 0) for name, values in self.transformed.items()}
+        return {**found, features.MOVIE_TITLE: np.arange(num_indices)[:, np.newaxis]}
+
     @functools.cached_property
     def _positions(self) -> dict[bytes, int]:
         # A dict, because a binary search would compare Python objects some sixteen times for each title.

@@ -9,7 +9,6 @@ import pytest
 import tensorflow as tf
 
 from modules import features
-from modules.hyperparameters import HistoryConfig
 from modules.towers import Ensemble, HistoryEncoder, RatingHead, Tower
 
 QUERY = (features.USER_ID, features.USER_GENDER, features.TIMESTAMP_NORMALIZED)
@@ -37,6 +36,14 @@ HISTORY: dict[str, list[list]] = {
     features.HISTORY_GAP: [[1, 4, 17], [2, 0, 0], [0, 0, 0]],
 }
 INPUTS.update(HISTORY)
+# The candidates' features by index in the titles' vocabulary.
+TITLES = {
+    features.MOVIE_TITLE: np.arange(7)[:, np.newaxis],
+    features.TITLE_TOKENS: np.array(
+        [[1, 2, 0], [3, 0, 0], [0, 0, 0], [5, 4, 1], [2, 0, 0], [4, 3, 0], [0, 0, 0]]
+    ),
+    features.MOVIE_YEAR: np.array([[0], [1], [2], [3], [3], [1], [0]]),
+}
 TENSORS = {name: tf.constant(values) for name, values in INPUTS.items()}
 DIM = 4
 
@@ -71,27 +78,34 @@ def test_a_tower_is_the_sum_of_its_features_embeddings() -> None:
             np.testing.assert_allclose(received[row], expected, rtol=1e-5, atol=1e-6)
 
 
-def encoded_history(encoder: HistoryEncoder, row: int) -> np.ndarray:
+def history_encoder(dropout: float = 0.0) -> tuple[HistoryEncoder, np.ndarray]:
+    """Return an encoder, and the candidate tower's embeddings by title index."""
+    candidates = Tower(CANDIDATE, SIZES, DIM, limit=1.0)
+    encoder = HistoryEncoder(candidates, TITLES, dropout, limit=1.0)
+    return encoder, candidates({name: tf.constant(values) for name, values in TITLES.items()}).numpy()
+
+
+def encoded_history(encoder: HistoryEncoder, embeddings: np.ndarray, row: int) -> np.ndarray:
     """The history's embedding by NumPy."""
-    titles, by_gap, by_rank, keys, queries, scales, returns = (
-        weight.numpy().astype(np.float64) for weight in encoder.weights
-    )
+    own = {weight.name.split("/")[-1].split(":")[0]: weight.numpy() for weight in encoder.weights}
     history = [
-        (titles[title], gap)
+        (embeddings[title - 1], gap)
         for title, gap in zip(
             HISTORY[features.HISTORY_TITLE][row], HISTORY[features.HISTORY_GAP][row], strict=True
         )
         if title > 0
     ]
     if not history:
-        return returns[-1]
+        return own["returns"][-1]
     past = []
     for rank, (vector, gap) in enumerate(history):
-        attention = (history[0][0] @ queries) @ (vector @ keys) / np.sqrt(keys.shape[1])
-        past.append((np.exp(by_gap[gap] + by_rank[rank] + attention), scales[gap] * vector))
+        attention = (history[0][0] @ own["queries"]) @ (vector @ own["keys"]) / np.sqrt(own["keys"].shape[1])
+        past.append(
+            (np.exp(own["logits"][gap] + own["ranks"][rank] + attention), own["scales"][gap] * vector)
+        )
     # The 1 is the exponential of the logit that stands for nothing.
     total = 1.0 + sum(weight for weight, _ in past)
-    return returns[history[0][1]] + sum(weight / total * vector for weight, vector in past)
+    return own["returns"][history[0][1]] + sum(weight / total * vector for weight, vector in past)
 
 
 def randomised(layer: tf.keras.layers.Layer) -> None:
@@ -101,23 +115,25 @@ def randomised(layer: tf.keras.layers.Layer) -> None:
 
 
 def test_a_history_is_a_weighted_mean_of_titles_and_the_time_since_the_latest_of_them() -> None:
-    encoder = HistoryEncoder(num_titles=7, dim=DIM, limit=1.0, dropout=0.0)
+    encoder, _ = history_encoder()
     encoder(TENSORS)
     randomised(encoder)
+    embeddings = encoder._candidates({name: tf.constant(values) for name, values in TITLES.items()}).numpy()
     received, norm = encoder(TENSORS, training=True)
     for row in range(3):
-        np.testing.assert_allclose(received[row], encoded_history(encoder, row), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(received[2], encoder.get_weights()[-1][-1])
-    squares = np.sum(np.square(encoder.get_weights()[0]), axis=1)
-    expected = np.mean([squares[[3, 7, 1]].sum() / 4, squares[2] / 2, 0.0])
+        expected = encoded_history(encoder, embeddings, row)
+        np.testing.assert_allclose(received[row], expected, rtol=1e-4, atol=1e-5)
+    squares = np.sum(np.square(embeddings), axis=1)
+    expected = np.mean([squares[[2, 6, 0]].sum() / 4, squares[1] / 2, 0.0])
     assert float(norm) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_history_is_thinned_out_in_training_alone() -> None:
-    encoder = HistoryEncoder(num_titles=7, dim=DIM, limit=1.0, dropout=0.5)
+    encoder, embeddings = history_encoder(dropout=0.5)
     whole, _ = encoder(TENSORS)
     for row in range(3):
-        np.testing.assert_allclose(whole[row], encoded_history(encoder, row), rtol=1e-4, atol=1e-5)
+        expected = encoded_history(encoder, embeddings, row)
+        np.testing.assert_allclose(whole[row], expected, rtol=1e-4, atol=1e-5)
     tf.random.set_seed(1)
     seen = {encoder(TENSORS, training=True)[0][0].numpy().tobytes() for _ in range(20)}
     assert len(seen) > 3
@@ -148,15 +164,16 @@ def test_users_and_timestamps_are_replaced_by_unknown_in_training_alone() -> Non
 
 
 def test_a_tower_adds_the_history_and_a_residual_block_over_the_sum() -> None:
-    tower = Tower(QUERY, SIZES, DIM, limit=1.0, history=HistoryConfig(), hidden_units=6)
+    encoder, vectors = history_encoder()
+    tower = Tower(QUERY, SIZES, DIM, limit=1.0, history=encoder, hidden_units=6)
     first = tower(TENSORS).numpy()
     layers = {layer.name: layer for layer in tower.layers}
-    encoder = layers.pop("history")
+    assert layers.pop("history") is encoder
     (block,) = [layers.pop(name) for name in list(layers) if name.startswith("sequential")]
     weights = {name: layer.get_weights()[0] for name, layer in layers.items()}
 
     def plain_sum(row: int) -> np.ndarray:
-        return sum(embedded(weights, row).values()) + encoded_history(encoder, row)
+        return sum(embedded(weights, row).values()) + encoded_history(encoder, vectors, row)
 
     for row in range(3):
         np.testing.assert_allclose(first[row], plain_sum(row), rtol=1e-4, atol=1e-5)

@@ -68,6 +68,20 @@ def test_the_catalogue_is_in_the_order_of_its_titles_whatever_the_file_s(tmp_pat
         assert sorted(loaded.transformed) == sorted(CANDIDATE_SIDE)
 
 
+def test_features_by_index_are_those_of_the_title_or_none_where_titles_share_the_index() -> None:
+    # Four titles of a vocabulary of two: the other two share its last index.
+    titles = np.array([b"Alien", b"Big", b"Heat", b"Zulu"], object)
+    transformed = {
+        features.MOVIE_TITLE: np.array([[2], [1], [2], [0]]),
+        features.MOVIE_GENRES: np.array([[4, 0], [3, 5], [6, 0], [7, 2]]),
+    }
+    found = Catalogue(titles, titles, transformed).features_of_indices(3)
+    assert found[features.MOVIE_TITLE].tolist() == [[0], [1], [2]]
+    assert found[features.MOVIE_GENRES].tolist() == [[7, 2], [3, 5], [0, 0]]
+    whole = Catalogue(titles[1:], titles[1:], {name: rows[1:] for name, rows in transformed.items()})
+    assert whole.features_of_indices(3)[features.MOVIE_GENRES].tolist() == [[7, 2], [3, 5], [6, 0]]
+
+
 def test_a_title_twice_is_refused(tmp_path: pathlib.Path) -> None:
     rows = map(planted_ratings.serialized, films(["Alien (1979)", "Zulu (1964)", "Alien (1979)"]))
     with pytest.raises(ValueError, match="titles must be unique in the catalogue"):
