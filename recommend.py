@@ -72,6 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         for user, answer in zip(options.users, answers, strict=True):
             (show_json if options.json else show)(user, answer, options, int(bundle.name))
+        if not options.json:
+            show_quality(bundle)
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would try again as it ends.
@@ -366,6 +368,16 @@ def show(user: str, answer: Answer, options: argparse.Namespace, version: int) -
     console.print(table)
     if len(rows) < options.k:
         console.print(f"{len(rows)} titles remain of the {options.k} requested.")
+
+
+def show_quality(bundle: pathlib.Path) -> None:
+    """Print how often lists of this version held what people then liked, as the manifest says it."""
+    import rich.console
+
+    manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
+    if words := manifest.get("metrics", {}).get("served_list_in_words"):
+        console = rich.console.Console(highlight=False, markup=False)
+        console.print(f"Measured before it was published: {words}", soft_wrap=True)
 
 
 def heading(user: str, known: bool, because: Sequence[str]) -> str:

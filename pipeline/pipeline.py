@@ -185,6 +185,7 @@ def create_pipeline(
         multitask_evaluation=evaluators["multitask"].outputs["evaluation"],
         index_config=config.index,
         publish_config=config.publish,
+        must_beat_baselines=config.gates.must_beat_baselines,
         push_destination=push_destination,
         source_digest=source_digest("components.index_pusher.executor"),
     )

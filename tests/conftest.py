@@ -98,6 +98,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
         planted_models.write_model(world, root / "retrieval", planted_models.RETRIEVAL)
         planted_models.write_model(world, root / "ranking", planted_models.RANKING)
         planted_models.write_queries(world, root / "examples" / "Split-eval")
+        planted_models.write_train(world, root / "examples" / "Split-train")
 
     root = shared_folder(tmp_path_factory, "planted-models", write)
     sources = Sources(
@@ -106,6 +107,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
         queries_dir=str(root / "examples" / "Split-eval"),
         config=IndexConfig(),
         source_digest="0",
+        split_dirs={"train": str(root / "examples" / "Split-train")},
     )
     return Planted(world, sources)
 

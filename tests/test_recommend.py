@@ -50,7 +50,9 @@ def test_a_known_user_gets_unseen_titles_with_scores_and_ratings(pushed, tmp_pat
     ]
     assert all(0 < float(row[3]) < 8 for row in table)
     assert done.stdout.startswith("Recommended to user 39, without titles already rated (version 1):\n")
-    assert len(done.stdout.splitlines()) == 1 + 3 + 10 + 1, "nothing else is printed"
+    printed = done.stdout.splitlines()
+    assert len(printed) == 1 + 3 + 10 + 1 + 1, "nothing else is printed"
+    assert printed[-1] == f"Measured before it was published: {pushed.figures['served_list_in_words']}"
 
 
 def test_an_unknown_user_gets_popular_titles_and_the_heading_says_so(pushed, tmp_path: pathlib.Path) -> None:

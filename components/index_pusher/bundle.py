@@ -34,8 +34,8 @@ class Sources:
     """The artifacts and settings that a bundle is made of.
 
     Attributes:
-      retrieval_dir: a Trainer's model artifact with the signatures `query`, `candidates`, `seen`, and a
-        TFLite export.
+      retrieval_dir: a Trainer's model artifact with the signatures `query`, `candidates`, `seen`, `eval`,
+        and a TFLite export.
       ranking_dir: one with `rate` and a TFLite export; may be the same.
       queries_dir: folder of the ratings' eval split.
       config: of the index.
@@ -44,7 +44,8 @@ class Sources:
       multitask_left_out: reason why a given multitask model is left out.
       data: release, split and counts of the ratings, for the model card.
       evaluation_dirs: the Evaluators' results by the model's folder in the bundle, for card and manifest.
-      split_dirs: folders of the ratings' splits, by name, for the data's digests.
+      split_dirs: folders of the ratings' splits, by name, for the data's digests and the served list.
+      must_beat_baselines: whether a list that is surely worse than a baseline's is refused.
     """
 
     retrieval_dir: str
@@ -57,6 +58,7 @@ class Sources:
     data: Data = dataclasses.field(default_factory=Data)
     evaluation_dirs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     split_dirs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    must_beat_baselines: bool = True
 
     @property
     def one_model(self) -> bool:
@@ -151,7 +153,10 @@ def build(sources: Sources, folder: str) -> Bundle:
 
 def _load(sources: Sources) -> Models:
     """Load the Trainers' models; one object if one artifact is used for several."""
-    querying = (features.QUERY_SIGNATURE, features.CANDIDATES_SIGNATURE, features.SEEN_SIGNATURE)
+    querying = (
+        *(features.QUERY_SIGNATURE, features.CANDIDATES_SIGNATURE, features.SEEN_SIGNATURE),
+        features.EVAL_SIGNATURE,
+    )
     rating = (features.RATING_SIGNATURE,)
     loaded: dict[str, Any] = {}
 

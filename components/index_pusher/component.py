@@ -16,6 +16,7 @@ class IndexPusherSpec(component_spec.ComponentSpec):
         executor.PUSH_DESTINATION: component_spec.ExecutionParameter(type=str),
         executor.INDEX_CONFIG: component_spec.ExecutionParameter(type=str),
         executor.PUBLISH_CONFIG: component_spec.ExecutionParameter(type=str),
+        executor.MUST_BEAT_BASELINES: component_spec.ExecutionParameter(type=int),
         executor.SOURCE_DIGEST: component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -46,14 +47,16 @@ class IndexPusherSpec(component_spec.ComponentSpec):
 class IndexPusher(base_component.BaseComponent):
     """Build the ScaNN index and the bundle, gate the bundle, and publish it as one version.
 
-    Pushes nothing unless both models are blessed, the index reaches its recall on real queries, and in fresh
-    processes every SavedModel of the bundle and every TFLite file answers as the Trainers' models do. A
+    Pushes nothing unless both models are blessed, the index reaches its recall on real queries, in fresh
+    processes every SavedModel of the bundle and every TFLite file answers as the Trainers' models do, and the
+    list that is served is not surely worse than retrieval alone, the baselines and the list in service. A
     multitask model that is not blessed is left out of the bundle. A bundle that fails a gate does not fail
     the pipeline: `pushed_model` then has `pushed` = 0 and the `reason`. Its other custom properties:
     `pushed_version`, `pushed_destination`, `published_anew`, `index_kind`, `index_recall`,
     `index_latency_ms`, `brute_force_latency_ms`, `index_pays` (the second by the first), `index_build` (which
     of the two composites is quicker at this size), `recommend_recall`, `tflite_max_difference`,
-    `num_candidates`, `parity` (JSON, see parity_table.py), and why something was left out:
+    `num_candidates`, `parity` (JSON, see parity_table.py), `served_list` and what goes with it (JSON, see
+    served_list/evaluate.py), and why something was left out:
     `multitask_left_out`, `ranking_quantized_left_out`, `retrieval_quantized_left_out`.
     """
 
@@ -72,6 +75,7 @@ class IndexPusher(base_component.BaseComponent):
         source_digest: str,
         index_config: IndexConfig | None = None,
         publish_config: PublishConfig | None = None,
+        must_beat_baselines: bool = True,
         multitask_model: types.BaseChannel | None = None,
         multitask_blessing: types.BaseChannel | None = None,
         retrieval_evaluation: types.BaseChannel | None = None,
@@ -81,16 +85,18 @@ class IndexPusher(base_component.BaseComponent):
         """Wire the component.
 
         Args:
-          retrieval_model: Model with the signatures `query`, `candidates` and `seen`.
+          retrieval_model: Model with the signatures `query`, `candidates`, `seen` and `eval`.
           retrieval_blessing: ModelBlessing of that model's Evaluator.
           ranking_model: Model with the signature `rate` and a TFLite export; may be the same channel.
           ranking_blessing: ModelBlessing of that model's Evaluator.
-          examples: Examples of the ratings; the eval split's are the queries.
+          examples: Examples of the ratings; the eval split's are the queries, and judge the served list.
           push_destination: folder to publish to, or what TensorFlow knows by a scheme, such as
             gs://bucket/folder (see layout.py for what lies there).
           source_digest: digest of the project's code, part of the bundle's identity: an edit publishes anew.
           index_config: the index and its threshold; None: the defaults.
           publish_config: how many versions stay; None: the defaults.
+          must_beat_baselines: whether a served list that is surely worse than popularity or the item-item
+            model is refused, as in pipeline.gates.GatesConfig.
           multitask_model: Model with the signatures of both, for the bundle to hold as it is; None for none.
           multitask_blessing: ModelBlessing of that model's Evaluator.
           retrieval_evaluation: ModelEvaluation of the retrieval model's Evaluator, for the model card; None:
@@ -129,6 +135,7 @@ class IndexPusher(base_component.BaseComponent):
                 push_destination=push_destination,
                 index_config=(index_config or IndexConfig()).model_dump_json(),
                 publish_config=(publish_config or PublishConfig()).model_dump_json(),
+                must_beat_baselines=int(must_beat_baselines),
                 source_digest=source_digest,
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),
             )

@@ -53,6 +53,19 @@ class QuantizedConfig(BaseModel):
     max_top_100_loss: float = Field(default=0.005, ge=0.0, le=1.0)
 
 
+class ServedListConfig(BaseModel):
+    """How the served list is evaluated.
+
+    >>> ServedListConfig().max_ratings
+    25000
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # Ratings of eval that a list is asked for at most; where there are more, all those of some users.
+    max_ratings: int = Field(default=25_000, ge=1)
+
+
 class IndexConfig(BaseModel):
     """How the index is built, and the recall that it must reach.
 
@@ -80,6 +93,8 @@ class IndexConfig(BaseModel):
     num_reordering_candidates: int | None = Field(default=None, ge=1)
     # The order of recommendations.
     blend: BlendConfig = BlendConfig()
+    # How the list that is served is evaluated.
+    served_list: ServedListConfig = ServedListConfig()
     # How much worse the quantised TFLite files may be.
     quantized: QuantizedConfig = QuantizedConfig()
 

@@ -36,6 +36,7 @@ MULTITASK_EVALUATION = "multitask_evaluation"
 PUSH_DESTINATION = "push_destination"
 INDEX_CONFIG = "index_config"
 PUBLISH_CONFIG = "publish_config"
+MUST_BEAT_BASELINES = "must_beat_baselines"
 SOURCE_DIGEST = "source_digest"
 PUSHED_MODEL = "pushed_model"
 RUN = "run"
@@ -78,7 +79,8 @@ class Executor(base_executor.BaseExecutor):
         Args:
           input_dict: the models, their blessings, the `examples`; their evaluations, if any.
           output_dict: `pushed_model`.
-          exec_properties: `push_destination`, `index_config` and `publish_config` (JSON), `source_digest`.
+          exec_properties: `push_destination`, `index_config` and `publish_config` (JSON),
+            `must_beat_baselines`, `source_digest`.
         """
         folders = {key: input_dict[key] for key in _READ_AS_FILES if key in input_dict}
         pushed = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL])
@@ -112,6 +114,7 @@ def _sources(
         data=_data(examples),
         evaluation_dirs=_evaluations(input_dict),
         split_dirs=_splits(examples),
+        must_beat_baselines=bool(exec_properties[MUST_BEAT_BASELINES]),
     )
     if not input_dict.get(MULTITASK_MODEL):
         return sources

@@ -7,10 +7,12 @@ the values that it compares are unsound, so that there is no figure.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from components.index_pusher.proof.parity_table import Row
+from components.index_pusher.served_list.comparison import Comparison
 
 # Scalars by name, and `parity`, a list of rows.
 Figures = dict[str, Any]
@@ -113,3 +115,31 @@ def gate_parity(rows: Sequence[Row]) -> None:
                 f"{row.part} differs from {row.compared_with}: {row.measure} by {row.difference:.3g}, and "
                 f"{row.bound:.3g} is allowed, on {row.queries} queries"
             )
+
+
+def gate_list(comparisons: Sequence[Comparison]) -> None:
+    """Refuse a list that is surely worse than one that it is held against.
+
+    Raises:
+      Refusal: the first comparison in which the whole 95% interval of the gain is below 0, or which has no
+        interval, since there are too few users.
+
+    >>> gate_list([Comparison("popularity", 0.2, -0.1, -0.3, 0.1)])
+    >>> gate_list([Comparison("popularity", 0.2, -0.1, -0.15, -0.05)])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    components.index_pusher.gates.Refusal: the served list is worse than popularity: its graded nDCG@10 ...
+    """
+    for found in comparisons:
+        if found.passes:
+            continue
+        if not math.isfinite(found.upper):
+            raise Refusal(
+                "too few users have ratings in eval to compare the served list with "
+                f"{found.compared_with}; at least 5 are needed"
+            )
+        raise Refusal(
+            f"the served list is worse than {found.compared_with}: its graded nDCG@10 is "
+            f"{found.reference + found.gain:.3f}, that of {found.compared_with} {found.reference:.3f}, the "
+            f"interval of the difference {found.lower:.3f} to {found.upper:.3f}"
+        )

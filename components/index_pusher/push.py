@@ -1,4 +1,4 @@
-"""The push: build a bundle, prove it, describe it, publish it.
+"""The push: build a bundle, prove it, evaluate the list that it serves, describe it, publish it.
 
 Called by the executor, and by tests without TFX.
 """
@@ -14,6 +14,7 @@ from components.index_pusher.bundle import MULTITASK, RANKING, RETRIEVAL, Source
 from components.index_pusher.description.describe import describe
 from components.index_pusher.gates import Blessing, Figures, Refusal, gate_blessing
 from components.index_pusher.proof.parity import prove
+from components.index_pusher.served_list.evaluate import evaluate
 from serving import manifest, publish
 
 PUSHED = "pushed"
@@ -84,6 +85,7 @@ def _published(sources: Sources, destination: str, archive: str, keep: int) -> p
     elif not published:
         bundle = build(sources, archive)
         figures = prove(bundle)
+        figures.update(evaluate(bundle, destination, figures))
         describe(bundle, digests, figures)
         published = publish.publish(archive, destination, keep)
     if not published.served:

@@ -180,6 +180,7 @@ _PUSH_ROWS: tuple[tuple[str, str, Callable[..., str]], ...] = (
     ("brute_force_latency_ms", "brute force, one query", "{:.2f} ms".format),
     ("recommend_recall", "whole recommendation, recall", number),
     ("tflite_max_difference", "TFLite model, greatest difference", _tiny),
+    ("served_list_in_words", "list that is served", str),
 )
 
 

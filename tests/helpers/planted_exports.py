@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from modules import features
-from modules.data import dataset
+from modules.data import baselines, dataset
 from modules.evaluation import ranking_metrics
 from modules.export import tflite
 
@@ -58,6 +58,43 @@ def _best(functions: Mapping[str, Any], query: list, raw: Mapping[str, tf.Tensor
         features.MOVIE_TITLE: tf.where(unseen, tf.gather(candidates[features.MOVIE_TITLE], positions), ""),
         features.SCORE: tf.where(unseen, best, tf.float32.min),
     }
+
+
+def judging(functions: Mapping[str, Any], world: Any, titles: Any, ids: Any) -> Any:
+    """The signature `eval` of a retrieval model, with tables of its titles and ids: ranks in other orders."""
+    spec = dataset.raw_feature_spec(
+        [*features.QUERY_FEATURES, features.CANDIDATE_FEATURES[1], features.EXCLUDE_ID_FEATURE]
+    )
+    popularity = tf.constant(baselines.popularity_scores(world.popularity))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, features.EXAMPLES_INPUT)])
+    def judge(examples):
+        raw = {
+            name: tf.sparse.to_dense(values, "" if values.dtype == tf.string else 0, validate_indices=False)
+            if isinstance(values, tf.SparseTensor)
+            else values[:, 0]
+            for name, values in tf.io.parse_example(examples, spec).items()
+        }
+        query = [raw[row.name] for row in features.QUERY_FEATURES]
+        embedded = functions[features.QUERY_SIGNATURE](*query)[features.QUERY_EMBEDDING]
+        scores = tf.matmul(embedded, tf.constant(world.embeddings), transpose_b=True)
+        positions = tf.cast(titles.lookup(raw[features.MOVIE_TITLE]), tf.int32)
+        found = tf.cast(ids.lookup(raw[features.EXCLUDE_ID]), tf.int32)
+        excluded = ranking_metrics.marks(found, len(world.ids) + 1)[:, :-1]
+
+        def unseen_rank(scores):
+            ranks = ranking_metrics.ranks(tf.where(excluded, -float("inf"), scores), positions)
+            own = tf.gather(excluded, positions, batch_dims=1)
+            return tf.where(own, features.EXCLUDED_ROW, ranks)
+
+        popular = unseen_rank(tf.broadcast_to(popularity, tf.shape(scores)))
+        return {
+            features.RANK_UNSEEN: unseen_rank(scores),
+            features.POPULARITY_RANK_UNSEEN: popular,
+            features.ITEM_ITEM_RANK_UNSEEN: tf.fill(tf.shape(popular), features.NO_RANK),
+        }
+
+    return judge
 
 
 def write_rating(function: Any, model: tf.Module, folder: pathlib.Path) -> None:

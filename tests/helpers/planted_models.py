@@ -89,7 +89,7 @@ class _Planted(tf.Module):
             len(world.users),
         )
         self._rating_users = planted_exports.table(world.users)
-        self._positions = planted_exports.table(world.titles)
+        self.positions, self.ids = planted_exports.table(world.titles), planted_exports.table(world.ids)
         nothing = np.zeros((1, world.user_vectors.shape[1]), np.float32)
         self._vectors = tf.Variable(np.concatenate([world.user_vectors, nothing]))
         self._candidate_vectors = tf.Variable(np.concatenate([world.embeddings, nothing]))
@@ -118,7 +118,7 @@ class _Planted(tf.Module):
 
     def _found(self, history_title):
         """Positions of a history's titles, beyond the last for other titles; and which are candidates."""
-        positions = self._positions.lookup(history_title)
+        positions = self.positions.lookup(history_title)
         return positions, positions < len(self._world.titles)
 
     @tf.function(input_signature=[])
@@ -147,7 +147,7 @@ class _Planted(tf.Module):
         rating = (
             3.0
             + tf.gather(self._user_bias, self._rating_users.lookup(user_id))
-            + tf.gather(self._title_bias, self._positions.lookup(movie_title))
+            + tf.gather(self._title_bias, self.positions.lookup(movie_title))
             + 0.01 * tf.cast(user_age, tf.float32)
             + 1e-10 * tf.cast(timestamp, tf.float32)
             + tf.where(tf.equal(user_gender, "F"), 0.1, 0.0)
@@ -204,10 +204,13 @@ def write_model(
             features.RATING_SIGNATURE: model.rate(),
         }
         chosen = {name: functions[name] for name in signatures}
+        over_examples = {features.SERVING_SIGNATURE: planted_exports.over_examples(chosen)}
+        if features.QUERY_SIGNATURE in signatures:
+            over_examples[features.EVAL_SIGNATURE] = planted_exports.judging(
+                chosen, world, model.positions, model.ids
+            )
         tf.saved_model.save(
-            model,
-            str(model_dir / features.SERVING_DIR),
-            signatures={**chosen, features.SERVING_SIGNATURE: planted_exports.over_examples(chosen)},
+            model, str(model_dir / features.SERVING_DIR), signatures={**chosen, **over_examples}
         )
         folder = model_dir / features.TFLITE_DIR
         folder.mkdir(parents=True)
@@ -236,7 +239,23 @@ def write_queries(world: World, split_dir: pathlib.Path, per_user: int = 5) -> s
                 history = [
                     (world.titles[at], 1.0 + at % 5, now - 60 * ago) for ago, at in enumerate(films, 1)
                 ]
-                writer.write(rating(user, world.titles[row], now, history).SerializeToString())
+                example = rating(user, world.titles[row], now, history)
+                excluded = [world.ids[at].encode() for at in world.seen[world.users.index(user)]]
+                example.features.feature[features.EXCLUDE_ID].bytes_list.value.extend(excluded)
+                writer.write(example.SerializeToString())
+    return str(split_dir)
+
+
+def write_train(world: World, split_dir: pathlib.Path) -> str:
+    """Write the train split that the users have rated `seen` in, an hour before the eval split begins."""
+    split_dir.mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(split_dir / "data_tfrecord-00000-of-00001.gz"), "GZIP") as writer:
+        for user, seen in zip(world.users, world.seen, strict=True):
+            for row in seen:
+                example = rating(user, world.titles[row], 879_996_400 - int(row))
+                genres = [b"Comedy", b"Drama", b"War"][row % 2 : 2 + row % 2]
+                example.features.feature[features.MOVIE_GENRES].bytes_list.value.extend(genres)
+                writer.write(example.SerializeToString())
     return str(split_dir)
 
 

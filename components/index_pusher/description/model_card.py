@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from components.index_pusher.description import model_card_list
 from components.index_pusher.description.model_card_tables import model, not_better, table, weakest
 from components.index_pusher.index.scann_operations import BRUTE_FORCE, MISSING
 from components.movielens_example_gen.config import GIVEN, HASH, SPAN, TIME, DataConfig
@@ -96,7 +97,7 @@ def write(
 
 
 def text(facts: Facts) -> str:
-    """Write the card: data, protocol, each model's figures, the bundle's, limits, licence, sources."""
+    """Write the card: data, protocol, figures of models, list and bundle, limits, licence, sources."""
     parts = [
         "# Model card\n\nA bundle of recommendation models: it recommends titles that a user has not rated, "
         "and predicts ratings. Every figure here was recorded by the run that made it; its version is that "
@@ -104,7 +105,8 @@ def text(facts: Facts) -> str:
         _data(facts.data),
         _protocol(facts),
         *(model(name, evaluation) for name, evaluation in facts.evaluations.items()),
-        _bundle(facts.figures),
+        *([model_card_list.text(facts.figures)] if facts.figures.keys() & model_card_list.KEYS else []),
+        _bundle({name: value for name, value in facts.figures.items() if name not in model_card_list.KEYS}),
         _limits(facts),
         _licence(facts.data.config),
         _sources(facts),

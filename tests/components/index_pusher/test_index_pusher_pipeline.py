@@ -175,6 +175,7 @@ def test_an_absent_blessing_is_refused(planted, tmp_path: pathlib.Path, blessing
             "push_destination": str(tmp_path / "destination"),
             "index_config": IndexConfig().model_dump_json(),
             "publish_config": PublishConfig().model_dump_json(),
+            "must_beat_baselines": 1,
             "source_digest": "",
         },
     )

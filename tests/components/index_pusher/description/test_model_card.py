@@ -120,6 +120,50 @@ def test_the_card_has_the_bundles_figures_and_tables() -> None:
     ]
 
 
+def test_the_card_tells_of_the_list_that_is_served() -> None:
+    """With figures as the step that measures it returns them; of few users no interval is known."""
+    served: dict[str, Any] = {
+        "served_list_in_words": "Of the titles that people liked, a third were among their ten.",
+        "served_list": [
+            {"figure": "liked_hit_10", "asked": "before each rating", "value": 0.324}
+            | {"lower": 0.3125, "upper": 0.34375},
+            {"figure": "gini", "asked": "a day after train", "value": 0.75, "lower": None, "upper": None},
+            {"figure": "mean_rating_of_hits", "asked": "before each rating", "value": None}
+            | {"lower": None, "upper": None},
+        ],
+        "served_list_comparisons": [
+            {
+                "compared_with": "popularity",
+                "reference": 0.125,
+                "gain": 0.0625,
+                "lower": 0.03125,
+                "upper": 0.09375,
+            }
+            | {"gated": True, "passes": True}
+        ],
+        "served_list_slices": [
+            {"slice": "visit=return", "rows": 1_250, "liked_hit_10": 0.25, "disliked_hit_10": None}
+            | {"graded_ndcg_10": 0.125, "lower": 0.0625, "upper": 0.1875}
+        ],
+        "served_list_champion": "version 7",
+    }
+    card = model_card.text(dataclasses.replace(FACTS, figures={**FACTS.figures, **served}))
+    text = section(card, "The list that is served")
+    assert "Of the titles that people liked, a third were among their ten." in text
+    assert "In service before: version 7." in text
+    assert rows(text, "| figure | asked | value | 95% |") == [
+        ["`liked_hit_10`", "before each rating", "0.324", "0.312 to 0.344"],
+        ["`gini`", "a day after train", "0.750", ""],
+        ["`mean_rating_of_hits`", "before each rating", "missing", ""],
+    ]
+    assert rows(text, "| compared with | its value | gain | gain, 95% |") == [
+        ["popularity", "0.125", "0.062", "0.031 to 0.094"]
+    ]
+    by_slice = "| slice | rows | `liked_hit_10` | `disliked_hit_10` | `graded_ndcg_10` | 95% |"
+    assert rows(text, by_slice) == [["visit=return", "1,250", "0.250", "missing", "0.125", "0.062 to 0.188"]]
+    assert "served_list" not in section(card, "Bundle: index and parity")
+
+
 def test_limits_follow_from_the_figures() -> None:
     text = section(model_card.text(FACTS), "Limits")
     assert "- retrieval: `top_100` is worst on user_gender=F, 0.500 (0.750 over all rows)." in text
@@ -237,9 +281,18 @@ def test_the_executor_hands_on_what_the_artifacts_tell(
         executor.Executor().Do(
             inputs,
             {"pushed_model": [artifact(standard_artifacts.PushedModel, "pushed")]},
-            {"push_destination": "d", "index_config": "{}", "publish_config": "{}", "source_digest": "0"},
+            {
+                **{
+                    "push_destination": "d",
+                    "index_config": "{}",
+                    "publish_config": "{}",
+                    "source_digest": "0",
+                },
+                "must_beat_baselines": 0,
+            },
         )
     assert handed["sources"].data == Data(config, {name: count for count, name in enumerate(COUNTS)})
+    assert handed["sources"].must_beat_baselines is False
     assert handed["sources"].split_dirs == {
         name: str(tmp_path / "examples" / f"Split-{name}") for name in ("eval", "train")
     }

@@ -1,0 +1,55 @@
+"""The model card's section on the list that is served. Pure.
+
+Called by model_card.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from components.index_pusher.description.model_card_tables import table
+from components.index_pusher.served_list.figures import CHAMPION, COMPARISONS, IN_WORDS, SERVED_LIST, SLICES
+from modules.evaluation.results import number, span
+
+# Of a bundle's figures, those that this section is made of.
+KEYS = {SERVED_LIST, SLICES, COMPARISONS, CHAMPION, IN_WORDS}
+
+
+def text(figures: Mapping[str, Any]) -> str:
+    """Write the section: the list's figures, what it is compared with, and its slices."""
+    measured = [
+        (f"`{row['figure']}`", row["asked"], number(_value(row["value"])), _span(row))
+        for row in figures[SERVED_LIST]
+    ]
+    compared = [
+        (row["compared_with"], number(_value(row["reference"])), number(_value(row["gain"])), _span(row))
+        for row in figures[COMPARISONS]
+    ]
+    shares = [name for name in figures[SLICES][0] if name not in ("slice", "rows", "lower", "upper")]
+    slices = [
+        (row["slice"], f"{row['rows']:,}", *(number(_value(row[name])) for name in shares), _span(row))
+        for row in figures[SLICES]
+    ]
+    return "\n\n".join(
+        [
+            "## The list that is served",
+            f"{figures[IN_WORDS]} The composite of this bundle was asked for ten titles, before each rating "
+            "of eval and once for each user a day after the user's last rating of train, as a server would "
+            "be asked. docs/serving.md defines the figures.",
+            table(("figure", "asked", "value", "95%"), measured),
+            f"Graded nDCG before each rating, beside other orders. In service before: {figures[CHAMPION]}.",
+            table(("compared with", "its value", "gain", "gain, 95%"), compared),
+            "By slice:",
+            table(("slice", "rows", *(f"`{name}`" for name in shares), "95%"), slices),
+        ]
+    )
+
+
+def _value(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _span(row: Mapping[str, Any]) -> str:
+    return "" if row["lower"] is None else span((row["lower"], row["upper"]))

@@ -1,0 +1,121 @@
+"""Ask for lists: a bundle's composite as a server would, and the orders that its list is compared with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from components.index_pusher.composite import recommender, signatures
+from components.index_pusher.composite.signatures import Candidates
+from components.index_pusher.index import scann_operations
+from components.index_pusher.served_list.comparison import ITEM_ITEM, POPULARITY, RETRIEVAL_ALONE
+from components.index_pusher.served_list.measures import DEPTH
+from components.index_pusher.served_list.rows import Ratings
+from modules import features
+
+# A day, in seconds: how long after the last rating of train a user's own list is asked for.
+LATER = 86_400
+
+
+@dataclasses.dataclass(frozen=True)
+class Lists:
+    """What a composite recommended.
+
+    Attributes:
+      titles: `[lists, DEPTH or fewer]` bytes, best first, padded with "".
+      by_model: `[lists]` bool, whether the model served them and not popularity.
+    """
+
+    titles: np.ndarray
+    by_model: np.ndarray
+
+    def ranks(self, titles: np.ndarray) -> np.ndarray:
+        """Find a title of each list, `[lists]` float64 from 0; infinity where it is not in the list."""
+        found = (self.titles == titles[:, np.newaxis]) & (self.titles != b"")
+        return np.where(found.any(axis=1), found.argmax(axis=1), np.inf)
+
+
+class Composite:
+    """A composite of a bundle, loaded from its files."""
+
+    def __init__(self, folder: str, needs_scann: bool):
+        """Load it.
+
+        Args:
+          folder: of the SavedModel.
+          needs_scann: whether it needs ScaNN's operations.
+        """
+        if needs_scann:
+            scann_operations.load()
+        # Kept, for what a signature reads is deleted with the model that it belongs to.
+        self._model = tf.saved_model.load(folder)
+
+    def ask(self, queries: Mapping[str, np.ndarray], excluded: np.ndarray) -> Lists:
+        """Ask for a list for each query.
+
+        Args:
+          queries: features.QUERY_FEATURES by name, `[lists]`, of the history `[lists, any]`.
+          excluded: `[lists, any]` bytes, titles, padded with "".
+        Raises:
+          ValueError: it takes an input that no request has.
+        """
+        request = {
+            **{row.name: tf.constant(queries[row.name]) for row in features.QUERY_FEATURES},
+            recommender.EXCLUDE_TITLE: tf.constant(excluded.astype(object), tf.string),
+            recommender.K: tf.constant(DEPTH, tf.int32),
+        }
+        answer = signatures.call(self._model.signatures[features.SERVING_SIGNATURE], request)
+        served_by = answer[recommender.SERVED_BY].numpy()
+        return Lists(answer[features.MOVIE_TITLE].numpy(), served_by == recommender.BY_MODEL.encode())
+
+
+def excluded_titles(excluded: np.ndarray, candidates: Candidates) -> np.ndarray:
+    """Name the candidates that have these ids, `[rows, any]` bytes; other ids become ""."""
+    titles = dict(zip(candidates.ids.tolist(), candidates.titles.tolist(), strict=True))
+    flat = [titles.get(name, b"") for name in excluded.ravel()]
+    return np.array(flat, object).reshape(excluded.shape)
+
+
+def reference_ranks(retrieval: Any, ratings: Ratings, by_model: np.ndarray) -> dict[str, np.ndarray]:
+    """Rank the rated titles in other orders of the candidates, by the retrieval model's signature `eval`.
+
+    Args:
+      retrieval: the Trainer's model, loaded.
+      ratings: the rows.
+      by_model: `[rows]` bool, whether the composite served a row by the model.
+    Returns:
+      `[rows]` from 0 by order: RETRIEVAL_ALONE, POPULARITY and, unless the catalogue is too large for it,
+      ITEM_ITEM. NaN in a row whose title is itself excluded, so that no list can hold it.
+    """
+    signature = retrieval.signatures[features.EVAL_SIGNATURE]
+    columns = signature(**{features.EXAMPLES_INPUT: tf.constant(list(ratings.records))})
+    popularity = columns[features.POPULARITY_RANK_UNSEEN].numpy()
+    retrieval_alone = columns[features.RANK_UNSEEN].numpy()
+    orders = {
+        # Whom the composite serves by popularity, retrieval alone would serve so, too.
+        RETRIEVAL_ALONE: np.where(by_model, retrieval_alone, popularity),
+        POPULARITY: popularity,
+        ITEM_ITEM: columns[features.ITEM_ITEM_RANK_UNSEEN].numpy(),
+    }
+    if (orders[ITEM_ITEM] == features.NO_RANK).any():
+        del orders[ITEM_ITEM]
+    counted = retrieval_alone != features.EXCLUDED_ROW
+    return {name: np.where(counted, ranks.astype(np.float64), np.nan) for name, ranks in orders.items()}
+
+
+def a_day_later(users: Mapping[str, np.ndarray], latest: np.ndarray) -> dict[str, np.ndarray]:
+    """Make a query per user: who it is, a day after the last rating of train, and no history.
+
+    Args:
+      users: `[users]` features.QUERY_FEATURES by name, without the history.
+      latest: `[users]` seconds, of the last rating of train. The model has it and those before.
+    """
+    nothing = {
+        row.name: np.zeros([len(latest), 0], tf.as_dtype(row.dtype.value).as_numpy_dtype)
+        for row in features.HISTORY_FEATURES
+    }
+    return {**users, **nothing, features.TIMESTAMP: latest + LATER}
