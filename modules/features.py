@@ -237,6 +237,10 @@ CANDIDATES_SIGNATURE = "candidates"
 SEEN_SIGNATURE = "seen"
 # Ranking, multitask: QUERY_FEATURES as above and MOVIE_TITLE [batch] in, PREDICTED_RATING out.
 RATING_SIGNATURE = "rate"
+# The same two where the rating is an inner product: QUERY_FEATURES in, QUERY_EMBEDDING out; and nothing in,
+# MOVIE_TITLE [n], CANDIDATE_EMBEDDING [n, r] and RATING_RANGE [2] out, to which the product is clipped.
+RATING_QUERY_SIGNATURE = "rating_query"
+RATING_CANDIDATES_SIGNATURE = "rating_candidates"
 
 EXAMPLES_INPUT = "examples"
 QUERY_EMBEDDING = "query_embedding"
@@ -246,6 +250,7 @@ SEEN = "seen"
 USER_KNOWN = "user_known"
 SCORE = "score"
 PREDICTED_RATING = "predicted_rating"
+RATING_RANGE = "rating_range"
 # How many columns of an answer hold a title.
 NUM_RETURNED = "num_returned"
 

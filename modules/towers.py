@@ -314,6 +314,24 @@ class RatingHead(tf.keras.Model):
             layers = [tf.keras.layers.Dense(units, activation="relu") for units in hidden_units]
             self._dense = tf.keras.Sequential([*layers, tf.keras.layers.Dense(1)])
 
+    @property
+    def is_inner_product(self) -> bool:
+        """Whether the rating is the inner product of `query_vectors` and `candidate_vectors`."""
+        return self._dense is None
+
+    def query_vectors(self, query: tf.Tensor) -> tf.Tensor:
+        """Turn `[batch, dim]` embeddings of queries into `[batch, dim + 1]` factors of an inner product."""
+        factors = query[:, :-1]
+        if self._scaled_dims:
+            own = factors[:, self._scaled_dims :]
+            factors = tf.concat([self._scale * factors[:, : self._scaled_dims], own], axis=1)
+        return tf.concat([factors, tf.ones_like(query[:, :1]), self._mean + query[:, -1:]], axis=1)
+
+    @staticmethod
+    def candidate_vectors(candidate: tf.Tensor) -> tf.Tensor:
+        """Turn `[n, dim]` embeddings of candidates into the other factors, `[n, dim + 1]`."""
+        return tf.concat([candidate, tf.ones_like(candidate[:, :1])], axis=1)
+
     def call(self, query: tf.Tensor, candidate: tf.Tensor) -> tf.Tensor:
         """Return `[batch, 1]` ratings for two `[batch, dim]` embeddings."""
         if self._dense is not None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from common.progress import progress
 from components.index_pusher.composite import recommender, signatures, warmup
+from components.index_pusher.composite.order import Order
 from components.index_pusher.composite.signatures import Candidates
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.description.model_card import Data
@@ -98,12 +99,22 @@ def with_multitask(sources: Sources, model_dir: str, blessing: Blessing) -> Sour
 
 @dataclasses.dataclass(frozen=True)
 class Models:
-    """The Trainers' models, loaded, and the catalogue of the first; multitask may be absent."""
+    """The Trainers' models, loaded; multitask may be absent.
+
+    Attributes:
+      retrieval, ranking, multitask: the models.
+      order: how the composite orders the candidates.
+    """
 
     retrieval: Any
     ranking: Any
-    candidates: Candidates
+    order: Order
     multitask: Any = None
+
+    @property
+    def candidates(self) -> Candidates:
+        """The retrieval model's catalogue, with its own embeddings."""
+        return self.order.catalogue
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +153,7 @@ def build(sources: Sources, folder: str) -> Bundle:
     records = queries.read_records(sources.queries_dir, sources.config.num_queries)
     models = _load(sources)
     copy_models(sources, folder)
-    vectors.write(models.candidates, folder)
+    vectors.write(models.order.candidates, folder)
     figures = _add_composites(models, records, sources.config, folder)
     warmup.add_all(folder, records)
     if sources.multitask_left_out:
@@ -168,10 +179,11 @@ def _load(sources: Sources) -> Models:
     if sources.one_model:
         load(sources.retrieval_dir, MULTITASK, querying + rating)
     retrieval = load(sources.retrieval_dir, RETRIEVAL, querying)
+    ranking = load(sources.ranking_dir, RANKING, rating)
     return Models(
         retrieval=retrieval,
-        ranking=load(sources.ranking_dir, RANKING, rating),
-        candidates=signatures.read_candidates(retrieval),
+        ranking=ranking,
+        order=Order(retrieval, ranking, sources.config.blend),
         multitask=load(sources.multitask_dir, MULTITASK, querying + rating)
         if sources.multitask_dir
         else None,
@@ -198,8 +210,10 @@ def copy_models(sources: Sources, folder: str) -> None:
 
 def _add_composites(models: Models, records: Sequence[bytes], config: IndexConfig, folder: str) -> Figures:
     """Build the index, and both composites: on it, and on brute force in TensorFlow's own operations."""
-    embedded = signatures.embed(models.retrieval, queries.parse(records))
-    index, measurement = selection.build(models.candidates.embeddings, embedded, config)
+    order = models.order
+    index, measurement = selection.build(
+        order.candidates.embeddings, order.embed(queries.parse(records)), config
+    )
     figures: Figures = selection.figures(index, measurement, len(models.candidates))
     figures["index_build"] = RECOMMEND if measurement.pays >= 1 else RECOMMEND_EXACT
     progress.info(
@@ -213,8 +227,6 @@ def _add_composites(models: Models, records: Sequence[bytes], config: IndexConfi
         figures["index_build"],
     )
     for name, search in ((RECOMMEND, index), (RECOMMEND_EXACT, index.exact)):
-        composite = recommender.Recommender(
-            models.retrieval, models.ranking, search, models.candidates, config.blend
-        )
+        composite = recommender.Recommender(order, search)
         recommender.save(composite, os.path.join(folder, name))
     return figures

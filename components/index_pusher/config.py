@@ -21,20 +21,21 @@ class PublishConfig(BaseModel):
 
 
 class BlendConfig(BaseModel):
-    """The order of recommendations: by the retrieval score, by the predicted rating, or by a blend of both.
+    """The order of recommendations: by `retrieval score + rating_weight * predicted rating`.
 
-    Of a user's `pool` best by retrieval score, both are standardised (mean 0, standard deviation 1), and the
-    order is that of `(1 - rating_weight) * score + rating_weight * rating`.
+    Where the rating is an inner product (heads `bayesian` and `factorization`), so is this sum, and one
+    search finds the best of the whole catalogue; the rating in it is not clipped to the scale. Where the head
+    is dense layers (`mlp`), a user's `pool` best by retrieval score are put in this order.
 
-    >>> BlendConfig(rating_weight=0.3).pool
+    >>> BlendConfig(rating_weight=2.0).pool
     200
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    # Weight of the predicted rating, from 0 (the order is the retrieval score's) to 1 (the rating's).
-    rating_weight: float = Field(default=0.0, ge=0.0, le=1.0)
-    # Candidates that are put in order; k of them if a request has a larger k. Of no effect at weight 0.
+    # What a star is worth in units of the retrieval score, a logit; 0 for the order by this score alone.
+    rating_weight: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    # Of dense layers alone: candidates that are put in order; k of them if a request has a larger k.
     pool: int = Field(default=200, ge=1)
 
 

@@ -16,6 +16,7 @@ from modules import features
 from modules.data import baselines, dataset, item_item
 from modules.evaluation import ranking_metrics
 from modules.export.queries import Queries
+from modules.towers import RatingHead
 from modules.training import TrainingData
 
 # Candidates that serving_default of a retrieval model returns.
@@ -162,12 +163,12 @@ class ServedModel:
     def add_rating(
         self, query_tower: Tower, candidate_tower: Tower, head: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     ) -> None:
-        """Add the signature `rate` and the columns of the rating.
+        """Add the signature `rate` and the columns of the rating; where it is one, also the inner product's.
 
         Args:
           query_tower: from transformed features to `[batch, dim]`.
           candidate_tower: from transformed features to `[n, dim]`.
-          head: from both embeddings to `[batch, 1]` ratings.
+          head: from both embeddings to `[batch, 1]` ratings; a RatingHead may be an inner product.
         """
         self._rating_query_tower = query_tower
         self._rating_head = head
@@ -180,6 +181,23 @@ class ServedModel:
             autograph=False,
             input_signature=[{**_raw_query_spec(), **title_spec}],
         )
+        if isinstance(head, RatingHead) and head.is_inner_product:
+            self._signatures[features.RATING_QUERY_SIGNATURE] = tf.function(
+                lambda raw: {
+                    features.QUERY_EMBEDDING: head.query_vectors(query_tower(self._queries(_as_columns(raw))))
+                },
+                autograph=False,
+                input_signature=[_raw_query_spec()],
+            )
+            self._signatures[features.RATING_CANDIDATES_SIGNATURE] = tf.function(
+                lambda: {
+                    features.MOVIE_TITLE: tf.constant(self._data.catalogue.titles),
+                    features.CANDIDATE_EMBEDDING: head.candidate_vectors(self._rating_vectors[:-1]),
+                    features.RATING_RANGE: tf.constant(self._data.interactions.rating_range, tf.float32),
+                },
+                autograph=False,
+                input_signature=[],
+            )
         self._predictions.append(self._rate)
         self._biases = _fit_biases(self._data)
         self._eval_columns += [self._rate, self._rate_by_biases]

@@ -3,11 +3,11 @@
 from modules import hyperparameters as presets
 from modules import multitask
 from tests.contracts.suite.model import TrainingContract, small
-from tests.contracts.suite.rating import RatingContract
+from tests.contracts.suite.rating import InnerProductContract, RatingContract
 from tests.contracts.suite.retrieval import RetrievalContract
 
 
-class TestDefault(TrainingContract, RetrievalContract, RatingContract):
+class TestDefault(TrainingContract, RetrievalContract, InnerProductContract):
     module = multitask
     hyperparameters = small(presets.default().multitask, learning_rate=0.02)
 

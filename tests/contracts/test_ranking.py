@@ -18,7 +18,7 @@ from modules.bayesian.model import BayesianRankingModel
 from modules.data import dataset
 from tests.contracts.suite.model import TrainingContract, small
 from tests.contracts.suite.planted_run import PlantedRun
-from tests.contracts.suite.rating import RatingContract
+from tests.contracts.suite.rating import InnerProductContract, RatingContract
 
 DEFAULT = presets.BayesianRankingConfig.model_validate(presets.default().ranking)
 # Planted preferences have no main effects, so that the first draws stay near none.
@@ -26,7 +26,7 @@ SAMPLING = {"sample_dim": 4, "sweeps": 180, "burn_in": 120}
 FACTORIZATION = presets.ranking_preset("factorization").model_copy(update={"history": None})
 
 
-class TestDefault(TrainingContract, RatingContract):
+class TestDefault(TrainingContract, InnerProductContract):
     module = ranking
     hyperparameters = small(DEFAULT, **SAMPLING)
 
@@ -64,12 +64,12 @@ class TestDefault(TrainingContract, RatingContract):
         planted_run.train(self.module, short, export=False)
 
 
-class TestIdsAndSides(RatingContract):
+class TestIdsAndSides(InnerProductContract):
     module = ranking
     hyperparameters = small(DEFAULT, **SAMPLING, rater_embedding_dim=0, history=False)
 
 
-class TestFactorization(TrainingContract, RatingContract):
+class TestFactorization(TrainingContract, InnerProductContract):
     module = ranking
     hyperparameters = small(FACTORIZATION, learning_rate=0.02)
 

@@ -141,20 +141,39 @@ class _Planted(tf.Module):
             features.USER_KNOWN: tf.logical_or(in_train, tf.reduce_any(is_candidate, axis=1)),
         }
 
-    def _rate(self, user_id, timestamp, user_gender, user_age, user_occupation, *history_and_title):
-        history_title, history_rating, history_timestamp, movie_title = history_and_title
+    def _rate(self, *query_and_title):
+        *query, movie_title = query_and_title
+        title_bias = tf.gather(self._title_bias, self.positions.lookup(movie_title))
+        return {features.PREDICTED_RATING: self._rating_of_query(*query) + title_bias}
+
+    def _rating_of_query(self, user_id, timestamp, user_gender, user_age, user_occupation, *history):
+        history_title, history_rating, history_timestamp = history
         terms = history_rating - 1e-10 * tf.cast(history_timestamp, tf.float32)
         rating = (
             3.0
             + tf.gather(self._user_bias, self._rating_users.lookup(user_id))
-            + tf.gather(self._title_bias, self.positions.lookup(movie_title))
             + 0.01 * tf.cast(user_age, tf.float32)
             + 1e-10 * tf.cast(timestamp, tf.float32)
             + tf.where(tf.equal(user_gender, "F"), 0.1, 0.0)
             + tf.where(tf.equal(user_occupation, "artist"), 0.2, 0.0)
             + self._history_weight * tf.reduce_sum(tf.where(tf.equal(history_title, ""), 0.0, terms), axis=1)
         )
-        return {features.PREDICTED_RATING: rating + self._shift}
+        return rating + self._shift
+
+    @tf.function(input_signature=list(QUERY_SPEC.values()))
+    def rating_query(self, *query):
+        """The rating as an inner product: the title's bias once, and what is the query's."""
+        of_query = self._rating_of_query(*query)
+        return {features.QUERY_EMBEDDING: tf.stack([tf.ones_like(of_query), of_query], axis=1)}
+
+    @tf.function(input_signature=[])
+    def rating_candidates(self):
+        biases = self._title_bias[:-1]
+        return {
+            features.MOVIE_TITLE: tf.constant(self._world.titles),
+            features.CANDIDATE_EMBEDDING: tf.stack([biases, tf.ones_like(biases)], axis=1),
+            features.RATING_RANGE: tf.constant([-100.0, 100.0]),
+        }
 
     def rate(self, integers: tf.DType = tf.int64):
         """The rating signature; TFLite's takes narrower integers than the SavedModel's, whole histories."""
@@ -172,7 +191,11 @@ class _Planted(tf.Module):
 
 
 RETRIEVAL = (features.QUERY_SIGNATURE, features.CANDIDATES_SIGNATURE, features.SEEN_SIGNATURE)
-RANKING = (features.RATING_SIGNATURE,)
+RANKING = (
+    *(features.RATING_SIGNATURE, features.RATING_QUERY_SIGNATURE, features.RATING_CANDIDATES_SIGNATURE),
+)
+# Of a model whose head is dense layers.
+DENSE_RANKING = (features.RATING_SIGNATURE,)
 
 
 def write_model(
@@ -187,7 +210,7 @@ def write_model(
     Args:
       world: the planted truth.
       model_dir: where.
-      signatures: RETRIEVAL, RANKING or both.
+      signatures: RETRIEVAL, RANKING, DENSE_RANKING, or of both kinds.
       tflite_shift: added to the ratings of the TFLite export; 0 for an honest one.
       history_weight: what a star of the history adds to a rating, in stars.
     Returns:
@@ -202,6 +225,8 @@ def write_model(
             features.CANDIDATES_SIGNATURE: model.candidates,
             features.SEEN_SIGNATURE: model.seen,
             features.RATING_SIGNATURE: model.rate(),
+            features.RATING_QUERY_SIGNATURE: model.rating_query,
+            features.RATING_CANDIDATES_SIGNATURE: model.rating_candidates,
         }
         chosen = {name: functions[name] for name in signatures}
         over_examples = {features.SERVING_SIGNATURE: planted_exports.over_examples(chosen)}

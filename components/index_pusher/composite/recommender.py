@@ -7,15 +7,13 @@ index needs `import scann`, which registers its operations; the build on brute f
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from components.index_pusher.composite import signatures
-from components.index_pusher.composite.signatures import Candidates
-from components.index_pusher.config import BlendConfig
+from components.index_pusher.composite.order import Order
 from components.index_pusher.index.searches import BruteForce, Index
 from modules import features
 
@@ -44,46 +42,50 @@ class Recommender(tf.Module):
     Seen titles are those that the user rated in train, those in the request's history, and those that the
     request excludes. A cold-start user does not occur in train, and the request holds neither a title of the
     catalogue nor a side feature by which the model describes users. The index is searched for k titles (or
-    the blend's pool), and for as many more as the greatest number of seen titles in the batch, so that k
-    titles remain after the exclusion if the catalogue holds that many unseen ones.
+    a pool, see BlendConfig), and for as many more as the greatest number of seen titles in the batch, so that
+    k titles remain after the exclusion if the catalogue holds that many unseen ones.
     """
 
-    def __init__(
-        self,
-        retrieval: Any,
-        ranking: Any,
-        index: Index | BruteForce,
-        candidates: Candidates,
-        blend: BlendConfig | None = None,
-    ) -> None:
+    def __init__(self, order: Order, index: Index | BruteForce) -> None:
         """Compose loaded models.
 
         Args:
-          retrieval: SavedModel with the signatures `query` and `seen`.
-          ranking: SavedModel with the signature `rate`; may be the same object.
-          index: over `candidates.embeddings`.
-          candidates: the retrieval model's catalogue.
-          blend: the order of recommendations; None: by the retrieval scores.
+          order: of the recommendations; its retrieval model has the signature `seen`, too, its ranking model,
+            which may be the same object, `rate`.
+          index: over `order.candidates.embeddings`.
         """
         super().__init__(name="recommender")
-        self._blend = blend or BlendConfig()
+        retrieval, ranking, candidates = order.retrieval, order.ranking, order.candidates
+        self._order = order
         # Held as attributes, so that the tables the signatures read are saved with the composite.
         self._state = [signatures.state(retrieval), signatures.state(ranking)]
-        self._seen, self._embed, self._rate = (
+        self._seen, self._rate = (
             functools.partial(signatures.call, model.signatures[signature])
             for model, signature in (
                 (retrieval, features.SEEN_SIGNATURE),
-                (retrieval, features.QUERY_SIGNATURE),
                 (ranking, features.RATING_SIGNATURE),
             )
         )
         self.index = index
-        order = np.argsort(-candidates.popularity, kind="stable").astype(np.int32)
+        most_popular = np.argsort(-candidates.popularity, kind="stable").astype(np.int32)
         self._titles = _fixed(candidates.titles.astype(object), tf.string)
         self._ids = _fixed(candidates.ids.astype(object), tf.string)
         self._popularity = _fixed(candidates.popularity.astype(np.float32), tf.float32)
-        self._by_popularity = _fixed(order, tf.int32)
+        self._by_popularity = _fixed(most_popular, tf.int32)
         self._count = len(candidates)
+        if order.ratings:
+            self._rating_vectors = _fixed(order.ratings.embeddings, tf.float32)
+
+    @tf.function(autograph=False, input_signature=_REQUEST[2:])
+    def query(self, *columns: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return the vector that the index is searched with, for a search elsewhere (see vectors.py).
+
+        Args:
+          columns: as of `recommend`.
+        Returns:
+          `query_embedding`, `[b, d]` float32.
+        """
+        return {features.QUERY_EMBEDDING: self._order.queries(_named(columns))[0]}
 
     @tf.function(autograph=False, input_signature=_REQUEST)
     def recommend(self, k: tf.Tensor, exclude_title: tf.Tensor, *columns: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -97,32 +99,35 @@ class Recommender(tf.Module):
             values are given by their defaults. The saved signature takes them by name.
         Returns:
           `movie_title`, `movie_id`, `score`, `predicted_rating`: `[b, min(k, catalogue)]`, best first by
-          the blend; `served_by` `[b]`: `model` (score: inner product) or `popularity` (score: ratings in
+          score; `served_by` `[b]`: `model` (score: that of BlendConfig) or `popularity` (score: ratings in
           train); `num_returned` `[b]`: columns that hold a title. Those after them hold empty strings,
           PADDING_SCORE and a rating of 0.
         """
         # A control dependency of k, or another operation may fail first, with a message that does not help.
         with tf.control_dependencies([tf.debugging.assert_positive(k, "k must be at least 1")]):
             k = tf.minimum(k, self._count)
-        query = {row.name: column for row, column in zip(features.QUERY_FEATURES, columns, strict=True)}
+        query = _named(columns)
         seen, known = self._seen_and_known(query, exclude_title)
-        # At weight 0 the ratings do not change the order, so only the returned titles need ratings.
-        pool = tf.clip_by_value(self._blend.pool, k, self._count) if self._blend.rating_weight else k
-        positions, scores = self._ranked(query, seen, known, pool)
+        order = self._order
+        pool = k if order.is_one_search else tf.clip_by_value(order.pool, k, self._count)
+        vectors, rating_vectors = order.queries(query)
+        positions, scores = self._ranked(vectors, seen, known, pool)
         positions, scores, remaining = best_unseen(positions, scores, seen, pool)
         real = tf.sequence_mask(remaining, pool)
-        titles = tf.where(real, tf.gather(self._titles, positions), "")
-        pooled = {
-            features.MOVIE_TITLE: titles,
-            features.MOVIE_ID: tf.where(real, tf.gather(self._ids, positions), ""),
-            features.SCORE: tf.where(real, scores, PADDING_SCORE),
-            features.PREDICTED_RATING: tf.where(real, self._ratings(query, titles), 0.0),
-        }
-        if weight := self._blend.rating_weight:
-            order = blended_order(scores, pooled[features.PREDICTED_RATING], real, weight)[:, :k]
-            pooled = {name: tf.gather(column, order, batch_dims=1) for name, column in pooled.items()}
+        ratings = tf.where(real, self._ratings(query, rating_vectors, positions), 0.0)
+        scores = tf.where(real, scores, PADDING_SCORE)
+        if not order.is_one_search:
+            # Popularity alone orders what it serves.
+            scores += tf.where(known[:, None], order.weight * ratings, 0.0)
+            scores, columns = tf.math.top_k(scores, k)
+            positions, ratings, real = (
+                tf.gather(values, columns, batch_dims=1) for values in (positions, ratings, real)
+            )
         answer = {
-            **pooled,
+            features.MOVIE_TITLE: tf.where(real, tf.gather(self._titles, positions), ""),
+            features.MOVIE_ID: tf.where(real, tf.gather(self._ids, positions), ""),
+            features.SCORE: scores,
+            features.PREDICTED_RATING: ratings,
             SERVED_BY: tf.where(known, BY_MODEL, BY_POPULARITY),
             NUM_RETURNED: tf.minimum(remaining, k),
         }
@@ -142,25 +147,34 @@ class Recommender(tf.Module):
         return seen, known
 
     def _ranked(
-        self, query: Mapping[str, tf.Tensor], seen: tf.Tensor, known: tf.Tensor, k: tf.Tensor
+        self, vectors: tf.Tensor, seen: tf.Tensor, known: tf.Tensor, k: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """`[b, f]` positions and scores, best first, of so many candidates that k remain after exclusion."""
         most_seen = tf.reduce_max(tf.reduce_sum(tf.cast(seen >= 0, tf.int32), axis=1))
         # The maximum of an empty batch is the least integer, hence the lower bound.
         fetch = tf.clip_by_value(k + tf.maximum(most_seen, 0), 1, self._count)
-        positions, scores = self.index.search(self._embed(query)[features.QUERY_EMBEDDING], fetch)
+        positions, scores = self.index.search(vectors, fetch)
         popular = self._by_popularity[:fetch]
         return (
             tf.where(known[:, None], positions, popular[None]),
             tf.where(known[:, None], scores, tf.gather(self._popularity, popular)[None]),
         )
 
-    def _ratings(self, query: Mapping[str, tf.Tensor], titles: tf.Tensor) -> tf.Tensor:
-        """`[b, k]` predicted ratings of `[b, k]` titles."""
-        shape = tf.shape(titles)
+    def _ratings(
+        self, query: Mapping[str, tf.Tensor], vectors: tf.Tensor | None, positions: tf.Tensor
+    ) -> tf.Tensor:
+        """`[b, k]` predicted ratings of the candidates at `[b, k]` positions, by vectors where there are."""
+        if (ratings := self._order.ratings) and vectors is not None:
+            products = tf.linalg.matvec(tf.gather(self._rating_vectors, positions), vectors)
+            return tf.clip_by_value(products, ratings.lowest, ratings.highest)
+        shape = tf.shape(positions)
         pairs = {name: tf.repeat(column, shape[1], axis=0) for name, column in query.items()}
-        pairs[features.MOVIE_TITLE] = tf.reshape(titles, [-1])
+        pairs[features.MOVIE_TITLE] = tf.gather(self._titles, tf.reshape(positions, [-1]))
         return tf.reshape(tf.cast(self._rate(pairs)[features.PREDICTED_RATING], tf.float32), shape)
+
+
+def _named(columns: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
+    return {row.name: column for row, column in zip(features.QUERY_FEATURES, columns, strict=True)}
 
 
 def _fixed(values: np.ndarray, dtype: tf.DType) -> tf.Variable:
@@ -195,42 +209,14 @@ def best_unseen(
     return tf.gather(positions, order, batch_dims=1), tf.gather(scores, order, batch_dims=1), returned
 
 
-def blended_order(scores: tf.Tensor, ratings: tf.Tensor, real: tf.Tensor, weight: float) -> tf.Tensor:
-    """Sort by retrieval score and predicted rating together, see BlendConfig.
-
-    Args:
-      scores: `[b, p]` float32.
-      ratings: `[b, p]` float32.
-      real: `[b, p]` bool; the other entries are padding, and come last.
-      weight: of the ratings, from 0 to 1.
-    Returns:
-      `[b, p]` int32 columns, best first; ties stay in the order given.
-
-    >>> order = blended_order([[3.0, 2.0, 1.0]], [[1.0, 3.0, 2.9]], [[True, True, True]], 0.6)
-    >>> order.numpy().tolist()
-    [[1, 2, 0]]
-    """
-    real = tf.convert_to_tensor(real)
-    both = (1.0 - weight) * _standardised(scores, real) + weight * _standardised(ratings, real)
-    # Finite, because top_k's order of infinities is not documented.
-    return tf.math.top_k(tf.where(real, both, both.dtype.min), tf.shape(both)[1]).indices
-
-
-def _standardised(values: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
-    """Mean 0 and standard deviation 1 in every row, of its real entries; 0 where all are equal."""
-    present = tf.cast(real, tf.float32)
-    count = tf.maximum(tf.reduce_sum(present, axis=1, keepdims=True), 1.0)
-    mean = tf.reduce_sum(values * present, axis=1, keepdims=True) / count
-    centred = (values - mean) * present
-    deviation = tf.sqrt(tf.reduce_sum(tf.square(centred), axis=1, keepdims=True) / count)
-    return tf.math.divide_no_nan(centred, deviation)
-
-
 def save(recommender: Recommender, path: str) -> None:
-    """Write the composite with the raw-tensor signature `serving_default`."""
+    """Write the composite with the raw-tensor signatures `serving_default` and `query`."""
     tf.saved_model.save(
         recommender,
         path,
-        signatures={features.SERVING_SIGNATURE: recommender.recommend},
+        signatures={
+            features.SERVING_SIGNATURE: recommender.recommend,
+            features.QUERY_SIGNATURE: recommender.query,
+        },
         options=tf.saved_model.SaveOptions(namespace_whitelist=list(recommender.index.namespaces)),
     )

@@ -170,19 +170,25 @@ def rate_pairs(ranking: Any, queries: Mapping[str, np.ndarray], titles: np.ndarr
     return rated[features.PREDICTED_RATING].reshape(titles.shape)
 
 
-def embed(retrieval: Any, queries: Mapping[str, np.ndarray], batch: int = 512) -> np.ndarray:
-    """Embed queries with the retrieval model.
+def embed(
+    model: Any,
+    queries: Mapping[str, np.ndarray],
+    batch: int = 512,
+    signature: str = features.QUERY_SIGNATURE,
+) -> np.ndarray:
+    """Embed queries with a model.
 
     Args:
-      retrieval: a loaded model with the `query` signature.
+      model: loaded.
       queries: `[q]` arrays by feature name, of the history `[q, any]`.
       batch: queries per call.
+      signature: the one that embeds.
     Returns:
       `[q, d]` float32.
     Raises:
       Refusal: a value is not finite.
     """
-    outputs = batched(retrieval.signatures[features.QUERY_SIGNATURE], queries, batch)
+    outputs = batched(model.signatures[signature], queries, batch)
     embeddings = outputs[features.QUERY_EMBEDDING].astype(np.float32)
     size = len(embeddings)
     broken = int((~np.isfinite(embeddings).all(axis=1)).sum())

@@ -12,16 +12,11 @@ from typing import Any
 import numpy as np
 
 from components.index_pusher.composite import recommender, signatures
-from components.index_pusher.composite.signatures import Candidates
-from components.index_pusher.config import BlendConfig
+from components.index_pusher.composite.order import Order
 from components.index_pusher.gates import Refusal
 from components.index_pusher.index.selection import SCORE_TOLERANCE, TIE_TOLERANCE
 from components.index_pusher.proof import exact_search
 from modules import features
-
-# In standard deviations: greatest difference of a candidate's blended value between two float32 computations
-# of score and rating.
-BLEND_TOLERANCE = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +26,9 @@ class Oracle:
     Attributes:
       request: the composite's inputs, by name.
       positions: of each title in the catalogue.
-      exact: `[q, n]` retrieval scores, or popularity for cold-start users; minus infinity for titles that
+      exact: `[q, n]` scores of the order, or popularity for cold-start users; minus infinity for titles that
         were seen or are excluded.
-      order: `[q, n]` what is sorted by: `exact`, or the blend, which is minus infinity outside the pool.
+      order: `[q, n]` what is sorted by: `exact`, minus infinity outside of a pool.
       tolerance: `[q]` greatest difference between two values of `order` that counts as a tie.
       known: `[q]` whether the model knows the user, see features.USER_KNOWN.
       k: number of requested titles.
@@ -55,7 +50,7 @@ class Agreement:
     Attributes:
       recall: share of the best k that was recommended, mean over the requests; a title tied with the last of
         them counts.
-      score_difference: greatest difference of a retrieval score, in units of the request's largest.
+      score_difference: greatest difference of a score, in units of the request's largest.
       misplaced: number of titles, over all requests, at whose rank exact search has another, ties aside.
     """
 
@@ -64,30 +59,21 @@ class Agreement:
     misplaced: int
 
 
-def oracle(
-    retrieval: Any,
-    ranking: Any,
-    candidates: Candidates,
-    queries: Mapping[str, np.ndarray],
-    k: int,
-    blend: BlendConfig | None = None,
-) -> Oracle:
+def oracle(order: Order, queries: Mapping[str, np.ndarray], k: int) -> Oracle:
     """Search exactly, with the Trainers' models.
 
     Args:
-      retrieval: loaded; computes embeddings and seen titles.
-      ranking: loaded; called only if the blend has a weight.
-      candidates: the retrieval model's catalogue.
+      order: the composite's.
       queries: query features by name, as of queries.parse, cold-start users among them.
       k: titles per request, at most the catalogue.
-      blend: the composite's.
     """
+    candidates = order.candidates
     query = {row.name: queries[row.name] for row in features.QUERY_FEATURES}
-    users = signatures.batched(retrieval.signatures[features.SEEN_SIGNATURE], query)
+    users = signatures.batched(order.retrieval.signatures[features.SEEN_SIGNATURE], query)
     seen, known = users[features.SEEN], users[features.USER_KNOWN]
     exact = np.where(
         known[:, None],
-        signatures.embed(retrieval, query) @ candidates.embeddings.T,
+        order.embed(query) @ candidates.embeddings.T,
         candidates.popularity.astype(np.float32),
     )
     _exclude(exact, seen)
@@ -97,13 +83,12 @@ def oracle(
     _exclude(exact, excluded)
     titles = np.append(candidates.titles.astype(object), b"")[excluded]
     request = {**query, recommender.K: np.asarray(k, np.int32), recommender.EXCLUDE_TITLE: titles}
+    ordered = exact
+    if not order.is_one_search:
+        exact, ordered = _pooled(exact, order, query, known, max(k, order.pool))
     largest = np.maximum(1.0, np.abs(np.where(np.isfinite(exact), exact, 0.0)).max(axis=1))
-    order, tolerance = exact, TIE_TOLERANCE * largest
-    if blend and blend.rating_weight:
-        order = _blended(exact, ranking, candidates, query, max(k, blend.pool), blend.rating_weight)
-        tolerance = np.full(len(exact), BLEND_TOLERANCE)
     positions = {title: position for position, title in enumerate(candidates.titles)}
-    return Oracle(request, positions, exact, order, tolerance, known, k)
+    return Oracle(request, positions, exact, ordered, TIE_TOLERANCE * largest, known, k)
 
 
 def _exclude(exact: np.ndarray, positions: np.ndarray) -> None:
@@ -112,33 +97,22 @@ def _exclude(exact: np.ndarray, positions: np.ndarray) -> None:
         scores[row[row >= 0]] = -np.inf
 
 
-def _blended(
-    exact: np.ndarray,
-    ranking: Any,
-    candidates: Candidates,
-    queries: Mapping[str, np.ndarray],
-    pool: int,
-    weight: float,
-) -> np.ndarray:
-    """As recommender.blended_order, in NumPy: `[q, n]` what the pool is sorted by."""
+def _pooled(
+    exact: np.ndarray, order: Order, queries: Mapping[str, np.ndarray], known: np.ndarray, pool: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Add the weighted ratings of each known user's best `pool` titles, in NumPy.
+
+    Returns:
+      `[q, n]` scores; and the same, minus infinity outside the pool.
+    """
     pool = min(pool, exact.shape[1])
     pooled = np.argsort(-exact, axis=1, kind="stable")[:, :pool]
-    scores = np.take_along_axis(exact, pooled, axis=1)
-    ratings = signatures.rate_pairs(ranking, queries, candidates.titles[pooled])
-    real = np.isfinite(scores)
-    both = (1 - weight) * _standardised(scores, real) + weight * _standardised(ratings, real)
-    order = np.full(exact.shape, -np.inf)
-    np.put_along_axis(order, pooled, np.where(real, both, -np.inf), axis=1)
-    return order
-
-
-def _standardised(values: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """Mean 0 and standard deviation 1 in every row, of its real entries; 0 where all are equal."""
-    count = np.maximum(real.sum(axis=1, keepdims=True), 1)
-    present = np.where(real, values, 0.0).astype(np.float64)
-    centred = np.where(real, present - present.sum(axis=1, keepdims=True) / count, 0.0)
-    deviation = np.sqrt(np.square(centred).sum(axis=1, keepdims=True) / count)
-    return centred / np.where(deviation > 0, deviation, 1.0)
+    ratings = signatures.rate_pairs(order.ranking, queries, order.candidates.titles[pooled])
+    scores = np.take_along_axis(exact, pooled, axis=1) + np.where(known[:, None], order.weight * ratings, 0.0)
+    scored, ordered = exact.copy(), np.full(exact.shape, -np.inf)
+    np.put_along_axis(scored, pooled, scores, axis=1)
+    np.put_along_axis(ordered, pooled, scores, axis=1)
+    return scored, ordered
 
 
 def check(part: str, answers: Mapping[str, np.ndarray], expected: Oracle) -> Agreement:

@@ -27,6 +27,7 @@ _SINGLE = {
     RETRIEVAL: (features.QUERY_SIGNATURE, features.SERVING_SIGNATURE),
     RANKING: (features.RATING_SIGNATURE, features.SERVING_SIGNATURE),
     MULTITASK: (features.QUERY_SIGNATURE, features.RATING_SIGNATURE, features.SERVING_SIGNATURE),
+    RECOMMEND_EXACT: (features.QUERY_SIGNATURE,),
 }
 
 
@@ -42,9 +43,7 @@ def compare(bundle: Bundle, requests: Requests) -> tuple[float, list[Row]]:
       Refusal: a model does not run in a fresh process, or its recommendations are unsound.
     """
     models, config = bundle.models, bundle.sources.config
-    oracle = recommend_check.oracle(
-        models.retrieval, models.ranking, models.candidates, requests.columns, bundle.depth, config.blend
-    )
+    oracle = recommend_check.oracle(models.order, requests.columns, bundle.depth)
     answers, composites = _answers(bundle, requests, oracle)
     rows = _single_rows(answers, bundle, requests)
     agreements = {name: recommend_check.check(name, answer, oracle) for name, answer in composites.items()}
@@ -93,11 +92,13 @@ def _answers(
 def _single_rows(answers: Mapping[tuple[str, str], Columns], bundle: Bundle, requests: Requests) -> list[Row]:
     rows = []
     for (name, signature), answer in answers.items():
-        trained, part = getattr(bundle.models, name), f"{name}, {signature}"
+        trained: Any = getattr(bundle.models, name, None)
+        part = f"{name}, {signature}"
         if signature == features.SERVING_SIGNATURE and features.SCORE in answer:
             rows.append(_search_row(part, trained, answer, requests))
         if signature == features.QUERY_SIGNATURE:
-            expected = signatures.embed(trained, requests.columns)
+            models, columns = bundle.models, requests.columns
+            expected = models.order.embed(columns) if trained is None else signatures.embed(trained, columns)
             largest = max(1.0, float(np.abs(expected).max()))
             difference = greatest_difference(answer[features.QUERY_EMBEDDING], expected, largest)
             rows.append(Row(part, "embedding, of the largest", _TRAINED, len(expected), difference, BOUND))

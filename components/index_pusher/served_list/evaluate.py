@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from common.progress import progress
-from components.index_pusher.bundle import Bundle, Sources
+from components.index_pusher.bundle import Bundle
 from components.index_pusher.description.model_card import Data
 from components.index_pusher.gates import Figures, Refusal, gate_list
 from components.index_pusher.served_list import asking, figures, rows
@@ -65,7 +65,7 @@ def evaluate(bundle: Bundle, destination: str, proven: Figures) -> Figures:
     with served_now(destination, sources.data) as (champion, which):
         asked = _ask(bundle, records, composite, champion)
     counted = _counted(asked, _scale(sources.data, asked[features.RATING]))
-    compared = _comparisons(counted, sources)
+    compared = _comparisons(counted, bundle)
     measured: Figures = {
         SERVED_LIST: [
             *figures.of_rows(counted, SERVED),
@@ -134,15 +134,16 @@ def _counted(asked: Mapping[str, np.ndarray], scale: Scale) -> Rows:
     return every.where(~np.isnan(asked[RETRIEVAL_ALONE]))
 
 
-def _comparisons(counted: Rows, sources: Sources) -> list[Comparison]:
+def _comparisons(counted: Rows, bundle: Bundle) -> list[Comparison]:
     """Compare the served list with every other order; with retrieval alone where that is another."""
+    sources = bundle.sources
     gated = {
         RETRIEVAL_ALONE: True,
         POPULARITY: sources.must_beat_baselines,
         ITEM_ITEM: sources.must_beat_baselines,
         IN_SERVICE: True,
     }
-    same = () if sources.config.blend.rating_weight else (RETRIEVAL_ALONE,)
+    same = () if bundle.models.order.weight else (RETRIEVAL_ALONE,)
     return [
         figures.compare(counted, SERVED, name, gated[name])
         for name in counted.ranks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from unittest import mock
 
 import numpy as np
 
@@ -60,6 +61,37 @@ class RatingContract(RatingBaseline, ModelContract):
         self, trained: Trained, planted_run: PlantedRun
     ) -> None:
         check_sides(self.hyperparameters, planted_run, lambda rows: _rate(trained, rows))
+
+
+class InnerProductContract(RatingContract):
+    """What a model keeps whose rating is an inner product."""
+
+    beside = {
+        features.RATING_QUERY_SIGNATURE: (
+            QUERY_INPUTS,
+            {features.QUERY_EMBEDDING: ("float32", (None, mock.ANY))},
+        ),
+        features.RATING_CANDIDATES_SIGNATURE: (
+            {},
+            {
+                features.MOVIE_TITLE: ("string", (mock.ANY,)),
+                features.CANDIDATE_EMBEDDING: ("float32", (mock.ANY, mock.ANY)),
+                features.RATING_RANGE: ("float32", (2,)),
+            },
+        ),
+    }
+
+    def test_the_product_of_its_vectors_is_the_rating(
+        self, trained: Trained, planted_run: PlantedRun
+    ) -> None:
+        candidates = trained.call(features.RATING_CANDIDATES_SIGNATURE, {})
+        titles = candidates[features.MOVIE_TITLE].tolist()
+        rows = [row for row in planted_run.world.eval if row[features.MOVIE_TITLE].encode() in titles]
+        vectors = trained.call(features.RATING_QUERY_SIGNATURE, columns(rows))[features.QUERY_EMBEDDING]
+        positions = [titles.index(row[features.MOVIE_TITLE].encode()) for row in rows]
+        products = (vectors * candidates[features.CANDIDATE_EMBEDDING][positions]).sum(axis=1)
+        clipped = np.clip(products, *candidates[features.RATING_RANGE])
+        np.testing.assert_allclose(clipped, _rate(trained, rows), rtol=1e-4, atol=1e-5)
 
 
 def _rate(trained: Trained, rows: Sequence[Row]) -> np.ndarray:

@@ -230,21 +230,3 @@ class TestBestUnseen:
     def test_nobody_has_seen_anything(self) -> None:
         found, _, returned = recommender.best_unseen([[1, 0]], [[2.0, 1.0]], tf.zeros([1, 0], tf.int32), 2)
         assert found.numpy().tolist() == [[1, 0]] and returned.numpy().tolist() == [2]
-
-
-class TestBlendedOrder:
-    SCORES, RATINGS = [[5.0, 4.0, 1.0, 9.0]], [[1.0, 2.0, 5.0, 0.0]]
-    REAL = [[True, True, True, False]]
-
-    @pytest.mark.parametrize(
-        "weight, order", [(0.0, [0, 1, 2, 3]), (1.0, [2, 1, 0, 3]), (0.55, [2, 1, 0, 3])]
-    )
-    def test_it_goes_from_one_order_to_the_other(self, weight: float, order: list[int]) -> None:
-        """By hand, of the first three. Scores: mean 10/3, deviation 1.700, standard .981, .392, -1.373;
-        ratings: mean 8/3, deviation 1.700, standard -.981, -.392, 1.373; at 0.55: -.098, -.039, .137."""
-        found = recommender.blended_order(self.SCORES, self.RATINGS, self.REAL, weight)
-        assert found.numpy().tolist() == [order]
-
-    def test_equal_ones_stay_in_the_order_given(self) -> None:
-        found = recommender.blended_order([[1.0, 1.0, 1.0]], [[2.0, 2.0, 2.0]], [[True, True, True]], 0.5)
-        assert found.numpy().tolist() == [[0, 1, 2]]

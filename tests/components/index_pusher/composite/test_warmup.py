@@ -45,6 +45,7 @@ def test_every_model_of_a_bundle_answers_the_requests_that_it_comes_with(pushed)
         requests = [log.predict_log.request for log in logs(path)]
         assert 0 < len(requests) <= 1000, "TensorFlow Serving takes no more"
         expected = {name for name, f in loaded.signatures.items() if f.structured_input_signature[1]}
+        expected -= {features.EVAL_SIGNATURE}
         assert {request.model_spec.signature_name for request in requests} == expected
         for request in requests:
             assert request.model_spec.name == path.name
@@ -55,7 +56,8 @@ def test_every_model_of_a_bundle_answers_the_requests_that_it_comes_with(pushed)
 
 
 def test_they_are_made_of_real_queries(pushed) -> None:
-    requests = [log.predict_log.request for log in logs(pushed.destination / "current" / "recommend")]
+    every = [log.predict_log.request for log in logs(pushed.destination / "current" / "recommend")]
+    requests = [request for request in every if request.model_spec.signature_name == "serving_default"]
     single = tensors(requests[0])
     assert single["user_id"].numpy()[0].decode() in pushed.planted.world.users
     assert int(single["k"]) == 10

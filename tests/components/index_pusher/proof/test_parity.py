@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from components.index_pusher.bundle import Bundle, Models
 from components.index_pusher.composite import recommender, signatures
+from components.index_pusher.composite.order import Order
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Refusal
 from components.index_pusher.index.queries import Requests, read_records
@@ -35,7 +36,7 @@ from tests.helpers import planted_models
 def models(planted) -> Models:
     retrieval = signatures.load(planted.sources.retrieval_dir, "retrieval", planted_models.RETRIEVAL)
     ranking = signatures.load(planted.sources.ranking_dir, "ranking", planted_models.RANKING)
-    return Models(retrieval, ranking, signatures.read_candidates(retrieval))
+    return Models(retrieval, ranking, Order(retrieval, ranking))
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,7 @@ def test_the_pushed_bundle_holds_the_table_of_all_comparisons(pushed) -> None:
         ("recommend", "score"),
         ("recommend", "rating"),
         ("recommend", "top 100"),
+        ("recommend_exact, query", "embedding"),
         ("recommend_exact", "score"),
         ("recommend_exact", "rating"),
         ("recommend_exact", "titles at other ranks"),
@@ -135,7 +137,7 @@ print(json.dumps(found))
 def test_the_build_on_scann_does_not_run_where_scann_is_not_loaded(pushed, models, records) -> None:
     """In the words of the process that the proof starts."""
     columns = Requests.of(records).columns
-    oracle = recommend_check.oracle(models.retrieval, models.ranking, models.candidates, columns, 50)
+    oracle = recommend_check.oracle(models.order, columns, 50)
     job = Job(str(pushed.destination / "current" / "recommend"), "serving_default", oracle.request)
     with pytest.raises(Refusal, match="does not run in a fresh process without ScaNN: .*Scann>"):
         processes.run_saved_models([job], scann=False)
@@ -153,14 +155,14 @@ class TestDamage:
     def test_an_honest_bundle_passes(self, bundle) -> None:
         figures = parity.prove(bundle)
         assert (figures["recommend_recall"], figures["index_recall"]) == (1.0, 1.0)
-        assert len(figures["parity"]) == 10
+        assert len(figures["parity"]) == 11
 
     def test_an_index_of_too_little_recall_is_refused_with_all_that_was_measured(self, bundle) -> None:
         refusal = refused(dataclasses.replace(bundle, figures={"index_recall": 0.5}))
         assert str(refusal).startswith(
             "the index returns 0.5000 of the exact top 50, under the threshold of 0.99"
         )
-        assert refusal.figures["recommend_recall"] == 1.0 and len(refusal.figures["parity"]) == 10
+        assert refusal.figures["recommend_recall"] == 1.0 and len(refusal.figures["parity"]) == 11
 
     def test_another_ranking_model_is_refused(self, bundle, folder, other_ranking: str) -> None:
         _replace(folder / "ranking", signatures.serving_path(other_ranking))
@@ -195,21 +197,21 @@ class TestDamage:
     ) -> None:
         ranking = signatures.load(other_ranking, "ranking", planted_models.RANKING)
         index = BruteForce(models.candidates.embeddings)
-        _save(recommender.Recommender(models.retrieval, ranking, index, models.candidates), folder)
+        _save(recommender.Recommender(Order(models.retrieval, ranking), index), folder)
         refusal = refused(bundle)
         assert str(refusal).startswith("recommend_exact differs from rate of the Trainer's model: rating")
 
     def test_an_exact_build_that_is_not_exact_is_refused(self, bundle, folder, models) -> None:
         """A recall of 0.99 and more is good enough for ScaNN's build, but not for this one."""
         index = _Swapped(models.candidates.embeddings)
-        _save(recommender.Recommender(models.retrieval, models.ranking, index, models.candidates), folder)
+        _save(recommender.Recommender(models.order, index), folder)
         refusal = refused(bundle)
         assert "recommend_exact differs from exact search: titles at other ranks by" in str(refusal)
 
     @needs_scann
     def test_a_coarse_index_is_refused_by_its_recall(self, bundle, folder, models) -> None:
         index = Index(models.candidates.embeddings, Plan("partitioned", 6, 2, 300), 50)
-        composite = recommender.Recommender(models.retrieval, models.ranking, index, models.candidates)
+        composite = recommender.Recommender(models.order, index)
         _save(composite, folder, "recommend")
         refusal = refused(bundle)
         assert "of the exact top 50 without seen titles, under the threshold of 0.99" in str(refusal)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from components.index_pusher.composite import recommender, signatures
+from components.index_pusher.composite.order import Order
 from components.index_pusher.config import BlendConfig
 from components.index_pusher.gates import Refusal
 from components.index_pusher.index.queries import with_cold_start_users
@@ -23,17 +21,23 @@ from tests.helpers.planted_queries import read_queries
 
 pytestmark = pytest.mark.slow("traces a composite in each test")
 
-BLEND = BlendConfig(rating_weight=0.5, pool=80)
+BLEND = BlendConfig(rating_weight=1.5, pool=80)
 
 
 @pytest.fixture(scope="module")
-def parts(planted) -> dict[str, Any]:
+def parts(planted) -> Order:
     retrieval = signatures.load(planted.sources.retrieval_dir, "retrieval", planted_models.RETRIEVAL)
-    return {
-        "retrieval": retrieval,
-        "ranking": signatures.load(planted.sources.ranking_dir, "ranking", planted_models.RANKING),
-        "candidates": signatures.read_candidates(retrieval),
-    }
+    ranking = signatures.load(planted.sources.ranking_dir, "ranking", planted_models.RANKING)
+    return Order(retrieval, ranking)
+
+
+@pytest.fixture(scope="module")
+def dense(parts: Order, planted, tmp_path_factory: pytest.TempPathFactory) -> Order:
+    """The same models, of which the ranking model has no vectors."""
+    folder = tmp_path_factory.mktemp("dense") / "ranking"
+    path = planted_models.write_model(planted.world, folder, planted_models.DENSE_RANKING)
+    ranking = signatures.load(path, "ranking", planted_models.DENSE_RANKING)
+    return Order(parts.retrieval, ranking, BLEND)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +47,7 @@ def queries(planted) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def oracle(parts, queries) -> Oracle:
-    return recommend_check.oracle(**parts, queries=queries, k=50)
+    return recommend_check.oracle(parts, queries, 50)
 
 
 def saved_answers(built: recommender.Recommender, path: str, expected: Oracle) -> dict[str, np.ndarray]:
@@ -62,14 +66,9 @@ def check(oracle: Oracle, built: recommender.Recommender) -> Agreement:
     return recommend_check.check("recommend", answers(built, oracle), oracle)
 
 
-def composite(
-    parts: dict[str, Any],
-    plan: Plan | None = None,
-    blend: BlendConfig | None = None,
-) -> recommender.Recommender:
-    embeddings = parts["candidates"].embeddings
-    index = Index(embeddings, plan, 50) if plan else BruteForce(embeddings)
-    return recommender.Recommender(parts["retrieval"], parts["ranking"], index, parts["candidates"], blend)
+def composite(order: Order, plan: Plan | None = None) -> recommender.Recommender:
+    embeddings = order.candidates.embeddings
+    return recommender.Recommender(order, Index(embeddings, plan, 50) if plan else BruteForce(embeddings))
 
 
 @pytest.mark.parametrize(
@@ -88,25 +87,26 @@ def test_a_sound_composite_passes(parts, oracle, tmp_path, plan: Plan | None) ->
     assert 0 <= agreement.score_difference < 1e-5
 
 
-def test_a_blend_is_compared_with_its_own_order(parts, oracle, queries, tmp_path) -> None:
-    blended = recommend_check.oracle(**parts, queries=queries, k=50, blend=BLEND)
-    received = saved_answers(composite(parts, None, BLEND), str(tmp_path), blended)
-    agreement = recommend_check.check("recommend", received, blended)
+def share_of_plain(received: dict[str, np.ndarray], parts: Order, weighted: Oracle) -> float:
+    """How many of a user's best by retrieval alone, among the titles that are left, were received."""
+    left = np.isfinite(weighted.exact)
+    query = {row.name: weighted.request[row.name] for row in features.QUERY_FEATURES}
+    plain = np.where(left, parts.embed(query) @ parts.catalogue.embeddings.T, -np.inf)
+    best = parts.catalogue.titles[np.argsort(-plain, axis=1)[:, : weighted.k]]
+    rows = np.flatnonzero(weighted.known & (left.sum(axis=1) >= weighted.k))
+    found = [len(set(best[row]) & set(received[features.MOVIE_TITLE][row])) for row in rows]
+    return float(np.mean(found)) / weighted.k
+
+
+@pytest.mark.parametrize("kind", ["one search", "a pool"])
+def test_a_weighted_sum_is_compared_with_its_own_order(parts, dense, queries, tmp_path, kind: str) -> None:
+    order = dense if kind == "a pool" else Order(parts.retrieval, parts.ranking, BLEND)
+    assert order.is_one_search == (kind == "one search")
+    weighted = recommend_check.oracle(order, queries, 50)
+    received = saved_answers(composite(order), str(tmp_path), weighted)
+    agreement = recommend_check.check("recommend", received, weighted)
     assert (agreement.recall, agreement.misplaced) == (1.0, 0)
-    plain = recommend_check.check(
-        "recommend", _without_cold_start_users(received), _without_cold_start_users_expected(oracle)
-    )
-    assert plain.recall < 0.95 and plain.misplaced > 1_000, "the blend changes the order"
-
-
-def _without_cold_start_users(received: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Whoever is served by popularity must get the most popular."""
-    return {name: column[:-5] for name, column in received.items()}
-
-
-def _without_cold_start_users_expected(oracle: Oracle) -> Oracle:
-    users = {features.USER_ID: oracle.request[features.USER_ID][:-5]}
-    return dataclasses.replace(oracle, request={**oracle.request, **users})
+    assert share_of_plain(received, parts, weighted) < 0.95, "the weight changes the order"
 
 
 def test_recommending_excluded_titles_is_refused(parts, oracle, monkeypatch) -> None:
@@ -192,14 +192,14 @@ def test_ratings_that_are_nan_are_refused(parts, oracle, monkeypatch) -> None:
     monkeypatch.setattr(
         recommender.Recommender,
         "_ratings",
-        lambda self, query, titles: ratings(self, query, titles) * np.nan,
+        lambda self, *arguments: ratings(self, *arguments) * np.nan,
     )
     with pytest.raises(Refusal, match="predicted ratings that are NaN or infinite"):
         check(oracle, composite(parts))
 
 
-def _without_overfetch(self, query, seen, known, k):
-    positions, scores = self.index.exact.search(self._embed(query)["query_embedding"], k)
+def _without_overfetch(self, vectors, seen, known, k):
+    positions, scores = self.index.exact.search(vectors, k)
     popular = self._by_popularity[:k]
     return tf.where(known[:, None], positions, popular[None]), tf.where(
         known[:, None], scores, tf.gather(self._popularity, popular)[None]

@@ -10,6 +10,7 @@ import pytest
 
 from components.index_pusher.bundle import Bundle, Models, copy_models
 from components.index_pusher.composite import signatures
+from components.index_pusher.composite.order import Order
 from components.index_pusher.gates import Refusal
 from components.index_pusher.index.queries import Requests, read_records
 from components.index_pusher.proof import processes, tflite_files
@@ -41,7 +42,7 @@ class Built:
 def models(planted) -> Models:
     retrieval = signatures.load(planted.sources.retrieval_dir, "retrieval", planted_models.RETRIEVAL)
     ranking = signatures.load(planted.sources.ranking_dir, "ranking", planted_models.RANKING)
-    return Models(retrieval, ranking, signatures.read_candidates(retrieval))
+    return Models(retrieval, ranking, Order(retrieval, ranking))
 
 
 @pytest.fixture

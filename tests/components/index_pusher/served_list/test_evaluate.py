@@ -78,7 +78,7 @@ def reversed_order(planted, models, honest: Bundle, tmp_path_factory: pytest.Tem
     """A bundle whose composite shows the model's worst titles."""
     folder = tmp_path_factory.mktemp("reversed")
     index = BruteForce(-models.candidates.embeddings)
-    composite = recommender.Recommender(models.retrieval, models.ranking, index, models.candidates)
+    composite = recommender.Recommender(models.order, index)
     recommender.save(composite, str(folder / RECOMMEND_EXACT))
     return dataclasses.replace(honest, folder=str(folder))
 
