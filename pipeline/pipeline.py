@@ -32,6 +32,7 @@ from components.index_pusher.component import IndexPusher
 from components.movielens_example_gen.component import MovieLensExampleGen
 from modules import features
 from modules.hyperparameters import GradientConfig
+from modules.search_space import SearchConfig
 from pipeline.beam_flags import with_runner
 from pipeline.config import Config
 from pipeline.drift import DriftConfig
@@ -172,6 +173,23 @@ def create_pipeline(
         nodes += [trainer, champion, evaluator]
 
     query_model, rating_model = ("retrieval", "ranking") if config.push == "separate" else ("multitask",) * 2
+    weight: CandidateTuner | None = None
+    # A value in the configuration overrides. The ratings of dense layers are no inner product.
+    if config.index.blend.rating_weight is None and getattr(config.models, rating_model).head != "mlp":
+        weight = CandidateTuner(
+            tuner_fn="modules.tuners.blend.tuner_fn",
+            examples=transform.outputs["transformed_examples"],
+            candidates=catalogue,
+            transform_graph=transform.outputs["transform_graph"],
+            custom_config={
+                "models": config.models.model_dump(mode="json"),
+                "push": config.push,
+                "search": SearchConfig(space={}).model_dump(mode="json"),
+                "source_digest": source_digest("modules.tuners.blend"),
+                "executor_digest": source_digest("components.candidate_tuner.executor"),
+            },
+        ).with_id("Tuner.blend")
+        nodes.append(weight)
     index_pusher = IndexPusher(
         retrieval_model=models[query_model].outputs["model"],
         retrieval_blessing=evaluators[query_model].outputs["blessing"],
@@ -183,6 +201,7 @@ def create_pipeline(
         retrieval_evaluation=evaluators[query_model].outputs["evaluation"],
         ranking_evaluation=evaluators[rating_model].outputs["evaluation"],
         multitask_evaluation=evaluators["multitask"].outputs["evaluation"],
+        rating_weight=weight.outputs["best_hyperparameters"] if weight else None,
         index_config=config.index,
         publish_config=config.publish,
         must_beat_baselines=config.gates.must_beat_baselines,

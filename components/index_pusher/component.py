@@ -30,6 +30,9 @@ class IndexPusherSpec(component_spec.ComponentSpec):
         executor.MULTITASK_BLESSING: component_spec.ChannelParameter(
             type=standard_artifacts.ModelBlessing, optional=True
         ),
+        executor.RATING_WEIGHT: component_spec.ChannelParameter(
+            type=standard_artifacts.HyperParameters, optional=True
+        ),
         executor.EXAMPLES: component_spec.ChannelParameter(type=standard_artifacts.Examples),
         executor.RETRIEVAL_EVALUATION: component_spec.ChannelParameter(
             type=standard_artifacts.ModelEvaluation, optional=True
@@ -81,6 +84,7 @@ class IndexPusher(base_component.BaseComponent):
         retrieval_evaluation: types.BaseChannel | None = None,
         ranking_evaluation: types.BaseChannel | None = None,
         multitask_evaluation: types.BaseChannel | None = None,
+        rating_weight: types.BaseChannel | None = None,
     ) -> None:
         """Wire the component.
 
@@ -103,6 +107,8 @@ class IndexPusher(base_component.BaseComponent):
             the card has no figures of it.
           ranking_evaluation: the ranking model's, likewise.
           multitask_evaluation: the multitask model's, likewise.
+          rating_weight: HyperParameters with the property `rating_weight`, which holds where index_config's
+            blend has none; None: it is then 0.
         Raises:
           ValueError: the destination is empty, one blessing is given for two models, or a multitask model
             without its blessing.
@@ -128,6 +134,7 @@ class IndexPusher(base_component.BaseComponent):
                 ranking_blessing=ranking_blessing,
                 multitask_model=multitask_model,
                 multitask_blessing=multitask_blessing,
+                rating_weight=rating_weight,
                 examples=examples,
                 retrieval_evaluation=retrieval_evaluation,
                 ranking_evaluation=ranking_evaluation,

@@ -34,7 +34,8 @@ class BlendConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     # What a star is worth in units of the retrieval score, a logit; 0 for the order by this score alone.
-    rating_weight: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    # None: it is chosen on a part of train, see modules.tuners.blend; where that is not possible, it is 0.
+    rating_weight: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
     # Of dense layers alone: candidates that are put in order; k of them if a request has a larger k.
     pool: int = Field(default=200, ge=1)
 

@@ -29,6 +29,7 @@ RANKING_MODEL = "ranking_model"
 RANKING_BLESSING = "ranking_blessing"
 MULTITASK_MODEL = "multitask_model"
 MULTITASK_BLESSING = "multitask_blessing"
+RATING_WEIGHT = "rating_weight"
 EXAMPLES = "examples"
 RETRIEVAL_EVALUATION = "retrieval_evaluation"
 RANKING_EVALUATION = "ranking_evaluation"
@@ -77,7 +78,7 @@ class Executor(base_executor.BaseExecutor):
         """Push the models, or record why not.
 
         Args:
-          input_dict: the models, their blessings, the `examples`; their evaluations, if any.
+          input_dict: the models, their blessings, the `examples`; their evaluations and the weight, if any.
           output_dict: `pushed_model`.
           exec_properties: `push_destination`, `index_config` and `publish_config` (JSON),
             `must_beat_baselines`, `source_digest`.
@@ -109,7 +110,9 @@ def _sources(
         retrieval_dir=artifact_utils.get_single_uri(input_dict[RETRIEVAL_MODEL]),
         ranking_dir=artifact_utils.get_single_uri(input_dict[RANKING_MODEL]),
         queries_dir=artifact_utils.get_split_uri([examples], features.EVAL_SPLIT),
-        config=IndexConfig.model_validate_json(exec_properties[INDEX_CONFIG]),
+        config=_with_weight(
+            IndexConfig.model_validate_json(exec_properties[INDEX_CONFIG]), input_dict.get(RATING_WEIGHT, [])
+        ),
         source_digest=exec_properties[SOURCE_DIGEST],
         data=_data(examples),
         evaluation_dirs=_evaluations(input_dict),
@@ -122,6 +125,15 @@ def _sources(
     return with_multitask(
         sources, model_dir, _blessing(input_dict.get(MULTITASK_BLESSING, []), local_folders)
     )
+
+
+def _with_weight(config: IndexConfig, chosen: list[types.Artifact]) -> IndexConfig:
+    """Take the weight of the rating that was chosen on a part of train, where the configuration has none."""
+    if config.blend.rating_weight is not None or not chosen:
+        return config
+    weight = artifact_utils.get_single_instance(chosen).get_float_custom_property(RATING_WEIGHT)
+    blend = config.blend.model_copy(update={RATING_WEIGHT: weight})
+    return config.model_copy(update={"blend": blend})
 
 
 def _data(examples: types.Artifact) -> Data:

@@ -12,7 +12,7 @@ import copy
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -126,26 +126,44 @@ def latest(users: np.ndarray, seconds: np.ndarray, share: float, seed: int) -> n
     return chosen
 
 
-def found(data: TrainingData, query_tower: Tower, candidate_tower: Tower) -> float:
-    """Measure the share of held-out titles among a user's DEPTH best, without those known to be rated.
+class Asked(NamedTuple):
+    """Some held-out rows.
+
+    Attributes:
+      batch: transformed features by name, `[rows, width]`.
+      positions: `[rows]` int32, of the rated titles.
+      known: `[rows, any]` int32, positions of titles that the user is known to have rated, -1 for none.
+    """
+
+    batch: dict[str, tf.Tensor]
+    positions: tf.Tensor
+    known: tf.Tensor
+
+
+def asked(data: TrainingData) -> Iterator[Asked]:
+    """Read the held-out rows with what may not be recommended.
 
     As in serving, these are the user's titles in the fitted part, and those of the row's history.
     """
-    catalogue = {name: tf.constant(values) for name, values in data.catalogue.transformed.items()}
-    candidates = candidate_tower(catalogue)
     rated = tf.RaggedTensor.from_row_splits(*data.interactions.seen())
     # In a history an index is shifted by one, and 0 stands for none.
     of_history = data.catalogue.positions_of_indices(data.sizes[features.MOVIE_TITLE])
     of_history = tf.constant(np.concatenate([[-1], of_history]), tf.int32)
-    hits = []
     for batch in _batches(data):
-        scores = tf.matmul(query_tower(batch), candidates, transpose_b=True)
         fitted = tf.gather(rated, batch[features.USER_ID][:, 0]).to_tensor(-1)
         known = tf.concat([fitted, tf.gather(of_history, batch[features.HISTORY_TITLE])], axis=1)
         positions = data.catalogue.positions(batch[features.CANDIDATE_KEY][:, 0].numpy())
-        ranks = ranking_metrics.ranks(
-            ranking_metrics.exclude(scores, known), tf.constant(positions, tf.int32)
-        ).numpy()
+        yield Asked(batch, tf.constant(positions, tf.int32), known)
+
+
+def found(data: TrainingData, query_tower: Tower, candidate_tower: Tower) -> float:
+    """Measure the share of held-out titles among a user's DEPTH best, without those known to be rated."""
+    catalogue = {name: tf.constant(values) for name, values in data.catalogue.transformed.items()}
+    candidates = candidate_tower(catalogue)
+    hits = []
+    for row in asked(data):
+        scores = tf.matmul(query_tower(row.batch), candidates, transpose_b=True)
+        ranks = ranking_metrics.ranks(ranking_metrics.exclude(scores, row.known), row.positions).numpy()
         # A rank is NaN where a score is.
         hits.append(np.where(np.isnan(ranks), np.nan, ranks < DEPTH))
     return float(np.mean(np.concatenate(hits)))

@@ -109,7 +109,7 @@ class Search(BaseTuner):
           figures: fits a model with a trial's values, and returns its metrics.
           folder: folder of KerasTuner's files.
         """
-        oracle = _Oracle(
+        oracle = self.oracle_of(
             own,
             objective=objective,
             max_trials=search.max_trials,
@@ -125,6 +125,10 @@ class Search(BaseTuner):
         super().__init__(oracle, directory=folder, project_name=name, overwrite=True)
         self._name = name
         self._figures = figures
+
+    def oracle_of(self, own: Mapping[str, Any], **arguments: Any) -> keras_tuner.Oracle:
+        """Return what chooses the values of trials."""
+        return _Oracle(own, **arguments)
 
     def search(self) -> None:
         """Run all trials.

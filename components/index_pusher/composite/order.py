@@ -59,7 +59,7 @@ class Order:
         """
         blend = blend or BlendConfig()
         self.retrieval, self.ranking = retrieval, ranking
-        self.weight, self.pool = blend.rating_weight, blend.pool
+        self.weight, self.pool = blend.rating_weight or 0.0, blend.pool
         self.catalogue = signatures.read_candidates(retrieval)
         self.ratings = _read_ratings(ranking, self.catalogue)
         self.candidates = self.catalogue

@@ -13,9 +13,9 @@ from components.index_pusher.composite import recommender, signatures
 from components.index_pusher.composite.signatures import Candidates
 from components.index_pusher.index import scann_operations
 from components.index_pusher.served_list.comparison import ITEM_ITEM, POPULARITY, RETRIEVAL_ALONE
-from components.index_pusher.served_list.measures import DEPTH
 from components.index_pusher.served_list.rows import Ratings
 from modules import features
+from modules.evaluation.list_measures import DEPTH
 
 # A day, in seconds: how long after the last rating of train a user's own list is asked for.
 LATER = 86_400

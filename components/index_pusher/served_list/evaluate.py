@@ -36,8 +36,8 @@ from components.index_pusher.served_list.figures import (
     SLICES,
     Rows,
 )
-from components.index_pusher.served_list.measures import Scale
 from modules import features
+from modules.evaluation.list_measures import Scale
 from serving import manifest
 
 # The composite's own order. And among the columns of what was asked: whether the model served a row.

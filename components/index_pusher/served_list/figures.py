@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from components.index_pusher.served_list import measures
 from components.index_pusher.served_list.comparison import Comparison, finite
-from components.index_pusher.served_list.measures import DEPTH, Scale
 from components.index_pusher.served_list.rows import Train
+from modules.evaluation import list_measures as measures
+from modules.evaluation.list_measures import DEPTH, Scale
 from modules.evaluation.measures import interval, means
 
 # Keys in the manifest: rows of figures, of slices, and of comparisons, and which version was compared.

@@ -13,6 +13,7 @@ from tfx import types
 from tfx.types import standard_artifacts
 
 from components.index_pusher import bundle, executor
+from components.index_pusher.config import BlendConfig, IndexConfig
 from components.index_pusher.description import describe, model_card
 from components.index_pusher.description.model_card import Data, Facts
 from components.movielens_example_gen.config import DataConfig, SplitConfig
@@ -241,6 +242,17 @@ def test_the_card_has_a_multitask_model_if_the_bundle_holds_it(
     # Of no models, so that nothing that reads manifests would take it.
     written_manifest = json.loads((tmp_path / manifest.MANIFEST).read_text())
     assert set(written_manifest["evaluations"]) == set(expected)
+
+
+@pytest.mark.parametrize("configured, weight", [(None, 1.5), (0.0, 0.0)])
+def test_a_weight_that_was_chosen_holds_unless_the_configuration_has_one(
+    configured: float | None, weight: float
+) -> None:
+    chosen = standard_artifacts.HyperParameters()
+    chosen.set_float_custom_property("rating_weight", 1.5)
+    config = IndexConfig(blend=BlendConfig(rating_weight=configured))
+    assert executor._with_weight(config, [chosen]).blend.rating_weight == weight
+    assert executor._with_weight(config, []) == config
 
 
 class _Stop(Exception):

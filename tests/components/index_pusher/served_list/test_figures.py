@@ -11,8 +11,8 @@ import pytest
 from components.index_pusher.gates import Refusal, gate_list
 from components.index_pusher.served_list import figures
 from components.index_pusher.served_list.figures import Rows
-from components.index_pusher.served_list.measures import Scale
 from components.index_pusher.served_list.rows import Train
+from modules.evaluation.list_measures import Scale
 
 ABSENT = math.inf
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from components.index_pusher.served_list import measures
-from components.index_pusher.served_list.measures import Scale
+from modules.evaluation import list_measures as measures
+from modules.evaluation.list_measures import Scale
 
 
 class TestScale:

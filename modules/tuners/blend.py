@@ -1,0 +1,135 @@
+"""What a star is worth in the order of the list, see BlendConfig. The Tuner calls `tuner_fn`.
+
+Both models are fitted anew to the earlier part of train, and the weight is chosen on the later part, which
+neither of them was fitted to. The fits are shorter than the Trainers': of retrieval's members, whose scores
+are added, one is fitted, and the weight found with it counts for each member.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras_tuner
+import numpy as np
+import tensorflow as tf
+
+from modules import multitask, ranking, retrieval
+from modules.data.dataset import Catalogue
+from modules.evaluation import list_measures, ranking_metrics
+from modules.evaluation.list_measures import DEPTH, Scale
+from modules.features import RATING
+from modules.hyperparameters import BayesianRankingConfig, ModelsConfig
+from modules.search_space import SearchConfig
+from modules.towers import RatingHead
+from modules.training import TrainingData
+from modules.tuners import held_out, search
+
+RATING_WEIGHT = "rating_weight"
+# For each member of retrieval. In the first place what they are compared with: the score alone.
+WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+# Draws of the ranking model's posterior at most: the weight needs ratings that are nearly as good.
+_SWEEPS = 60
+
+_GRADED = f"graded nDCG@{DEPTH}"
+
+# From a batch of transformed ratings to `[batch, n]` values of all candidates.
+Scores = Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
+
+
+def fit(models: ModelsConfig, push: str, data: TrainingData) -> tuple[Scores, Scores, int]:
+    """Fit what is pushed to the train files.
+
+    Args:
+      models: hyper-parameters; the head that rates is an inner product.
+      push: as in pipeline.config.Config.
+      data: train files, and all candidates.
+    Returns:
+      The candidates' scores and their ratings, and how many such scores the served model adds.
+    """
+    catalogue, members = data.catalogue, 1
+    if push == "multitask":
+        joint = multitask.fit(models.multitask, data)
+        scores = _products(joint.retrieval_query, joint.candidate_tower, catalogue)
+        rater: Any = joint
+    else:
+        members = models.retrieval.members
+        towers = retrieval.fit(models.retrieval.model_copy(update={"members": 1}), data)
+        scores = _products(towers.query_tower, towers.candidate_tower, catalogue)
+        config = models.ranking
+        if isinstance(config, BayesianRankingConfig) and config.sweeps > _SWEEPS > config.burn_in:
+            config = config.model_copy(update={"sweeps": _SWEEPS})
+        rater = ranking.fit(config, data)
+    head: RatingHead = rater.head
+    ratings = _products(
+        lambda batch: head.query_vectors(rater.query_tower(batch)),
+        lambda of_all: head.candidate_vectors(rater.candidate_tower(of_all)),
+        catalogue,
+    )
+    return scores, ratings, members
+
+
+def _products(query_tower: Scores, candidate_tower: Scores, catalogue: Catalogue) -> Scores:
+    vectors = candidate_tower({name: tf.constant(values) for name, values in catalogue.transformed.items()})
+    return lambda batch: tf.matmul(query_tower(batch), vectors, transpose_b=True)
+
+
+def graded_ndcg(scores: Scores, ratings: Scores, data: TrainingData) -> dict[float, float]:
+    """Measure the order by `score + weight * rating` on the held-out ratings, for each of WEIGHTS.
+
+    Returns:
+      By weight, the mean discount of the rated titles' ranks among those that the user is not known to have
+      rated, each with the weight of its rating's gain, as `graded_ndcg_10` of the served list.
+    """
+    scale = Scale(data.interactions.rating_range[1])
+    sums, total = dict.fromkeys(WEIGHTS, 0.0), 0.0
+    for asked in held_out.asked(data):
+        gains = scale.gains(asked.batch[RATING].numpy()[:, 0])
+        total += float(gains.sum())
+        of_retrieval, of_rating = scores(asked.batch), ratings(asked.batch)
+        for weight in WEIGHTS:
+            order = ranking_metrics.exclude(of_retrieval + weight * of_rating, asked.known)
+            ranks = ranking_metrics.ranks(order, asked.positions).numpy()
+            discounts = np.where(np.isnan(ranks), np.nan, list_measures.discounts(ranks))
+            sums[weight] += float(gains @ discounts)
+    return {weight: found / total if total else math.nan for weight, found in sums.items()}
+
+
+class _Grid(search.Search):
+    """Tries every weight once; to try one is to look its figure up."""
+
+    def oracle_of(self, own: Mapping[str, Any], **arguments: Any) -> keras_tuner.Oracle:
+        """Go through the grid in its order, beginning with no weight."""
+        del own
+        return keras_tuner.oracles.GridSearchOracle(
+            **{name: value for name, value in arguments.items() if name != "num_initial_points"}
+        )
+
+    def summary(self) -> dict[str, int | float | str]:
+        """Return the outcome, with the weight itself as RATING_WEIGHT."""
+        (best,) = self.get_best_hyperparameters(1)
+        return {**super().summary(), RATING_WEIGHT: float(best.get(RATING_WEIGHT))}
+
+
+def tuner_fn(fn_args: Any) -> search.TunerFnResult:
+    """Fit, measure every weight, and set up the choice among them.
+
+    Args:
+      fn_args: as of `search.tuner`. Of `custom_config`, `models` is a ModelsConfig as a dict, `push` as in
+        pipeline.config.Config, and `search` a SearchConfig as a dict.
+    """
+    models = ModelsConfig.model_validate(fn_args.custom_config["models"])
+    config = SearchConfig.model_validate(fn_args.custom_config["search"])
+    data = held_out.load(fn_args, config)
+    scores, ratings, members = fit(models, fn_args.custom_config["push"], data)
+    found = {members * weight: value for weight, value in graded_ndcg(scores, ratings, data).items()}
+
+    def figures(values: Mapping[str, Any]) -> dict[str, float]:
+        return {_GRADED: found[values[RATING_WEIGHT]]}
+
+    objective = keras_tuner.Objective(_GRADED, "max")
+    grid = config.model_copy(update={"max_trials": len(found)})
+    space = {RATING_WEIGHT: tuple(found)}
+    own = {RATING_WEIGHT: 0.0}
+    return search.TunerFnResult(_Grid("blend", objective, space, own, grid, figures, fn_args.working_dir), {})
