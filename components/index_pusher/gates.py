@@ -140,6 +140,6 @@ def gate_list(comparisons: Sequence[Comparison]) -> None:
             )
         raise Refusal(
             f"the served list is worse than {found.compared_with}: its graded nDCG@10 is "
-            f"{found.reference + found.gain:.3f}, that of {found.compared_with} {found.reference:.3f}, the "
-            f"interval of the difference {found.lower:.3f} to {found.upper:.3f}"
+            f"{found.reference + found.gain:.4f}, that of {found.compared_with} {found.reference:.4f}, the "
+            f"interval of the difference {found.lower:.4f} to {found.upper:.4f}"
         )
