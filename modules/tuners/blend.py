@@ -87,10 +87,9 @@ def graded_ndcg(scores: Scores, ratings: Scores, data: TrainingData) -> dict[flo
     for asked in held_out.asked(data):
         gains = scale.gains(asked.batch[RATING].numpy()[:, 0])
         total += float(gains.sum())
-        of_retrieval, of_rating = scores(asked.batch), ratings(asked.batch)
+        left, of_rating = ranking_metrics.exclude(scores(asked.batch), asked.known), ratings(asked.batch)
         for weight in WEIGHTS:
-            order = ranking_metrics.exclude(of_retrieval + weight * of_rating, asked.known)
-            ranks = ranking_metrics.ranks(order, asked.positions).numpy()
+            ranks = ranking_metrics.ranks(left + weight * of_rating, asked.positions).numpy()
             discounts = np.where(np.isnan(ranks), np.nan, list_measures.discounts(ranks))
             sums[weight] += float(gains @ discounts)
     return {weight: found / total if total else math.nan for weight, found in sums.items()}
