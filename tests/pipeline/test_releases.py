@@ -72,10 +72,11 @@ def test_of_10_000_titles_and_2_000_users_a_model_that_deserves_it_is_blessed(tm
     assert "ranking: blessed" in shown
 
 
-def test_of_one_user_a_model_that_may_be_good_is_refused_in_words(tmp_path: pathlib.Path) -> None:
+def test_of_one_user_a_model_that_may_be_good_is_not_blessed_in_words(tmp_path: pathlib.Path) -> None:
     sweeps = {"ranking": {"sweeps": 2, "burn_in": 1}}
     shown = judge(tmp_path, "custom", "ranking", sweeps, films=80, users=1)
-    assert "ranking: refused: rmse must beat biases, " in shown
-    assert shown.split("ranking: refused: ")[1].split(" Time: ")[0].endswith("its 95% interval too few users")
+    reason = shown.split("ranking: not blessed: ")[1].split(" Time: ")[0]
+    assert reason.startswith("rmse must beat biases, ")
+    assert reason.endswith("its 95% interval too few users")
     assert "user_gender=F, visit=first (no rows); " in shown
     assert "visit=sitting (too few users to compare)" in shown
