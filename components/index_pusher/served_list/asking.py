@@ -48,11 +48,17 @@ class Composite:
         Args:
           folder: of the SavedModel.
           needs_scann: whether it needs ScaNN's operations.
+        Raises:
+          ValueError: it takes an input that no request has.
         """
         if needs_scann:
             scann_operations.load()
         # Kept, for what a signature reads is deleted with the model that it belongs to.
         self._model = tf.saved_model.load(folder)
+        taken = self._model.signatures[features.SERVING_SIGNATURE].structured_input_signature[1]
+        given = {recommender.K, recommender.EXCLUDE_TITLE, *(row.name for row in features.QUERY_FEATURES)}
+        if unknown := sorted(set(taken) - given):
+            raise ValueError(f"it takes {' and '.join(unknown)}, which no request has")
 
     def ask(self, queries: Mapping[str, np.ndarray], excluded: np.ndarray) -> Lists:
         """Ask for a list for each query.
@@ -60,8 +66,6 @@ class Composite:
         Args:
           queries: features.QUERY_FEATURES by name, `[lists]`, of the history `[lists, any]`.
           excluded: `[lists, any]` bytes, titles, padded with "".
-        Raises:
-          ValueError: it takes an input that no request has.
         """
         request = {
             **{row.name: tf.constant(queries[row.name]) for row in features.QUERY_FEATURES},

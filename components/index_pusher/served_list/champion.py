@@ -8,6 +8,9 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+import tensorflow as tf
+
+from common.errors import first_line
 from components.index_pusher.bundle import RECOMMEND_EXACT
 from components.index_pusher.description.model_card import Data
 from components.index_pusher.served_list.asking import Composite
@@ -44,10 +47,13 @@ def served_now(destination: str, data: Data) -> Iterator[tuple[Composite | None,
             if "://" in path:
                 path = os.path.join(folder, "bundle")
                 publish.fetch(destination, bundle.version, path)
-            yield (
-                Composite(os.path.join(path, RECOMMEND_EXACT), needs_scann=False),
-                f"version {bundle.version}",
-            )
+            champion, which = None, f"version {bundle.version}"
+            try:
+                champion = Composite(os.path.join(path, RECOMMEND_EXACT), needs_scann=False)
+            except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+                # An earlier release of this project may have published it.
+                which = f"{which} cannot be asked: {first_line(error)}"
+            yield champion, which
 
 
 def _compared(data: Data) -> dict[str, Any] | None:

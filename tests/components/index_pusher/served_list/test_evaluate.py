@@ -20,6 +20,7 @@ from components.index_pusher.index.searches import BruteForce
 from components.index_pusher.served_list.evaluate import evaluate
 from components.movielens_example_gen.config import DataConfig
 from modules import features
+from serving import reader
 from tests.helpers import planted_models
 from tests.helpers.planted_requests import exact_best
 
@@ -148,6 +149,24 @@ def test_a_version_of_another_split_is_not_compared(
     measured = evaluate(other, str(pushed.destination), {})
     assert measured["served_list_champion"].startswith("version 1 is of another release or split")
     assert [row["compared_with"] for row in measured["served_list_comparisons"]] == ["popularity"]
+
+
+def test_a_version_in_service_that_cannot_be_asked_is_not_compared(
+    honest: Bundle, pushed, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release of another contract may have published it; it must not keep every later one from service."""
+    other = tf.Module()
+    other.answer = tf.function(
+        lambda mood: {"movie_title": mood}, input_signature=[tf.TensorSpec([None], tf.string, "mood")]
+    )
+    tf.saved_model.save(other, str(tmp_path / RECOMMEND_EXACT), {"serving_default": other.answer})
+    monkeypatch.setattr(reader, "open_current", lambda _: reader.Bundle(1, str(tmp_path), {}))
+    measured = evaluate(honest, str(pushed.destination), {})
+    expected = "version 1 cannot be asked: it takes mood, which no request has"
+    assert measured["served_list_champion"] == expected
+    monkeypatch.setattr(reader, "open_current", lambda _: reader.Bundle(1, str(tmp_path / "gone"), {}))
+    measured = evaluate(honest, str(pushed.destination), {})
+    assert measured["served_list_champion"].startswith("version 1 cannot be asked: ")
 
 
 def test_what_the_user_is_known_to_have_rated_counts_for_nothing(planted, honest: Bundle, tmp_path) -> None:
