@@ -36,8 +36,8 @@ def text(figures: Mapping[str, Any]) -> str:
         [
             "## The list that is served",
             f"{figures[IN_WORDS]} The composite of this bundle was asked for ten titles, before each rating "
-            "of eval and once for each user a day after the user's last rating of train, as a server would "
-            "be asked. docs/serving.md defines the figures.",
+            "of eval and, for each user of both splits, a day after the user's last rating of train, as a "
+            "server would be asked. docs/serving.md defines the figures.",
             table(("figure", "asked", "value", "95%"), measured),
             f"Graded nDCG before each rating, beside other orders. In service before: {figures[CHAMPION]}.",
             table(("compared with", "its value", "gain", "gain, 95%"), compared),

@@ -154,7 +154,7 @@ def _comparisons(counted: Rows, bundle: Bundle) -> list[Comparison]:
 def _a_day_after_train(
     composite: Composite, asked: Mapping[str, np.ndarray], counted: Rows, bundle: Bundle
 ) -> list[dict[str, Any]]:
-    """Ask for a list per user of train, and measure it by all that the user rated in eval."""
+    """Ask for a list per user of both splits, and measure it by all that the user rated in eval."""
     candidates, sources = bundle.models.candidates, bundle.sources
     names, first = np.unique(asked[features.USER_ID], return_index=True)
     folder = sources.split_dirs.get(features.TRAIN_SPLIT, "")

@@ -1,9 +1,9 @@
 """Figures of served lists, with intervals over users, from ranks and from lists. Pure.
 
 Two protocols. "Before each rating": every rating of eval is a request at its own moment, with the history
-that was known then, and the figures are means over ratings. "A day after train": every user of train is a
-request a day after the last rating of train, whose list is judged by all ratings that the user has in eval,
-and the figures are means over users.
+that was known then, and the figures are means over ratings. "A day after train": every user of both splits
+is a request a day after the last rating of train, whose list is judged by all ratings that the user has in
+eval, and the figures are means over users.
 """
 
 from __future__ import annotations
