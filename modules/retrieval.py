@@ -29,8 +29,9 @@ class RetrievalModel(training.Model):
     def __init__(self, config: RetrievalConfig, data: TrainingData):
         """Build the towers and their tasks."""
         super().__init__()
+        dim = config.embedding_dim
         members = [
-            two_towers(config, data.sizes, data.titles, config.embedding_dim, config.query_hidden_units)
+            two_towers(config, data.sizes, data.titles, dim, dim, config.query_hidden_units)
             for _ in range(config.members)
         ]
         queries, candidates = zip(*members, strict=True)

@@ -182,8 +182,12 @@ def create_pipeline(
             candidates=catalogue,
             transform_graph=transform.outputs["transform_graph"],
             custom_config={
-                "models": config.models.model_dump(mode="json"),
-                "push": config.push,
+                # Only what is pushed, so that another model's change runs nothing again.
+                "models": {
+                    name: getattr(config.models, name).model_dump(mode="json")
+                    for name in {query_model: None, rating_model: None}
+                },
+                "highest_rating": config.data.spec.scale.highest,
                 "search": SearchConfig(space={}).model_dump(mode="json"),
                 "source_digest": source_digest("modules.tuners.blend"),
                 "executor_digest": source_digest("components.candidate_tuner.executor"),

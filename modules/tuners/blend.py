@@ -15,12 +15,13 @@ import keras_tuner
 import numpy as np
 import tensorflow as tf
 
+from common.progress import progress
 from modules import multitask, ranking, retrieval
 from modules.data.dataset import Catalogue
 from modules.evaluation import list_measures, ranking_metrics
 from modules.evaluation.list_measures import DEPTH, Scale
 from modules.features import RATING
-from modules.hyperparameters import BayesianRankingConfig, ModelsConfig
+from modules.hyperparameters import BayesianRankingConfig, MultitaskConfig, RetrievalConfig, read_ranking
 from modules.search_space import SearchConfig
 from modules.towers import RatingHead
 from modules.training import TrainingData
@@ -32,35 +33,39 @@ WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 # Draws of the ranking model's posterior at most: the weight needs ratings that are nearly as good.
 _SWEEPS = 60
 
+# Held-out ratings that the weights are compared on, at most about so many: more would tell little more.
+_MAX_ROWS = 25_000
+
 _GRADED = f"graded nDCG@{DEPTH}"
 
 # From a batch of transformed ratings to `[batch, n]` values of all candidates.
 Scores = Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
 
 
-def fit(models: ModelsConfig, push: str, data: TrainingData) -> tuple[Scores, Scores, int]:
+def fit(models: Mapping[str, Any], data: TrainingData) -> tuple[Scores, Scores, int]:
     """Fit what is pushed to the train files.
 
     Args:
-      models: hyper-parameters; the head that rates is an inner product.
-      push: as in pipeline.config.Config.
+      models: by name, hyper-parameters as a dict: of `multitask`, or of `retrieval` and `ranking`. The head
+        that rates is an inner product.
       data: train files, and all candidates.
     Returns:
       The candidates' scores and their ratings, and how many such scores the served model adds.
     """
     catalogue, members = data.catalogue, 1
-    if push == "multitask":
-        joint = multitask.fit(models.multitask, data)
+    if "multitask" in models:
+        joint = multitask.fit(MultitaskConfig.model_validate(models["multitask"]), data)
         scores = _products(joint.retrieval_query, joint.candidate_tower, catalogue)
         rater: Any = joint
     else:
-        members = models.retrieval.members
-        towers = retrieval.fit(models.retrieval.model_copy(update={"members": 1}), data)
+        config = RetrievalConfig.model_validate(models["retrieval"])
+        members = config.members
+        towers = retrieval.fit(config.model_copy(update={"members": 1}), data)
         scores = _products(towers.query_tower, towers.candidate_tower, catalogue)
-        config = models.ranking
-        if isinstance(config, BayesianRankingConfig) and config.sweeps > _SWEEPS > config.burn_in:
-            config = config.model_copy(update={"sweeps": _SWEEPS})
-        rater = ranking.fit(config, data)
+        rating = read_ranking(models["ranking"])
+        if isinstance(rating, BayesianRankingConfig) and rating.sweeps > _SWEEPS > rating.burn_in:
+            rating = rating.model_copy(update={"sweeps": _SWEEPS})
+        rater = ranking.fit(rating, data)
     head: RatingHead = rater.head
     ratings = _products(
         lambda batch: head.query_vectors(rater.query_tower(batch)),
@@ -75,21 +80,27 @@ def _products(query_tower: Scores, candidate_tower: Scores, catalogue: Catalogue
     return lambda batch: tf.matmul(query_tower(batch), vectors, transpose_b=True)
 
 
-def graded_ndcg(scores: Scores, ratings: Scores, data: TrainingData) -> dict[float, float]:
+def graded_ndcg(
+    scores: Scores, ratings: Scores, data: TrainingData, scale: Scale, share: float = 1.0
+) -> dict[float, float]:
     """Measure the order by `score + weight * rating` on the held-out ratings, for each of WEIGHTS.
 
+    Args:
+      scores, ratings: of all candidates.
+      data: whose eval files are the held-out part.
+      scale: of the ratings.
+      share: of the users whose ratings are measured.
     Returns:
       By weight, the mean discount of the rated titles' ranks among those that the user is not known to have
       rated, each with the weight of its rating's gain, as `graded_ndcg_10` of the served list.
     """
-    scale = Scale(data.interactions.rating_range[1])
     sums, total = dict.fromkeys(WEIGHTS, 0.0), 0.0
-    for asked in held_out.asked(data):
-        gains = scale.gains(asked.batch[RATING].numpy()[:, 0])
+    for rows in held_out.with_known_titles(data, share):
+        gains = scale.gains(rows.batch[RATING].numpy()[:, 0])
         total += float(gains.sum())
-        left, of_rating = ranking_metrics.exclude(scores(asked.batch), asked.known), ratings(asked.batch)
+        left, of_rating = ranking_metrics.exclude(scores(rows.batch), rows.known), ratings(rows.batch)
         for weight in WEIGHTS:
-            ranks = ranking_metrics.ranks(left + weight * of_rating, asked.positions).numpy()
+            ranks = ranking_metrics.ranks(left + weight * of_rating, rows.positions).numpy()
             discounts = np.where(np.isnan(ranks), np.nan, list_measures.discounts(ranks))
             sums[weight] += float(gains @ discounts)
     return {weight: found / total if total else math.nan for weight, found in sums.items()}
@@ -111,18 +122,31 @@ class _Grid(search.Search):
         return {**super().summary(), RATING_WEIGHT: float(best.get(RATING_WEIGHT))}
 
 
+def _measured(fn_args: Any, config: SearchConfig) -> dict[float, float]:
+    """Measure each weight of the served model; of data that cannot tell, 0 alone."""
+    try:
+        data = held_out.load(fn_args, config)
+    except held_out.TooFewRowsError as error:
+        progress.info("blend: the order is by the retrieval score alone: %s", error)
+        return {0.0: 0.0}
+    scores, ratings, members = fit(fn_args.custom_config["models"], data)
+    # Of all rows so many are held out as the fitted ones say, but for rounding.
+    rows = len(data.interactions.users) * config.held_out / (1 - config.held_out)
+    share = min(1.0, _MAX_ROWS / max(rows, 1.0))
+    scale = Scale(float(fn_args.custom_config["highest_rating"]))
+    measured = graded_ndcg(scores, ratings, data, scale, share)
+    return {members * weight: value for weight, value in measured.items()}
+
+
 def tuner_fn(fn_args: Any) -> search.TunerFnResult:
     """Fit, measure every weight, and set up the choice among them.
 
     Args:
-      fn_args: as of `search.tuner`. Of `custom_config`, `models` is a ModelsConfig as a dict, `push` as in
-        pipeline.config.Config, and `search` a SearchConfig as a dict.
+      fn_args: as of `search.tuner`. Of `custom_config`, `models` as of `fit`, `highest_rating` of the scale,
+        and `search` a SearchConfig as a dict.
     """
-    models = ModelsConfig.model_validate(fn_args.custom_config["models"])
     config = SearchConfig.model_validate(fn_args.custom_config["search"])
-    data = held_out.load(fn_args, config)
-    scores, ratings, members = fit(models, fn_args.custom_config["push"], data)
-    found = {members * weight: value for weight, value in graded_ndcg(scores, ratings, data).items()}
+    found = _measured(fn_args, config)
 
     def figures(values: Mapping[str, Any]) -> dict[str, float]:
         return {_GRADED: found[values[RATING_WEIGHT]]}

@@ -31,7 +31,14 @@ _READ_BATCH = 8192
 _MEASURED_BATCH = 1024
 _BUCKETS = 1 << 30
 
+# Scores of a batch at most, 80 MB: where a catalogue is large, a batch has fewer rows.
+_SCORES = 20_000_000
+
 Tower = Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
+
+
+class TooFewRowsError(ValueError):
+    """A train split of which no part can be held out."""
 
 
 def load(fn_args: Any, search: SearchConfig) -> TrainingData:
@@ -43,7 +50,7 @@ def load(fn_args: Any, search: SearchConfig) -> TrainingData:
       fn_args: `tfx.components.FnArgs`, with `candidate_files` as CandidateTuner adds it.
       search: share that is held out.
     Raises:
-      ValueError: one of the parts has no rows.
+      TooFewRowsError: one of the parts has no rows.
     """
     transform = tft.TFTransformOutput(fn_args.transform_output)
     fitted, held_out = split(
@@ -73,7 +80,7 @@ def split(
     Returns:
       Glob patterns of the rows to fit to and of those that are held out.
     Raises:
-      ValueError: one of the parts has no rows.
+      TooFewRowsError: one of the parts has no rows.
     """
     columns = (features.USER_ID, features.TIMESTAMP)
     read = [*dataset.ratings(files, transform, columns=columns).as_numpy_iterator()]
@@ -88,7 +95,7 @@ def split(
             (held_out if late else fitted).write(record)
     rows = np.bincount(chosen, minlength=2)
     if not rows.all():
-        raise ValueError(
+        raise TooFewRowsError(
             f"both parts of the train split must have rows; {rows[0]} are fitted to and {rows[1]} held out. "
             f"Change tuning.held_out, {share:g}, or give more ratings"
         )
@@ -126,7 +133,7 @@ def latest(users: np.ndarray, seconds: np.ndarray, share: float, seed: int) -> n
     return chosen
 
 
-class Asked(NamedTuple):
+class HeldOut(NamedTuple):
     """Some held-out rows.
 
     Attributes:
@@ -140,20 +147,28 @@ class Asked(NamedTuple):
     known: tf.Tensor
 
 
-def asked(data: TrainingData) -> Iterator[Asked]:
+def with_known_titles(data: TrainingData, share: float = 1.0) -> Iterator[HeldOut]:
     """Read the held-out rows with what may not be recommended.
 
     As in serving, these are the user's titles in the fitted part, and those of the row's history.
+
+    Args:
+      data: whose eval files are the held-out part.
+      share: of the users, chosen by a hash, whose rows are read; the order of the rows makes no difference.
     """
     rated = tf.RaggedTensor.from_row_splits(*data.interactions.seen())
     # In a history an index is shifted by one, and 0 stands for none.
     of_history = data.catalogue.positions_of_indices(data.sizes[features.MOVIE_TITLE])
     of_history = tf.constant(np.concatenate([[-1], of_history]), tf.int32)
-    for batch in _batches(data):
+    for every in _batches(data):
+        names = tf.strings.as_string(every[features.USER_ID][:, 0])
+        draws = tf.strings.to_hash_bucket_strong(names, _BUCKETS, key=[1, 0])
+        read = tf.cast(draws, tf.float64) < share * _BUCKETS
+        batch = {name: tf.boolean_mask(column, read) for name, column in every.items()}
         fitted = tf.gather(rated, batch[features.USER_ID][:, 0]).to_tensor(-1)
         known = tf.concat([fitted, tf.gather(of_history, batch[features.HISTORY_TITLE])], axis=1)
         positions = data.catalogue.positions(batch[features.CANDIDATE_KEY][:, 0].numpy())
-        yield Asked(batch, tf.constant(positions, tf.int32), known)
+        yield HeldOut(batch, tf.constant(positions, tf.int32), known)
 
 
 def found(data: TrainingData, query_tower: Tower, candidate_tower: Tower) -> float:
@@ -161,9 +176,9 @@ def found(data: TrainingData, query_tower: Tower, candidate_tower: Tower) -> flo
     catalogue = {name: tf.constant(values) for name, values in data.catalogue.transformed.items()}
     candidates = candidate_tower(catalogue)
     hits = []
-    for row in asked(data):
-        scores = tf.matmul(query_tower(row.batch), candidates, transpose_b=True)
-        ranks = ranking_metrics.ranks(ranking_metrics.exclude(scores, row.known), row.positions).numpy()
+    for rows in with_known_titles(data):
+        scores = tf.matmul(query_tower(rows.batch), candidates, transpose_b=True)
+        ranks = ranking_metrics.ranks(ranking_metrics.exclude(scores, rows.known), rows.positions).numpy()
         # A rank is NaN where a score is.
         hits.append(np.where(np.isnan(ranks), np.nan, ranks < DEPTH))
     return float(np.mean(np.concatenate(hits)))
@@ -187,4 +202,5 @@ def rating_error(data: TrainingData, rate: Tower) -> tuple[float, float]:
 
 
 def _batches(data: TrainingData) -> Iterator[dict[str, tf.Tensor]]:
-    return iter(dataset.ratings(data.eval_files, data.transform, _MEASURED_BATCH))
+    rows = max(1, min(_MEASURED_BATCH, _SCORES // len(data.catalogue)))
+    return iter(dataset.ratings(data.eval_files, data.transform, rows))

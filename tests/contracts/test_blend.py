@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from modules import features, hyperparameters
+from modules.evaluation.list_measures import Scale
 from modules.search_space import SearchConfig
 from modules.training import TrainingData
 from modules.tuners import blend, held_out
@@ -22,6 +23,7 @@ MODELS = hyperparameters.ModelsConfig(
     multitask=small(PRESET.multitask, learning_rate=0.02),
 )
 SEARCH = SearchConfig(space={})
+SCALE = Scale(5.0)
 
 
 @pytest.fixture
@@ -40,13 +42,13 @@ class TestTheFigure:
         """Only those rows count whose title is among the ten that are left to their users."""
         values = np.random.default_rng(0).permutation(len(data.catalogue)).astype(np.float32)
         nothing = self.scores(data, np.zeros(len(values)))
-        found = blend.graded_ndcg(self.scores(data, values), nothing, data)
+        found = blend.graded_ndcg(self.scores(data, values), nothing, data, SCALE)
         assert len(set(found.values())) == 1, "whatever the weight of nothing"
         won = total = 0.0
-        for asked in held_out.asked(data):
-            columns = (asked.batch[features.RATING][:, 0], asked.positions, asked.known)
+        for rows in held_out.with_known_titles(data):
+            columns = (rows.batch[features.RATING][:, 0], rows.positions, rows.known)
             for rating, position, known in zip(*(column.numpy() for column in columns), strict=True):
-                gain = 2 ** (5 / 4.5 * rating) - 1
+                gain = 2 ** (rating) - 1
                 left = [at for at in np.argsort(-values) if at not in known]
                 rank = left.index(position)
                 won += gain / np.log2(rank + 2) if rank < 10 else 0
@@ -56,20 +58,41 @@ class TestTheFigure:
     def test_the_ratings_are_weighed(self, data: TrainingData) -> None:
         """Titles that are rated well come forward with the weight; turned round, the others do."""
         truth = np.zeros(len(data.catalogue), np.float32)
-        for asked in held_out.asked(data):
-            truth[asked.positions] = asked.batch[features.RATING][:, 0]
+        for rows in held_out.with_known_titles(data):
+            truth[rows.positions] = rows.batch[features.RATING][:, 0]
         random = np.random.default_rng(0).normal(size=len(truth))
-        helped = blend.graded_ndcg(self.scores(data, random), self.scores(data, truth), data)
-        harmed = blend.graded_ndcg(self.scores(data, random), self.scores(data, -truth), data)
+        helped = blend.graded_ndcg(self.scores(data, random), self.scores(data, truth), data, SCALE)
+        harmed = blend.graded_ndcg(self.scores(data, random), self.scores(data, -truth), data, SCALE)
         assert helped[0.0] < helped[0.25] < max(helped.values())
         assert max(harmed, key=harmed.__getitem__) == 0.0
+
+    def test_a_share_of_the_users_may_be_measured_alone(self, data: TrainingData) -> None:
+        users = {share: self.users(data, share) for share in (0.5, 1.0)}
+        assert 0 < len(users[0.5]) < len(users[1.0])
+        assert users[0.5] < users[1.0]
+
+    @staticmethod
+    def users(data: TrainingData, share: float) -> set[int]:
+        parts = held_out.with_known_titles(data, share)
+        return {user for rows in parts for user in rows.batch[features.USER_ID].numpy().ravel().tolist()}
+
+
+def test_of_data_that_cannot_be_divided_the_weight_is_none(
+    fn_args: types.SimpleNamespace,
+) -> None:
+    config = SEARCH.model_copy(update={"held_out": 1e-9})
+    fn_args.custom_config = {"models": {}, "highest_rating": 5.0, "search": config.model_dump(mode="json")}
+    tuner, arguments = blend.tuner_fn(fn_args)
+    tuner.search(**arguments)
+    assert tuner.summary()["rating_weight"] == 0.0
 
 
 @pytest.mark.parametrize("push", ["separate", "multitask"])
 def test_the_best_weight_of_the_grid_is_chosen(push: str, fn_args: types.SimpleNamespace) -> None:
+    pushed = ("retrieval", "ranking") if push == "separate" else ("multitask",)
     config = {
-        "models": MODELS.model_dump(mode="json"),
-        "push": push,
+        "models": {name: getattr(MODELS, name).model_dump(mode="json") for name in pushed},
+        "highest_rating": 5.0,
         "search": SEARCH.model_dump(mode="json"),
     }
     fn_args.custom_config = json.loads(json.dumps(config))

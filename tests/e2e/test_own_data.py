@@ -14,7 +14,7 @@ pytestmark = pytest.mark.e2e
 
 # Of 3,000 ratings two epochs teach the joint model too little.
 MODELS: dict[str, dict] = {
-    "retrieval": {"members": 1},
+    "retrieval": {"epochs": 8},
     "ranking": {"sweeps": 60, "burn_in": 20},
     "multitask": {"epochs": 2},
 }

@@ -78,15 +78,22 @@ def test_a_tower_is_the_sum_of_its_features_embeddings() -> None:
             np.testing.assert_allclose(received[row], expected, rtol=1e-5, atol=1e-6)
 
 
-def history_encoder(dropout: float = 0.0) -> tuple[HistoryEncoder, np.ndarray]:
-    """Return an encoder, and the candidate tower's embeddings by title index."""
+def history_encoder(dropout: float = 0.0, tied_dims: int = DIM) -> HistoryEncoder:
     candidates = Tower(CANDIDATE, SIZES, DIM, limit=1.0)
-    encoder = HistoryEncoder(candidates, TITLES, dropout, limit=1.0)
-    return encoder, candidates({name: tf.constant(values) for name, values in TITLES.items()}).numpy()
+    return HistoryEncoder(candidates, TITLES, tied_dims, dropout, limit=1.0)
 
 
-def encoded_history(encoder: HistoryEncoder, embeddings: np.ndarray, row: int) -> np.ndarray:
+def title_embeddings(encoder: HistoryEncoder) -> np.ndarray:
+    """By index: the candidate tower's first columns, then the encoder's own."""
+    titles = {name: tf.constant(values) for name, values in TITLES.items()}
+    own = [table.numpy() for table, _ in encoder.indexed_tables]
+    tied = encoder._candidates(titles).numpy()[:, : DIM - sum(table.shape[1] for table in own)]
+    return np.concatenate([tied, *own], axis=1)
+
+
+def encoded_history(encoder: HistoryEncoder, row: int) -> np.ndarray:
     """The history's embedding by NumPy."""
+    embeddings = title_embeddings(encoder)
     own = {weight.name.split("/")[-1].split(":")[0]: weight.numpy() for weight in encoder.weights}
     history = [
         (embeddings[title - 1], gap)
@@ -114,25 +121,28 @@ def randomised(layer: tf.keras.layers.Layer) -> None:
     layer.set_weights([weight + draw.normal(0, 0.5, weight.shape) for weight in layer.get_weights()])
 
 
-def test_a_history_is_a_weighted_mean_of_titles_and_the_time_since_the_latest_of_them() -> None:
-    encoder, _ = history_encoder()
+@pytest.mark.parametrize("tied_dims", [0, 1, DIM])
+def test_a_history_is_a_weighted_mean_of_titles_and_the_time_since_the_latest_of_them(tied_dims: int) -> None:
+    encoder = history_encoder(tied_dims=tied_dims)
     encoder(TENSORS)
     randomised(encoder)
-    embeddings = encoder._candidates({name: tf.constant(values) for name, values in TITLES.items()}).numpy()
+    assert [table.shape.as_list() for table, _ in encoder.indexed_tables] == [[7, DIM - tied_dims]] * (
+        tied_dims < DIM
+    )
     received, norm = encoder(TENSORS, training=True)
     for row in range(3):
-        expected = encoded_history(encoder, embeddings, row)
+        expected = encoded_history(encoder, row)
         np.testing.assert_allclose(received[row], expected, rtol=1e-4, atol=1e-5)
-    squares = np.sum(np.square(embeddings), axis=1)
+    squares = np.sum(np.square(title_embeddings(encoder)), axis=1)
     expected = np.mean([squares[[2, 6, 0]].sum() / 4, squares[1] / 2, 0.0])
     assert float(norm) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_history_is_thinned_out_in_training_alone() -> None:
-    encoder, embeddings = history_encoder(dropout=0.5)
+    encoder = history_encoder(dropout=0.5)
     whole, _ = encoder(TENSORS)
     for row in range(3):
-        expected = encoded_history(encoder, embeddings, row)
+        expected = encoded_history(encoder, row)
         np.testing.assert_allclose(whole[row], expected, rtol=1e-4, atol=1e-5)
     tf.random.set_seed(1)
     seen = {encoder(TENSORS, training=True)[0][0].numpy().tobytes() for _ in range(20)}
@@ -164,7 +174,7 @@ def test_users_and_timestamps_are_replaced_by_unknown_in_training_alone() -> Non
 
 
 def test_a_tower_adds_the_history_and_a_residual_block_over_the_sum() -> None:
-    encoder, vectors = history_encoder()
+    encoder = history_encoder()
     tower = Tower(QUERY, SIZES, DIM, limit=1.0, history=encoder, hidden_units=6)
     first = tower(TENSORS).numpy()
     layers = {layer.name: layer for layer in tower.layers}
@@ -173,7 +183,7 @@ def test_a_tower_adds_the_history_and_a_residual_block_over_the_sum() -> None:
     weights = {name: layer.get_weights()[0] for name, layer in layers.items()}
 
     def plain_sum(row: int) -> np.ndarray:
-        return sum(embedded(weights, row).values()) + encoded_history(encoder, vectors, row)
+        return sum(embedded(weights, row).values()) + encoded_history(encoder, row)
 
     for row in range(3):
         np.testing.assert_allclose(first[row], plain_sum(row), rtol=1e-4, atol=1e-5)
