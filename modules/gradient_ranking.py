@@ -21,22 +21,13 @@ class GradientRankingModel(training.Model):
     Machines (ICDM 2010), for the other.
     """
 
-    def __init__(
-        self, config: GradientRankingConfig, data: TrainingData, more_dims: int = 0, tied_dims: int = 0
-    ):
-        """Build both towers, the head and the task.
-
-        Args:
-          config: hyper-parameters.
-          data: what the model is built from.
-          more_dims: by how many columns embeddings are longer than the configuration says.
-          tied_dims: see `two_towers`.
-        """
+    def __init__(self, config: GradientRankingConfig, data: TrainingData, more_dims: int = 0):
+        """Build both towers, the head and the task; embeddings may be longer than the configuration says."""
         super().__init__()
         machine = config.head == "factorization"
         # A machine's last column holds the linear terms.
         dim = config.embedding_dim + more_dims + machine
-        self.query_tower, self.candidate_tower = two_towers(config, data.sizes, data.titles, dim, tied_dims)
+        self.query_tower, self.candidate_tower = two_towers(config, data.sizes, data.titles, dim, False)
         self.head = RatingHead(None if machine else config.hidden_units, data.interactions.mean_rating)
         # The sum and not the mean, because a replica has a part of the batch.
         loss = tf.keras.losses.MeanSquaredError(reduction=tf.keras.losses.Reduction.SUM)

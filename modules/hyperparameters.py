@@ -27,10 +27,7 @@ HEADS = (BAYESIAN, "factorization", "mlp")
 
 
 class HistoryConfig(pydantic.BaseModel):
-    """How the query tower reads the ratings before a query (features.HISTORY_FEATURES).
-
-    Their titles have the candidate tower's embeddings.
-    """
+    """How the query tower reads the ratings before a query (features.HISTORY_FEATURES)."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 

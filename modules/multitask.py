@@ -30,7 +30,7 @@ class MultitaskModel(GradientRankingModel):
 
     def __init__(self, config: MultitaskConfig, data: TrainingData):
         """Build the ranking model and the retrieval task over the same towers."""
-        super().__init__(config, data, config.rating_dim, tied_dims=config.embedding_dim)
+        super().__init__(config, data, config.rating_dim)
         self._shared = config.embedding_dim
         if config.head == "factorization":
             self.head = RatingHead(None, data.interactions.mean_rating, scaled_dims=config.embedding_dim)

@@ -31,7 +31,7 @@ class RetrievalModel(training.Model):
         super().__init__()
         dim = config.embedding_dim
         members = [
-            two_towers(config, data.sizes, data.titles, dim, dim, config.query_hidden_units)
+            two_towers(config, data.sizes, data.titles, dim, True, config.query_hidden_units)
             for _ in range(config.members)
         ]
         queries, candidates = zip(*members, strict=True)

@@ -76,10 +76,9 @@ class HistoryEncoder(tf.keras.layers.Layer):
     and over a logit of 0, so that what is long ago may count little although nothing else is there. A
     rating's logit is the sum of a learned one for the bucket of its gap, one for its rank in the order, and
     the product of projections of its title and of the latest title. s and r are learned vectors for each
-    bucket. e are the candidate tower's embeddings, the title's, those of its genres and so on; columns beyond
-    `tied_dims` have a table of the history's own, for those that only a rating reads do worse without. r
-    tells a query in the same sitting from one by a user who returns; a query without history has a vector of
-    its own.
+    bucket. e are the candidate tower's embeddings, the title's, those of its genres and so on, or a table of
+    the history's own: the former serve retrieval better, the latter a model that also rates. r tells a query
+    in the same sitting from one by a user who returns; a query without history has a vector of its own.
 
     References: Liu et al., STAMP: Short-Term Attention/Memory Priority Model for Session-based Recommendation
     (KDD 2018), for attention from the latest title; Kang and McAuley, Self-Attentive Sequential
@@ -90,7 +89,7 @@ class HistoryEncoder(tf.keras.layers.Layer):
         self,
         candidates: Tower,
         titles: Mapping[str, np.ndarray],
-        tied_dims: int,
+        tied: bool,
         dropout: float = 0.0,
         limit: float = 0.05,
     ):
@@ -99,20 +98,20 @@ class HistoryEncoder(tf.keras.layers.Layer):
         Args:
           candidates: the candidate tower.
           titles: the features that it reads, `[indices, width]`, by index in the titles' vocabulary.
-          tied_dims: first columns of an embedding that are the candidate tower's.
+          tied: whether a title of the history has the candidate tower's embedding.
           dropout: share of ratings that a training step leaves out.
           limit: greatest size of the initial values of tables and r, which are uniform.
         """
         super().__init__(name="history")
         self._candidates = candidates
         self._titles = {name: tf.constant(values, tf.int32) for name, values in titles.items()}
-        self._dropout, self._tied = dropout, tied_dims
+        self._dropout = dropout
         dim = candidates.embedding_dim
         self._no_history = buckets = len(features.GAP_BOUNDARIES) + 1
         uniform = tf.keras.initializers.RandomUniform(-limit, limit)
         constant = tf.keras.initializers.Constant(_INITIAL_HISTORY_SCALE)
-        shape = (len(titles[features.MOVIE_TITLE]), dim - tied_dims)
-        self._own = self.add_weight(name="own", shape=shape, initializer=uniform) if dim > tied_dims else None
+        shape = (len(titles[features.MOVIE_TITLE]), dim)
+        self._own = None if tied else self.add_weight(name="titles", shape=shape, initializer=uniform)
         self._logits = self.add_weight(name="logits", shape=(buckets,), initializer="zeros")
         self._ranks = self.add_weight(name="ranks", shape=(features.HISTORY_LENGTH,), initializer="zeros")
         self._keys = self.add_weight(name="keys", shape=(dim, _ATTENTION_DIM))
@@ -129,12 +128,12 @@ class HistoryEncoder(tf.keras.layers.Layer):
     def _embedded(self, titles: tf.Tensor) -> tf.Tensor:
         # Titles are shifted by one; what is looked up for the padding has no weight.
         indices = tf.reshape(tf.maximum(titles - 1, 0), [-1])
-        parts = [] if self._own is None else [tf.gather(self._own, indices)]
-        if self._tied:
+        if self._own is None:
             of_titles = {name: tf.gather(values, indices) for name, values in self._titles.items()}
-            parts.insert(0, self._candidates.embed(of_titles)[:, : self._tied])
-        columns = tf.concat(parts, axis=1)
-        return tf.reshape(columns, [-1, titles.shape[1], columns.shape[1]])
+            embedded = self._candidates.embed(of_titles)
+        else:
+            embedded = tf.gather(self._own, indices)
+        return tf.reshape(embedded, [-1, titles.shape[1], embedded.shape[1]])
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Embed a batch of histories.
@@ -266,7 +265,7 @@ def two_towers(
     sizes: Mapping[str, int],
     titles: Mapping[str, np.ndarray],
     embedding_dim: int,
-    tied_dims: int,
+    tied: bool,
     hidden_units: int = 0,
 ) -> tuple[Tower, Tower]:
     """Build a query tower and a candidate tower.
@@ -276,13 +275,13 @@ def two_towers(
       sizes: number of values that each feature can take.
       titles: candidate features by index in the titles' vocabulary, see `Catalogue.features_of_indices`.
       embedding_dim: length of an embedding.
-      tied_dims: first columns in which a history has the candidates' embeddings.
+      tied: whether the titles of a history have the candidate tower's embeddings.
       hidden_units: of the query's residual block; 0 for none.
     """
     candidates = Tower(config.candidate_features, sizes, embedding_dim, config.l2)
     history = None
     if config.history:
-        history = HistoryEncoder(candidates, titles, tied_dims, config.history.dropout)
+        history = HistoryEncoder(candidates, titles, tied, config.history.dropout)
     queries = Tower(
         config.query_features,
         sizes,

@@ -164,7 +164,7 @@ def test_every_table_whose_rows_are_a_vocabulary_says_so(module) -> None:
     vocabularies = {54, 72}
     tables = [variable for variable in model.trainable_variables if variable.shape[:1].as_list() != []]
     of_terms = [variable for variable in tables if variable.shape[0] in vocabularies]
-    # A history's columns that only the rating reads have a table of their own.
+    # The joint model's history has a table of its own.
     assert len(of_terms) == (3 if module is multitask else 2)
     assert all(variable.ref() in indexed for variable in of_terms)
 
