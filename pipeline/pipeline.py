@@ -209,6 +209,7 @@ def create_pipeline(
         index_config=config.index,
         publish_config=config.publish,
         must_beat_baselines=config.gates.must_beat_baselines,
+        pipeline_name=config.pipeline_name,
         push_destination=push_destination,
         source_digest=source_digest("components.index_pusher.executor"),
     )

@@ -108,6 +108,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
         config=IndexConfig(),
         source_digest="0",
         split_dirs={"train": str(root / "examples" / "Split-train")},
+        pipeline="planted",
     )
     return Planted(world, sources)
 

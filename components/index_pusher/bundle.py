@@ -47,6 +47,7 @@ class Sources:
       evaluation_dirs: the Evaluators' results by the model's folder in the bundle, for card and manifest.
       split_dirs: folders of the ratings' splits, by name, for the data's digests and the served list.
       must_beat_baselines: whether a list that is surely worse than a baseline's is refused.
+      pipeline: name of the pipeline whose run makes the bundle; empty where none does.
     """
 
     retrieval_dir: str
@@ -60,6 +61,7 @@ class Sources:
     evaluation_dirs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     split_dirs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     must_beat_baselines: bool = True
+    pipeline: str = ""
 
     @property
     def one_model(self) -> bool:

@@ -17,6 +17,7 @@ class IndexPusherSpec(component_spec.ComponentSpec):
         executor.INDEX_CONFIG: component_spec.ExecutionParameter(type=str),
         executor.PUBLISH_CONFIG: component_spec.ExecutionParameter(type=str),
         executor.MUST_BEAT_BASELINES: component_spec.ExecutionParameter(type=int),
+        executor.PIPELINE_NAME: component_spec.ExecutionParameter(type=str),
         executor.SOURCE_DIGEST: component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -75,6 +76,7 @@ class IndexPusher(base_component.BaseComponent):
         ranking_blessing: types.BaseChannel,
         examples: types.BaseChannel,
         push_destination: str | data_types.RuntimeParameter,
+        pipeline_name: str,
         source_digest: str,
         index_config: IndexConfig | None = None,
         publish_config: PublishConfig | None = None,
@@ -96,6 +98,8 @@ class IndexPusher(base_component.BaseComponent):
           examples: Examples of the ratings; the eval split's are the queries, and judge the served list.
           push_destination: folder to publish to, or what TensorFlow knows by a scheme, such as
             gs://bucket/folder (see layout.py for what lies there).
+          pipeline_name: of the run. The list in service is compared only if the same pipeline made it; the
+            models of another may have been trained on the ratings that are held out here.
           source_digest: digest of the project's code, part of the bundle's identity: an edit publishes anew.
           index_config: the index and its threshold; None: the defaults.
           publish_config: how many versions stay; None: the defaults.
@@ -143,6 +147,7 @@ class IndexPusher(base_component.BaseComponent):
                 index_config=(index_config or IndexConfig()).model_dump_json(),
                 publish_config=(publish_config or PublishConfig()).model_dump_json(),
                 must_beat_baselines=int(must_beat_baselines),
+                pipeline_name=pipeline_name,
                 source_digest=source_digest,
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),
             )

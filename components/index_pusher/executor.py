@@ -38,6 +38,7 @@ PUSH_DESTINATION = "push_destination"
 INDEX_CONFIG = "index_config"
 PUBLISH_CONFIG = "publish_config"
 MUST_BEAT_BASELINES = "must_beat_baselines"
+PIPELINE_NAME = "pipeline_name"
 SOURCE_DIGEST = "source_digest"
 PUSHED_MODEL = "pushed_model"
 RUN = "run"
@@ -81,7 +82,7 @@ class Executor(base_executor.BaseExecutor):
           input_dict: the models, their blessings, the `examples`; their evaluations and the weight, if any.
           output_dict: `pushed_model`.
           exec_properties: `push_destination`, `index_config` and `publish_config` (JSON),
-            `must_beat_baselines`, `source_digest`.
+            `must_beat_baselines`, `pipeline_name`, `source_digest`.
         """
         folders = {key: input_dict[key] for key in _READ_AS_FILES if key in input_dict}
         pushed = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL])
@@ -118,6 +119,7 @@ def _sources(
         evaluation_dirs=_evaluations(input_dict),
         split_dirs=_splits(examples),
         must_beat_baselines=bool(exec_properties[MUST_BEAT_BASELINES]),
+        pipeline=exec_properties[PIPELINE_NAME],
     )
     if not input_dict.get(MULTITASK_MODEL):
         return sources

@@ -93,6 +93,7 @@ def test_the_pusher_takes_a_blessing_of_a_buckets_model_for_the_copy(
 
     monkeypatch.setattr(executor, "push", push)
     parameters = {"push_destination": "gs://live/models", "index_config": "{}", "publish_config": "{}"}
-    executor.Executor().Do(inputs, outputs, {**parameters, "must_beat_baselines": 1, "source_digest": "0"})
+    parameters |= {"pipeline_name": "films", "source_digest": "0"}
+    executor.Executor().Do(inputs, outputs, {**parameters, "must_beat_baselines": 1})
     assert tf.io.gfile.exists(f"{bucket}/pushed/manifest.json")
     assert outputs["pushed_model"][0].get_int_custom_property("pushed") == 1

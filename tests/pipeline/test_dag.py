@@ -132,3 +132,10 @@ def test_strategy_and_vocabularies_reach_the_steps_that_take_them(golden: list[s
     # As configured by default nothing is said of either, so that earlier runs' results still hold.
     for node in dag.create(config.default()).components:
         assert not settings.keys() & json.loads(node.exec_properties.get("custom_config") or "{}").keys()
+
+
+def test_the_pusher_is_told_the_name_that_tells_folders_of_own_data_apart() -> None:
+    named = [config.of_data(config.retraining(), folder) for folder in ("films", "others")]
+    pushers = [node for one in named for node in dag.create(one).components if node.id == "IndexPusher"]
+    received = [node.exec_properties["pipeline_name"] for node in pushers]
+    assert received == [one.pipeline_name for one in named] and len(set(received)) == 2

@@ -24,6 +24,7 @@ def describe(bundle: Bundle, digests: Mapping[str, str], figures: Figures) -> No
     model_card.write(folder, sources.data, evaluation_dirs, digests, figures)
     evaluations = {name: read_evaluation(path) for name, path in evaluation_dirs.items()}
     statements = {
+        "pipeline": sources.pipeline,
         "data": provenance.data(sources.data, sources.split_dirs),
         "evaluations": provenance.evaluations(evaluations),
         "thresholds": provenance.thresholds(sources.config),

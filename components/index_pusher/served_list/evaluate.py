@@ -62,7 +62,7 @@ def evaluate(bundle: Bundle, destination: str, proven: Figures) -> Figures:
     name = str(bundle.figures["index_build"])
     needs_scann = manifest.describe_models(bundle.folder)[name]["scann"]
     composite = Composite(os.path.join(bundle.folder, name), needs_scann)
-    with served_now(destination, sources.data) as (champion, which):
+    with served_now(destination, sources.pipeline) as (champion, which):
         asked = _ask(bundle, records, composite, champion)
     counted = _counted(asked, _scale(sources.data, asked[features.RATING]))
     compared = _comparisons(counted, bundle)

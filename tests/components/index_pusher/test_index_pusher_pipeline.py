@@ -53,6 +53,7 @@ class Pushing:
         pusher = IndexPusher(
             **{name: node.outputs["result"] for name, node in imported.items()},
             push_destination=str(self.root / "destination"),
+            pipeline_name="pushing",
             source_digest="0",
             index_config=config,
         )
@@ -176,6 +177,7 @@ def test_an_absent_blessing_is_refused(planted, tmp_path: pathlib.Path, blessing
             "index_config": IndexConfig().model_dump_json(),
             "publish_config": PublishConfig().model_dump_json(),
             "must_beat_baselines": 1,
+            "pipeline_name": "films",
             "source_digest": "",
         },
     )
@@ -196,12 +198,16 @@ class TestWiring:
 
     def test_an_empty_destination_is_refused(self) -> None:
         with pytest.raises(ValueError, match="push_destination must be a folder or a URI"):
-            IndexPusher(**self.channels(), push_destination="", source_digest="0")
+            IndexPusher(**self.channels(), push_destination="", pipeline_name="films", source_digest="0")
 
     def test_an_object_store_is_a_destination(self) -> None:
         config = PublishConfig(keep_versions=3)
         node = IndexPusher(
-            **self.channels(), push_destination="gs://bucket/pushed", source_digest="0", publish_config=config
+            **self.channels(),
+            push_destination="gs://bucket/pushed",
+            pipeline_name="films",
+            source_digest="0",
+            publish_config=config,
         )
         assert node.exec_properties["push_destination"] == "gs://bucket/pushed"
         assert json.loads(node.exec_properties["publish_config"]) == {"keep_versions": 3}
@@ -210,16 +216,22 @@ class TestWiring:
         channels = self.channels()
         channels["ranking_blessing"] = channels["retrieval_blessing"]
         with pytest.raises(ValueError, match="Each model needs the blessing of its own Evaluator"):
-            IndexPusher(**channels, push_destination="pushed", source_digest="0")
+            IndexPusher(**channels, push_destination="pushed", pipeline_name="films", source_digest="0")
 
     def test_the_digest_of_its_code_has_no_default(self) -> None:
         with pytest.raises(TypeError, match="source_digest"):
-            IndexPusher(**self.channels(), push_destination="pushed")
+            IndexPusher(**self.channels(), push_destination="pushed", pipeline_name="films")
 
     def test_a_multitask_model_is_both(self) -> None:
         channels = self.channels()
         channels["ranking_model"] = channels["retrieval_model"]
         channels["ranking_blessing"] = channels["retrieval_blessing"]
         config = IndexConfig(min_recall=0.9)
-        node = IndexPusher(**channels, push_destination="pushed", source_digest="0", index_config=config)
+        node = IndexPusher(
+            **channels,
+            push_destination="pushed",
+            pipeline_name="films",
+            source_digest="0",
+            index_config=config,
+        )
         assert json.loads(node.exec_properties["index_config"])["min_recall"] == 0.9

@@ -301,10 +301,12 @@ def test_the_executor_hands_on_what_the_artifacts_tell(
                     "source_digest": "0",
                 },
                 "must_beat_baselines": 0,
+                "pipeline_name": "films-ml-1m",
             },
         )
     assert handed["sources"].data == Data(config, {name: count for count, name in enumerate(COUNTS)})
     assert handed["sources"].must_beat_baselines is False
+    assert handed["sources"].pipeline == "films-ml-1m"
     assert handed["sources"].split_dirs == {
         name: str(tmp_path / "examples" / f"Split-{name}") for name in ("eval", "train")
     }

@@ -55,6 +55,10 @@ def test_a_tflite_file_is_listed_with_its_widths_and_types(content: dict) -> Non
     assert rate["outputs"]["predicted_rating"]["dtype"] == "float32"
 
 
+def test_the_pipeline_that_made_the_bundle_is_named(content: dict) -> None:
+    assert content["pipeline"] == "planted"
+
+
 def test_the_thresholds_are_those_that_the_parity_was_held_against(content: dict) -> None:
     listed = content["thresholds"]
     assert listed["index_recall"] == IndexConfig().min_recall

@@ -14,11 +14,9 @@ import tensorflow as tf
 from components.index_pusher import bundle
 from components.index_pusher.bundle import RECOMMEND_EXACT, Bundle
 from components.index_pusher.composite import recommender
-from components.index_pusher.description.model_card import Data
 from components.index_pusher.gates import Refusal
 from components.index_pusher.index.searches import BruteForce
 from components.index_pusher.served_list.evaluate import evaluate
-from components.movielens_example_gen.config import DataConfig
 from modules import features
 from serving import reader
 from tests.helpers import planted_models
@@ -141,13 +139,27 @@ def test_a_list_that_the_served_one_beats_is_refused(
     assert (same["gain"], same["passes"], measured["served_list_champion"]) == (0.0, True, "version 1")
 
 
-def test_a_version_of_another_split_is_not_compared(
-    reversed_order: Bundle, pushed, of_the_model: str
+@pytest.mark.parametrize(
+    ("made_by", "reason"),
+    [
+        (
+            "films-11111111-custom",
+            "is of the pipeline films-11111111-custom, whose train may hold these ratings",
+        ),
+        (None, "does not say which pipeline made it"),
+    ],
+    ids=["another folder of one's own data", "an older bundle"],
+)
+def test_a_version_of_another_pipeline_is_not_compared(
+    reversed_order: Bundle, pushed, of_the_model: str, monkeypatch: pytest.MonkeyPatch, made_by, reason
 ) -> None:
-    made = judged_by(reversed_order, of_the_model, False)
-    other = dataclasses.replace(made, sources=dataclasses.replace(made.sources, data=Data(DataConfig())))
-    measured = evaluate(other, str(pushed.destination), {})
-    assert measured["served_list_champion"].startswith("version 1 is of another release or split")
+    """Both are of the same release and split, and the list would be refused if it were compared."""
+    found = reader.open_current(str(pushed.destination))
+    content = {name: value for name, value in found.manifest.items() if name != "pipeline"}
+    content |= {"pipeline": made_by} if made_by else {}
+    monkeypatch.setattr(reader, "open_current", lambda _: dataclasses.replace(found, manifest=content))
+    measured = evaluate(judged_by(reversed_order, of_the_model, False), str(pushed.destination), {})
+    assert measured["served_list_champion"] == f"version 1 {reason}"
     assert [row["compared_with"] for row in measured["served_list_comparisons"]] == ["popularity"]
 
 
@@ -160,11 +172,12 @@ def test_a_version_in_service_that_cannot_be_asked_is_not_compared(
         lambda mood: {"movie_title": mood}, input_signature=[tf.TensorSpec([None], tf.string, "mood")]
     )
     tf.saved_model.save(other, str(tmp_path / RECOMMEND_EXACT), {"serving_default": other.answer})
-    monkeypatch.setattr(reader, "open_current", lambda _: reader.Bundle(1, str(tmp_path), {}))
+    made = {"pipeline": honest.sources.pipeline}
+    monkeypatch.setattr(reader, "open_current", lambda _: reader.Bundle(1, str(tmp_path), made))
     measured = evaluate(honest, str(pushed.destination), {})
     expected = "version 1 cannot be asked: it takes mood, which no request has"
     assert measured["served_list_champion"] == expected
-    monkeypatch.setattr(reader, "open_current", lambda _: reader.Bundle(1, str(tmp_path / "gone"), {}))
+    monkeypatch.setattr(reader, "open_current", lambda _: reader.Bundle(1, str(tmp_path / "gone"), made))
     measured = evaluate(honest, str(pushed.destination), {})
     assert measured["served_list_champion"].startswith("version 1 cannot be asked: ")
 
