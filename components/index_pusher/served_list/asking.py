@@ -84,12 +84,15 @@ def excluded_titles(excluded: np.ndarray, candidates: Candidates) -> np.ndarray:
     return np.array(flat, object).reshape(excluded.shape)
 
 
-def reference_ranks(retrieval: Any, ratings: Ratings, by_model: np.ndarray) -> dict[str, np.ndarray]:
+def reference_ranks(
+    retrieval: Any, ratings: Ratings, served: np.ndarray, by_model: np.ndarray
+) -> dict[str, np.ndarray]:
     """Rank the rated titles in other orders of the candidates, by the retrieval model's signature `eval`.
 
     Args:
       retrieval: the Trainer's model, loaded.
       ratings: the rows.
+      served: `[rows]`, ranks in the composite's lists.
       by_model: `[rows]` bool, whether the composite served a row by the model.
     Returns:
       `[rows]` from 0 by order: RETRIEVAL_ALONE, POPULARITY and, unless the catalogue is too large for it,
@@ -97,12 +100,12 @@ def reference_ranks(retrieval: Any, ratings: Ratings, by_model: np.ndarray) -> d
     """
     signature = retrieval.signatures[features.EVAL_SIGNATURE]
     columns = signature(**{features.EXAMPLES_INPUT: tf.constant(list(ratings.records))})
-    popularity = columns[features.POPULARITY_RANK_UNSEEN].numpy()
     retrieval_alone = columns[features.RANK_UNSEEN].numpy()
     orders = {
-        # Whom the composite serves by popularity, retrieval alone would serve so, too.
-        RETRIEVAL_ALONE: np.where(by_model, retrieval_alone, popularity),
-        POPULARITY: popularity,
+        # Whom the composite serves by popularity, it would serve the same list without the ranking model. The
+        # rank in the list is taken, since the signature's counts ties against a title.
+        RETRIEVAL_ALONE: np.where(by_model, retrieval_alone, served),
+        POPULARITY: columns[features.POPULARITY_RANK_UNSEEN].numpy(),
         ITEM_ITEM: columns[features.ITEM_ITEM_RANK_UNSEEN].numpy(),
     }
     if (orders[ITEM_ITEM] == features.NO_RANK).any():

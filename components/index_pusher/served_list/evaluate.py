@@ -100,13 +100,14 @@ def _ask(
         titles = ratings.queries[features.MOVIE_TITLE]
         excluded = asking.excluded_titles(ratings.excluded, bundle.models.candidates)
         lists = composite.ask(ratings.queries, excluded)
+        served = lists.ranks(titles)
         found = {
             **{name: column for name, column in ratings.queries.items() if column.ndim == 1},
             **ratings.slices,
             features.RATING: ratings.ratings,
             BY_MODEL: lists.by_model,
-            SERVED: lists.ranks(titles),
-            **asking.reference_ranks(bundle.models.retrieval, ratings, lists.by_model),
+            SERVED: served,
+            **asking.reference_ranks(bundle.models.retrieval, ratings, served, lists.by_model),
         }
         if champion:
             found[IN_SERVICE] = champion.ask(ratings.queries, excluded).ranks(titles)

@@ -16,6 +16,7 @@ from components.index_pusher.bundle import RECOMMEND_EXACT, Bundle
 from components.index_pusher.composite import recommender
 from components.index_pusher.gates import Refusal
 from components.index_pusher.index.searches import BruteForce
+from components.index_pusher.served_list import asking, rows
 from components.index_pusher.served_list.evaluate import evaluate
 from modules import features
 from serving import reader
@@ -180,6 +181,15 @@ def test_a_version_in_service_that_cannot_be_asked_is_not_compared(
     monkeypatch.setattr(reader, "open_current", lambda _: reader.Bundle(1, str(tmp_path / "gone"), made))
     measured = evaluate(honest, str(pushed.destination), {})
     assert measured["served_list_champion"].startswith("version 1 cannot be asked: ")
+
+
+def test_where_popularity_serves_the_list_is_that_of_retrieval_alone(models, of_the_model: str) -> None:
+    """Also where titles are tied, which a list puts in some order."""
+    ratings = rows.parse(rows.whole_users(of_the_model, 4))
+    served, by_model = np.array([0.0, np.inf, 7.0, 8.0]), np.array([True, True, False, False])
+    found = asking.reference_ranks(models.retrieval, ratings, served, by_model)
+    assert found["retrieval alone"].tolist() == [0.0, 3.0, 7.0, 8.0]
+    assert set(found["popularity"][2:]).isdisjoint({7.0, 8.0})
 
 
 def test_what_the_user_is_known_to_have_rated_counts_for_nothing(planted, honest: Bundle, tmp_path) -> None:
