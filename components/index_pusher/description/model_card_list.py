@@ -10,7 +10,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.index_pusher.description.model_card_tables import table
-from components.index_pusher.served_list.figures import CHAMPION, COMPARISONS, IN_WORDS, SERVED_LIST, SLICES
+from components.index_pusher.served_list.figures import (
+    CHAMPION,
+    COMPARISONS,
+    DISLIKED_HIT,
+    GRADED_NDCG,
+    IN_WORDS,
+    LIKED_HIT,
+    SERVED_LIST,
+    SLICES,
+)
 from modules.evaluation.results import number, span
 
 # Of a bundle's figures, those that this section is made of.
@@ -27,7 +36,7 @@ def text(figures: Mapping[str, Any]) -> str:
         (row["compared_with"], number(_value(row["reference"])), number(_value(row["gain"])), _span(row))
         for row in figures[COMPARISONS]
     ]
-    shares = [name for name in figures[SLICES][0] if name not in ("slice", "rows", "lower", "upper")]
+    shares = (LIKED_HIT, DISLIKED_HIT, GRADED_NDCG)
     slices = [
         (row["slice"], f"{row['rows']:,}", *(number(_value(row[name])) for name in shares), _span(row))
         for row in figures[SLICES]

@@ -163,6 +163,9 @@ def test_the_card_tells_of_the_list_that_is_served() -> None:
     by_slice = "| slice | rows | `liked_hit_10` | `disliked_hit_10` | `graded_ndcg_10` | 95% |"
     assert rows(text, by_slice) == [["visit=return", "1,250", "0.250", "missing", "0.125", "0.062 to 0.188"]]
     assert "served_list" not in section(card, "Bundle: index and parity")
+    served["served_list_slices"] = []
+    unsliced = model_card.text(dataclasses.replace(FACTS, figures=served))
+    assert rows(unsliced, by_slice) == [], "no rating is of a title that a list could hold"
 
 
 def test_limits_follow_from_the_figures() -> None:
