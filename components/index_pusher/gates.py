@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from components.index_pusher.proof.parity_table import Row
 from components.index_pusher.served_list.comparison import Comparison
@@ -117,12 +119,34 @@ def gate_parity(rows: Sequence[Row]) -> None:
             )
 
 
+def gate_ranks(ranks: Mapping[str, np.ndarray]) -> None:
+    """Refuse to compare lists where a rated title has no place, since a score is not finite.
+
+    Args:
+      ranks: `[rows]` by order.
+    Raises:
+      Refusal: a rank is NaN.
+
+    >>> gate_ranks({"retrieval alone": np.array([0.0, np.inf])})
+    >>> gate_ranks({"retrieval alone": np.array([0.0, np.nan])})  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    components.index_pusher.gates.Refusal: retrieval alone has no rank for 1 of 2 ratings of eval, since a ...
+    """
+    for name, column in ranks.items():
+        if without := int(np.isnan(column).sum()):
+            raise Refusal(
+                f"{name} has no rank for {without:,} of {len(column):,} ratings of eval, since a score is "
+                "not finite; see whether the losses in training were"
+            )
+
+
 def gate_list(comparisons: Sequence[Comparison]) -> None:
     """Refuse a list that is surely worse than one that it is held against.
 
     Raises:
       Refusal: the first comparison in which the whole 95% interval of the gain is below 0, or which has no
-        interval, since there are too few users.
+        interval, since there are too few users or no rating has a gain.
 
     >>> gate_list([Comparison("popularity", 0.2, -0.1, -0.3, 0.1)])
     >>> gate_list([Comparison("popularity", 0.2, -0.1, -0.15, -0.05)])  # doctest: +ELLIPSIS
@@ -133,7 +157,12 @@ def gate_list(comparisons: Sequence[Comparison]) -> None:
     for found in comparisons:
         if found.passes:
             continue
-        if not math.isfinite(found.upper):
+        if math.isnan(found.upper):
+            raise Refusal(
+                f"the served list cannot be compared with {found.compared_with}: of the ratings in eval, "
+                "none above 0 is of a title that a list could hold"
+            )
+        if math.isinf(found.upper):
             raise Refusal(
                 "too few users have ratings in eval to compare the served list with "
                 f"{found.compared_with}; at least 5 are needed"

@@ -17,6 +17,8 @@ from components.index_pusher.served_list.rows import Ratings
 from modules import features
 from modules.evaluation.list_measures import DEPTH
 
+# The column that tells which ratings are of titles that a list could hold.
+COUNTED = "counted"
 # A day, in seconds: how long after the last rating of train a user's own list is asked for.
 LATER = 86_400
 
@@ -95,23 +97,24 @@ def reference_ranks(
       served: `[rows]`, ranks in the composite's lists.
       by_model: `[rows]` bool, whether the composite served a row by the model.
     Returns:
-      `[rows]` from 0 by order: RETRIEVAL_ALONE, POPULARITY and, unless the catalogue is too large for it,
-      ITEM_ITEM. NaN in a row whose title is itself excluded, so that no list can hold it.
+      `[rows]` float64 from 0 by order: RETRIEVAL_ALONE, POPULARITY and, unless the catalogue is too large for
+      it, ITEM_ITEM; NaN where a score is. And COUNTED, `[rows]` bool: the title is not itself excluded, so
+      that a list can hold it. Ranks of other rows mean nothing.
     """
     signature = retrieval.signatures[features.EVAL_SIGNATURE]
     columns = signature(**{features.EXAMPLES_INPUT: tf.constant(list(ratings.records))})
     retrieval_alone = columns[features.RANK_UNSEEN].numpy()
-    orders = {
+    ranks = {
         # Whom the composite serves by popularity, it would serve the same list without the ranking model. The
         # rank in the list is taken, since the signature's counts ties against a title.
         RETRIEVAL_ALONE: np.where(by_model, retrieval_alone, served),
         POPULARITY: columns[features.POPULARITY_RANK_UNSEEN].numpy(),
         ITEM_ITEM: columns[features.ITEM_ITEM_RANK_UNSEEN].numpy(),
     }
-    if (orders[ITEM_ITEM] == features.NO_RANK).any():
-        del orders[ITEM_ITEM]
+    if (ranks[ITEM_ITEM] == features.NO_RANK).any():
+        del ranks[ITEM_ITEM]
     counted = retrieval_alone != features.EXCLUDED_ROW
-    return {name: np.where(counted, ranks.astype(np.float64), np.nan) for name, ranks in orders.items()}
+    return {COUNTED: counted, **{name: column.astype(np.float64) for name, column in ranks.items()}}
 
 
 def a_day_later(users: Mapping[str, np.ndarray], latest: np.ndarray) -> dict[str, np.ndarray]:

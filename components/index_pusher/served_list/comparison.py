@@ -19,7 +19,8 @@ class Comparison:
     Attributes:
       compared_with: the other order.
       reference: its figure.
-      gain: by how much the list is better; lower, upper: 95% interval over users, infinite for too few users.
+      gain: by how much the list is better; lower, upper: 95% interval over users, infinite for too few users,
+        NaN where no rating has a gain.
       gated: whether a list that is surely worse is refused.
     """
 
@@ -32,7 +33,7 @@ class Comparison:
 
     @property
     def passes(self) -> bool:
-        """The list is not surely worse; of too few users nothing is known, which does not pass."""
+        """The list is not surely worse. Without an interval nothing is known, which does not pass."""
         return not self.gated or (self.upper >= 0 and math.isfinite(self.upper))
 
     def row(self) -> dict[str, Any]:

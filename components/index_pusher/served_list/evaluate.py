@@ -15,7 +15,7 @@ import numpy as np
 from common.progress import progress
 from components.index_pusher.bundle import Bundle
 from components.index_pusher.description.model_card import Data
-from components.index_pusher.gates import Figures, Refusal, gate_list
+from components.index_pusher.gates import Figures, Refusal, gate_list, gate_ranks
 from components.index_pusher.served_list import asking, figures, rows
 from components.index_pusher.served_list.asking import Composite
 from components.index_pusher.served_list.champion import served_now
@@ -55,7 +55,7 @@ def evaluate(bundle: Bundle, destination: str, proven: Figures) -> Figures:
     Returns:
       SERVED_LIST, SLICES and COMPARISONS, lists of rows; CHAMPION, which version was compared, or why none.
     Raises:
-      Refusal: the list is surely worse than one that it is held against.
+      Refusal: the list is surely worse than one that it is held against, or cannot be held against it.
     """
     sources = bundle.sources
     records = rows.whole_users(sources.queries_dir, sources.config.served_list.max_ratings)
@@ -65,6 +65,10 @@ def evaluate(bundle: Bundle, destination: str, proven: Figures) -> Figures:
     with served_now(destination, sources.pipeline) as (champion, which):
         asked = _ask(bundle, records, composite, champion)
     counted = _counted(asked, _scale(sources.data, asked[features.RATING]))
+    try:
+        gate_ranks(counted.ranks)
+    except Refusal as refusal:
+        raise Refusal(str(refusal), proven) from refusal
     compared = _comparisons(counted, bundle)
     measured: Figures = {
         SERVED_LIST: [
@@ -92,7 +96,7 @@ def _ask(
 
     Returns:
       `[rows]` by name: the query's features but for the history, the title, the rating and the slices;
-      BY_MODEL; and the title's rank in each order.
+      BY_MODEL; asking.COUNTED; and the title's rank in each order.
     """
     columns: dict[str, list[np.ndarray]] = {}
     for start in range(0, len(records), rows.BATCH):
@@ -132,7 +136,7 @@ def _counted(asked: Mapping[str, np.ndarray], scale: Scale) -> Rows:
         ranks={name: asked[name] for name in orders if name in asked},
         slices={name: asked[name] for name in rows.SLICES},
     )
-    return every.where(~np.isnan(asked[RETRIEVAL_ALONE]))
+    return every.where(asked[asking.COUNTED])
 
 
 def _comparisons(counted: Rows, bundle: Bundle) -> list[Comparison]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import types
 from collections.abc import Sequence
 
 import numpy as np
@@ -190,6 +191,21 @@ def test_where_popularity_serves_the_list_is_that_of_retrieval_alone(models, of_
     found = asking.reference_ranks(models.retrieval, ratings, served, by_model)
     assert found["retrieval alone"].tolist() == [0.0, 3.0, 7.0, 8.0]
     assert set(found["popularity"][2:]).isdisjoint({7.0, 8.0})
+
+
+def test_a_rating_that_the_retrieval_model_gives_no_rank_is_not_passed_over(honest: Bundle, tmp_path) -> None:
+    signature = honest.models.retrieval.signatures[features.EVAL_SIGNATURE]
+
+    def diverged(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        columns = signature(**inputs)
+        ranks = columns[features.RANK_UNSEEN]
+        return {**columns, features.RANK_UNSEEN: tf.where(tf.range(len(ranks)) < 3, np.nan, ranks)}
+
+    retrieval = types.SimpleNamespace(signatures={features.EVAL_SIGNATURE: diverged})
+    made = dataclasses.replace(honest, models=dataclasses.replace(honest.models, retrieval=retrieval))
+    with pytest.raises(Refusal, match="retrieval alone has no rank for 3 of 76 ratings of eval") as caught:
+        evaluate(made, str(tmp_path), {"index_recall": 1.0})
+    assert caught.value.figures == {"index_recall": 1.0}
 
 
 def test_what_the_user_is_known_to_have_rated_counts_for_nothing(planted, honest: Bundle, tmp_path) -> None:

@@ -103,6 +103,15 @@ class TestTheGate:
         with pytest.raises(Refusal, match="too few users have ratings in eval"):
             gate_list([found])
 
+    def test_ratings_without_a_gain_are_said_to_tell_nothing(self) -> None:
+        """Nobody who reads of it should look for more users: there are 40."""
+        rows = planted([0.0] * 160, self.USERS, served=self.BETTER, popularity=self.WORSE)
+        found = figures.compare(rows, "served", "popularity")
+        with pytest.raises(
+            Refusal, match="cannot be compared with popularity: .*, none above 0 is of a title"
+        ):
+            gate_list([found])
+
 
 class TestListsOfUsers:
     LISTS = np.array([[0, 1, 2], [3, 0, -1]])
