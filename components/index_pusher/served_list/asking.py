@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 
 from components.index_pusher.composite import recommender, signatures
-from components.index_pusher.composite.signatures import Candidates
 from components.index_pusher.index import scann_operations
 from components.index_pusher.served_list.comparison import ITEM_ITEM, POPULARITY, RETRIEVAL_ALONE
 from components.index_pusher.served_list.rows import Ratings
@@ -79,9 +78,8 @@ class Composite:
         return Lists(answer[features.MOVIE_TITLE].numpy(), served_by == recommender.BY_MODEL.encode())
 
 
-def excluded_titles(excluded: np.ndarray, candidates: Candidates) -> np.ndarray:
-    """Name the candidates that have these ids, `[rows, any]` bytes; other ids become ""."""
-    titles = dict(zip(candidates.ids.tolist(), candidates.titles.tolist(), strict=True))
+def excluded_titles(excluded: np.ndarray, titles: Mapping[bytes, bytes]) -> np.ndarray:
+    """Replace ids, `[rows, any]` bytes, by their titles; those that have none become ""."""
     flat = [titles.get(name, b"") for name in excluded.ravel()]
     return np.array(flat, object).reshape(excluded.shape)
 

@@ -98,11 +98,13 @@ def _ask(
       `[rows]` by name: the query's features but for the history, the title, the rating and the slices;
       BY_MODEL; asking.COUNTED; and the title's rank in each order.
     """
+    candidates = bundle.models.candidates
+    titles_by_id = dict(zip(candidates.ids.tolist(), candidates.titles.tolist(), strict=True))
     columns: dict[str, list[np.ndarray]] = {}
     for start in range(0, len(records), rows.BATCH):
         ratings = rows.parse(records[start : start + rows.BATCH])
         titles = ratings.queries[features.MOVIE_TITLE]
-        excluded = asking.excluded_titles(ratings.excluded, bundle.models.candidates)
+        excluded = asking.excluded_titles(ratings.excluded, titles_by_id)
         lists = composite.ask(ratings.queries, excluded)
         served = lists.ranks(titles)
         found = {

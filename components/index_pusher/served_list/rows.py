@@ -134,10 +134,12 @@ def read_train(split_dir: str, users: Collection[bytes], candidates: Candidates)
         parsed = _parsed(records, spec)
         columns = (parsed[name].numpy() for name in (features.USER_ID, features.TIMESTAMP))
         titles = parsed[features.MOVIE_TITLE].numpy()
+        listed = parsed[features.MOVIE_GENRES]
+        names, starts = listed.values.numpy(), listed.row_splits.numpy()
         for row, (user, seconds) in enumerate(zip(*columns, strict=True)):
             position = positions.get(titles[row], -1)
             if position >= 0 and position not in genres:
-                genres[position] = parsed[features.MOVIE_GENRES][row].numpy().tolist()
+                genres[position] = names[starts[row] : starts[row + 1]].tolist()
             if user in wanted:
                 latest[user] = max(int(seconds), latest.get(user, int(seconds)))
                 rated.setdefault(user, []).append(position)
