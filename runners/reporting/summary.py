@@ -31,7 +31,7 @@ class Tuned:
       trials: number of trials.
       objective: name of the metric that ranks the trials.
       score: the best trial's metric.
-      own_score: the metric of the configured values; None if it was not finite.
+      own_score: the metric of the configured values, of `blend` that of weight 0; None if it was not finite.
       values: the best trial's hyper-parameters, as text.
     """
 

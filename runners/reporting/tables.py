@@ -104,9 +104,11 @@ def _quarantine(data: Data) -> list[str]:
 
 
 def _tuned_table(tuned: tuple[Tuned, ...]) -> Table:
-    table = _table("Tuned on a part of train", "", "trials", "figure", "as configured", "best", "values")
+    table = _table("Tuned on a part of train", "", "trials", "figure", "reference", "best", "values")
     for search in tuned:
         own = "not finite" if search.own_score is None else number(search.own_score)
+        # The step Tuner.blend searches only where no weight is configured.
+        own += " at weight 0" if search.name == "blend" else " as configured"
         table.add_row(
             *(search.name, str(search.trials), search.objective, own, number(search.score), search.values)
         )

@@ -34,19 +34,25 @@ def test_the_line_of_a_tuner_tells_what_was_found(state: str) -> None:
 
 def test_the_summary_sets_what_was_found_beside_what_was_configured() -> None:
     diverged = {name: value for name, value in BEST.items() if name != "own_score"}
-    summary = read_summary([step("retrieval", diverged), step("ranking", BEST, "cached")])
+    weight: Properties = {"objective": "graded nDCG@10", "score": 0.1875, "own_score": 0.125, "trials": 5}
+    weight["values"] = "rating_weight 1.0"
+    summary = read_summary(
+        [step("blend", weight), step("retrieval", diverged), step("ranking", BEST, "cached")]
+    )
     assert summary.tuned == (
+        Tuned("blend", 5, "graded nDCG@10", 0.1875, 0.125, "rating_weight 1.0"),
         Tuned("ranking", 20, "RMSE", 0.88123, 0.9, "l2 0.1, epochs 8"),
         Tuned("retrieval", 20, "RMSE", 0.88123, None, "l2 0.1, epochs 8"),
     )
     stream = io.StringIO()
     tables.show(Console(file=stream, width=110), summary, 1.0, pathlib.Path("now.log"))
     lines = [" ".join(line.split()) for line in stream.getvalue().splitlines()]
-    assert lines[1:5] == [
+    assert lines[1:6] == [
         "Tuned on a part of train",
-        "trials figure as configured best values",
-        "ranking 20 RMSE 0.900 0.881 l2 0.1, epochs 8",
-        "retrieval 20 RMSE not finite 0.881 l2 0.1, epochs 8",
+        "trials figure reference best values",
+        "blend 5 graded nDCG@10 0.125 at weight 0 0.188 rating_weight 1.0",
+        "ranking 20 RMSE 0.900 as configured 0.881 l2 0.1, epochs 8",
+        "retrieval 20 RMSE not finite as configured 0.881 l2 0.1, epochs 8",
     ]
 
 
