@@ -29,7 +29,7 @@ KEYS = {SERVED_LIST, SLICES, COMPARISONS, CHAMPION, IN_WORDS}
 def text(figures: Mapping[str, Any]) -> str:
     """Write the section: the list's figures, what it is compared with, and its slices."""
     measured = [
-        (f"`{row['figure']}`", row["asked"], number(_value(row["value"])), _span(row))
+        (f"`{row['figure']}`", row["protocol"], number(_value(row["value"])), _span(row))
         for row in figures[SERVED_LIST]
     ]
     compared = [
@@ -47,7 +47,7 @@ def text(figures: Mapping[str, Any]) -> str:
             f"{figures[IN_WORDS]} The composite of this bundle was asked for ten titles, before each rating "
             "of eval and, for each user of both splits, a day after the user's last rating of train, as a "
             "server would be asked. docs/serving.md defines the figures.",
-            table(("figure", "asked", "value", "95%"), measured),
+            table(("figure", "protocol", "value", "95%"), measured),
             f"Graded nDCG before each rating, beside other orders. In service before: {figures[CHAMPION]}.",
             table(("compared with", "its value", "gain", "gain, 95%"), compared),
             "By slice:",

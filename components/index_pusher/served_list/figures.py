@@ -31,7 +31,7 @@ BEFORE_EACH_RATING, A_DAY_AFTER_TRAIN = "before each rating", "a day after train
 GRADED_NDCG = f"graded_ndcg_{DEPTH}"
 LIKED_HIT, DISLIKED_HIT = f"liked_hit_{DEPTH}", f"disliked_hit_{DEPTH}"
 
-_OF_ROWS = (*(LIKED_HIT, DISLIKED_HIT, f"ndcg_{DEPTH}", GRADED_NDCG, f"mrr_{DEPTH}", "mean_rating_of_hits"),)
+_OF_ROWS = (LIKED_HIT, DISLIKED_HIT, f"ndcg_{DEPTH}", GRADED_NDCG, f"mrr_{DEPTH}", "mean_rating_of_hits")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,14 +202,14 @@ def served_by_model(users: np.ndarray, by_model: np.ndarray) -> dict[str, Any]:
     return _mean("served_by_model", BEFORE_EACH_RATING, sums / np.bincount(index, minlength=len(found)))
 
 
-def _mean(name: str, asked: str, values: np.ndarray) -> dict[str, Any]:
+def _mean(name: str, protocol: str, values: np.ndarray) -> dict[str, Any]:
     """Average over the users that have a value."""
     present = values[~np.isnan(values)]
     sums = np.stack([np.ones(len(present)), present], axis=1)
     if not len(present):
-        return _figure(name, asked, math.nan)
+        return _figure(name, protocol, math.nan)
     mean, lower, upper = _over_users(np.arange(len(present)), sums, means)
-    return _figure(name, asked, mean[0], lower[0], upper[0])
+    return _figure(name, protocol, mean[0], lower[0], upper[0])
 
 
 def _over_users(
@@ -223,7 +223,7 @@ def _over_users(
 
 
 def _figure(
-    name: str, asked: str, value: float, lower: float = math.nan, upper: float = math.nan
+    name: str, protocol: str, value: float, lower: float = math.nan, upper: float = math.nan
 ) -> dict[str, Any]:
     ends = {"value": value, "lower": lower, "upper": upper}
-    return {"figure": name, "asked": asked, **{key: finite(end) for key, end in ends.items()}}
+    return {"figure": name, "protocol": protocol, **{key: finite(end) for key, end in ends.items()}}

@@ -16,7 +16,7 @@ from modules import features
 
 # Ratings that are parsed, and asked about, at once.
 BATCH = 256
-# What ratings are compared by, see pipeline.gates.SLICES.
+# The features by whose values ratings are sliced.
 SLICES = tuple(row.name for row in features.SLICE_FEATURES)
 # After the key of every user.
 _LAST = (1 << 32, b"")

@@ -126,10 +126,10 @@ def test_the_card_tells_of_the_list_that_is_served() -> None:
     served: dict[str, Any] = {
         "served_list_in_words": "Of the titles that people liked, a third were among their ten.",
         "served_list": [
-            {"figure": "liked_hit_10", "asked": "before each rating", "value": 0.324}
+            {"figure": "liked_hit_10", "protocol": "before each rating", "value": 0.324}
             | {"lower": 0.3125, "upper": 0.34375},
-            {"figure": "gini", "asked": "a day after train", "value": 0.75, "lower": None, "upper": None},
-            {"figure": "mean_rating_of_hits", "asked": "before each rating", "value": None}
+            {"figure": "gini", "protocol": "a day after train", "value": 0.75, "lower": None, "upper": None},
+            {"figure": "mean_rating_of_hits", "protocol": "before each rating", "value": None}
             | {"lower": None, "upper": None},
         ],
         "served_list_comparisons": [
@@ -152,7 +152,7 @@ def test_the_card_tells_of_the_list_that_is_served() -> None:
     text = section(card, "The list that is served")
     assert "Of the titles that people liked, a third were among their ten." in text
     assert "In service before: version 7." in text
-    assert rows(text, "| figure | asked | value | 95% |") == [
+    assert rows(text, "| figure | protocol | value | 95% |") == [
         ["`liked_hit_10`", "before each rating", "0.324", "0.312 to 0.344"],
         ["`gini`", "a day after train", "0.750", ""],
         ["`mean_rating_of_hits`", "before each rating", "missing", ""],

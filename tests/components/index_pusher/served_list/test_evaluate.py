@@ -89,13 +89,15 @@ def judged_by(made: Bundle, eval_dir: str, must_beat_baselines: bool = True) -> 
     return dataclasses.replace(made, sources=sources)
 
 
-def figures_of(measured: dict, asked: str) -> dict[str, float]:
-    return {row["figure"]: row["value"] for row in measured["served_list"] if row["asked"] == asked}
+def figures_of(measured: dict, protocol: str) -> dict[str, float]:
+    return {row["figure"]: row["value"] for row in measured["served_list"] if row["protocol"] == protocol}
 
 
 def test_the_list_is_asked_before_each_rating_and_a_day_after_train(honest: Bundle, tmp_path) -> None:
     measured = evaluate(honest, str(tmp_path), {})
-    before, later = (figures_of(measured, asked) for asked in ("before each rating", "a day after train"))
+    before, later = (
+        figures_of(measured, protocol) for protocol in ("before each rating", "a day after train")
+    )
     gains = 31 + 3
     assert before == pytest.approx(
         {
