@@ -17,6 +17,7 @@ from components.index_pusher.served_list.figures import (
     GRADED_NDCG,
     IN_WORDS,
     LIKED_HIT,
+    LISTS,
     SERVED_LIST,
     SLICES,
 )
@@ -29,8 +30,7 @@ KEYS = {SERVED_LIST, SLICES, COMPARISONS, CHAMPION, IN_WORDS}
 def text(figures: Mapping[str, Any]) -> str:
     """Write the section: the list's figures, what it is compared with, and its slices."""
     measured = [
-        (f"`{row['figure']}`", row["protocol"], number(_value(row["value"])), _span(row))
-        for row in figures[SERVED_LIST]
+        (f"`{row['figure']}`", row["protocol"], _figure(row), _span(row)) for row in figures[SERVED_LIST]
     ]
     compared = [
         (row["compared_with"], number(_value(row["reference"])), number(_value(row["gain"])), _span(row))
@@ -54,6 +54,10 @@ def text(figures: Mapping[str, Any]) -> str:
             table(("slice", "rows", *(f"`{name}`" for name in shares), "95%"), slices),
         ]
     )
+
+
+def _figure(row: Mapping[str, Any]) -> str:
+    return f"{row['value']:,.0f}" if row["figure"] == LISTS else number(_value(row["value"]))
 
 
 def _value(value: float | None) -> float:

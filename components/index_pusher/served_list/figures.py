@@ -27,6 +27,8 @@ CHAMPION = "served_list_champion"
 # The most important of these figures as a sentence, which model card, summary and recommend.py print.
 IN_WORDS = "served_list_in_words"
 BEFORE_EACH_RATING, A_DAY_AFTER_TRAIN = "before each rating", "a day after train"
+# Number of lists, which coverage and the Gini coefficient depend on.
+LISTS = "lists"
 # What lists are gated by.
 GRADED_NDCG = f"graded_ndcg_{DEPTH}"
 LIKED_HIT, DISLIKED_HIT = f"liked_hit_{DEPTH}", f"disliked_hit_{DEPTH}"
@@ -186,6 +188,7 @@ def beyond_accuracy(
         )
     names = ("popularity_shown", "popularity_rated", "genre_diversity", "genre_miscalibration")
     return [
+        _figure(LISTS, A_DAY_AFTER_TRAIN, len(lists)),
         _figure("coverage", A_DAY_AFTER_TRAIN, float(np.mean(counts > 0))),
         _figure("gini", A_DAY_AFTER_TRAIN, measures.gini(counts)),
         *(

@@ -128,6 +128,13 @@ def test_the_card_tells_of_the_list_that_is_served() -> None:
         "served_list": [
             {"figure": "liked_hit_10", "protocol": "before each rating", "value": 0.324}
             | {"lower": 0.3125, "upper": 0.34375},
+            {
+                "figure": "lists",
+                "protocol": "a day after train",
+                "value": 6040.0,
+                "lower": None,
+                "upper": None,
+            },
             {"figure": "gini", "protocol": "a day after train", "value": 0.75, "lower": None, "upper": None},
             {"figure": "mean_rating_of_hits", "protocol": "before each rating", "value": None}
             | {"lower": None, "upper": None},
@@ -154,6 +161,7 @@ def test_the_card_tells_of_the_list_that_is_served() -> None:
     assert "In service before: version 7." in text
     assert rows(text, "| figure | protocol | value | 95% |") == [
         ["`liked_hit_10`", "before each rating", "0.324", "0.312 to 0.344"],
+        ["`lists`", "a day after train", "6,040", ""],
         ["`gini`", "a day after train", "0.750", ""],
         ["`mean_rating_of_hits`", "before each rating", "missing", ""],
     ]

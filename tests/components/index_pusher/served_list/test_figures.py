@@ -136,6 +136,7 @@ class TestListsOfUsers:
         train = Train({b"a": 1, b"b": 1}, {b"a": np.array([3]), b"b": np.array([0, 2])}, genres)
         popularity = np.array([10, 20, 30, 100])
         found = values(figures.beyond_accuracy(self.LISTS, [b"a", b"b"], train, popularity))
+        assert found["lists"] == 2
         assert found["coverage"] == 1.0
         assert found["gini"] == pytest.approx(0.15), "shown twice, once, once, once"
         assert found["popularity_shown"] == pytest.approx((20 + 55) / 2)
