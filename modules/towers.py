@@ -17,6 +17,9 @@ _INITIAL_SCALE = 0.2
 # Rows of a table up to which a set's mean is a product of matrices, which costs less than the lookups.
 _FEW_ROWS = 64
 
+# Titles up to which a training step embeds all of them, rather than each of the histories' own.
+_FEW_TITLES = 5_000
+
 # A weighted mean of many embeddings is small beside a single one.
 _INITIAL_HISTORY_SCALE = 4.0
 # Length of the vectors by which the titles of a history meet the latest of them.
@@ -125,14 +128,16 @@ class HistoryEncoder(tf.keras.layers.Layer):
         """The history's own table, and the feature whose indices are its rows; for warm_start."""
         return [] if self._own is None else [(self._own, features.MOVIE_TITLE)]
 
-    def _embedded(self, titles: tf.Tensor) -> tf.Tensor:
+    def _embedded(self, titles: tf.Tensor, training: bool) -> tf.Tensor:
         # Titles are shifted by one; what is looked up for the padding has no weight.
-        indices = tf.reshape(tf.maximum(titles - 1, 0), [-1])
-        if self._own is None:
-            of_titles = {name: tf.gather(values, indices) for name, values in self._titles.items()}
-            embedded = self._candidates.embed(of_titles)
-        else:
-            embedded = tf.gather(self._own, indices)
+        indices = tf.maximum(titles - 1, 0)
+        if self._own is not None:
+            return tf.gather(self._own, indices)
+        # A batch of training has more titles than a small catalogue; a query that is served has fewer.
+        if training and len(self._titles[features.MOVIE_TITLE]) <= _FEW_TITLES:
+            return tf.gather(self._candidates.embed(self._titles), indices)
+        flat = tf.reshape(indices, [-1])
+        embedded = self._candidates.embed({name: tf.gather(of, flat) for name, of in self._titles.items()})
         return tf.reshape(embedded, [-1, titles.shape[1], embedded.shape[1]])
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
@@ -147,7 +152,7 @@ class HistoryEncoder(tf.keras.layers.Layer):
         present = tf.cast(titles > 0, tf.float32)
         if training and self._dropout:
             present *= tf.cast(tf.random.uniform(tf.shape(present)) >= self._dropout, tf.float32)
-        embedded = self._embedded(titles)
+        embedded = self._embedded(titles, training)
         logits = tf.gather(self._logits, gaps) + self._ranks[: titles.shape[1]]
         latest = tf.matmul(embedded[:, 0], self._queries)[:, tf.newaxis]
         logits += tf.reduce_sum(latest * tf.matmul(embedded, self._keys), axis=2) / _ATTENTION_DIM**0.5
