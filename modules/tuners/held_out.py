@@ -121,8 +121,7 @@ def latest(users: np.ndarray, seconds: np.ndarray, share: float, seed: int) -> n
     order = np.lexsort((-seconds, users))
     users, seconds = users[order], seconds[order]
     _, first, number, counts = np.unique(users, return_index=True, return_inverse=True, return_counts=True)
-    names = tf.strings.as_string(users[first])
-    draws = tf.strings.to_hash_bucket_strong(names, _BUCKETS, key=[seed, 0]).numpy() / _BUCKETS
+    draws = _draws(users[first], seed, 0)
     is_first = (np.diff(users, prepend=-1) != 0) | (np.diff(seconds, prepend=-1) != 0)
     start = np.flatnonzero(is_first)
     user, size = number[start], np.diff(start, append=len(users))
@@ -131,6 +130,12 @@ def latest(users: np.ndarray, seconds: np.ndarray, share: float, seed: int) -> n
     chosen = np.empty(len(users), bool)
     chosen[order] = np.repeat(draws[user] * size < room, size)
     return chosen
+
+
+def _draws(users: np.ndarray | tf.Tensor, *key: int) -> np.ndarray:
+    """Hash users to numbers from 0 to below 1, `[users]`."""
+    names = tf.strings.as_string(users)
+    return tf.strings.to_hash_bucket_strong(names, _BUCKETS, key=list(key)).numpy() / _BUCKETS
 
 
 class HeldOut(NamedTuple):
@@ -161,9 +166,7 @@ def with_known_titles(data: TrainingData, share: float = 1.0) -> Iterator[HeldOu
     of_history = data.catalogue.positions_of_indices(data.sizes[features.MOVIE_TITLE])
     of_history = tf.constant(np.concatenate([[-1], of_history]), tf.int32)
     for every in _batches(data):
-        names = tf.strings.as_string(every[features.USER_ID][:, 0])
-        draws = tf.strings.to_hash_bucket_strong(names, _BUCKETS, key=[1, 0])
-        read = tf.cast(draws, tf.float64) < share * _BUCKETS
+        read = _draws(every[features.USER_ID][:, 0], 1, 0) < share
         batch = {name: tf.boolean_mask(column, read) for name, column in every.items()}
         fitted = tf.gather(rated, batch[features.USER_ID][:, 0]).to_tensor(-1)
         known = tf.concat([fitted, tf.gather(of_history, batch[features.HISTORY_TITLE])], axis=1)

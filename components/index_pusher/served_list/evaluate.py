@@ -40,7 +40,7 @@ from modules import features
 from modules.evaluation.list_measures import Scale
 from serving import manifest
 
-# The composite's own order. And among the columns of what was asked: whether the model served a row.
+# The composite's own order. And among the columns of the requests: whether the model served one.
 SERVED = "served"
 BY_MODEL = "by_model"
 
@@ -63,8 +63,8 @@ def evaluate(bundle: Bundle, destination: str, proven: Figures) -> Figures:
     needs_scann = manifest.describe_models(bundle.folder)[name]["scann"]
     composite = Composite(os.path.join(bundle.folder, name), needs_scann)
     with served_now(destination, sources.pipeline) as (champion, which):
-        asked = _ask(bundle, records, composite, champion)
-    counted = _counted(asked, _scale(sources.data, asked[features.RATING]))
+        requests = _ask(bundle, records, composite, champion)
+    counted = _counted(requests, _scale(sources.data, requests[features.RATING]))
     try:
         gate_ranks(counted.ranks)
     except Refusal as refusal:
@@ -73,8 +73,8 @@ def evaluate(bundle: Bundle, destination: str, proven: Figures) -> Figures:
     measured: Figures = {
         SERVED_LIST: [
             *figures.of_rows(counted, SERVED),
-            figures.served_by_model(asked[features.USER_ID], asked[BY_MODEL]),
-            *_a_day_after_train(composite, asked, counted, bundle),
+            figures.served_by_model(requests[features.USER_ID], requests[BY_MODEL]),
+            *_a_day_after_train(composite, requests, counted, bundle),
         ],
         SLICES: figures.of_slices(counted, SERVED),
         COMPARISONS: [found.row() for found in compared],
@@ -127,18 +127,18 @@ def _scale(data: Data, ratings: np.ndarray) -> Scale:
     return Scale(float(data.config.spec.scale.highest) if data.config else float(ratings.max()))
 
 
-def _counted(asked: Mapping[str, np.ndarray], scale: Scale) -> Rows:
+def _counted(requests: Mapping[str, np.ndarray], scale: Scale) -> Rows:
     """Keep the ratings whose title a list could hold."""
     orders = (SERVED, RETRIEVAL_ALONE, POPULARITY, ITEM_ITEM, IN_SERVICE)
     every = Rows(
-        users=asked[features.USER_ID],
-        titles=asked[features.MOVIE_TITLE],
-        ratings=asked[features.RATING],
+        users=requests[features.USER_ID],
+        titles=requests[features.MOVIE_TITLE],
+        ratings=requests[features.RATING],
         scale=scale,
-        ranks={name: asked[name] for name in orders if name in asked},
-        slices={name: asked[name] for name in rows.SLICES},
+        ranks={name: requests[name] for name in orders if name in requests},
+        slices={name: requests[name] for name in rows.SLICES},
     )
-    return every.where(asked[asking.COUNTED])
+    return every.where(requests[asking.COUNTED])
 
 
 def _comparisons(counted: Rows, bundle: Bundle) -> list[Comparison]:
@@ -159,11 +159,11 @@ def _comparisons(counted: Rows, bundle: Bundle) -> list[Comparison]:
 
 
 def _a_day_after_train(
-    composite: Composite, asked: Mapping[str, np.ndarray], counted: Rows, bundle: Bundle
+    composite: Composite, requests: Mapping[str, np.ndarray], counted: Rows, bundle: Bundle
 ) -> list[dict[str, Any]]:
     """Ask for a list per user of both splits, and measure it by all that the user rated in eval."""
     candidates, sources = bundle.models.candidates, bundle.sources
-    names, first = np.unique(asked[features.USER_ID], return_index=True)
+    names, first = np.unique(requests[features.USER_ID], return_index=True)
     folder = sources.split_dirs.get(features.TRAIN_SPLIT, "")
     train = rows.read_train(folder, names.tolist(), candidates)
     known = np.array([name in train.latest for name in names], bool)
@@ -172,7 +172,7 @@ def _a_day_after_train(
     names, first = names[known], first[known]
     positions = {title: position for position, title in enumerate(candidates.titles)}
     latest = np.array([train.latest[name] for name in names])
-    of_users = {row.name: asked[row.name][first] for row in features.QUERY_FEATURES if not row.repeated}
+    of_users = {row.name: requests[row.name][first] for row in features.QUERY_FEATURES if not row.repeated}
     queries = asking.a_day_later(of_users, latest)
     lists = []
     for start in range(0, len(names), rows.BATCH):
