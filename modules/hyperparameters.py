@@ -78,7 +78,7 @@ class GradientConfig(TrainingConfig):
     learning_rate: float = pydantic.Field(gt=0)
     # none: it stays; cosine: it falls to 0 over all steps.
     learning_rate_decay: Literal["none", "cosine"] = "none"
-    # Rows in a step; the last, smaller batch of an epoch is kept.
+    # Rows in a step. The last, smaller batch of an epoch is kept, but in a long training that XLA compiles.
     batch_size: int = pydantic.Field(ge=1)
     # Passes over the train split.
     epochs: int = pydantic.Field(ge=1)
@@ -269,10 +269,10 @@ def default() -> ModelsConfig:
             members=2,
             embedding_dim=128,
             # The loss is a sum over the batch, as TFRS has it; so this is 0.02 a row.
-            l2=5.0,
-            learning_rate=0.003,
+            l2=10.0,
+            learning_rate=0.004,
             learning_rate_decay="cosine",
-            batch_size=256,
+            batch_size=512,
             epochs=6,
         ),
         ranking=ranking_preset(BAYESIAN),

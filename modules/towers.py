@@ -32,6 +32,11 @@ _LEFT_OUT = {features.USER_ID: 1, features.TIMESTAMP_BUCKET: 2}
 _BY_NAME = {feature.name: feature for feature in features.TRANSFORMED_FEATURES}
 
 
+def _random_stream() -> tf.random.Generator:
+    """Return a stream of random numbers that a training's seed decides, also where XLA compiles its steps."""
+    return tf.random.Generator.from_seed(int(tf.random.uniform([], maxval=tf.int32.max, dtype=tf.int32)))
+
+
 class FeatureEmbedding(tf.keras.layers.Layer):
     """Embed one transformed feature.
 
@@ -109,6 +114,7 @@ class HistoryEncoder(tf.keras.layers.Layer):
         self._candidates = candidates
         self._titles = {name: tf.constant(values, tf.int32) for name, values in titles.items()}
         self._dropout = dropout
+        self._random = _random_stream()
         dim = candidates.embedding_dim
         self._no_history = buckets = len(features.GAP_BOUNDARIES) + 1
         uniform = tf.keras.initializers.RandomUniform(-limit, limit)
@@ -151,7 +157,7 @@ class HistoryEncoder(tf.keras.layers.Layer):
         titles, gaps = inputs[features.HISTORY_TITLE], inputs[features.HISTORY_GAP]
         present = tf.cast(titles > 0, tf.float32)
         if training and self._dropout:
-            present *= tf.cast(tf.random.uniform(tf.shape(present)) >= self._dropout, tf.float32)
+            present *= tf.cast(self._random.uniform(tf.shape(present)) >= self._dropout, tf.float32)
         embedded = self._embedded(titles, training)
         logits = tf.gather(self._logits, gaps) + self._ranks[: titles.shape[1]]
         latest = tf.matmul(embedded[:, 0], self._queries)[:, tf.newaxis]
@@ -203,6 +209,7 @@ class Tower(tf.keras.Model):
         self._names = tuple(names)
         self._l2 = l2
         self._unknown_share = unknown_share
+        self._random = _random_stream()
         # The last index is what no train row has.
         self._unknown = {name: sizes[name] - 1 for name in _LEFT_OUT if name in self._names}
         self._embeddings = {
@@ -256,7 +263,7 @@ class Tower(tf.keras.Model):
     def _with_unknown(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         # Train knows all its users and moments; without this those indices would keep their initial values.
         inputs = dict(inputs)
-        drawn = tf.random.uniform([tf.shape(next(iter(inputs.values())))[0], 1])
+        drawn = self._random.uniform([tf.shape(next(iter(inputs.values())))[0], 1])
         for name, share in _LEFT_OUT.items():
             if name in self._unknown:
                 values = inputs[name]

@@ -22,6 +22,9 @@ from modules.hyperparameters import GradientConfig, TrainingConfig
 
 Config = TypeVar("Config", bound=TrainingConfig)
 
+# Steps of a training from which on XLA compiles a step: a step takes two thirds of its time, but compiling takes seconds.
+_STEPS_TO_COMPILE = 500
+
 
 class DivergedError(ValueError):
     """A loss that did not stay finite."""
@@ -152,8 +155,22 @@ class Model(tfrs.Model):
 
     @tf.autograph.experimental.do_not_convert
     def train_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Fit to one batch."""
-        return super().train_step(inputs)
+        """Fit to one batch, as tfrs.Model does, by dense gradients.
+
+        The gradient of a lookup is sparse, and XLA cannot compile an optimizer's update by it. Adam's update
+        moves every row of a table in any case.
+        """
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(inputs, training=True)
+            penalties = sum(self.losses)
+            total = loss + penalties
+        variables = self.trainable_variables
+        gradients = [
+            gradient if gradient is None else tf.convert_to_tensor(gradient)
+            for gradient in tape.gradient(total, variables)
+        ]
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return {"loss": loss}
 
     @property
     def losses(self) -> list[tf.Tensor]:
@@ -202,13 +219,27 @@ def fit(
         return _fit_spread(build, config, data, name, measure, data.strategy)
     tf.keras.utils.set_random_seed(config.seed)
     model = build()
-    batches = dataset.ratings(data.train_files, data.transform, config.batch_size, shuffle_seed=config.seed)
+    steps = math.ceil(len(data.interactions.users) / config.batch_size)
+    compiled = steps * config.epochs >= _STEPS_TO_COMPILE
+    # A smaller batch would be compiled for itself. The rows that are left out are others in each pass.
+    batches = dataset.ratings(
+        data.train_files,
+        data.transform,
+        config.batch_size,
+        shuffle_seed=config.seed,
+        whole=compiled,
+        columns=_columns(data.transform),
+    )
     if data.base:
         model.compute_loss(next(iter(batches)))  # Some layers have no variables before they are called.
         warm_start.assign(data.base, model, data.meaning, name)
-    steps = math.ceil(len(data.interactions.users) / config.batch_size)
-    _fit(model, batches, steps, config, name, measure)
+    _fit(model, batches, steps, config, name, measure, compiled)
     return model
+
+
+def _columns(transform: tft.TFTransformOutput) -> list[str]:
+    """Return the transformed features that a step may take: XLA has no texts, and no model reads one."""
+    return [name for name, spec in transform.transformed_feature_spec().items() if spec.dtype != tf.string]
 
 
 def _fit_spread(
@@ -257,14 +288,15 @@ def _fit(
     config: GradientConfig,
     name: str,
     measure: Callable[[tf.keras.Model], Mapping[str, float]] | None,
+    compiled: bool = False,
 ) -> None:
-    """Fit a model; `steps` is the number of steps of an epoch."""
+    """Fit a model; `steps` is the number of steps of an epoch, `compiled` whether XLA compiles one."""
     # Keras' legacy Adam updates a dense variable by one operation, the new one by many.
     optimizers = {"adagrad": tf.keras.optimizers.Adagrad, "adam": tf.keras.optimizers.legacy.Adam}
     rate = config.learning_rate
     if config.learning_rate_decay == "cosine":
         rate = tf.keras.optimizers.schedules.CosineDecay(rate, config.epochs * steps)
-    model.compile(optimizer=optimizers[config.optimizer](rate))
+    model.compile(optimizer=optimizers[config.optimizer](rate), jit_compile=compiled)
     callbacks = [tf.keras.callbacks.TerminateOnNaN()]
     if measure:
         callbacks.insert(0, _Progress(name, config.epochs, lambda: measure(model)))
