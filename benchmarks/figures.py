@@ -9,21 +9,34 @@ import numpy as np
 
 from modules import features
 
-TOP_K = 100
-
 
 class Figures(NamedTuple):
-    """The figures of a model; None if it does not predict them.
+    """The figures of a model; None if it does not predict them, or no row counts.
 
     Attributes:
       top_100: share of eval rows whose title is among the hundred best of all titles.
-      top_100_unseen: the same, the user's train titles taken out of the candidates first.
+      top_10_unseen, top_100_unseen: the same of the ten and the hundred best, the titles that the query's
+        user has rated taken out of the candidates first; rows whose own title is taken out do not count.
+      ndcg_10_unseen: mean over the same rows of 1 / log2(rank + 2), rank from 0, for titles among the ten
+        best, else 0. That is NDCG@10 with one relevant title for each row.
       rmse: root mean squared error of the predicted ratings.
     """
 
     top_100: float | None = None
+    top_10_unseen: float | None = None
     top_100_unseen: float | None = None
+    ndcg_10_unseen: float | None = None
     rmse: float | None = None
+
+
+# In tables.
+WORDS = {
+    "top_100": "top-100",
+    "top_10_unseen": "top-10, excluded",
+    "top_100_unseen": "top-100, excluded",
+    "ndcg_10_unseen": "NDCG@10, excluded",
+    "rmse": "RMSE",
+}
 
 
 def of_columns(columns: Mapping[str, np.ndarray]) -> Figures:
@@ -32,21 +45,44 @@ def of_columns(columns: Mapping[str, np.ndarray]) -> Figures:
     Args:
       columns: `[rows]` each: features.RATING, and those that the model has. A rank of NaN is no hit.
     """
-    hits = [
-        share_found(columns[rank]) if rank in columns else None
-        for rank in (features.RANK, features.RANK_UNSEEN)
-    ]
-    predicted = columns.get(features.PREDICTED_RATING)
-    return Figures(hits[0], hits[1], None if predicted is None else rmse(predicted, columns[features.RATING]))
+    found: dict[str, float | None] = {}
+    if features.RANK in columns:
+        found["top_100"] = share_found(columns[features.RANK], 100)
+    if features.RANK_UNSEEN in columns:
+        ranks = columns[features.RANK_UNSEEN]
+        found["top_10_unseen"] = share_found(ranks, 10)
+        found["top_100_unseen"] = share_found(ranks, 100)
+        found["ndcg_10_unseen"] = ndcg(ranks, 10)
+    if features.PREDICTED_RATING in columns:
+        found["rmse"] = rmse(columns[features.PREDICTED_RATING], columns[features.RATING])
+    return Figures(**found)
 
 
-def share_found(ranks: np.ndarray, depth: int = TOP_K) -> float:
+def share_found(ranks: np.ndarray, depth: int) -> float | None:
     """Return the share of ranks below a depth, without rows whose title is excluded; NaN is no hit.
 
-    >>> share_found(np.array([0.0, 99.0, 100.0, np.nan, features.EXCLUDED_ROW]))
+    >>> share_found(np.array([0.0, 99.0, 100.0, np.nan, features.EXCLUDED_ROW]), 100)
     0.5
     """
-    return float(np.mean(ranks[ranks != features.EXCLUDED_ROW] < depth))
+    return _mean(_counted(ranks) < depth)
+
+
+def ndcg(ranks: np.ndarray, depth: int) -> float | None:
+    """Return the mean discounted gain of one relevant title for each row, of the rows of `share_found`.
+
+    >>> ndcg(np.array([0.0, 2.0, 10.0, np.nan, features.EXCLUDED_ROW]), 10)
+    0.375
+    """
+    counted = _counted(ranks)
+    return _mean(np.where(counted < depth, 1 / np.log2(counted + 2), 0))
+
+
+def _counted(ranks: np.ndarray) -> np.ndarray:
+    return ranks[ranks != features.EXCLUDED_ROW].astype(np.float64)
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(np.mean(values)) if len(values) else None
 
 
 def by_visit(columns: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
@@ -55,7 +91,7 @@ def by_visit(columns: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
     Args:
       columns: as of `of_columns`, and features.VISIT as bytes.
     Returns:
-      By visit the number of `rows`, and by name the figures that the model has; also `top_10_unseen`.
+      By visit the number of `rows`, and by name the figures that the model has.
     """
     visits = columns[features.VISIT]
     groups = {visit: visits == visit.encode() for visit in features.VISITS}
@@ -63,8 +99,6 @@ def by_visit(columns: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
     result: dict[str, dict[str, float]] = {}
     for visit, (rows, figures) in by_group(columns, groups).items():
         found = {name: value for name, value in figures._asdict().items() if value is not None}
-        if features.RANK_UNSEEN in columns:
-            found["top_10_unseen"] = share_found(columns[features.RANK_UNSEEN][groups[visit]], 10)
         result[visit] = {"rows": rows, **found}
     return result
 

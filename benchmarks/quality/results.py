@@ -40,7 +40,9 @@ class Measured(pydantic.BaseModel):
 
     rows: int
     top_100: float | None
+    top_10_unseen: float | None
     top_100_unseen: float | None
+    ndcg_10_unseen: float | None
     rmse: float | None
 
 

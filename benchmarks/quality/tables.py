@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from benchmarks import table
+from benchmarks.figures import WORDS
 from benchmarks.quality.results import Result
 from benchmarks.splits import ALL, COLD, GROUPS, OFFICIAL, RANDOM, ROLLING, STATIC, TIME
 
 _DIGITS = 3
 _SECONDS_DIGITS = 1
-TOP_100, TOP_100_UNSEEN, RMSE = "top_100", "top_100_unseen", "rmse"
-_EXCLUDED = "top-100, excluded"
+_RMSE = "rmse"
+# That tables by group of rows show.
+_GROUPED = ("top_10_unseen", "top_100_unseen", "ndcg_10_unseen", _RMSE)
 
 Results = Sequence[Result]
 Cell = Callable[[Results], str]
@@ -40,47 +42,52 @@ def median(wanted: Callable[[Result], bool], figure: str, group: str = ALL, spre
     return write
 
 
-def _seconds(wanted: Callable[[Result], bool]) -> Cell:
-    def write(results: Results) -> str:
-        taken = [result.seconds for result in results if wanted(result)]
-        return table.spread(taken, _SECONDS_DIGITS).split(" ")[0]
+def laid_out(
+    results: Results, columns: Sequence[tuple[str, Cell]], timed: Callable[[Result], bool] | None = None
+) -> str:
+    """Format a table, a row for each method that has a value; an empty text if none has.
 
-    return write
-
-
-def laid_out(results: Results, columns: Sequence[tuple[str, Cell]]) -> str:
-    """Format a table, a method in each row; an empty text if no column has a value."""
+    Args:
+      columns: words and contents; those without a value are left out.
+      timed: which results' seconds of training stand in a last column.
+    """
     methods = list(dict.fromkeys(result.key.method for result in results))
     rows = []
     for method in methods:
         own = [result for result in results if result.key.method == method]
         cells = [cell(own) for _, cell in columns]
         if any(cells):
-            rows.append([method, *cells])
-    kept = [i for i in range(len(columns)) if any(row[i + 1] for row in rows)]
-    if not kept:
-        return ""
-    header = ["", *(columns[i][0] for i in kept)]
-    return table.markdown(header, [[row[0], *(row[i + 1] for i in kept)] for row in rows])
+            taken = [result.seconds for result in own if timed and timed(result)]
+            seconds = table.spread(taken, _SECONDS_DIGITS).split(" ")[0]
+            rows.append([method, *cells, seconds])
+    kept = [i for i in range(len(columns) + 1) if any(row[i + 1] for row in rows)]
+    words = [words for words, _ in columns] + ["seconds to train"]
+    header = ["", *(words[i] for i in kept)]
+    return table.markdown(header, [[row[0], *(row[i + 1] for i in kept)] for row in rows]) if rows else ""
 
 
 def summary(results: Results) -> str:
-    """Lay out the table that README quotes: medians alone."""
-    random, rolling = of(RANDOM), of(TIME, ROLLING)
-    columns = [
-        ("top-100", median(random, TOP_100)),
-        (_EXCLUDED, median(random, TOP_100_UNSEEN)),
-        ("RMSE", median(random, RMSE)),
-        (f"u1: {_EXCLUDED}", median(of(OFFICIAL, split="u1"), TOP_100_UNSEEN)),
-        ("u1: RMSE", median(of(OFFICIAL, split="u1"), RMSE)),
-        (f"time, static: {_EXCLUDED}", median(of(TIME), TOP_100_UNSEEN)),
-        ("RMSE, static", median(of(TIME), RMSE)),
-        (f"time, rolling: {_EXCLUDED}", median(rolling, TOP_100_UNSEEN)),
-        ("cold-start users", median(rolling, TOP_100_UNSEEN, COLD)),
-        ("RMSE, rolling", median(rolling, RMSE)),
-        ("seconds to train", _seconds(random)),
+    """Lay out the tables that README quotes, of recommendations and of ratings: medians alone."""
+    official, rolling = of(OFFICIAL, split="u1"), of(TIME, ROLLING)
+    recommending = [
+        *_columns("", of(RANDOM), "top_100", "top_10_unseen", "top_100_unseen"),
+        *_columns("u1: ", official, "top_100_unseen"),
+        *_columns("time, static: ", of(TIME), "top_100_unseen"),
+        *_columns("time, rolling: ", rolling, "top_10_unseen", "top_100_unseen", "ndcg_10_unseen"),
+        ("cold-start users: top-100, excluded", median(rolling, "top_100_unseen", COLD)),
     ]
-    return laid_out(results, columns)
+    rating = [
+        *_columns("", of(RANDOM), _RMSE),
+        *_columns("u1: ", official, _RMSE),
+        *_columns("time, static: ", of(TIME), _RMSE),
+        *_columns("time, rolling: ", rolling, _RMSE),
+    ]
+    tables = (laid_out(results, columns, of(RANDOM)) for columns in (recommending, rating))
+    return "\n\n".join(filter(None, tables))
+
+
+def _columns(prefix: str, wanted: Callable[[Result], bool], *figures: str) -> list[tuple[str, Cell]]:
+    return [(prefix + WORDS[figure], median(wanted, figure)) for figure in figures]
 
 
 def details(results: Results) -> list[tuple[str, str]]:
@@ -92,14 +99,9 @@ def details(results: Results) -> list[tuple[str, str]]:
         ("Time cut, static", of(TIME)),
         ("Time cut, rolling", of(TIME, ROLLING)),
     ):
-        columns = [
-            ("top-100", median(wanted, TOP_100, spread=True)),
-            (_EXCLUDED, median(wanted, TOP_100_UNSEEN, spread=True)),
-            ("RMSE", median(wanted, RMSE, spread=True)),
-            ("seconds to train", _seconds(wanted)),
-        ]
+        columns = [(words, median(wanted, figure, spread=True)) for figure, words in WORDS.items()]
         splits = list(dict.fromkeys(result.key.split for result in results if wanted(result)))
-        tables.append((f"{title}: {', '.join(splits)}", laid_out(results, columns)))
+        tables.append((f"{title}: {', '.join(splits)}", laid_out(results, columns, wanted)))
         if any(COLD in result.groups for result in results if wanted(result)):
             tables += _groups(title, results, wanted)
     return [(title, text) for title, text in tables if text]
@@ -114,7 +116,7 @@ def _groups(title: str, results: Results, wanted: Callable[[Result], bool]) -> l
     rows = {name: group.rows for result in filter(wanted, results) for name, group in result.groups.items()}
     return [
         (
-            f"{title}: {words}, by group of rows",
+            f"{title}: {WORDS[figure]}, by group of rows",
             laid_out(
                 results,
                 [
@@ -124,5 +126,5 @@ def _groups(title: str, results: Results, wanted: Callable[[Result], bool]) -> l
                 ],
             ),
         )
-        for figure, words in ((TOP_100_UNSEEN, _EXCLUDED), (RMSE, "RMSE"))
+        for figure in _GROUPED
     ]

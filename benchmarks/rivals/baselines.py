@@ -36,9 +36,14 @@ def popularity(train: Ratings, held_out: Ratings) -> Figures:
     scores = np.broadcast_to(baselines.popularity_scores(counts), (len(train.user_ids), len(counts)))
     seen = np.zeros(scores.shape, bool)
     seen[train.users, train.titles] = True
-    return Figures(
-        top_100=_hits(scores, held_out), top_100_unseen=_hits(np.where(seen, -np.inf, scores), held_out)
-    )
+    found = {
+        name: ranks(candidates, held_out.users, held_out.titles)
+        for name, candidates in (
+            (features.RANK, scores),
+            (features.RANK_UNSEEN, np.where(seen, -np.inf, scores)),
+        )
+    }
+    return figures.of_columns(found)
 
 
 def ranks(scores: np.ndarray, users: np.ndarray, titles: np.ndarray) -> np.ndarray:
@@ -56,10 +61,6 @@ def ranks(scores: np.ndarray, users: np.ndarray, titles: np.ndarray) -> np.ndarr
         block = slice(start, start + _BLOCK)
         result[block] = (scores[users[block]] >= own[block, None]).sum(axis=1) - 1
     return np.where(np.isneginf(own), features.EXCLUDED_ROW, result)
-
-
-def _hits(scores: np.ndarray, held_out: Ratings) -> float:
-    return figures.share_found(ranks(scores, held_out.users, held_out.titles))
 
 
 def bias_terms(

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from benchmarks import protocol, table
-from benchmarks.figures import Figures
+from benchmarks.figures import WORDS, Figures
 from benchmarks.rivals import baselines
 from components.movielens_example_gen.config import GIVEN, DataConfig, SplitConfig
 from modules import hyperparameters
@@ -73,11 +73,10 @@ def reproduction(runs: Sequence[Run]) -> str:
     """Lay out the tutorials' figures: as published, from plain TFRS, and from the preset."""
     rows = []
     for name, published in PUBLISHED.items():
-        for field, words in (("top_100", "top-100"), ("rmse", "RMSE")):
-            value = getattr(published, field)
+        for field, value in published._asdict().items():
             if value is not None:
                 ours = [_spread(runs, (name, way), field) for way in (PLAIN, TUTORIAL)]
-                rows.append([f"{name}, {words}", f"{value:g}", *ours])
+                rows.append([f"{name}, {WORDS[field]}", f"{value:g}", *ours])
     return table.markdown(["", "published", "plain TFRS, here", "preset tutorial, served"], rows)
 
 
@@ -88,11 +87,11 @@ def comparison(runs: Sequence[Run]) -> str:
     rows = [
         [
             f"{preset}: {name}" if preset else name,
-            *(_spread(runs, (name, preset), f) for f in Figures._fields),
+            *(_spread(runs, (name, preset), field) for field in WORDS),
         ]
         for name, preset in keys
     ]
-    return table.markdown(["", "top-100", "top-100, excluded", "RMSE"], rows)
+    return table.markdown(["", *WORDS.values()], rows)
 
 
 def _spread(runs: Sequence[Run], key: tuple[str, str], field: str) -> str:

@@ -32,7 +32,9 @@ def _key(**values) -> Key:
 def _result(
     value: float | None, seconds: float = 1.0, rmse: float | None = None, group="all", **values
 ) -> Result:
-    measured = Measured(rows=10, top_100=None, top_100_unseen=value, rmse=rmse)
+    measured = Measured(
+        rows=10, top_100=None, top_10_unseen=0.1, top_100_unseen=value, ndcg_10_unseen=None, rmse=rmse
+    )
     groups = {"all": measured, group: measured}
     return Result(key=_key(**values), seconds=seconds, groups=groups)
 
@@ -63,9 +65,21 @@ def test_figures_of_groups_and_none_of_an_empty_one() -> None:
     }
     masks = {"all": np.ones(3, bool), "late": np.array([False, True, True]), "none": np.zeros(3, bool)}
     assert by_group(columns, masks) == {
-        "all": (3, Figures(2 / 3, 2 / 3, None)),
-        "late": (2, Figures(0.5, 0.5, None)),
+        "all": (3, Figures(2 / 3, 1 / 3, 2 / 3, 1 / 3, None)),
+        "late": (2, Figures(0.5, 0.0, 0.5, 0.0, None)),
     }
+
+
+def test_a_row_whose_title_is_excluded_counts_for_no_figure_without_known_titles() -> None:
+    out = features.EXCLUDED_ROW
+    columns = {features.RATING: np.ones(5), features.RANK_UNSEEN: np.array([out, 0.0, 9.0, 10.0, out])}
+    masks = {"all": np.ones(5, bool), "none counts": np.array([True, False, False, False, True])}
+    found = by_group(columns, masks)
+    assert found["none counts"] == (2, Figures())
+    rows, figures = found["all"]
+    assert (rows, *figures[:3]) == (5, None, 2 / 3, 1.0)
+    # Ranks 0 and 9 gain 1 and 1 / log2(11), of three rows that count.
+    assert figures.ndcg_10_unseen == pytest.approx((1 + 0.2890648) / 3)
 
 
 def test_figures_by_visit_are_of_its_rows_and_of_what_the_model_has() -> None:
@@ -75,9 +89,9 @@ def test_figures_by_visit_are_of_its_rows_and_of_what_the_model_has() -> None:
         features.VISIT: np.array([b"first", b"return", b"return", b"return"]),
     }
     assert by_visit(columns) == {
-        "all": {"rows": 4, "top_100_unseen": 2 / 3, "top_10_unseen": 1 / 3},
-        "first": {"rows": 1, "top_100_unseen": 1.0, "top_10_unseen": 1.0},
-        "return": {"rows": 3, "top_100_unseen": 0.5, "top_10_unseen": 0.0},
+        "all": {"rows": 4, "top_10_unseen": 1 / 3, "top_100_unseen": 2 / 3, "ndcg_10_unseen": 1 / 3},
+        "first": {"rows": 1, "top_10_unseen": 1.0, "top_100_unseen": 1.0, "ndcg_10_unseen": 1.0},
+        "return": {"rows": 3, "top_10_unseen": 0.0, "top_100_unseen": 0.5, "ndcg_10_unseen": 0.0},
     }
 
 
@@ -85,17 +99,23 @@ def test_the_summary_has_medians_in_their_columns() -> None:
     found = [_result(value, seed=seed, seconds=value * 10) for seed, value in ((1, 0.2), (2, 0.4), (3, 0.3))]
     found += [_result(0.7, split=f"u{i}", protocol=OFFICIAL, rmse=0.9 + i / 100) for i in (1, 2)]
     found += [_result(0.6, protocol=TIME, view=ROLLING, group="cold"), _result(0.1, method="other")]
-    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in tables.summary(found).splitlines()]
-    assert dict(zip(lines[0], lines[2], strict=True)) == {
-        "": "m",
+    recommending, rating = (_rows(text) for text in tables.summary(found).split("\n\n"))
+    assert recommending["m"] == {
+        "top-10, excluded": "0.100",
         "top-100, excluded": "0.300",
         "u1: top-100, excluded": "0.700",
-        "u1: RMSE": "0.910",
+        "time, rolling: top-10, excluded": "0.100",
         "time, rolling: top-100, excluded": "0.600",
-        "cold-start users": "0.600",
+        "cold-start users: top-100, excluded": "0.600",
         "seconds to train": "3.0",
     }
-    assert dict(zip(lines[0], lines[3], strict=True))["top-100, excluded"] == "0.100"
+    assert recommending["other"]["top-100, excluded"] == "0.100"
+    assert rating == {"m": {"u1: RMSE": "0.910", "seconds to train": "3.0"}}
+
+
+def _rows(markdown: str) -> dict[str, dict[str, str]]:
+    header, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in markdown.splitlines()]
+    return {row[0]: dict(zip(header[1:], row[1:], strict=True)) for row in rows}
 
 
 def test_details_tell_ranges_and_the_groups_of_the_time_cut() -> None:
@@ -105,9 +125,10 @@ def test_details_tell_ranges_and_the_groups_of_the_time_cut() -> None:
     laid_out = dict(tables.details(found))
     assert list(laid_out) == [
         "Time cut, static: seed 0.25, seed 0.5, seed 0.75",
+        "Time cut, static: top-10, excluded, by group of rows",
         "Time cut, static: top-100, excluded, by group of rows",
     ]
-    whole, groups = laid_out.values()
+    whole, _, groups = laid_out.values()
     assert " 0.500 (0.250 to 0.750) |" in whole
     assert "cold-start (10 rows)" in groups
 

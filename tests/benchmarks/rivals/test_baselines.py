@@ -64,9 +64,9 @@ def test_figures_of_what_a_model_answered() -> None:
         features.PREDICTED_RATING: np.array([4, 4, 1.5], np.float32),
     }
     # (0 + 4 + 0.25) / 3, and its root.
-    assert figures.of_columns(columns) == (1 / 3, 2 / 3, pytest.approx(1.190238))
+    assert figures.of_columns(columns) == (1 / 3, 1 / 3, 2 / 3, 1 / 3, pytest.approx(1.190238))
     del columns[features.RANK], columns[features.RANK_UNSEEN]
-    assert figures.of_columns(columns)[:2] == (None, None)
+    assert figures.of_columns(columns)[:4] == (None,) * 4
 
 
 def test_the_parts_hold_each_train_row_of_the_hash_split_once_and_no_eval_row(tmp_path) -> None:
