@@ -9,6 +9,8 @@ import numpy as np
 
 from modules import features
 
+ALL = "all"  # The group of all rows.
+
 
 class Figures(NamedTuple):
     """The figures of a model; None if it does not predict them, or no row counts.
@@ -85,22 +87,17 @@ def _mean(values: np.ndarray) -> float | None:
     return float(np.mean(values)) if len(values) else None
 
 
-def by_visit(columns: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
-    """Work out the figures of all rows, and of those of each visit that occurs.
+def visits(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Say which rows are of which visit: `[rows]` booleans for ALL and for each of features.VISITS.
 
     Args:
-      columns: as of `of_columns`, and features.VISIT as bytes.
-    Returns:
-      By visit the number of `rows`, and by name the figures that the model has.
+      columns: `[rows]` features.VISIT, bytes.
     """
-    visits = columns[features.VISIT]
-    groups = {visit: visits == visit.encode() for visit in features.VISITS}
-    groups = {"all": np.ones(len(visits), bool), **groups}
-    result: dict[str, dict[str, float]] = {}
-    for visit, (rows, figures) in by_group(columns, groups).items():
-        found = {name: value for name, value in figures._asdict().items() if value is not None}
-        result[visit] = {"rows": rows, **found}
-    return result
+    named = columns[features.VISIT]
+    return {
+        ALL: np.ones(len(named), bool),
+        **{visit: named == visit.encode() for visit in features.VISITS},
+    }
 
 
 def by_group(

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks import protocol
 from benchmarks.protocol import Ratings
 from common.errors import DataError
-from components.movielens_example_gen.parsing import splits
+from components.movielens_example_gen.parsing import history, splits
 from components.movielens_example_gen.sources.releases import Release
 
 RANDOM, OFFICIAL, TIME = "random", "u", "time"
@@ -24,10 +24,10 @@ SEEDS = (42, 1, 2)
 _FOLDS = ("u1", "u2", "u3", "u4", "u5")
 _BLOCK = 2048
 
-ALL, COLD = "all", "cold"
+COLD = "cold"
 # Of cold users' rows, by how many of the user's rows are earlier: (at least, name).
 _EARLIER = ((0, "cold, 0 earlier"), (1, "cold, 1-4"), (5, "cold, 5-19"), (20, "cold, 20+"))
-GROUPS = (ALL, COLD, *(name for _, name in _EARLIER))
+COLD_GROUPS = (COLD, *(name for _, name in _EARLIER))
 
 
 class Split(NamedTuple):
@@ -184,8 +184,25 @@ def _strictly_earlier(pool: Ratings, rows: Ratings) -> np.ndarray:
     return np.searchsorted(pool.users * base + pool.times, rows.users * base + rows.times, side="left")
 
 
-def groups(ratings: Ratings, train: Ratings, users: np.ndarray, times: np.ndarray) -> dict[str, np.ndarray]:
-    """Say of held-out rows which of GROUPS they belong to.
+def visits(queries: Queries) -> np.ndarray:
+    """Name the visit of each row by what the query knows, as MovieLensExampleGen does.
+
+    Returns:
+      `[rows]` one of features.VISITS.
+    """
+    rows, pool = queries.rows, queries.pool
+    result = np.empty(len(rows), object)
+    for user in np.unique(rows.users):
+        start, stop = np.searchsorted(pool.users, [user, user + 1])
+        own = rows.users == user
+        result[own] = history.visits(pool.times[start:stop], rows.times[own])
+    return result
+
+
+def cold_start(
+    ratings: Ratings, train: Ratings, users: np.ndarray, times: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Say of held-out rows which of COLD_GROUPS they belong to.
 
     Args:
       ratings: all rows.
@@ -199,8 +216,4 @@ def groups(ratings: Ratings, train: Ratings, users: np.ndarray, times: np.ndarra
     earlier = _strictly_earlier(pool, evaluated) - np.searchsorted(pool.users, users, "left")
     cold = np.bincount(train.users, minlength=len(ratings.user_ids))[users] == 0
     level = np.searchsorted([least for least, _ in _EARLIER], earlier, side="right") - 1
-    return {
-        ALL: np.ones(len(users), bool),
-        COLD: cold,
-        **{name: cold & (level == number) for number, (_, name) in enumerate(_EARLIER)},
-    }
+    return {COLD: cold, **{name: cold & (level == number) for number, (_, name) in enumerate(_EARLIER)}}

@@ -73,11 +73,24 @@ class Data(NamedTuple):
             for view in split.views
         }
 
-    def groups(self, split: Split, users: np.ndarray, times: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the groups of rows that a split is measured on; on all but TIME that is one."""
+    def measured(self, split: Split, columns: Mapping[str, np.ndarray]) -> dict[str, results.Measured]:
+        """Work out the figures of each group of rows, from columns as `served.columns` has them.
+
+        Raises:
+          DataError: they are of other rows.
+        """
+        rows = len(columns[features.RATING])
+        if rows != len(split.held_out):
+            raise DataError(
+                f"Our models and the baselines must be evaluated on the same {len(split.held_out)} rows; "
+                f"the ExampleGen made {rows}. Rows of this copy are bad, or repeated."
+            )
+        groups = figures.visits(columns)
         if split.protocol == TIME:
-            return splits.groups(self.ratings, self.ratings.take(split.train), users, times)
-        return {splits.ALL: np.ones(len(users), bool)}
+            users = np.searchsorted(self.ratings.user_ids, columns[features.USER_ID].astype(str))
+            train = self.ratings.take(split.train)
+            groups |= splits.cold_start(self.ratings, train, users, columns[features.TIMESTAMP])
+        return results.measured(figures.by_group(columns, groups))
 
 
 def baseline(data: Data, split: Split, rival: Rival) -> Iterator[Result]:
@@ -86,11 +99,9 @@ def baseline(data: Data, split: Split, rival: Rival) -> Iterator[Result]:
     started = time.monotonic()
     model = rival.fit(train, split.seed, **rival.settings)
     seconds = time.monotonic() - started
-    groups = data.groups(split, held_out.users, held_out.times)
     for view, key in data.keys(split, rival.name, rival.description()).items():
         columns = rivals.columns(model, train, splits.queries(train, held_out, view))
-        measured = results.measured(figures.by_group(columns, groups))
-        yield Result(key=key, seconds=seconds, groups=measured)
+        yield Result(key=key, seconds=seconds, groups=data.measured(split, columns))
 
 
 def baselines(data: Data, split: Split, store: Store, screen: Terminal) -> list[Result]:
@@ -158,20 +169,9 @@ def ours(data: Data, split: Split, ablations: bool, store: Store, screen: Termin
             for name, node in nodes.items():
                 for number, view in enumerate(configs):
                     columns = served.columns(root, node, number)
-                    measured = _measured(data, split, columns)
-                    store.add(Result(key=keys[name][view], seconds=seconds[node], groups=measured))
+                    groups = data.measured(split, columns)
+                    store.add(Result(key=keys[name][view], seconds=seconds[node], groups=groups))
     return [result for name in wanted for result in filter(None, map(store.find, keys[name].values()))]
-
-
-def _measured(data: Data, split: Split, columns: Mapping[str, np.ndarray]) -> dict[str, results.Measured]:
-    if len(columns[features.RATING]) != len(split.held_out):
-        raise DataError(
-            f"Our models and the baselines must be evaluated on the same {len(split.held_out)} rows; "
-            f"the ExampleGen made {len(columns[features.RATING])}. Rows of this copy are bad, or repeated."
-        )
-    users = np.searchsorted(data.ratings.user_ids, columns[features.USER_ID].astype(str))
-    groups = data.groups(split, users, columns[features.TIMESTAMP])
-    return results.measured(figures.by_group(columns, groups))
 
 
 def report(data: Data, found: Sequence[Result], protocols: Sequence[str], ablations: bool) -> str:

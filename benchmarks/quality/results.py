@@ -54,7 +54,7 @@ class Result(pydantic.BaseModel):
     key: Key
     # To train the model.
     seconds: float
-    # By group of rows, see splits.GROUPS.
+    # By group of rows, see tables.GROUPS.
     groups: dict[str, Measured]
 
 

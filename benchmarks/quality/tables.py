@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from benchmarks import table
-from benchmarks.figures import WORDS
+from benchmarks.figures import ALL, WORDS
 from benchmarks.quality.results import Result
-from benchmarks.splits import ALL, COLD, GROUPS, OFFICIAL, RANDOM, ROLLING, STATIC, TIME
+from benchmarks.splits import COLD, COLD_GROUPS, OFFICIAL, RANDOM, ROLLING, STATIC, TIME
+from modules.features import FIRST_VISIT, RETURN_VISIT, SAME_SITTING
 
 _DIGITS = 3
 _SECONDS_DIGITS = 1
 _RMSE = "rmse"
 # That tables by group of rows show.
 _GROUPED = ("top_10_unseen", "top_100_unseen", "ndcg_10_unseen", _RMSE)
+
+# The groups of rows, and how tables name them.
+GROUPS = {
+    ALL: ALL,
+    **{group: group.replace(COLD, "cold-start") for group in COLD_GROUPS},
+    FIRST_VISIT: "no rating known",
+    SAME_SITTING: "same sitting",
+    RETURN_VISIT: "return visit",
+}
 
 Results = Sequence[Result]
 Cell = Callable[[Results], str]
@@ -74,20 +84,24 @@ def summary(results: Results) -> str:
         *_columns("u1: ", official, "top_100_unseen"),
         *_columns("time, static: ", of(TIME), "top_100_unseen"),
         *_columns("time, rolling: ", rolling, "top_10_unseen", "top_100_unseen", "ndcg_10_unseen"),
-        ("cold-start users: top-100, excluded", median(rolling, "top_100_unseen", COLD)),
+        *_columns("return visits: ", rolling, "top_10_unseen", "top_100_unseen", group=RETURN_VISIT),
+        *_columns("cold-start users: ", rolling, "top_100_unseen", group=COLD),
     ]
     rating = [
         *_columns("", of(RANDOM), _RMSE),
         *_columns("u1: ", official, _RMSE),
         *_columns("time, static: ", of(TIME), _RMSE),
         *_columns("time, rolling: ", rolling, _RMSE),
+        *_columns("return visits: ", rolling, _RMSE, group=RETURN_VISIT),
     ]
     tables = (laid_out(results, columns, of(RANDOM)) for columns in (recommending, rating))
     return "\n\n".join(filter(None, tables))
 
 
-def _columns(prefix: str, wanted: Callable[[Result], bool], *figures: str) -> list[tuple[str, Cell]]:
-    return [(prefix + WORDS[figure], median(wanted, figure)) for figure in figures]
+def _columns(
+    prefix: str, wanted: Callable[[Result], bool], *figures: str, group: str = ALL
+) -> list[tuple[str, Cell]]:
+    return [(prefix + WORDS[figure], median(wanted, figure, group)) for figure in figures]
 
 
 def details(results: Results) -> list[tuple[str, str]]:
@@ -102,29 +116,22 @@ def details(results: Results) -> list[tuple[str, str]]:
         columns = [(words, median(wanted, figure, spread=True)) for figure, words in WORDS.items()]
         splits = list(dict.fromkeys(result.key.split for result in results if wanted(result)))
         tables.append((f"{title}: {', '.join(splits)}", laid_out(results, columns, wanted)))
-        if any(COLD in result.groups for result in results if wanted(result)):
-            tables += _groups(title, results, wanted)
+        tables += _groups(title, results, wanted)
     return [(title, text) for title, text in tables if text]
 
 
-def _words(group: str) -> str:
-    # Files of raw figures have the short name.
-    return group.replace(COLD, "cold-start")
-
-
 def _groups(title: str, results: Results, wanted: Callable[[Result], bool]) -> list[tuple[str, str]]:
-    rows = {name: group.rows for result in filter(wanted, results) for name, group in result.groups.items()}
+    found = [result.groups for result in results if wanted(result)]
+    headings = {}
+    for group, words in GROUPS.items():
+        sizes = sorted({groups[group].rows for groups in found if group in groups})
+        if sizes:
+            rows = " to ".join(map(str, dict.fromkeys((sizes[0], sizes[-1]))))
+            headings[group] = f"{words} ({rows} rows)"
     return [
         (
             f"{title}: {WORDS[figure]}, by group of rows",
-            laid_out(
-                results,
-                [
-                    (f"{_words(group)} ({rows[group]} rows)", median(wanted, figure, group))
-                    for group in GROUPS
-                    if group in rows
-                ],
-            ),
+            laid_out(results, [(words, median(wanted, figure, group)) for group, words in headings.items()]),
         )
         for figure in _GROUPED
     ]

@@ -97,8 +97,9 @@ def _as_served(
         wanted = {node: served.Trained(model, trial) for node, trial in nodes.items()}
         seconds = served.train(pathlib.Path(folder, "data"), root, [config], wanted, _SEED)
         for text, node in zip(trials, nodes, strict=True):
-            for visit, measured in figures.by_visit(served.columns(root, node)).items():
-                _tell(model, f"{text} {visit}, {measured.pop('rows'):,} rows", measured, seconds[node])
+            columns = served.columns(root, node)
+            for visit, (rows, measured) in figures.by_group(columns, figures.visits(columns)).items():
+                _tell(model, f"{text} {visit}, {rows:,} rows", measured._asdict(), seconds[node])
 
 
 def _after_a_run(
@@ -122,8 +123,8 @@ def _after_a_run(
             _tell(model, text, measure(config, data), time.monotonic() - started)
 
 
-def _tell(model: str, text: str, figures: Mapping[str, float], seconds: float) -> None:
-    words = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
+def _tell(model: str, text: str, figures: Mapping[str, float | None], seconds: float) -> None:
+    words = ", ".join(f"{name} {value:.4f}" for name, value in figures.items() if value is not None)
     print(f"{model} {text}: {words} ({seconds:.0f} s)", flush=True)
 
 

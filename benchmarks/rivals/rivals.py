@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import splits
 from benchmarks.protocol import Ratings
 from benchmarks.rivals import baselines, models
 from benchmarks.rivals.fm_features import EARLIER, TENURE, USER_DAY
@@ -67,10 +68,17 @@ def columns(model: Recommender | Rater, train: Ratings, queries: Queries) -> dic
     """Ask a model about every row.
 
     Returns:
-      `[rows]` each, as the eval signature of a model of ours has them: features.RATING, and either RANK and
-      RANK_UNSEEN (without the titles that the query knows) or PREDICTED_RATING.
+      `[rows]` each, as `served.columns` has them of a model of ours: features.RATING, USER_ID (bytes),
+      TIMESTAMP and VISIT (bytes) of the row, and either RANK and RANK_UNSEEN (without the titles that the
+      query knows) or PREDICTED_RATING.
     """
-    result = {features.RATING: queries.rows.ratings}
+    rows = queries.rows
+    result = {
+        features.RATING: rows.ratings,
+        features.USER_ID: rows.user_ids[rows.users].astype(bytes),
+        features.TIMESTAMP: rows.times,
+        features.VISIT: splits.visits(queries).astype(bytes),
+    }
     if isinstance(model, Rater):
         predicted = np.clip(model.rate(queries), train.ratings.min(), train.ratings.max())
         return {**result, features.PREDICTED_RATING: predicted}
@@ -80,7 +88,7 @@ def columns(model: Recommender | Rater, train: Ratings, queries: Queries) -> dic
         scores = model.scores(queries, block).astype(np.float64)
         numbers, positions = queries.known(block)
         scores[np.bincount(numbers, minlength=len(scores)) == 0] = popular
-        each, titles = np.arange(len(scores)), queries.rows.titles[block]
+        each, titles = np.arange(len(scores)), rows.titles[block]
         ranks[features.RANK].append(baselines.ranks(scores, each, titles))
         scores[numbers, queries.pool.titles[positions]] = -np.inf
         ranks[features.RANK_UNSEEN].append(baselines.ranks(scores, each, titles))

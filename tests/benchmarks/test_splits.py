@@ -86,9 +86,8 @@ def test_cold_users_are_grouped_by_their_earlier_rows() -> None:
             for name in ("users", "titles", "ratings", "times")
         },
     )
-    found = splits.groups(whole, train, later.users, later.times)
+    found = splits.cold_start(whole, train, later.users, later.times)
     assert {name: int(rows.sum()) for name, rows in found.items()} == {
-        "all": 25,
         "cold": 24,
         "cold, 0 earlier": 2,
         "cold, 1-4": 3,  # Seconds 101 to 103 have 2 to 4 rows before them.
@@ -97,6 +96,20 @@ def test_cold_users_are_grouped_by_their_earlier_rows() -> None:
     }
     assert not found["cold"][0]
     assert np.flatnonzero(found["cold, 0 earlier"]).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "view, expected",
+    [
+        (STATIC, ["sitting", "return", "return", "first", "first", "first"]),
+        (ROLLING, ["sitting", "return", "sitting", "first", "first", "return"]),
+    ],
+)
+def test_a_visit_is_named_by_the_latest_rating_that_the_query_knows(view: str, expected: list[str]) -> None:
+    train = _ratings((0, 0, 10), (2, 1, 20), (0, 1, 100))
+    # User 1 is not in train; a rating of the same second is not known.
+    later = _ratings((0, 2, 3700), (0, 3, 7301), (0, 4, 7302), (1, 2, 500), (1, 3, 500), (1, 4, 4101))
+    assert splits.visits(splits.queries(train, later, view)).tolist() == expected
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import splits
-from benchmarks.figures import Figures, by_group, by_visit
+from benchmarks.figures import Figures, by_group, visits
 from benchmarks.quality import __main__ as quality
 from benchmarks.quality import results, tables, variants
 from benchmarks.quality.__main__ import Data
@@ -30,13 +30,12 @@ def _key(**values) -> Key:
 
 
 def _result(
-    value: float | None, seconds: float = 1.0, rmse: float | None = None, group="all", **values
+    value: float | None, seconds: float = 1.0, rmse: float | None = None, groups=(), **values
 ) -> Result:
     measured = Measured(
         rows=10, top_100=None, top_10_unseen=0.1, top_100_unseen=value, ndcg_10_unseen=None, rmse=rmse
     )
-    groups = {"all": measured, group: measured}
-    return Result(key=_key(**values), seconds=seconds, groups=groups)
+    return Result(key=_key(**values), seconds=seconds, groups=dict.fromkeys(("all", *groups), measured))
 
 
 def test_what_was_measured_is_found_again(tmp_path) -> None:
@@ -82,23 +81,26 @@ def test_a_row_whose_title_is_excluded_counts_for_no_figure_without_known_titles
     assert figures.ndcg_10_unseen == pytest.approx((1 + 0.2890648) / 3)
 
 
-def test_figures_by_visit_are_of_its_rows_and_of_what_the_model_has() -> None:
+def test_figures_by_visit_are_of_its_rows_and_of_all() -> None:
     columns = {
         features.RATING: np.array([5.0, 3.0, 1.0, 4.0]),
         features.RANK_UNSEEN: np.array([0.0, 99.0, 100.0, features.EXCLUDED_ROW]),
         features.VISIT: np.array([b"first", b"return", b"return", b"return"]),
     }
-    assert by_visit(columns) == {
-        "all": {"rows": 4, "top_10_unseen": 1 / 3, "top_100_unseen": 2 / 3, "ndcg_10_unseen": 1 / 3},
-        "first": {"rows": 1, "top_10_unseen": 1.0, "top_100_unseen": 1.0, "ndcg_10_unseen": 1.0},
-        "return": {"rows": 3, "top_10_unseen": 0.0, "top_100_unseen": 0.5, "ndcg_10_unseen": 0.0},
+    assert by_group(columns, visits(columns)) == {
+        "all": (4, Figures(None, 1 / 3, 2 / 3, 1 / 3, None)),
+        "first": (1, Figures(None, 1.0, 1.0, 1.0, None)),
+        "return": (3, Figures(None, 0.0, 0.5, 0.0, None)),
     }
 
 
 def test_the_summary_has_medians_in_their_columns() -> None:
     found = [_result(value, seed=seed, seconds=value * 10) for seed, value in ((1, 0.2), (2, 0.4), (3, 0.3))]
     found += [_result(0.7, split=f"u{i}", protocol=OFFICIAL, rmse=0.9 + i / 100) for i in (1, 2)]
-    found += [_result(0.6, protocol=TIME, view=ROLLING, group="cold"), _result(0.1, method="other")]
+    found += [
+        _result(0.6, protocol=TIME, view=ROLLING, groups=("cold", "return")),
+        _result(0.1, method="other"),
+    ]
     recommending, rating = (_rows(text) for text in tables.summary(found).split("\n\n"))
     assert recommending["m"] == {
         "top-10, excluded": "0.100",
@@ -106,6 +108,8 @@ def test_the_summary_has_medians_in_their_columns() -> None:
         "u1: top-100, excluded": "0.700",
         "time, rolling: top-10, excluded": "0.100",
         "time, rolling: top-100, excluded": "0.600",
+        "return visits: top-10, excluded": "0.100",
+        "return visits: top-100, excluded": "0.600",
         "cold-start users: top-100, excluded": "0.600",
         "seconds to train": "3.0",
     }
@@ -120,7 +124,8 @@ def _rows(markdown: str) -> dict[str, dict[str, str]]:
 
 def test_details_tell_ranges_and_the_groups_of_the_time_cut() -> None:
     found = [
-        _result(value, protocol=TIME, group="cold", split=f"seed {value}") for value in (0.25, 0.5, 0.75)
+        _result(value, protocol=TIME, groups=("return", "cold"), split=f"seed {value}")
+        for value in (0.25, 0.5, 0.75)
     ]
     laid_out = dict(tables.details(found))
     assert list(laid_out) == [
@@ -130,7 +135,7 @@ def test_details_tell_ranges_and_the_groups_of_the_time_cut() -> None:
     ]
     whole, _, groups = laid_out.values()
     assert " 0.500 (0.250 to 0.750) |" in whole
-    assert "cold-start (10 rows)" in groups
+    assert list(_rows(groups)["m"]) == ["all (10 rows)", "cold-start (10 rows)", "return visit (10 rows)"]
 
 
 def _write_release(folder: pathlib.Path) -> None:
@@ -171,6 +176,8 @@ def test_baselines_are_measured_once(tmp_path, monkeypatch, protocol) -> None:
     assert [r.key.view for r in found if r.key.method == "popularity"] == list(split.views)
     assert {r.groups["all"].rows for r in found} == {80}
     assert ("cold" in found[0].groups) == (protocol == TIME)
+    # Seconds ascend by one, so that each visit is the first or of the same sitting.
+    assert {r.groups["first"].rows + r.groups["sitting"].rows for r in found} == {80}
     assert quality.baselines(data, split, Store(path), second) == [
         Result.model_validate_json(result.model_dump_json()) for result in found
     ]

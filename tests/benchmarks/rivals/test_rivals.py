@@ -38,7 +38,12 @@ def test_known_titles_are_taken_out_and_cold_start_users_get_what_is_popular() -
     # Titles 0, 1 and 3 have a rating each and stand in this order; user 2 is unknown.
     assert found[features.RANK].tolist() == [2, 0, 2, 3]
     assert found[features.RANK_UNSEEN].tolist() == [0, features.EXCLUDED_ROW, 2, 3]
+    # As the columns of a model of ours, from which the groups are made.
+    assert found[features.USER_ID].tolist() == [b"000", b"000", b"002", b"002"]
+    assert found[features.TIMESTAMP].tolist() == [10, 11, 12, 13]
+    assert found[features.VISIT].tolist() == [b"sitting", b"sitting", b"first", b"first"]
     rolling = rivals.columns(model, train, splits.queries(train, evaluated, ROLLING))
+    assert rolling[features.VISIT].tolist() == [b"sitting", b"sitting", b"first", b"sitting"]
     # User 0's last row knows title 2; user 2's last row knows title 3, and is no cold-start user any more.
     assert rolling[features.RANK].tolist() == [2, 0, 2, 2]
     assert rolling[features.RANK_UNSEEN].tolist() == [0, features.EXCLUDED_ROW, 2, 2]
