@@ -15,8 +15,8 @@ from common.errors import DataError
 from components.movielens_example_gen.parsing import history, splits
 from components.movielens_example_gen.sources.releases import Release
 
-RANDOM, OFFICIAL, TIME = "random", "u", "time"
-PROTOCOLS = (RANDOM, OFFICIAL, TIME)
+RANDOM, OFFICIAL, TIME, LEAVE_ONE_OUT = "random", "u", "time", "leave-one-out"
+PROTOCOLS = (RANDOM, OFFICIAL, TIME, LEAVE_ONE_OUT)
 # The rows of its user that a query knows: the train rows, or all rows that are strictly earlier than itself.
 STATIC, ROLLING = "static", "rolling"
 
@@ -34,7 +34,7 @@ class Split(NamedTuple):
     """One division of the rows.
 
     Attributes:
-      protocol: RANDOM, OFFICIAL or TIME.
+      protocol: one of PROTOCOLS.
       name: which of the protocol's splits.
       seed: of what is random in the models; on RANDOM also of the split.
       train: row numbers.
@@ -49,8 +49,8 @@ class Split(NamedTuple):
 
     @property
     def views(self) -> tuple[str, ...]:
-        """Views with which the split is evaluated: STATIC, and ROLLING if the held-out rows come last."""
-        return (STATIC, ROLLING) if self.protocol == TIME else (STATIC,)
+        """Views with which the split is evaluated: ROLLING if the held-out rows come last."""
+        return {TIME: (STATIC, ROLLING), LEAVE_ONE_OUT: (ROLLING,)}.get(self.protocol, (STATIC,))
 
 
 def of_protocol(
@@ -67,6 +67,9 @@ def of_protocol(
     elif name == TIME:
         for seed in seeds:
             yield Split(TIME, f"seed {seed}", seed, *time_cut(ratings.times))
+    elif name == LEAVE_ONE_OUT:
+        for seed in seeds:
+            yield Split(LEAVE_ONE_OUT, f"seed {seed}", seed, *leave_one_out(ratings))
     else:
         for fold in _FOLDS:
             if (folder / f"{fold}.base").is_file() and (folder / f"{fold}.test").is_file():
@@ -85,6 +88,18 @@ def time_cut(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     quota = splits.train_quota(len(times), round(1 - protocol.TRAIN_SHARE, 9))
     late = times > np.sort(times)[quota - 1]
     return np.flatnonzero(~late), np.flatnonzero(late)
+
+
+def leave_one_out(ratings: Ratings) -> tuple[np.ndarray, np.ndarray]:
+    """Divide rows by whether they are their user's last: in time, and within a second in the file.
+
+    Returns:
+      Row numbers of all others, and of the last ones by user.
+    """
+    order = np.lexsort((ratings.times, ratings.users))
+    of_user = ratings.users[order]
+    is_last = np.append(of_user[1:] != of_user[:-1], len(order) > 0)[: len(order)]
+    return np.sort(order[~is_last]), order[is_last]
 
 
 def official_split(folder: pathlib.Path, release: Release, fold: str) -> tuple[np.ndarray, np.ndarray]:
@@ -115,12 +130,14 @@ class Queries:
       rows: the rows themselves; their titles and ratings are the labels.
       pool: rows that may be known, by user, then time.
       starts, stops: `[rows]` each query knows the rows from `starts` to before `stops` of the pool.
+      rated: `[rows]` the titles of the rows from `starts` to before `rated` of the pool are no candidates.
     """
 
     rows: Ratings
     pool: Ratings
     starts: np.ndarray
     stops: np.ndarray
+    rated: np.ndarray
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -136,12 +153,11 @@ class Queries:
         Returns:
           `[known]` number of the query within the block; `[known]` row of the pool.
         """
-        starts, stops = self.starts[block], self.stops[block]
-        sizes = stops - starts
-        before = np.cumsum(sizes) - sizes
-        return np.repeat(np.arange(len(sizes)), sizes), np.arange(sizes.sum()) + np.repeat(
-            starts - before, sizes
-        )
+        return _end_to_end(self.starts[block], self.stops[block])
+
+    def excluded(self, block: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Lay the rows whose titles are no candidates end to end, as `known` does."""
+        return _end_to_end(self.starts[block], self.rated[block])
 
     def causal(self) -> Queries:
         """Return the same queries, knowing only what is strictly earlier than they are."""
@@ -150,17 +166,24 @@ class Queries:
         )
 
 
+def _end_to_end(starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    positions, bounds = history.earliest_first(starts, stops)
+    return np.repeat(np.arange(len(starts)), np.diff(bounds)), positions
+
+
 def queries(train: Ratings, held_out: Ratings, view: str) -> Queries:
     """Let held-out rows know what a view lets them know.
 
     Args:
       view: STATIC: all of the user's train rows. ROLLING: all of the user's strictly earlier rows, which
-        is causal as it stands; the train rows must be earlier than the held-out ones.
+        is causal as it stands; no held-out row may be earlier than a train row of its user. What the user
+        rated in train is no candidate, even if it is of the query's own second and so not known.
     """
     if view == STATIC:
         pool = _by_user(train)
         starts, stops = (np.searchsorted(pool.users, held_out.users, side) for side in ("left", "right"))
-        return Queries(held_out, pool, starts, stops)
+        return Queries(held_out, pool, starts, stops, stops)
+    # Within a second train rows stay first.
     pool = _by_user(
         dataclasses.replace(
             train,
@@ -171,7 +194,9 @@ def queries(train: Ratings, held_out: Ratings, view: str) -> Queries:
         )
     )
     starts = np.searchsorted(pool.users, held_out.users, "left")
-    return Queries(held_out, pool, starts, _strictly_earlier(pool, held_out))
+    stops = _strictly_earlier(pool, held_out)
+    of_train = np.bincount(train.users, minlength=len(train.user_ids))[held_out.users]
+    return Queries(held_out, pool, starts, stops, np.maximum(stops, starts + of_train))
 
 
 def _by_user(rows: Ratings) -> Ratings:

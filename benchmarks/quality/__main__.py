@@ -127,7 +127,8 @@ def _configs(release: Release, split: Split) -> dict[str, DataConfig]:
             for view in (ROLLING, STATIC)
         }
     else:
-        ways = {STATIC: SplitConfig(method=GIVEN)}
+        # A history is of strictly earlier train rows. On LEAVE_ONE_OUT that is ROLLING.
+        ways = {split.views[0]: SplitConfig(method=GIVEN)}
     return {view: DataConfig(release=release.name, split=way) for view, way in ways.items()}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from benchmarks import table
 from benchmarks.figures import ALL, WORDS
 from benchmarks.quality.results import Result
-from benchmarks.splits import COLD, COLD_GROUPS, OFFICIAL, RANDOM, ROLLING, STATIC, TIME
+from benchmarks.splits import COLD, COLD_GROUPS, LEAVE_ONE_OUT, OFFICIAL, RANDOM, ROLLING, STATIC, TIME
 from modules.features import FIRST_VISIT, RETURN_VISIT, SAME_SITTING
 
 _DIGITS = 3
@@ -78,7 +78,7 @@ def laid_out(
 
 def summary(results: Results) -> str:
     """Lay out the tables that README quotes, of recommendations and of ratings: medians alone."""
-    official, rolling = of(OFFICIAL, split="u1"), of(TIME, ROLLING)
+    official, rolling, last = of(OFFICIAL, split="u1"), of(TIME, ROLLING), of(LEAVE_ONE_OUT, ROLLING)
     recommending = [
         *_columns("", of(RANDOM), "top_100", "top_10_unseen", "top_100_unseen"),
         *_columns("u1: ", official, "top_100_unseen"),
@@ -86,6 +86,7 @@ def summary(results: Results) -> str:
         *_columns("time, rolling: ", rolling, "top_10_unseen", "top_100_unseen", "ndcg_10_unseen"),
         *_columns("return visits: ", rolling, "top_10_unseen", "top_100_unseen", group=RETURN_VISIT),
         *_columns("cold-start users: ", rolling, "top_100_unseen", group=COLD),
+        *_columns("leave-one-out: ", last, "top_10_unseen", "ndcg_10_unseen"),
     ]
     rating = [
         *_columns("", of(RANDOM), _RMSE),
@@ -93,6 +94,7 @@ def summary(results: Results) -> str:
         *_columns("time, static: ", of(TIME), _RMSE),
         *_columns("time, rolling: ", rolling, _RMSE),
         *_columns("return visits: ", rolling, _RMSE, group=RETURN_VISIT),
+        *_columns("leave-one-out: ", last, _RMSE),
     ]
     tables = (laid_out(results, columns, of(RANDOM)) for columns in (recommending, rating))
     return "\n\n".join(filter(None, tables))
@@ -112,6 +114,7 @@ def details(results: Results) -> list[tuple[str, str]]:
         ("u1 to u5", of(OFFICIAL)),
         ("Time cut, static", of(TIME)),
         ("Time cut, rolling", of(TIME, ROLLING)),
+        ("Leave-one-out", of(LEAVE_ONE_OUT, ROLLING)),
     ):
         columns = [(words, median(wanted, figure, spread=True)) for figure, words in WORDS.items()]
         splits = list(dict.fromkeys(result.key.split for result in results if wanted(result)))

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from benchmarks import protocol, splits
-from benchmarks.splits import RANDOM, TIME
+from benchmarks.splits import LEAVE_ONE_OUT, RANDOM, TIME
 from common.errors import DataError
 from components.movielens_example_gen.config import GIVEN, DataConfig, SplitConfig
 from modules import features, hyperparameters
@@ -61,14 +61,18 @@ def divide_train(source: pathlib.Path, target: pathlib.Path, name: str) -> DataC
       target: folder to be made, for the ExampleGen.
       name: RANDOM: four fifths of the train rows of seed 42 are trained on, by another permutation, and a
         query knows those. TIME: those before four fifths of the train rows were past; a query knows all that
-        is earlier.
+        is earlier. LEAVE_ONE_OUT: each user's last train row is held out; a query knows all that is earlier.
     Returns:
       How the ExampleGen is to read it. No held-out row of the protocol is in it.
     """
     ratings = protocol.read(source)
-    if name == RANDOM:
-        train, _ = protocol.random_split(len(ratings), _SEED)
-        fitted, held_out = protocol.random_split(len(train), _SEED + 1)
+    if name != TIME:
+        if name == RANDOM:
+            train, _ = protocol.random_split(len(ratings), _SEED)
+            fitted, held_out = protocol.random_split(len(train), _SEED + 1)
+        else:
+            train, _ = splits.leave_one_out(ratings)
+            fitted, held_out = splits.leave_one_out(ratings.take(train))
         protocol.write_split(source, target, (train[fitted], train[held_out]))
         return DataConfig(release=protocol.ML_100K.name, split=SplitConfig(method=GIVEN))
     train, _ = splits.time_cut(ratings.times)
@@ -134,7 +138,9 @@ def main() -> None:
     parser.add_argument("model", choices=hyperparameters.ModelsConfig.model_fields)
     parser.add_argument("changes", nargs="*", metavar="JSON", help="of the default preset: a trial each")
     parser.add_argument("--pipeline-root", type=pathlib.Path, default=pathlib.Path("runs"), metavar="FOLDER")
-    parser.add_argument("--protocol", choices=(RANDOM, TIME), help="whose train part is divided once more")
+    parser.add_argument(
+        "--protocol", choices=(RANDOM, TIME, LEAVE_ONE_OUT), help="whose train part is divided once more"
+    )
     protocol.add_data_flag(parser)
     options = parser.parse_intermixed_args()  # Trials may follow a flag.
     preset = configuration.default()

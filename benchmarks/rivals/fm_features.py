@@ -6,6 +6,7 @@ than a row has a part in it, in training neither.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -83,8 +84,7 @@ def _buckets(values: np.ndarray, boundaries: Sequence[int]) -> scipy.sparse.csr_
 
 def _earlier(causal: Queries) -> scipy.sparse.csr_matrix:
     starts = np.maximum(causal.starts, causal.stops - _LATEST)
-    latest = Queries(causal.rows, causal.pool, starts, causal.stops)
-    numbers, positions = latest.known(slice(None))
+    numbers, positions = dataclasses.replace(causal, starts=starts).known(slice(None))
     weights = 1 / np.sqrt((causal.stops - starts)[numbers])
     shape = (len(causal), len(causal.rows.title_names))
     return scipy.sparse.csr_matrix((weights, (numbers, causal.pool.titles[positions])), shape)

@@ -69,8 +69,8 @@ def columns(model: Recommender | Rater, train: Ratings, queries: Queries) -> dic
 
     Returns:
       `[rows]` each, as `served.columns` has them of a model of ours: features.RATING, USER_ID (bytes),
-      TIMESTAMP and VISIT (bytes) of the row, and either RANK and RANK_UNSEEN (without the titles that the
-      query knows) or PREDICTED_RATING.
+      TIMESTAMP and VISIT (bytes) of the row, and either RANK and RANK_UNSEEN (without the titles that are
+      no candidates) or PREDICTED_RATING.
     """
     rows = queries.rows
     result = {
@@ -86,10 +86,10 @@ def columns(model: Recommender | Rater, train: Ratings, queries: Queries) -> dic
     ranks: dict[str, list[np.ndarray]] = {features.RANK: [], features.RANK_UNSEEN: []}
     for block in queries.blocks:
         scores = model.scores(queries, block).astype(np.float64)
-        numbers, positions = queries.known(block)
-        scores[np.bincount(numbers, minlength=len(scores)) == 0] = popular
+        scores[queries.starts[block] == queries.stops[block]] = popular
         each, titles = np.arange(len(scores)), rows.titles[block]
         ranks[features.RANK].append(baselines.ranks(scores, each, titles))
+        numbers, positions = queries.excluded(block)
         scores[numbers, queries.pool.titles[positions]] = -np.inf
         ranks[features.RANK_UNSEEN].append(baselines.ranks(scores, each, titles))
     return {**result, **{name: np.concatenate(values) for name, values in ranks.items()}}

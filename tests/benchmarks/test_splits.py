@@ -40,6 +40,23 @@ def test_a_rolling_query_knows_its_users_strictly_earlier_rows() -> None:
     assert _known(splits.queries(TRAIN, LATER, ROLLING)) == [[2, 0, 5], [], [], [0, 1], [2, 0], []]
 
 
+def test_titles_of_train_are_no_candidates_even_of_the_querys_own_second() -> None:
+    train = _ratings((0, 0, 10), (0, 1, 20), (0, 2, 20), (1, 3, 5))
+    last = _ratings((0, 4, 20), (1, 4, 9), (2, 5, 7))
+    found = splits.queries(train, last, ROLLING)
+    assert _known(found) == [[0], [3], []]
+    numbers, positions = found.excluded(slice(None))
+    assert numbers.tolist() == [0, 0, 0, 1]
+    assert found.pool.titles[positions].tolist() == [0, 1, 2, 3]
+
+
+def test_the_last_row_of_each_user_is_left_out_and_of_one_second_the_last_in_the_file() -> None:
+    rows = _ratings((0, 0, 9), (1, 0, 4), (0, 1, 9), (0, 2, 8), (3, 3, 1), (1, 2, 3))
+    train, last = splits.leave_one_out(rows)
+    assert last.tolist() == [2, 1, 4]
+    assert train.tolist() == [0, 3, 5]
+
+
 @pytest.mark.parametrize("view", [STATIC, ROLLING])
 def test_nothing_later_changes_what_a_causal_query_knows(view: str) -> None:
     train = _ratings((0, 0, 10), (0, 1, 30), (0, 2, 50), (1, 3, 20))
@@ -153,6 +170,10 @@ def test_every_seed_gets_its_own_random_split_and_the_same_time_cut(folder) -> N
     assert [split.held_out.tolist() for split in cuts] == [[8, 9], [8, 9]]
     assert cuts[0].views == (STATIC, ROLLING)
     assert [split.seed for split in cuts] == [7, 8]
+    last = _of_protocol(splits.LEAVE_ONE_OUT, folder)
+    assert [(split.held_out.tolist(), split.seed, split.views) for split in last] == [
+        ([9, 7, 8], seed, (ROLLING,)) for seed in (7, 8)
+    ]
 
 
 def test_films_of_one_title_are_two_candidates_in_ml_1m(tmp_path) -> None:

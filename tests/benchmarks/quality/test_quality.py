@@ -15,7 +15,7 @@ from benchmarks.quality import results, tables, variants
 from benchmarks.quality.__main__ import Data
 from benchmarks.quality.results import Key, Measured, Result, Store
 from benchmarks.rivals import rivals
-from benchmarks.splits import OFFICIAL, RANDOM, ROLLING, STATIC, TIME
+from benchmarks.splits import LEAVE_ONE_OUT, OFFICIAL, RANDOM, ROLLING, STATIC, TIME
 from common.errors import DataError
 from components.movielens_example_gen.sources.releases import RELEASES
 from modules import features, hyperparameters
@@ -99,6 +99,7 @@ def test_the_summary_has_medians_in_their_columns() -> None:
     found += [_result(0.7, split=f"u{i}", protocol=OFFICIAL, rmse=0.9 + i / 100) for i in (1, 2)]
     found += [
         _result(0.6, protocol=TIME, view=ROLLING, groups=("cold", "return")),
+        _result(0.5, protocol=LEAVE_ONE_OUT, view=ROLLING),
         _result(0.1, method="other"),
     ]
     recommending, rating = (_rows(text) for text in tables.summary(found).split("\n\n"))
@@ -111,6 +112,7 @@ def test_the_summary_has_medians_in_their_columns() -> None:
         "return visits: top-10, excluded": "0.100",
         "return visits: top-100, excluded": "0.600",
         "cold-start users: top-100, excluded": "0.600",
+        "leave-one-out: top-10, excluded": "0.100",
         "seconds to train": "3.0",
     }
     assert recommending["other"]["top-100, excluded"] == "0.100"
@@ -163,8 +165,8 @@ class _Screen(Terminal):
             yield outcome
 
 
-@pytest.mark.parametrize("protocol", [RANDOM, TIME])
-def test_baselines_are_measured_once(tmp_path, monkeypatch, protocol) -> None:
+@pytest.mark.parametrize("protocol, rows", [(RANDOM, 80), (TIME, 80), (LEAVE_ONE_OUT, 12)])
+def test_baselines_are_measured_once(tmp_path, monkeypatch, protocol, rows) -> None:
     _write_release(tmp_path)
     monkeypatch.setattr(rivals, "RIVALS", OURS_ALONE)
     data = Data.read(tmp_path, RELEASES["ml-100k"])
@@ -174,10 +176,12 @@ def test_baselines_are_measured_once(tmp_path, monkeypatch, protocol) -> None:
     found = quality.baselines(data, split, Store(path), first)
     assert len(first.steps) == len(OURS_ALONE) == 2
     assert [r.key.view for r in found if r.key.method == "popularity"] == list(split.views)
-    assert {r.groups["all"].rows for r in found} == {80}
+    assert {r.groups["all"].rows for r in found} == {rows}
     assert ("cold" in found[0].groups) == (protocol == TIME)
-    # Seconds ascend by one, so that each visit is the first or of the same sitting.
-    assert {r.groups["first"].rows + r.groups["sitting"].rows for r in found} == {80}
+    # All happens within minutes, so that nobody returns.
+    of_visits = [[r.groups[visit].rows for visit in features.VISITS if visit in r.groups] for r in found]
+    assert all("return" not in r.groups for r in found)
+    assert {sum(sizes) for sizes in of_visits} == {rows}
     assert quality.baselines(data, split, Store(path), second) == [
         Result.model_validate_json(result.model_dump_json()) for result in found
     ]
@@ -197,7 +201,7 @@ def test_the_command_writes_its_tables(tmp_path, monkeypatch, capsys) -> None:
     assert "## Quality on ml-100k" in text
     assert "## Time cut, rolling: seed 1, seed 2" in text
     assert "u1 to u5: not measured, for this copy of the data has no such files." in text
-    assert len(results.Store(output.with_suffix(".json"))._results) == 2 * 3 * 2
+    assert len(results.Store(output.with_suffix(".json"))._results) == 2 * 4 * 2
 
 
 def test_missing_libraries_are_named_with_the_remedy(monkeypatch, capsys) -> None:

@@ -37,6 +37,15 @@ def test_by_chance_both_parts_are_train_rows_of_the_random_split(release, tmp_pa
     assert not (fitted | held_out) & {lines[row] for row in others}
 
 
+def test_of_leave_one_out_the_last_row_of_train_is_held_out(release, tmp_path) -> None:
+    config = trial.divide_train(release, tmp_path / "data", splits.LEAVE_ONE_OUT)
+    assert config.split.method == "given"
+    fitted, held_out = rows(tmp_path / "data" / "train"), rows(tmp_path / "data" / "eval")
+    seconds = {line: int(line.split(b"\t")[3]) for line in rows(release)}
+    by_time = sorted(seconds, key=lambda line: seconds[line])
+    assert (fitted, held_out) == (set(by_time[:-2]), {by_time[-2]})
+
+
 def test_by_time_no_row_after_the_cut_is_read(release, tmp_path) -> None:
     config = trial.divide_train(release, tmp_path / "data", splits.TIME)
     assert config.split.method == "time" and config.split.rolling
