@@ -1,4 +1,4 @@
-"""The baselines' models: popularity and biases in NumPy, and what is wrapped of implicit, surprise and myfm.
+"""The baselines' models: popularity, biases, EASE in NumPy; what is wrapped of implicit, surprise and myfm.
 
 The libraries are an extra of the benchmarks (requirements/benchmarks.in), imported where a model is fitted.
 """
@@ -127,6 +127,21 @@ def cosine_neighbours(train: Ratings, seed: int, neighbours: int) -> Neighbours:
     from implicit.nearest_neighbours import CosineRecommender
 
     return Neighbours(train, CosineRecommender(K=neighbours))
+
+
+class Ease:
+    """A linear item-item model in closed form (Steck, WWW 2019), whole."""
+
+    def __init__(self, train: Ratings, seed: int, penalty: float):
+        rated = _interactions(train)
+        gram = (rated.T @ rated).toarray().astype(np.float64)
+        inverse = np.linalg.inv(gram + penalty * np.eye(len(gram)))
+        # What makes each title's own weight 0, and the others the least squares.
+        self._weights = np.eye(len(gram)) - inverse / np.diag(inverse)
+
+    def scores(self, queries: Queries, block: slice) -> np.ndarray:
+        """Sum the weights of the known titles."""
+        return _known_titles(queries, block) @ self._weights
 
 
 class Surprise:

@@ -137,6 +137,14 @@ RIVALS = (
         follows=True,
     ),
     Rival(
+        "EASE",
+        None,
+        models.Ease,
+        {"penalty": (50.0, 100.0, 200.0, 300.0, 500.0, 1000.0, 2000.0)},
+        {"penalty": 300.0},
+        follows=True,
+    ),
+    Rival(
         "SVD",
         "scikit-surprise",
         models.svd,

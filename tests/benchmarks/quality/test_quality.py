@@ -174,7 +174,7 @@ def test_baselines_are_measured_once(tmp_path, monkeypatch, protocol, rows) -> N
     first, second = _Screen(), _Screen()
     path = tmp_path / "quality.json"
     found = quality.baselines(data, split, Store(path), first)
-    assert len(first.steps) == len(OURS_ALONE) == 2
+    assert len(first.steps) == len(OURS_ALONE) == 3
     assert [r.key.view for r in found if r.key.method == "popularity"] == list(split.views)
     assert {r.groups["all"].rows for r in found} == {rows}
     assert ("cold" in found[0].groups) == (protocol == TIME)
@@ -201,7 +201,7 @@ def test_the_command_writes_its_tables(tmp_path, monkeypatch, capsys) -> None:
     assert "## Quality on ml-100k" in text
     assert "## Time cut, rolling: seed 1, seed 2" in text
     assert "u1 to u5: not measured, for this copy of the data has no such files." in text
-    assert len(results.Store(output.with_suffix(".json"))._results) == 2 * 4 * 2
+    assert len(results.Store(output.with_suffix(".json"))._results) == 2 * 4 * 3
 
 
 def test_missing_libraries_are_named_with_the_remedy(monkeypatch, capsys) -> None:

@@ -63,6 +63,21 @@ def test_a_new_users_bias_follows_their_earlier_ratings() -> None:
     assert predicted == {STATIC: [3, 3, 3], ROLLING: [3, 4, 4.333333]}
 
 
+def test_ease_is_the_least_squares_of_each_title_by_the_others() -> None:
+    random = np.random.RandomState(1)
+    users, titles = np.nonzero(random.rand(30, 6) < 0.4)
+    train = _ratings(users, titles, np.ones(len(users)), np.arange(len(users)), 30, 6)
+    evaluated = train.take(np.arange(12))
+    requested = splits.queries(train, evaluated, STATIC)
+    found = models.Ease(train, 0, penalty=2.0).scores(requested, slice(None))
+    rated = np.zeros((30, 6))
+    rated[users, titles] = 1
+    for title in range(6):
+        others = np.delete(rated, title, axis=1)
+        weights = np.linalg.solve(others.T @ others + 2.0 * np.eye(5), others.T @ rated[:, title])
+        assert found[:, title] == pytest.approx((others @ weights)[evaluated.users])
+
+
 def test_predictions_stay_in_the_scale_of_train() -> None:
     class Wild:
         def rate(self, queries):
