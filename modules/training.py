@@ -22,7 +22,7 @@ from modules.hyperparameters import GradientConfig, TrainingConfig
 
 Config = TypeVar("Config", bound=TrainingConfig)
 
-# Steps of a training from which on XLA compiles a step: a step takes two thirds of its time, but compiling takes seconds.
+# Steps of a training from which on XLA compiles them: each takes two thirds of its time, compiling seconds.
 _STEPS_TO_COMPILE = 500
 
 
