@@ -73,6 +73,7 @@ class GradientConfig(TrainingConfig):
     unknown_share: float = pydantic.Field(0.0, ge=0, le=0.5)
     # Weight of the squared norm of the embeddings of a row, 0 or more.
     l2: float = pydantic.Field(0.0, ge=0)
+    # Which of Keras' optimizers goes down the gradient.
     optimizer: Literal["adagrad", "adam"] = "adam"
     # Step size, above 0.
     learning_rate: float = pydantic.Field(gt=0)
@@ -119,6 +120,7 @@ class BayesianRankingConfig(TrainingConfig):
     It holds train in memory. See sampler in modules.bayesian.
     """
 
+    # bayesian: the mean of factorisation machines drawn from a posterior.
     head: Literal["bayesian"] = BAYESIAN
     # Whether the query tower reads the user's recent rating bias in the history, that is how far the latest
     # ratings are from their titles' means.
@@ -165,7 +167,7 @@ class MultitaskConfig(GradientRankingConfig):
     # factorization only. More columns of an embedding, which only the rating reads, 0 or more.
     rating_dim: int = pydantic.Field(0, ge=0)
     softmax: SoftmaxConfig = SoftmaxConfig()
-    # Weights of the two losses, each summed over the batch as in the tutorial, 0 or more.
+    # Weights of the two losses, 0 or more: the retrieval loss is a sum over the batch, the rating's a mean.
     retrieval_weight: float = pydantic.Field(1.0, ge=0)
     rating_weight: float = pydantic.Field(1.0, ge=0)
 

@@ -44,6 +44,7 @@ class Gate(pydantic.BaseModel):
     metric: str
     # Worst bearable value over all rows.
     bound: float
+    # Bounds of the same metric on slices.
     slices: tuple[SliceGate, ...] = ()
 
 
@@ -52,6 +53,7 @@ class ModelGates(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
+    # Bounds of one model, at most one of a metric.
     retrieval: tuple[Gate, ...] = ()
     ranking: tuple[Gate, ...] = ()
     multitask: tuple[Gate, ...] = ()
@@ -68,8 +70,9 @@ class ModelGates(pydantic.BaseModel):
 class ReleaseGates(ModelGates):
     """Bounds that were measured on one release and split, and hold there alone."""
 
+    # Name of the release of MovieLens.
     release: str
-    # Whatever its seed.
+    # The split, whatever its seed.
     split: SplitConfig = SplitConfig()
 
     def hold_for(self, data: DataConfig) -> bool:
