@@ -1,12 +1,13 @@
 # Every command sets up what it needs first, and is quick about it when nothing changed: see bootstrap/.
 PYTHON ?= python3
 
-.PHONY: help setup run style check test lock audit clean
+.PHONY: help setup run style check test docs lock audit clean
 
 help:
 	@echo "make run     run the pipeline on MovieLens 100K and show what it recommends"
 	@echo "make check   check style, types and imports, then run the quick tests: for while you work"
 	@echo "make test    the same with every test: what continuous integration runs"
+	@echo "make docs    build the pages of docs/ as a site into build/site"
 	@echo "make setup   only do the set-up that these begin with"
 	@echo "make lock    work the requirements/*.in into the requirements/*.lock"
 	@echo "make audit   look up known vulnerabilities of what is locked, but for those in docs/security.md"
@@ -32,6 +33,11 @@ check: style
 
 test: style
 	@$(pytest)
+
+# The variable silences a notice of the theme's about another major version of MkDocs than the locked one.
+docs: setup
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --quiet --strict
+	@echo "The pages begin at build/site/index.html"
 
 # uv reads no configuration here, so that nobody's own index gets into the lock files. A version changes when its .in
 # file asks for it; delete a lock file to have the newest of everything.
