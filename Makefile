@@ -36,7 +36,7 @@ test: style
 
 # The variable silences a notice of the theme's about another major version of MkDocs than the locked one.
 docs: setup
-	@NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict
 	@echo "The pages begin at build/site/index.html"
 
 # uv reads no configuration here, so that nobody's own index gets into the lock files. A version changes when its .in
