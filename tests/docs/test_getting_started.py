@@ -1,4 +1,4 @@
-"""docs/getting-started.md: its data are read without a bad row, and its commands are commands."""
+"""docs/getting-started.md, whose data have no bad row; commands there and in tutorials.md are commands."""
 
 from __future__ import annotations
 
@@ -78,9 +78,10 @@ def test_the_made_up_data_are_as_large_as_the_pages_say(
     assert f"for {len(films)} films" in text
 
 
-@pytest.mark.parametrize(
-    "command", re.findall(r"^python (\w+\.py .*)$", "".join(blocks(PAGE, "sh")), re.MULTILINE)
-)
+COMMANDS = "".join(code for page in (PAGE, "tutorials.md") for code in blocks(page, "sh"))
+
+
+@pytest.mark.parametrize("command", re.findall(r"^python (\w+\.py .*)$", COMMANDS, re.MULTILINE))
 def test_the_commands_are_commands(command: str) -> None:
     script, *arguments = shlex.split(command)
     parse_flags = {"local_runner.py": local_runner.parse, "recommend.py": recommend.parse}[script]
