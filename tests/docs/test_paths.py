@@ -12,16 +12,17 @@ from tests.docs.blocks import DOCS
 ROOT = DOCS.parent
 PAGES = [*sorted(DOCS.glob("*.md")), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md"))]
 FOLDERS = [path for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "." and path.name != "runs"]
-NAMES = {path.name for paths in (ROOT.glob("*.py"), *(f.rglob("*.py") for f in FOLDERS)) for path in paths}
-_PATH = re.compile(rf"`((?:{'|'.join(folder.name for folder in FOLDERS)})/[\w./*-]*|\w+\.py)`")
+FILES = [path for paths in (ROOT.glob("*.py"), *(f.rglob("*.py") for f in FOLDERS)) for path in paths]
+TREE = "\n".join(f"/{path.relative_to(ROOT)}" for path in FILES) + "\n"
+_PATH = re.compile(rf"`((?:{'|'.join(folder.name for folder in FOLDERS)})/[\w./*-]*|(?:\w+/)*\w+\.py)`")
 # In a destination, not in the repository.
 PUSHED = {"serving/models.config", "serving/models-scann.config"}
 
 
 def missing(page: pathlib.Path) -> list[str]:
-    """List what a page names and the tree has not; a name without a folder may be that of any file."""
+    """List what a page names and the tree has not; the end of a file's path is enough."""
     found = set(_PATH.findall(page.read_text(encoding="utf-8"))) - PUSHED
-    return sorted(path for path in found if not (any(ROOT.glob(path)) if "/" in path else path in NAMES))
+    return sorted(path for path in found if f"/{path}\n" not in TREE and not any(ROOT.glob(path)))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
