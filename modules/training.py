@@ -17,6 +17,7 @@ import tensorflow_transform as tft
 from common.progress import progress
 from modules import features, search_space, strategies, warm_start
 from modules.data import dataset
+from modules.evaluation import training_log
 from modules.features import Encoding
 from modules.hyperparameters import GradientConfig, TrainingConfig
 
@@ -73,6 +74,7 @@ class TrainingData:
       eval_files: glob patterns of the transformed eval split.
       base: parameters at which the training begins; None if it begins anew.
       strategy: distribution of the training; None for this process and one device.
+      log_dir: folder of the training's log; None where it is not logged.
     """
 
     transform: tft.TFTransformOutput
@@ -84,6 +86,7 @@ class TrainingData:
     eval_files: list[str]
     base: warm_start.Base | None = None
     strategy: tf.distribute.Strategy | None = None
+    log_dir: str | None = None
 
     @property
     def titles(self) -> dict[str, np.ndarray]:
@@ -123,6 +126,7 @@ def load(fn_args: Any) -> TrainingData:
         eval_files=list(fn_args.eval_files),
         base=warm_start.load(fn_args.base_model) if fn_args.custom_config.get("warm_start") else None,
         strategy=strategy,
+        log_dir=fn_args.model_run_dir if strategies.is_chief(strategy) else None,
     )
 
 
@@ -180,13 +184,16 @@ class Model(tfrs.Model):
 
 
 class _Progress(tf.keras.callbacks.Callback):
-    """One line per epoch on the terminal: loss, metrics, seconds."""
+    """Loss and metrics of each epoch, as a line with seconds on the terminal, and in the training's log."""
 
-    def __init__(self, name: str, epochs: int, measure: Callable[[], Mapping[str, float]]):
+    def __init__(
+        self, name: str, epochs: int, measure: Callable[[], Mapping[str, float]], log: training_log.Writer
+    ):
         super().__init__()
         self._name = name
         self._epochs = epochs
         self._measure = measure
+        self._log = log
         self._start = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
@@ -194,6 +201,7 @@ class _Progress(tf.keras.callbacks.Callback):
         text = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
         seconds = time.monotonic() - self._start
         progress.info("%s: epoch %d of %d, %s (%.0f s)", self._name, epoch + 1, self._epochs, text, seconds)
+        self._log.write(epoch + 1, figures)
 
 
 def fit(
@@ -233,7 +241,7 @@ def fit(
     if data.base:
         model.compute_loss(next(iter(batches)))  # Some layers have no variables before they are called.
         warm_start.assign(data.base, model, data.meaning, name)
-    _fit(model, batches, steps, config, name, measure, compiled)
+    _fit(model, batches, steps, config, name, measure, data.log_dir, compiled)
     return model
 
 
@@ -274,7 +282,7 @@ def _fit_spread(
         spread.compute_loss(first)  # Some layers have no variables before they are called.
         if data.base:
             warm_start.assign(data.base, spread, data.meaning, name)
-        _fit(spread, batches, steps, config, name, measure)
+        _fit(spread, batches, steps, config, name, measure, data.log_dir)
     model = build()
     model.compute_loss(first)
     model.set_weights(spread.get_weights())
@@ -288,6 +296,7 @@ def _fit(
     config: GradientConfig,
     name: str,
     measure: Callable[[tf.keras.Model], Mapping[str, float]] | None,
+    log_dir: str | None,
     compiled: bool = False,
 ) -> None:
     """Fit a model; `steps` is the number of steps of an epoch, `compiled` whether XLA compiles one."""
@@ -299,7 +308,9 @@ def _fit(
     model.compile(optimizer=optimizers[config.optimizer](rate), jit_compile=compiled)
     callbacks = [tf.keras.callbacks.TerminateOnNaN()]
     if measure:
-        callbacks.insert(0, _Progress(name, config.epochs, lambda: measure(model)))
+        log = training_log.Writer(log_dir)
+        log.begin(config.model_dump(mode="json"))
+        callbacks.insert(0, _Progress(name, config.epochs, lambda: measure(model), log))
     losses = model.fit(batches, epochs=config.epochs, verbose=0, callbacks=callbacks).history["loss"]
     if not math.isfinite(losses[-1]):
         raise DivergedError(

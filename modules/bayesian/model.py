@@ -15,6 +15,7 @@ from modules.bayesian import cold_start, fields, rater_embedding, sampler
 from modules.bayesian.factorization_machine import Machine, mean_machine
 from modules.bayesian.rating_bias import RatingBiasTower
 from modules.data import dataset
+from modules.evaluation import training_log
 from modules.hyperparameters import BayesianRankingConfig
 from modules.towers import RatingHead, Tower
 from modules.training import DivergedError, TrainingData, format_values
@@ -107,6 +108,8 @@ def _sample(
     reports = np.linspace(config.burn_in, config.sweeps, _REPORTS + 1).astype(int)[1:].tolist()
     draws = sampler.draws(query, candidate, ratings, config.sample_dim, config.seed)
     machines: list[Machine] = []
+    log = training_log.Writer(data.log_dir)
+    log.begin(config.model_dump(mode="json"))
     sweep = 0
     try:
         for sweep, machine in enumerate(itertools.islice(draws, config.sweeps), start=1):
@@ -117,8 +120,10 @@ def _sample(
             if measure or sweep == config.sweeps:
                 model.assign(mean_machine(machines, query, candidate, config.embedding_dim, rows))
             if measure:
-                figures, seconds = format_values(dict(measure(model))), time.monotonic() - started
-                progress.info("ranking: sweep %d of %d, %s (%.0f s)", sweep, config.sweeps, figures, seconds)
+                figures = measure(model)
+                text, seconds = format_values(figures), time.monotonic() - started
+                progress.info("ranking: sweep %d of %d, %s (%.0f s)", sweep, config.sweeps, text, seconds)
+                log.write(sweep, figures)
     except FloatingPointError as error:
         raise DivergedError(
             f"the draws of ranking must stay finite; in sweep {sweep + 1}, {error}. Check that the ratings "

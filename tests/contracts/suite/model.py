@@ -68,6 +68,14 @@ class ModelContract:
             columns = self.hyperparameters.embedding_dim * getattr(self.hyperparameters, "members", 1)
             assert width - columns - getattr(self.hyperparameters, "rating_dim", 0) in (0, 1)
 
+    def test_its_training_is_logged_for_tensorboard(self, trained: Trained) -> None:
+        config = self.hyperparameters
+        assert type(config).model_validate(trained.log.hyperparameters) == config
+        assert trained.log.figures
+        last = config.epochs if isinstance(config, GradientConfig) else config.sweeps
+        for name, values in trained.log.figures.items():
+            assert max(values) == last and np.isfinite(list(values.values())).all(), name
+
     def test_an_example_need_tell_no_more_than_a_request_knows(
         self, trained: Trained, planted_run: PlantedRun
     ) -> None:

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from modules import features
 from modules.data import dataset
+from modules.evaluation import training_log
 from modules.export import saved_model, tflite
 from modules.hyperparameters import TrainingConfig
 from tests.contracts.suite import fresh_process
@@ -48,6 +49,11 @@ class Trained:
         """The TFLite export, where the model has one."""
         return os.path.join(os.path.dirname(self.serving_dir), features.TFLITE_DIR, features.RANKING_TFLITE)
 
+    @property
+    def log(self) -> training_log.Log:
+        """What the training logged."""
+        return training_log.read(log_dir(self.serving_dir))
+
     def signatures(self) -> dict[str, tuple[Ends, Ends]]:
         """Inputs and outputs by signature."""
         return self._process.submit(fresh_process.describe, self.serving_dir).result()
@@ -60,6 +66,11 @@ class Trained:
         """Call a signature that takes serialised Examples."""
         records = np.array([planted_ratings.serialized(row) for row in rows], object)
         return self.call(signature, {features.EXAMPLES_INPUT: records})
+
+
+def log_dir(serving_dir: str) -> str:
+    """Return the folder of the log of the training that wrote a SavedModel."""
+    return os.path.join(os.path.dirname(serving_dir), "log")
 
 
 def write_artifacts(folder: pathlib.Path) -> None:
@@ -127,6 +138,7 @@ class PlantedRun:
             transform_output=str(self._artifacts / "graph"),
             candidate_files=[self._candidates],
             serving_model_dir=serving_dir,
+            model_run_dir=log_dir(serving_dir),
             custom_config=custom_config,
             hyperparameters=None,
         )
