@@ -31,6 +31,7 @@ from runners.terminal import redirect, status
 
 if TYPE_CHECKING:
     from runners.reporting.summary import Summary
+    from runners.running.record import Step
 
 _ROOT = pathlib.Path(__file__).resolve().parent
 _RUNNERS = ("local", "beam")
@@ -124,6 +125,12 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also write the run's results as JSON, and show no recommendations (default: none)",
     )
+    parser.add_argument(
+        "--no-report",
+        dest="pages",
+        action="store_false",
+        help="write no page about the run to reports/ in --pipeline-root",
+    )
 
 
 def _run(options: argparse.Namespace, config: configuration.Config, started: float) -> int:
@@ -138,20 +145,29 @@ def _run(options: argparse.Namespace, config: configuration.Config, started: flo
     # Beam's workers are processes of their own; outside the clone they would not find the project.
     path = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = f"{_ROOT}{os.pathsep}{path}" if path else str(_ROOT)
+    page = ""
     try:
         with redirect.terminal_and_log(log) as stream:
             screen = status.Terminal(stream)
-            with _stopping(screen, log):
-                summary = _run_pipeline(options, config, data_root, screen)
+            try:
+                with _stopping(screen, log):
+                    summary = _run_pipeline(options, config, data_root, screen)
+            except failure.RunError as error:
+                page = _write_pages(options, config, log.stem, started, error.steps, str(error))
+                raise
             _show_summary(screen, summary, time.monotonic() - started, log)
+            page = _write_pages(options, config, log.stem, started, summary.steps)
             if options.report:
                 _write_report(summary, options.report)
     except failure.RunError as error:
-        print(f"\n{error}\nLog: {log}", file=sys.stderr)
+        print(f"\n{error}\nLog: {log}{page}", file=sys.stderr)
         if options.report:
             workspace.write_report({workspace.FAILED: str(error)}, options.report)
         return exit_codes.FAILED
-    return 0 if options.report else _recommend(options.push_dir)
+    code = 0 if options.report else _recommend(options.push_dir)
+    if page:
+        print(page.strip())
+    return code
 
 
 def _limit_memory() -> None:
@@ -231,6 +247,23 @@ def _show_summary(screen: status.Terminal, summary: Summary, seconds: float, log
     from runners.reporting import tables
 
     tables.show(screen.console, summary, seconds, log)
+
+
+def _write_pages(
+    options: argparse.Namespace,
+    config: configuration.Config,
+    name: str,
+    started: float,
+    steps: Sequence[Step],
+    failed: str = "",
+) -> str:
+    """Write the page about a run; return the line that names it, or nothing where there is none."""
+    if not options.pages or not steps:
+        return ""
+    from runners.reporting import pages
+
+    run = pages.Run(name, time.monotonic() - started, failed)
+    return f"\nReport: {pages.write(options.pipeline_root, options.push_dir, run, config, steps)}"
 
 
 def _write_report(summary: Summary, path: pathlib.Path) -> None:

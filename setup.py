@@ -44,6 +44,6 @@ setuptools.setup(
     packages=setuptools.find_namespace_packages(
         include=[f"{name}{tail}" for name in PACKAGES for tail in ("", ".*")]
     ),
-    package_data={"pipeline": ["schema/*.pbtxt"]},
+    package_data={"pipeline": ["schema/*.pbtxt"], "components": ["run_report/pages/*"]},
     cmdclass={"build_py": BuildWhereNamesAreFree},
 )

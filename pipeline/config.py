@@ -15,6 +15,7 @@ from common.validation import in_words
 from components.batch_recommender.config import BatchConfig
 from components.index_pusher.config import IndexConfig, PublishConfig
 from components.movielens_example_gen.config import SPAN, DataConfig, SpansConfig, SplitConfig
+from components.run_report.config import ReportConfig
 from modules import features, hyperparameters, search_space
 from modules.hyperparameters import ModelsConfig
 from modules.search_space import TuningConfig
@@ -51,6 +52,8 @@ class Config(pydantic.BaseModel):
     drift: DriftConfig | None = None
     # Recommend to every user of the train split, as Parquet, what is pushed; None does not.
     batch: BatchConfig | None = None
+    # What the report of a run tells of people.
+    report: ReportConfig = ReportConfig()
 
     @pydantic.model_validator(mode="after")
     def _drift_has_something_to_compare(self) -> Config:

@@ -62,6 +62,7 @@ def test_a_run_shows_its_steps_and_logs_everything_else(command: list[str], tmp_
         *("TensorFlow and TFX _ s loaded", "First _ s run", "Second _ s run", "Third _ s run", ""),
         *("Time: _ s; 0 of 3 steps from the cache", f"Log: {log}", ""),
         "No bundle was ever pushed, so there are no recommendations.",
+        f"Report: {tmp_path / 'runs' / 'reports' / log.stem / 'index.html'}",
     ]
     assert done.stderr == ""
     assert "Component Third is finished." in log.read_text()
@@ -69,8 +70,9 @@ def test_a_run_shows_its_steps_and_logs_everything_else(command: list[str], tmp_
 
 def test_with_a_report_no_recommendations_are_shown(command: list[str], tmp_path: pathlib.Path) -> None:
     path = tmp_path / "report.json"
-    done = warm_python.run([*command, "--report", str(path)])
+    done = warm_python.run([*command, "--report", str(path), "--no-report"])
     assert done.returncode == 0 and "recommendations" not in done.stdout
+    assert "Report: " not in done.stdout and not (tmp_path / "runs" / "reports").exists()
     # The small pipeline has neither data nor models.
     report = Report.model_validate_json(path.read_text())
     assert report == Report(
@@ -105,7 +107,11 @@ def test_a_failure_ends_with_its_cause_and_the_log(command: list[str], tmp_path:
     assert json.loads(report.read_text()) == {"failed": words}
     (log,) = (tmp_path / "runs" / "logs").iterdir()
     assert done.returncode == 1
-    assert done.stderr == f"\n{words}\nLog: {log}\n"
+    page = tmp_path / "runs" / "reports" / log.stem / "index.html"
+    assert done.stderr == f"\n{words}\nLog: {log}\nReport: {page}\n"
+    assert words in page.read_text() and words in (page.parents[1] / "index.html").read_text()
+    steps = json.loads(page.with_name("report.json").read_text())["steps"]
+    assert [(step["name"], step["state"]) for step in steps] == [("First", "run"), ("Second", "failed")]
     assert re.search(r"Second +\d+\.\d s  failed$", done.stdout.strip())
     assert "Traceback (most recent call last)" in log.read_text()
 

@@ -7,6 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runners.running.record import Step
 
 _OWN = re.compile(r"(components|modules|pipeline|runners|serving|common)\.")
 # Of Python (ENOSPC and EDQUOT), TensorFlow and SQLite; Python adds the path.
@@ -26,7 +31,15 @@ _LAST = re.compile(
 
 
 class RunError(Exception):
-    """A run that failed; the message says at which step, and why."""
+    """A run that failed; the message says at which step, and why.
+
+    Attributes:
+      steps: what ML Metadata records of it.
+    """
+
+    def __init__(self, message: str, steps: Sequence[Step] = ()) -> None:
+        super().__init__(message)
+        self.steps = steps
 
 
 @dataclasses.dataclass(frozen=True)

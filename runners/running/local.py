@@ -45,13 +45,15 @@ def run(create: Create, runner: str, root: Path, terminal: Terminal) -> list[rec
         progress.info(scann_operations.MISSING)
     connection = metadata.sqlite_metadata_connection_config(str(root / METADATA))
     store = _open(connection, root)
+    earlier = record.latest_id(store)
     with steps.shown(terminal) as watch, _named_runner():
         try:
             RUNNERS[runner]().run(create(connection))
         except Exception as error:
             logging.getLogger(__name__).exception("The run failed")
             step = f"{watch.failed} failed: " if watch.failed else ""
-            raise RunError(f"{step}{cause_of(watch.error or error)}") from error
+            message = f"{step}{cause_of(watch.error or error)}"
+            raise RunError(message, record.latest_run(store, after=earlier)) from error
     return record.latest_run(store)
 
 

@@ -71,12 +71,17 @@ class Step:
         return tuple(int(model) for model in blessed if not chosen or model != chosen.id)
 
 
-def latest_run(store: mlmd.MetadataStore) -> list[Step]:
-    """Read the executions of the latest run, in their order; none if no run was ever recorded."""
-    runs = store.get_contexts_by_type("pipeline_run")
-    if not runs:
+def latest_id(store: mlmd.MetadataStore) -> int:
+    """Return the id of the latest run; 0 if no run was ever recorded."""
+    return max((run.id for run in store.get_contexts_by_type("pipeline_run")), default=0)
+
+
+def latest_run(store: mlmd.MetadataStore, after: int = 0) -> list[Step]:
+    """Read the executions of the latest run, in their order; none if no run was recorded after this id."""
+    run = latest_id(store)
+    if run <= after:
         return []
-    executions = store.get_executions_by_context(max(run.id for run in runs))
+    executions = store.get_executions_by_context(run)
     return [_read(store, execution) for execution in sorted(executions, key=lambda execution: execution.id)]
 
 

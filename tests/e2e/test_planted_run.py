@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import os
 import pathlib
 import re
@@ -9,8 +11,9 @@ import sys
 
 import pytest
 
+from modules import features
 from pipeline import config
-from tests.e2e.conftest import EXECUTED, steps, succeeded
+from tests.e2e.conftest import EXECUTED, MODELS, steps, succeeded
 from tests.helpers import warm_python
 from tests.helpers.planted_pipeline import PlantedPipeline
 from tests.helpers.warm_python import ROOT
@@ -32,6 +35,27 @@ def test_a_run_killed_twice_is_run_again_and_completes(planted_pipeline: Planted
     assert {"Trainer.ranking", "Trainer.retrieval", "IndexPusher"} <= steps(output, "run")
     assert "Pushed version 1" in output
     assert "Recommended to user 42" in output
+
+
+def test_its_report_holds_the_figures_of_the_run(planted_pipeline: PlantedPipeline) -> None:
+    name, _, path = planted_pipeline.output.splitlines()[-1].partition(": ")
+    assert name == "Report"
+    page = pathlib.Path(path)
+    report = json.loads(page.with_name("report.json").read_text())
+    manifest = json.loads((planted_pipeline.pushed / "current" / "manifest.json").read_text())
+    assert report["bundle"]["version"] == 1
+    assert report["bundle"]["figures"]["served_list"] == manifest["metrics"]["served_list"]
+    assert {model["name"] for model in report["models"] if model["blessed"]} == set(MODELS)
+    for model in report["models"]:
+        assert model["training"] and model["evaluation"]["rows"] == report["data"]["counts"]["eval_rows"]
+    assert sum(row["by_split"]["train"] for row in report["data"]["ratings"]) == pytest.approx(1.0)
+    assert report["data"]["vocabularies"][features.USER_ID] <= report["data"]["counts"]["users"]
+    assert all(len(viewer["served"]["1"]) == 10 for viewer in report["viewers"])
+    text = page.read_text()
+    assert manifest["metrics"]["served_list_in_words"] in html.unescape(text)
+    assert text.count("<svg") >= 10
+    # The runs that were killed have none.
+    assert [path.name for path in page.parents[1].iterdir() if path.is_dir()] == [page.parent.name]
 
 
 def test_tfxs_own_command_line_creates_and_runs_it(

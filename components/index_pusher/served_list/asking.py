@@ -28,10 +28,13 @@ class Lists:
 
     Attributes:
       titles: `[lists, DEPTH or fewer]` bytes, best first, padded with "".
+      scores, ratings: of these titles, as predicted; of the padding they mean nothing.
       by_model: `[lists]` bool, whether the model served them and not popularity.
     """
 
     titles: np.ndarray
+    scores: np.ndarray
+    ratings: np.ndarray
     by_model: np.ndarray
 
     def ranks(self, titles: np.ndarray) -> np.ndarray:
@@ -74,8 +77,9 @@ class Composite:
             recommender.K: tf.constant(DEPTH, tf.int32),
         }
         answer = signatures.call(self._model.signatures[features.SERVING_SIGNATURE], request)
-        served_by = answer[recommender.SERVED_BY].numpy()
-        return Lists(answer[features.MOVIE_TITLE].numpy(), served_by == recommender.BY_MODEL.encode())
+        names = (features.MOVIE_TITLE, features.SCORE, features.PREDICTED_RATING, recommender.SERVED_BY)
+        titles, scores, ratings, served_by = (answer[name].numpy() for name in names)
+        return Lists(titles, scores, ratings, served_by == recommender.BY_MODEL.encode())
 
 
 def excluded_titles(excluded: np.ndarray, titles: Mapping[bytes, bytes]) -> np.ndarray:

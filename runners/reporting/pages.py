@@ -1,0 +1,148 @@
+"""The report of a run on this machine: `reports/<run>/` below its root, and a list of all runs beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from common import durable
+from common.errors import disk_errors
+from components.run_report import collect, contents, page, viewers
+from components.run_report.contents import Report
+from modules import features
+from pipeline.config import Config
+from runners.reporting import summary as summaries
+from runners.reporting.figures import figure
+from runners.reporting.report import as_dict
+from runners.reporting.summary import Summary, read_summary
+from runners.running.record import Artifact, Step
+from serving.stores import store
+
+REPORTS = "reports"
+_PAGE, _JSON = "index.html", "report.json"
+# Outputs, by step and key.
+_EXAMPLES, _PUSHED = "MovieLensExampleGen/examples", "IndexPusher/pushed_model"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run that ended.
+
+    Attributes:
+      name: of its folder.
+      seconds: from its start to its end.
+      failed: message of its failure; empty if it did not fail.
+    """
+
+    name: str
+    seconds: float
+    failed: str = ""
+
+
+def write(root: Path, push_dir: Path, run: Run, config: Config, steps: Sequence[Step]) -> Path:
+    """Write a run's report, and the list of runs; return the path of the report's page.
+
+    Args:
+      root: the pipeline's folder, whose lock the caller holds.
+      push_dir: where bundles are published.
+      run: how it ended.
+      config: what it made.
+      steps: what it recorded.
+    Raises:
+      DataError: the disk, or a file of the run, cannot be read or written.
+    """
+    folder = root / REPORTS
+    path = folder / run.name / _PAGE
+    with disk_errors(root):
+        report = gather(push_dir, run, config, read_summary(steps))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path.with_name(_JSON), report.model_dump_json(indent=1))
+        _replace(path, page.run(report))
+        _replace(folder / _PAGE, page.runs(_reports(folder)))
+    return path
+
+
+def gather(push_dir: Path, run: Run, config: Config, summary: Summary) -> Report:
+    """Gather a run's report from its artifacts."""
+    outputs = {
+        f"{step.node_id}/{artifact.key}": artifact
+        for step in summary.steps
+        if step.done
+        for artifact in step.outputs
+    }
+    results = as_dict(summary)
+    tuned = {found.name: found for found in summary.tuned}
+    return Report(
+        run=run.name,
+        pipeline=config.pipeline_name,
+        ended=time.strftime("%Y-%m-%d %H:%M"),
+        seconds=run.seconds,
+        failed=run.failed,
+        results=results,
+        steps=[
+            contents.Step(name=step.node_id, state=step.state, seconds=step.seconds, figure=figure(step))
+            for step in summary.steps
+        ],
+        data=_data(outputs) if summary.data else None,
+        drift=[
+            contents.Drift(feature=name, distance=distance, bound=bound)
+            for name, (distance, bound) in results["drift"].items()
+        ],
+        models=[_model(model, outputs, tuned) for model in summary.models],
+        bundle=collect.bundle(summary.pushed, outputs[_PUSHED].uri) if summary.pushed else None,
+        viewers=_viewers(push_dir, config, outputs) if summary.pushed else [],
+    )
+
+
+def _data(outputs: Mapping[str, Artifact]) -> contents.Data:
+    return collect.data(
+        outputs[_EXAMPLES].properties,
+        outputs["MovieLensExampleGen/quarantine"].uri,
+        _uri(outputs, "StatisticsGen.ratings/statistics"),
+        _uri(outputs, "Transform/transform_graph"),
+    )
+
+
+def _model(
+    model: summaries.Model, outputs: Mapping[str, Artifact], tuned: Mapping[str, summaries.Tuned]
+) -> contents.Model:
+    search = tuned.get(model.name)
+    return collect.model(
+        model.name,
+        model.blessed,
+        model.champion,
+        model.evaluation,
+        log_dir=_uri(outputs, f"Trainer.{model.name}/model_run"),
+        tuned=f"{search.objective} {search.score:.4g} with {search.values}" if search else "",
+    )
+
+
+def _viewers(push_dir: Path, config: Config, outputs: Mapping[str, Artifact]) -> list[contents.Viewer]:
+    eval_dir = f"{outputs[_EXAMPLES].uri}/Split-{features.EVAL_SPLIT}"
+    show_ids = config.report.shows_ids(config.data.release)
+    return viewers.collect(eval_dir, _bundles(push_dir), show_ids)
+
+
+def _bundles(push_dir: Path) -> dict[int, str]:
+    """Return the paths of the served version and of the newest one before it."""
+    destination = store.open_store(str(push_dir))
+    served = destination.current()
+    before = [version for version in destination.versions() if version < served]
+    return {version: store.bundle_path(destination, version) for version in (served, *before[-1:]) if version}
+
+
+def _uri(outputs: Mapping[str, Artifact], name: str) -> str | None:
+    return outputs[name].uri if name in outputs else None
+
+
+def _reports(folder: Path) -> list[dict[str, Any]]:
+    """Read the reports of all runs, the oldest first; their names begin with the time."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob(f"*/{_JSON}"))]
+
+
+def _replace(path: Path, text: str) -> None:
+    durable.replace(path, text.encode(), path.with_name(path.name + ".new"))
