@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -20,15 +21,16 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 _WIDTH = 360.0
 _POINTS = 72.0  # An inch, Matplotlib's unit of sizes.
+# Of a gate: letters in a line of its label, that line's height, and the height of its dot and interval.
+_LETTERS, _LINE, _BAND = 54, 14.0, 20.0
 # Stand for colours of the page, which depend on whether it is dark.
-_INK, _GRID, _PASS, _FAIL, _PANEL = "#000001", "#000002", "#000003", "#000004", "#000005"
-_SERIES = ("#000006", "#000007", "#000008")
+_INK, _GRID, _PASS, _FAIL = "#000001", "#000002", "#000003", "#000004"
+_SERIES = ("#000005", "#000006", "#000007")
 _VARIABLES = {
     _INK: "currentColor",
     _GRID: "var(--line)",
     _PASS: "var(--pass)",
     _FAIL: "var(--fail)",
-    _PANEL: "var(--panel)",
     **{colour: f"var(--series-{number})" for number, colour in enumerate(_SERIES, 1)},
 }
 _STYLE = {
@@ -67,7 +69,7 @@ class Margin(NamedTuple):
 
 def seconds(steps: Sequence[tuple[str, float, str]]) -> Markup:
     """Draw the steps' seconds as bars from top to bottom; of each the name, the seconds and the state."""
-    with _chart(18 * len(steps) + 30, "Seconds of each step") as (axes, drawn):
+    with _chart(18 * len(steps) + 44, "Seconds of each step", left=4) as (axes, drawn):
         longest = max((value for _, value, _ in steps), default=1.0) or 1.0
         for row, (name, value, state) in enumerate(steps):
             colour = _SERIES[0] if state == "run" else _GRID if state == "cached" else _FAIL
@@ -144,32 +146,34 @@ def line(
 
 def margins(rows: Sequence[Margin], unit: str, title: str) -> Markup:
     """Draw gates one below the other: dots and intervals right of the bound's line pass, left of it fail."""
-    with _chart(32 * len(rows) + 44, title) as (axes, drawn):
+    labels = [textwrap.wrap(f"{'✓' if row.passed else '✗'} {row.label}", _LETTERS) for row in rows]
+    heights = [_LINE * len(lines) + _BAND for lines in labels]
+    with _chart(sum(heights) + 44, title, left=4) as (axes, drawn):
         ends = [end for row in rows for end in (row.value, *(row.interval or ())) if math.isfinite(end)]
         low, high = min([0.0, *ends]), max([0.0, *ends])
         pad = 0.06 * (high - low or 1.0)
-        axes.axvspan(low - pad, 0.0, color=_FAIL, alpha=0.12, linewidth=0)
-        axes.axvline(0.0, color=_INK, linewidth=1.5)
-        for place, row in enumerate(rows):
+        top = 0.0
+        for row, lines, height in zip(rows, labels, heights, strict=True):
             colour = _PASS if row.passed else _FAIL
-            axes.text(
-                *(0.0, place - 0.28, f"{'✓' if row.passed else '✗'} {row.label}"),
-                color=_INK if row.passed else _FAIL,
-                weight="normal" if row.passed else "bold",
-                transform=axes.get_yaxis_transform(),
-                va="center",
-                in_layout=False,
-                bbox={"facecolor": _PANEL, "edgecolor": "none", "pad": 1.5},
-            )
-            if row.interval and all(map(math.isfinite, row.interval)):
-                axes.plot(
-                    row.interval, (place + 0.18,) * 2, color=colour, linewidth=3, solid_capstyle="round"
+            for number, text in enumerate(lines):
+                axes.text(
+                    *(0.0, top + _LINE * (number + 0.5), text),
+                    color=_INK if row.passed else _FAIL,
+                    weight="normal" if row.passed else "bold",
+                    transform=axes.get_yaxis_transform(),
+                    va="center",
                 )
+            begin, end, middle = top + height - _BAND, top + height - 4, top + height - _BAND / 2 - 2
+            axes.fill_between([low - pad, 0.0], begin, end, color=_FAIL, alpha=0.15, linewidth=0)
+            axes.plot([0.0, 0.0], [begin, end], color=_INK, linewidth=1.5)
+            if row.interval and all(map(math.isfinite, row.interval)):
+                axes.plot(row.interval, [middle] * 2, color=colour, linewidth=3)
             if math.isfinite(row.value):
                 marker = "o" if row.passed else "X"
-                axes.plot(row.value, place + 0.18, marker, color=colour, markersize=7 if row.passed else 10)
+                axes.plot(row.value, middle, marker, color=colour, markersize=7 if row.passed else 10)
+            top += height
         axes.set_xlim(low - pad, high + pad)
-        axes.set_ylim(len(rows) - 0.5, -0.6)
+        axes.set_ylim(top, 0.0)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
@@ -194,11 +198,13 @@ def reliability(buckets: Sequence[tuple[int, float, float]]) -> Markup:
 
 
 @contextmanager
-def _chart(height: float, title: str) -> Iterator[tuple[Axes, list[Markup]]]:
-    """Yield axes to draw on, and the list that then holds the drawing."""
+def _chart(height: float, title: str, left: float = 54.0) -> Iterator[tuple[Axes, list[Markup]]]:
+    """Yield axes to draw on, `left` units from the left edge, and the list that then holds the drawing."""
     drawn: list[Markup] = []
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH / _POINTS, height / _POINTS), layout="constrained")
+        figure = Figure(figsize=(_WIDTH / _POINTS, height / _POINTS))
+        # Fixed: Matplotlib's own layouts draw every chart twice.
+        figure.subplots_adjust(left / _WIDTH, 38.0 / height, 1 - 10.0 / _WIDTH, 1 - 6.0 / height)
         figure.patch.set_visible(False)
         axes = figure.add_subplot()
         axes.patch.set_visible(False)

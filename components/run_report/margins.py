@@ -34,7 +34,7 @@ def margin(gated: Gated, label: str = "") -> Margin:
     """
     begins = f"{label}: " if label else ""
     if gated.reference is not None:  # The value is a gain, whose bound is 0.
-        text = f"{begins}{gated.rule} ({number(gated.reference)}): {gated.value:+.3f}"
+        text = f"{begins}{gated.rule} ({number(gated.reference)}): {gain(gated.value)}"
         return Margin(text, gated.value, gated.interval, gated.passed)
     text = f"{begins}{gated.rule}: {number(gated.value)}"
     comparison, bound = gated.rule.split()
@@ -42,6 +42,15 @@ def margin(gated: Gated, label: str = "") -> Margin:
     ends = [sign * (end - float(bound)) for end in gated.interval or ()]
     interval = (min(ends), max(ends)) if ends else None
     return Margin(text, sign * (gated.value - float(bound)), interval, gated.passed)
+
+
+def gain(value: float) -> str:
+    """Write a gain.
+
+    >>> gain(0.125), gain(-0.0001)
+    ('+0.125', '+0.000')
+    """
+    return f"{round(value, 3) + 0.0:+.3f}"
 
 
 def unit(metric: str) -> str:

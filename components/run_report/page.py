@@ -50,8 +50,8 @@ def _page(template: str, **values: Any) -> str:
 def _number(value: Any) -> str:
     """Write a value of a table.
 
-    >>> [_number(value) for value in (1664, 0.12345, 1e-9, 2128.4, True, None, "exact")]
-    ['1,664', '0.123', '1e-09', '2,128', 'yes', '-', 'exact']
+    >>> [_number(value) for value in (1664, 0.12345, 1e-9, 192.53, 940.0, True, None, "exact")]
+    ['1,664', '0.123', '1e-09', '192.5', '940', 'yes', '-', 'exact']
     """
     if value is None:
         return "-"
@@ -61,8 +61,8 @@ def _number(value: Any) -> str:
         return f"{value:,}"
     if not isinstance(value, float):
         return str(value)
-    if abs(value) >= 1_000:
-        return f"{value:,.0f}"
+    if abs(value) >= 100:
+        return f"{value:,.1f}".removesuffix(".0")
     return f"{value:.3f}" if abs(value) >= 0.001 or not value else f"{value:.2g}"
 
 
@@ -115,7 +115,7 @@ class _Charts:
     def lists(comparisons: Sequence[Mapping[str, Any]]) -> Markup:
         rows = [
             Margin(
-                f"{row['compared_with']} ({_number(row['reference'])}): {row['gain']:+.3f}",
+                f"{row['compared_with']} ({_number(row['reference'])}): {margins.gain(row['gain'])}",
                 row["gain"],
                 None if row["lower"] is None else (row["lower"], row["upper"]),
                 row["passes"],

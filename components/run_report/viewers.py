@@ -15,16 +15,16 @@ import tensorflow as tf
 
 from common.errors import first_line
 from common.progress import progress
+from components.index_pusher.bundle import RECOMMEND_EXACT
 from components.index_pusher.served_list import asking, rows
 from components.run_report.contents import Title, Viewer
 from modules import features
-from serving import manifest
 
 # Shares of the users, by the number of their ratings in eval, at which one is taken.
 _ACTIVITY = (0.1, 0.4, 0.7, 0.98)
 _LATEST = 5
 # Ratings of eval among whose users they are chosen.
-_RATINGS = 20_000
+_RATINGS = 5_000
 
 
 def collect(split_dir: str, bundles: Mapping[int, str], show_ids: bool) -> list[Viewer]:
@@ -78,9 +78,8 @@ def _latest_rows(ratings: rows.Ratings) -> list[int]:
 
 def _ask(version: int, path: str, requests: Mapping[str, np.ndarray]) -> asking.Lists | None:
     try:
-        content = manifest.read(path)
-        name = content["metrics"]["index_build"]
-        composite = asking.Composite(os.path.join(path, name), content["models"][name]["scann"])
+        # The one on exact search, which every TensorFlow loads.
+        composite = asking.Composite(os.path.join(path, RECOMMEND_EXACT), needs_scann=False)
         return composite.ask(requests, np.zeros([len(requests[features.USER_ID]), 0], object))
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
         # An earlier release of this project may have published it.
