@@ -1,4 +1,4 @@
-"""The same pipeline on Beam's local runners: in memory, in worker processes, and through a job service.
+"""The same pipeline on several of Beam's runners: one machine's, or a cluster's beside the in-memory one.
 
 Run it with `python -m benchmarks.runners.beam_paths`; `--help` lists the flags. Every path is a run of the
 pipeline below a root of its own. Of each output the digest is shown, of what it says: a runner may cut files
@@ -33,24 +33,35 @@ _GRAPHS = ("saved_model.pb", "fingerprint.pb")
 _STATISTICS = "FeatureStats.pb"
 
 
+_IN_MEMORY = {"in memory": ["--direct_running_mode=in_memory"]}
+
+
 def paths(port: int) -> dict[str, list[str]]:
-    """List Beam's flags of each path.
+    """List Beam's flags of each path on one machine.
 
     Args:
       port: of the job service.
     """
     return {
-        "in memory": ["--direct_running_mode=in_memory"],
+        **_IN_MEMORY,
         f"{_WORKERS} processes": [
             "--direct_running_mode=multi_processing",
             f"--direct_num_workers={_WORKERS}",
         ],
-        "job service": [
-            "--runner=PortableRunner",
-            f"--job_endpoint=localhost:{port}",
-            "--environment_type=LOOPBACK",
-        ],
+        **cluster(f"localhost:{port}", "LOOPBACK"),
     }
+
+
+def cluster(endpoint: str, environment: str, config: str = "") -> dict[str, list[str]]:
+    """List Beam's flags of the path through a job service.
+
+    Args:
+      endpoint: of the service, `HOST:PORT`.
+      environment: which workers it uses, Beam's `environment_type`.
+      config: Beam's `environment_config`, such as an image or the address of a worker pool; empty for none.
+    """
+    flags = ["--runner=PortableRunner", f"--job_endpoint={endpoint}", f"--environment_type={environment}"]
+    return {"job service": [*flags, *([f"--environment_config={config}"] if config else [])]}
 
 
 @contextlib.contextmanager
@@ -180,21 +191,37 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--data", type=pathlib.Path, metavar="PATH", help="as local_runner.py's")
     parser.add_argument("--until", default="Transform", help="the last step (default: %(default)s)")
     parser.add_argument("--config", type=pathlib.Path, metavar="FILE", help="as local_runner.py's")
+    own = parser.add_argument_group("a cluster's job service, compared with the in-memory runner")
+    own.add_argument("--job-endpoint", metavar="HOST:PORT", help="(default: Beam's own, on this machine)")
+    own.add_argument("--environment-type", default="LOOPBACK", help="of its workers (default: %(default)s)")
+    own.add_argument("--environment-config", default="", metavar="TEXT", help="an image, or a pool's address")
+    own.add_argument(
+        "--root",
+        type=pathlib.Path,
+        metavar="FOLDER",
+        help="a new folder for the runs, which all workers can read (default: a temporary one)",
+    )
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = pathlib.Path(temporary)
+    if options.root:
+        options.root.mkdir(parents=True)
+    with contextlib.ExitStack() as stack:
+        folder = options.root or pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         config = options.config or folder / "config.json"
         if not options.config:
             config.write_text("{}")
         data_config = configuration.load(config, configuration.default()).data
         data = fetch.resolve_data(data_config, options.data, fetch.default_cache_dir())
+        if options.job_endpoint:
+            workers = options.environment_type, options.environment_config
+            compared = {**_IN_MEMORY, **cluster(options.job_endpoint, *workers)}
+        else:
+            compared = paths(stack.enter_context(job_service(folder / "service")))
         found, seconds = {}, []
-        with job_service(folder / "service") as port:
-            for name, beam in paths(port).items():
-                began = time.monotonic()
-                steps = run(data, folder / name.replace(" ", "-"), options.until, config, beam)
-                seconds.append(f"{time.monotonic() - began:.1f}")
-                found[name] = digests(steps)
+        for name, beam in compared.items():
+            began = time.monotonic()
+            steps = run(data, folder / name.replace(" ", "-"), options.until, config, beam)
+            seconds.append(f"{time.monotonic() - began:.1f}")
+            found[name] = digests(steps)
     laid = rows(found)
     header = ("step", "output", *found, "same")
     print(table.markdown(header, [*laid, ["seconds", "", *seconds, ""]]))

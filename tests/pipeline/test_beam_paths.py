@@ -58,6 +58,31 @@ def test_every_runner_makes_the_same_of_the_same_data(planted_pipeline: PlantedP
         assert moments[feature] == pytest.approx(values, rel=1e-9), feature
 
 
+def test_a_cluster_is_compared_with_the_in_memory_runner(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = {}
+
+    def run(
+        data: pathlib.Path, root: pathlib.Path, until: str, config: pathlib.Path, beam: list[str]
+    ) -> list:
+        flags[root.name] = beam
+        root.mkdir()
+        (root / "rows").write_text("the cluster's" if root.name == "job-service" else "the same")
+        return [{"step": until, "outputs": {"examples": str(root)}}]
+
+    monkeypatch.setattr(beam_paths, "run", run)
+    monkeypatch.setattr(beam_paths.fetch, "resolve_data", lambda *_: tmp_path)
+    pool = ["--job-endpoint=head:8099", "--environment-type=EXTERNAL", "--environment-config=head:50000"]
+    assert beam_paths.main([*pool, f"--root={tmp_path / 'shared'}"]) == 1
+    assert "no" in capsys.readouterr().out.split()
+    portable = ["--runner=PortableRunner", "--job_endpoint=head:8099"]
+    assert flags == {
+        "in-memory": ["--direct_running_mode=in_memory"],
+        "job-service": [*portable, "--environment_type=EXTERNAL", "--environment_config=head:50000"],
+    }
+
+
 def _moments(uri: str) -> dict[tuple, tuple[float, float]]:
     """Mean and standard deviation of each number, by split and feature."""
     return {
