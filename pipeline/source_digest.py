@@ -8,6 +8,7 @@ parameter, so that an edited module re-runs exactly the steps that depend on it.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,7 +66,8 @@ def _closure(entry: str, root: Path) -> dict[str, bytes]:
             name = path.relative_to(root).as_posix()
             if name not in sources:
                 sources[name] = path.read_bytes()
-                pending.extend(_imports(path, root))
+                package = path.relative_to(root).parent.parts
+                pending.extend(_imports(sources[name], package))
     return sources
 
 
@@ -87,16 +89,15 @@ def _files(module: str, root: Path) -> Iterator[Path]:
         yield as_module
 
 
-def _imports(path: Path, root: Path) -> Iterator[str]:
-    """Yield the dotted names that a file imports: modules, and names that may be modules."""
-    package = path.relative_to(root).parent.parts
-    for node in ast.walk(ast.parse(path.read_bytes(), filename=str(path))):
+@functools.cache  # Most modules are below several of a pipeline's steps.
+def _imports(source: bytes, package: tuple[str, ...]) -> tuple[str, ...]:
+    """List the dotted names that a module of a package imports: modules, and names that may be modules."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) - (node.level - 1)] if node.level else ()
             base = ".".join([*above, *([node.module] if node.module else [])])
-            yield base
-            for alias in node.names:
-                yield f"{base}.{alias.name}"
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return tuple(names)
