@@ -19,7 +19,9 @@ from components.index_pusher.gates import Blessing
 from components.index_pusher.index import scann_operations
 from components.index_pusher.proof import model_process, processes
 from components.index_pusher.push import Blessings, push
-from tests.helpers import planted_models
+from tests.helpers import light_beam, planted_models
+
+light_beam.use()
 
 # For one test of a whole pipeline, with the run that it reads: four times what the longest takes.
 _PIPELINE_SECONDS = 2000

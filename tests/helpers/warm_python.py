@@ -21,6 +21,8 @@ import tempfile
 import types
 from collections.abc import Mapping, Sequence
 
+from tests.helpers import light_beam
+
 # For a command that runs a whole pipeline; other tests, and so their commands, have 300 seconds.
 PIPELINE_SECONDS = 1800.0
 _SECONDS = 250.0
@@ -126,6 +128,7 @@ def launch(
 
 def _main(words: list[str], cwd: str, environment: dict[str, str], stdout: str, stderr: str) -> None:
     """Become the command, in the forked process."""
+    light_beam.use()
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
