@@ -68,9 +68,12 @@ SHORTER: dict[str, dict] = {
 
 
 def with_models(root: pathlib.Path, **models: dict) -> list[str]:
-    """Return the flags of the default preset with other hyper-parameters of these models."""
+    """Return the flags of the default preset with other hyper-parameters of these models, and a small weight.
+
+    So Tuner.blend, which would fit the models a second time, is left to the planted run.
+    """
     path = root / "config.json"
-    path.write_text(json.dumps({"models": models}))
+    path.write_text(json.dumps({"models": models, "index": {"blend": {"rating_weight": 0.25}}}))
     return ["--config", str(path)]
 
 
