@@ -5,6 +5,7 @@ A part of the exported models, see saved_model.py.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -40,8 +41,21 @@ class Queries(tf.Module):
 
     def __call__(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Transform raw features of features.QUERY_FEATURES, `[batch, 1]`, of the history `[batch, any]`."""
+        return dict(self._function({f.name: raw[f.name] for f in features.QUERY_FEATURES}))
+
+    @functools.cached_property
+    def _function(self) -> tf.types.experimental.ConcreteFunction:
+        """One function that all signatures call, so that it is traced, saved and loaded once."""
+        spec = {
+            f.name: tf.TensorSpec([None, None if f.repeated else 1], tf.as_dtype(f.dtype.value), f.name)
+            for f in features.QUERY_FEATURES
+        }
+        with tf.init_scope():
+            function = tf.function(self._transformed, autograph=False, input_signature=[spec])
+            return function.get_concrete_function()
+
+    def _transformed(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         users = self._transform({features.USER_ID: raw[features.USER_ID]})[features.USER_ID]
-        raw = {feature.name: raw[feature.name] for feature in features.QUERY_FEATURES}
         transformed = dict(self._transform({**raw, **_sparse(self.history(raw, users))}))
         for feature in features.TRANSFORMED_FEATURES:
             if feature.name in self._user_features:
