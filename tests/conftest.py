@@ -135,16 +135,17 @@ def planted_pipeline(tmp_path_factory: pytest.TempPathFactory):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with whole pipelines, so that both processes end at about the same time; and give them longer.
+    """Begin with what takes longest, so that both processes end at about the same time.
 
-    Mark tests that use a slow fixture as slow.
+    Give whole pipelines longer; mark tests that use a slow fixture as slow.
     """
     for item in items:
         if item.get_closest_marker("e2e"):
             item.add_marker(pytest.mark.timeout(_PIPELINE_SECONDS))
         for fixture in _SLOW_FIXTURES.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow(_SLOW_FIXTURES[fixture]))
-    items.sort(key=lambda item: not item.get_closest_marker("e2e"))
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (not item.get_closest_marker("e2e"), item.path not in slow))
 
 
 @pytest.hookimpl(tryfirst=True)

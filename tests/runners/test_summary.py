@@ -23,6 +23,8 @@ from runners.running import record, steps
 from runners.terminal.status import Terminal
 from tests.runners import planted_run
 
+pytestmark = pytest.mark.slow("runs Evaluators")
+
 TOP_100 = "top_100_categorical_accuracy"
 TOP_1 = "top_1_categorical_accuracy_unseen"
 
