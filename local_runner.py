@@ -277,7 +277,7 @@ def _recommend(push_dir: pathlib.Path) -> int:
     with disk_errors(push_dir):
         pushed = (push_dir / "current").exists()
     if not pushed:
-        print("\nNo bundle was ever pushed, so there are no recommendations.")
+        print("\nNo bundle was ever pushed, so there are no recommendations: see docs/gates.md.")
         return 0
     print(flush=True)
     command = [

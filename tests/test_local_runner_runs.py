@@ -61,7 +61,7 @@ def test_a_run_shows_its_steps_and_logs_everything_else(command: list[str], tmp_
     assert [line for line in lines if not line.endswith("...")] == [
         *("TensorFlow and TFX _ s loaded", "First _ s run", "Second _ s run", "Third _ s run", ""),
         *("Time: _ s; 0 of 3 steps from the cache", f"Log: {log}", ""),
-        "No bundle was ever pushed, so there are no recommendations.",
+        "No bundle was ever pushed, so there are no recommendations: see docs/gates.md.",
         f"Report: {tmp_path / 'runs' / 'reports' / log.stem / 'index.html'}",
     ]
     assert done.stderr == ""
@@ -134,7 +134,7 @@ def test_a_folder_in_which_nothing_was_pushed_yet_is_no_failure(
     (tmp_path / "live").mkdir()
     done = warm_python.run([*command, "--push-dir", str(tmp_path / "live")])
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("No bundle was ever pushed, so there are no recommendations.\n")
+    assert "\nNo bundle was ever pushed, so there are no recommendations: see docs/gates.md.\n" in done.stdout
 
 
 # As COMMAND, with Beam's workers at work on a function of the project.
