@@ -35,15 +35,13 @@ def data(
       statistics_uri, transform_graph: folders; None where the run did not get so far.
     """
     config = DataConfig.model_validate_json(properties[outcome.DATA_CONFIG])
+    # Beside the counts that every run has, one for each kind of fault that occurred.
+    kinds = sorted(name for name in properties if name.startswith("bad_") and name not in outcome.COUNTS)
     splits = {name: statistics.read(statistics_uri, name) for name in _SPLITS} if statistics_uri else {}
     return Data(
         release=config.release,
         split=config.split.method,
-        counts={
-            name: value
-            for name, value in properties.items()
-            if name in outcome.COUNTS or name.startswith("bad_")
-        },
+        counts={name: properties[name] for name in (*outcome.COUNTS, *kinds)},
         bad_rows=outcome.first_quotes(quarantine),
         ratings=statistics.rating_shares(splits, config.spec.scale.values),
         popularity=statistics.popularity(splits[features.TRAIN_SPLIT]) if splits else [],
