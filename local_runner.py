@@ -129,7 +129,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         "--no-report",
         dest="pages",
         action="store_false",
-        help="write no page about the run to reports/ in --pipeline-root",
+        help="write no page about the run (default: reports/ in --pipeline-root gets one)",
     )
 
 
