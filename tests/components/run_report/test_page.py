@@ -9,7 +9,7 @@ import re
 import pytest
 
 from components.run_report import page
-from components.run_report.contents import Report, Step
+from components.run_report.contents import Bundle, Report, Step
 from tests.helpers import planted_report
 from tests.helpers.planted_report import FORMULA, HEBREW, SCRIPT
 
@@ -130,6 +130,14 @@ def test_a_run_that_failed_tells_why_and_how_far_it_came() -> None:
     assert "✗ Failed." in found.text and f"Transform failed: {SCRIPT}" in found.text
     assert [text.split() for kind, text in found.rows if kind == "failed"] == [["Transform", "failed"]]
     assert "✗ failed" in Page(page.runs([json.loads(report.model_dump_json())])).text
+
+
+def test_a_bundle_that_is_refused_before_anything_is_measured_has_a_page() -> None:
+    bundle = Bundle(version=None, reason="not blessed", destination="", figures={}, sizes={}, card="")
+    report = planted_report.report(passes=False).model_copy(update={"bundle": bundle})
+    text = Page(page.run(report)).text
+    assert "✗ Nothing is pushed: not blessed." in text
+    assert "It was not measured in this run." in text and "Parity" not in text
 
 
 def test_runs_are_listed_the_newest_first_with_what_each_reached() -> None:
