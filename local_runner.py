@@ -156,9 +156,9 @@ def _run(options: argparse.Namespace, config: configuration.Config, started: flo
                 page = _write_pages(options, config, log.stem, started, error.steps, str(error))
                 raise
             _show_summary(screen, summary, time.monotonic() - started, log)
-            page = _write_pages(options, config, log.stem, started, summary.steps)
             if options.report:
                 _write_report(summary, options.report)
+            page = _write_pages(options, config, log.stem, started, summary.steps)
     except failure.RunError as error:
         print(f"\n{error}\nLog: {log}{page}", file=sys.stderr)
         if options.report:
@@ -257,13 +257,13 @@ def _write_pages(
     steps: Sequence[Step],
     failed: str = "",
 ) -> str:
-    """Write the page about a run; return the line that names it, or nothing where there is none."""
+    """Write the page about a run; return the line that tells of it, or nothing where none is wanted."""
     if not options.pages or not steps:
         return ""
     from runners.reporting import pages
 
     run = pages.Run(name, time.monotonic() - started, failed)
-    return f"\nReport: {pages.write(options.pipeline_root, options.push_dir, run, config, steps)}"
+    return f"\n{pages.written(options.pipeline_root, options.push_dir, run, config, steps)}"
 
 
 def _write_report(summary: Summary, path: pathlib.Path) -> None:

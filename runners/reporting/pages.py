@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from common import durable
-from common.errors import disk_errors
+from common.errors import disk_errors, first_line
 from components.run_report import collect, contents, page, viewers
 from components.run_report.contents import Report
 from modules import features
@@ -43,6 +44,18 @@ class Run:
     failed: str = ""
 
 
+def written(root: Path, push_dir: Path, run: Run, config: Config, steps: Sequence[Step]) -> str:
+    """Write a run's report; return the line that names its page, or that says why there is none.
+
+    No error gets out: what a run has done counts, whether or not there is a page about it.
+    """
+    try:
+        return f"Report: {write(root, push_dir, run, config, steps)}"
+    except Exception as error:
+        logging.getLogger(__name__).exception("The report cannot be written")
+        return f"No report could be written: {first_line(error)}"
+
+
 def write(root: Path, push_dir: Path, run: Run, config: Config, steps: Sequence[Step]) -> Path:
     """Write a run's report, and the list of runs; return the path of the report's page.
 
@@ -59,9 +72,10 @@ def write(root: Path, push_dir: Path, run: Run, config: Config, steps: Sequence[
     path = folder / run.name / _PAGE
     with disk_errors(root):
         report = gather(push_dir, run, config, read_summary(steps))
+        text, figures = page.run(report), report.model_dump_json(indent=1)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path.with_name(_JSON), report.model_dump_json(indent=1))
-        _replace(path, page.run(report))
+        _replace(path.with_name(_JSON), figures)
+        _replace(path, text)
         _replace(folder / _PAGE, page.runs(_reports(folder)))
     return path
 
