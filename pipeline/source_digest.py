@@ -67,7 +67,7 @@ def _closure(entry: str, root: Path) -> dict[str, bytes]:
             if name not in sources:
                 sources[name] = path.read_bytes()
                 package = path.relative_to(root).parent.parts
-                pending.extend(_imports(sources[name], package))
+                pending.extend(_imports(sources[name], package, str(path)))
     return sources
 
 
@@ -90,10 +90,10 @@ def _files(module: str, root: Path) -> Iterator[Path]:
 
 
 @functools.cache  # Most modules are below several of a pipeline's steps.
-def _imports(source: bytes, package: tuple[str, ...]) -> tuple[str, ...]:
+def _imports(source: bytes, package: tuple[str, ...], path: str) -> tuple[str, ...]:
     """List the dotted names that a module of a package imports: modules, and names that may be modules."""
     names: list[str] = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(ast.parse(source, filename=path)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

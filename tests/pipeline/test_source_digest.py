@@ -53,6 +53,13 @@ def test_an_edited_top_changes_itself_alone(project: Path) -> None:
     assert changed_by(project, "modules/ranking.py") == {"modules.ranking"}
 
 
+def test_a_module_that_cannot_be_parsed_is_named(project: Path) -> None:
+    (project / "modules" / "leaf.py").write_text("WIDTH = \n")
+    with pytest.raises(SyntaxError) as raised:
+        source_digest("modules.retrieval", project)
+    assert raised.value.filename == str(project / "modules" / "leaf.py")
+
+
 def test_a_relative_import_of_a_sibling_package_counts(project: Path) -> None:
     assert changed_by(project, "components/other/thing.py") == {
         "components.other.thing",
