@@ -54,7 +54,9 @@ class Log:
 
 
 def read(folder: str) -> Log:
-    """Read a log; without event files it is empty."""
+    """Read a log; without event files, or a folder, it is empty."""
+    if not tf.io.gfile.isdir(folder):
+        return Log({}, {})
     from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
 
     events = EventAccumulator(folder, {TENSORS: 0}).Reload()  # 0 keeps all steps.
