@@ -227,8 +227,8 @@ def fit(
         return _fit_spread(build, config, data, name, measure, data.strategy)
     tf.keras.utils.set_random_seed(config.seed)
     model = build()
-    steps = math.ceil(len(data.interactions.users) / config.batch_size)
-    compiled = steps * config.epochs >= _STEPS_TO_COMPILE
+    rows = len(data.interactions.users)
+    steps, compiled = math.ceil(rows / config.batch_size), is_compiled(rows, config)
     # A smaller batch would be compiled for itself. The rows that are left out are others in each pass.
     batches = dataset.ratings(
         data.train_files,
@@ -243,6 +243,13 @@ def fit(
         warm_start.assign(data.base, model, data.meaning, name)
     _fit(model, batches, steps, config, name, measure, data.log_dir, compiled)
     return model
+
+
+def is_compiled(rows: int, config: GradientConfig) -> bool:
+    """Return whether XLA compiles the steps: those of a long training that has whole batches."""
+    return (
+        rows >= config.batch_size and math.ceil(rows / config.batch_size) * config.epochs >= _STEPS_TO_COMPILE
+    )
 
 
 def _columns(transform: tft.TFTransformOutput) -> list[str]:
