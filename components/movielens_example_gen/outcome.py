@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 from apache_beam.io.filesystems import FileSystems
@@ -22,6 +23,7 @@ COUNTS = (
 # Property of the ratings beside the counts: the JSON of their DataConfig.
 DATA_CONFIG = "data_config"
 _QUOTED = 3
+_FIRST = " The first bad rows:"
 
 
 def read_counts(folder: str) -> dict[str, int]:
@@ -63,7 +65,7 @@ def require_usable(counts: Mapping[str, int], config: DataConfig, folder: str) -
         return
     quotes = "".join(f"\n  {line}" for line in first_quotes(folder))
     if quotes:
-        problem += f" The first bad rows:{quotes}\nAll bad rows: {copy_quarantine(folder)}"
+        problem += f"{_FIRST}{quotes}\nAll bad rows: {copy_quarantine(folder)}"
     raise DataError(problem)
 
 
@@ -105,6 +107,15 @@ def first_quotes(folder: str) -> list[str]:
                 break
         quotes += quoted
     return quotes
+
+
+def without_quotes(message: str) -> str:
+    r"""Leave the quoted rows out of what require_usable says, for readers who are not to see users' ids.
+
+    >>> without_quotes("Too many. The first bad rows:\n  u.data, line 3: x\n  u.data, line 4: y\nAll: /q")
+    'Too many.\nAll: /q'
+    """
+    return re.sub(rf"{_FIRST}(\n  .*)*", "", message)
 
 
 def copy_quarantine(folder: str) -> str:

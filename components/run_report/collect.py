@@ -25,7 +25,11 @@ _SPLITS = (features.TRAIN_SPLIT, features.EVAL_SPLIT)
 
 
 def data(
-    properties: Mapping[str, Any], quarantine: str, statistics_uri: str | None, transform_graph: str | None
+    properties: Mapping[str, Any],
+    quarantine: str,
+    statistics_uri: str | None,
+    transform_graph: str | None,
+    quote_rows: bool,
 ) -> Data:
     """Read what came in.
 
@@ -33,6 +37,7 @@ def data(
       properties: of the examples' artifact: counts and DATA_CONFIG.
       quarantine: folder of the bad rows.
       statistics_uri, transform_graph: folders; None where the run did not get so far.
+      quote_rows: whether bad rows, which hold users' ids, are quoted.
     """
     config = DataConfig.model_validate_json(properties[outcome.DATA_CONFIG])
     # Beside the counts that every run has, one for each kind of fault that occurred.
@@ -42,7 +47,7 @@ def data(
         release=config.release,
         split=config.split.method,
         counts={name: properties[name] for name in (*outcome.COUNTS, *kinds)},
-        bad_rows=outcome.first_quotes(quarantine),
+        bad_rows=outcome.first_quotes(quarantine) if quote_rows else [],
         ratings=statistics.rating_shares(splits, config.spec.scale.values),
         popularity=statistics.popularity(splits[features.TRAIN_SPLIT]) if splits else [],
         vocabularies=_vocabularies(transform_graph) if transform_graph else {},

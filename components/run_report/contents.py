@@ -36,7 +36,7 @@ class Data(_Part):
     Attributes:
       release: its name in the configuration; split: the split's method.
       counts: the ExampleGen's, by name.
-      bad_rows: the first rows of the quarantine, quoted.
+      bad_rows: the first rows of the quarantine, quoted; none where users are not named by their ids.
       ratings: how the ratings are distributed, ascending.
       popularity: train's ratings of each title, the most rated first, 1,000 titles at most.
       vocabularies: number of terms that Transform found, by feature.
@@ -140,6 +140,7 @@ class Report(_Part):
       ended: local time in words; seconds: from start to end.
       failed: message of the failure; empty if it did not fail.
       results: what `local_runner.py --report` writes, see runners.reporting.report.
+      served: the version in service when the run ended; None where no list was asked for.
     """
 
     run: str
@@ -154,3 +155,4 @@ class Report(_Part):
     models: list[Model] = []
     bundle: Bundle | None = None
     viewers: list[Viewer] = []
+    served: int | None = None

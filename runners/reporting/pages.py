@@ -12,6 +12,7 @@ from typing import Any
 
 from common import durable
 from common.errors import disk_errors, first_line
+from components.movielens_example_gen import outcome
 from components.run_report import collect, contents, page, viewers
 from components.run_report.contents import Report
 from modules import features
@@ -89,35 +90,39 @@ def gather(push_dir: Path, run: Run, config: Config, summary: Summary) -> Report
         for artifact in step.outputs
     }
     results = as_dict(summary)
+    show_ids = config.report.shows_ids(config.data.release)
+    bundles = _bundles(push_dir) if summary.pushed else {}
     tuned = {found.name: found for found in summary.tuned}
     return Report(
         run=run.name,
         pipeline=config.pipeline_name,
         ended=time.strftime("%Y-%m-%d %H:%M"),
         seconds=run.seconds,
-        failed=run.failed,
+        failed=run.failed if show_ids else outcome.without_quotes(run.failed),
         results=results,
         steps=[
             contents.Step(name=step.node_id, state=step.state, seconds=step.seconds, figure=figure(step))
             for step in summary.steps
         ],
-        data=_data(outputs) if summary.data else None,
+        data=_data(outputs, show_ids) if summary.data else None,
         drift=[
             contents.Drift(feature=name, distance=distance, bound=bound)
             for name, (distance, bound) in results["drift"].items()
         ],
         models=[_model(model, outputs, tuned) for model in summary.models],
         bundle=collect.bundle(summary.pushed, outputs[_PUSHED].uri) if summary.pushed else None,
-        viewers=_viewers(push_dir, config, outputs) if summary.pushed else [],
+        viewers=viewers.collect(_eval_dir(outputs), bundles, show_ids) if summary.pushed else [],
+        served=next(iter(bundles), None),
     )
 
 
-def _data(outputs: Mapping[str, Artifact]) -> contents.Data:
+def _data(outputs: Mapping[str, Artifact], quote_rows: bool) -> contents.Data:
     return collect.data(
         outputs[_EXAMPLES].properties,
         outputs["MovieLensExampleGen/quarantine"].uri,
         _uri(outputs, "StatisticsGen.ratings/statistics"),
         _uri(outputs, "Transform/transform_graph"),
+        quote_rows,
     )
 
 
@@ -135,10 +140,8 @@ def _model(
     )
 
 
-def _viewers(push_dir: Path, config: Config, outputs: Mapping[str, Artifact]) -> list[contents.Viewer]:
-    eval_dir = f"{outputs[_EXAMPLES].uri}/Split-{features.EVAL_SPLIT}"
-    show_ids = config.report.shows_ids(config.data.release)
-    return viewers.collect(eval_dir, _bundles(push_dir), show_ids)
+def _eval_dir(outputs: Mapping[str, Artifact]) -> str:
+    return f"{outputs[_EXAMPLES].uri}/Split-{features.EVAL_SPLIT}"
 
 
 def _bundles(push_dir: Path) -> dict[int, str]:

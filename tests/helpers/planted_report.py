@@ -122,6 +122,7 @@ def report(passes: bool = True) -> Report:
             sizes={"recommend": 2_500_000, "manifest.json": 900} if passes else {},
             card=f"# Model card\n\n{SCRIPT}" if passes else "",
         ),
+        served=2,
         viewers=[
             Viewer(
                 name=SCRIPT,

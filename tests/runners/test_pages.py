@@ -5,8 +5,16 @@ from __future__ import annotations
 import json
 import pathlib
 
+import pytest
+
+from common.errors import DataError
+from components.movielens_example_gen import outcome
+from components.movielens_example_gen.parsing import quarantine
+from components.movielens_example_gen.parsing.parse import Fault
+from components.run_report import collect
 from pipeline import config
 from runners.reporting import pages
+from runners.reporting.summary import read_summary
 from runners.running.record import Step
 
 RUN = pages.Run("20260102-030405", 61.5, "First failed: a cause")
@@ -22,6 +30,24 @@ def test_a_run_that_failed_at_its_first_step_has_a_report(tmp_path: pathlib.Path
     assert written(tmp_path) == f"Report: {page}"
     assert RUN.failed in page.read_text()
     assert json.loads(page.with_name("report.json").read_text())["failed"] == RUN.failed
+
+
+@pytest.mark.parametrize(("users", "told"), [("ids", True), ("hashes", False)])
+def test_bad_rows_are_quoted_only_where_users_are_named_by_their_ids(
+    tmp_path: pathlib.Path, users: str, told: bool
+) -> None:
+    bad = quarantine.BadRow("u.data", 3, Fault("columns", "expected 4 columns, found 1"), b"user-7")
+    (tmp_path / f"ratings{quarantine.ROWS_SUFFIX}").write_text(quarantine.to_json(bad) + "\n")
+    made = config.with_changes(config.default(), {"report": {"users": users}})
+    properties = {outcome.DATA_CONFIG: made.data.model_dump_json()}
+    read = collect.data(properties, str(tmp_path), None, None, made.report.shows_ids(made.data.release))
+    assert ("user-7" in str(read.bad_rows)) is told
+    counts = {**dict.fromkeys(outcome.COUNTS, 0), "ratings_read": 1, "bad_ratings": 1}
+    with pytest.raises(DataError, match="user-7") as raised:
+        outcome.require_usable(counts, made.data, str(tmp_path))
+    run = pages.Run(RUN.name, 1.0, f"First failed: {raised.value}")
+    told_of = pages.gather(tmp_path, run, made, read_summary(STEPS)).failed
+    assert "may be bad" in told_of and ("user-7" in told_of) is told
 
 
 def test_a_report_that_cannot_be_written_is_said_and_no_error(tmp_path: pathlib.Path) -> None:

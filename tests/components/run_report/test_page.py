@@ -118,7 +118,7 @@ def test_known_figures_stand_in_it(good: Page) -> None:
     assert "recommend 2.5 MB" in rows and "Parts, 2.5 MB" in text
     assert "user_age 0.250 0.125 ✗ drifted" in rows
     assert f"{SCRIPT} 2.50 4.25 5" in rows and f"{HEBREW} 1.50 3.50" in rows
-    assert text.index("Version 2, served now") < text.index("Version 1, served before")
+    assert text.index("Version 2, served now") < text.index("Version 1, published before")
 
 
 def test_a_run_that_failed_tells_why_and_how_far_it_came() -> None:
