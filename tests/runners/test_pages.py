@@ -39,7 +39,7 @@ def test_bad_rows_are_quoted_only_where_users_are_named_by_their_ids(
     bad = quarantine.BadRow("u.data", 3, Fault("columns", "expected 4 columns, found 1"), b"user-7")
     (tmp_path / f"ratings{quarantine.ROWS_SUFFIX}").write_text(quarantine.to_json(bad) + "\n")
     made = config.with_changes(config.default(), {"report": {"users": users}})
-    properties = {outcome.DATA_CONFIG: made.data.model_dump_json()}
+    properties = {**dict.fromkeys(outcome.COUNTS, 0), outcome.DATA_CONFIG: made.data.model_dump_json()}
     read = collect.data(properties, str(tmp_path), None, None, made.report.shows_ids(made.data.release))
     assert ("user-7" in str(read.bad_rows)) is told
     counts = {**dict.fromkeys(outcome.COUNTS, 0), "ratings_read": 1, "bad_ratings": 1}
