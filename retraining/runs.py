@@ -235,7 +235,8 @@ def launch(config: Config, workspace: Workspace) -> Launched:
             time.sleep(_BUSY_SECONDS)
             code = _wait(command, output)
         output.seek(0)
-        lines = [line.strip() for line in output if line.strip() and not line.startswith("Log: ")]
+        named = ("Log: ", "Report: ", "No report ")  # What stands after the cause of a failure.
+        lines = [line.strip() for line in output if line.strip() and not line.startswith(named)]
     try:
         launched = _read(report)
     except ValueError as error:  # A run that was killed, or whose disk is full, leaves no whole report.

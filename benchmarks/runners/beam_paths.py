@@ -202,6 +202,10 @@ def main(arguments: Sequence[str]) -> int:
         help="a new folder for the runs, which all workers can read (default: a temporary one)",
     )
     options = parser.parse_args(arguments)
+    if options.root and options.root.exists():
+        parser.error(f"--root must be a new folder; {options.root} exists")
+    if options.environment_config and not options.job_endpoint:
+        parser.error("--environment-config is of the workers of a --job-endpoint; name that too")
     if options.root:
         options.root.mkdir(parents=True)
     with contextlib.ExitStack() as stack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -26,6 +27,8 @@ from serving.stores import store
 
 REPORTS = "reports"
 _PAGE, _JSON = "index.html", "report.json"
+# Runs that the list of runs shows, the latest.
+_LISTED = 100
 # Outputs, by step and key.
 _EXAMPLES, _PUSHED = "MovieLensExampleGen/examples", "IndexPusher/pushed_model"
 
@@ -157,8 +160,13 @@ def _uri(outputs: Mapping[str, Artifact], name: str) -> str | None:
 
 
 def _reports(folder: Path) -> list[dict[str, Any]]:
-    """Read the reports of all runs, the oldest first; their names begin with the time."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob(f"*/{_JSON}"))]
+    """Read the reports of the latest runs, the oldest first; their names begin with the time."""
+    reports = []
+    for path in sorted(folder.glob(f"*/{_JSON}"))[-_LISTED:]:
+        # One that a full disk cut off must not hide the others.
+        with contextlib.suppress(ValueError):
+            reports.append(json.loads(path.read_text(encoding="utf-8")))
+    return reports
 
 
 def _replace(path: Path, text: str) -> None:

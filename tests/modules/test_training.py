@@ -12,8 +12,10 @@ from modules import hyperparameters, training
     [
         (51_200, 512, 5, True),
         (51_200, 512, 4, False),
-        # A compiled training leaves out a batch that is not whole: here it would have no step.
+        # A compiled training leaves out a batch that is not whole: here all rows, then nearly half of them.
         (511, 512, 500, False),
+        (1_023, 512, 500, False),
+        (51_711, 512, 5, True),
     ],
 )
 def test_a_long_training_of_whole_batches_is_compiled(

@@ -50,6 +50,14 @@ def test_bad_rows_are_quoted_only_where_users_are_named_by_their_ids(
     assert "may be bad" in told_of and ("user-7" in told_of) is told
 
 
+def test_a_damaged_report_is_left_out_of_the_list_of_runs(tmp_path: pathlib.Path) -> None:
+    old = tmp_path / "reports" / "20250102-030405" / "report.json"
+    old.parent.mkdir(parents=True)
+    old.write_text('{"run": "2025')
+    assert written(tmp_path).startswith("Report: ")
+    assert RUN.name in (tmp_path / "reports" / "index.html").read_text()
+
+
 def test_a_report_that_cannot_be_written_is_said_and_no_error(tmp_path: pathlib.Path) -> None:
     (tmp_path / "reports").touch()
     line = written(tmp_path)
