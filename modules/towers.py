@@ -227,7 +227,7 @@ class Tower(tf.keras.Model):
             self._residual = tf.keras.Sequential(layers)
 
     def assign(self, tables: Mapping[str, np.ndarray]) -> None:
-        """Put tables, `[indices, dim]` by feature, in the place of its own; others are let be."""
+        """Put tables, `[indices, dim]` by feature, in the place of its own; other tables stay as they are."""
         for name in self._names:
             self._embeddings[name].set_weights([tables[name]])
 
