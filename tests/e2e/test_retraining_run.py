@@ -139,9 +139,10 @@ def test_challenger_and_champion_met_on_the_same_rows(played: Played) -> None:
     )
     assert {name for name, _ in first} == {"retrieval", "ranking", "multitask"}
     assert all(champion is None for _, champion in first.values())
-    for gated, (_, champion) in second.items():
-        was, _ = first[gated]
-        assert champion is not None and champion != was, f"{gated}: on the first run's rows it was {was}"
+    assert all(champion is not None for _, champion in second.values())
+    # On the second run's rows the champion's figures are others; one metric of few rows may be the same.
+    others = {name for (name, metric), (_, champion) in second.items() if champion != first[name, metric][0]}
+    assert others == {name for name, _ in second}
     for name in ("retrieval", "ranking", "multitask"):
         before, now = inputs(played, f"Evaluator.{name}")[:2]
         assert now["baseline_model"] == before["model"] != now["model"]
