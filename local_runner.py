@@ -160,13 +160,13 @@ def _run(options: argparse.Namespace, config: configuration.Config, started: flo
                 _write_report(summary, options.report)
             page = _write_pages(options, config, log.stem, started, summary.steps)
     except failure.RunError as error:
-        print(f"\n{error}\nLog: {log}{page}", file=sys.stderr)
+        print("\n".join(filter(None, (f"\n{error}", f"Log: {log}", page))), file=sys.stderr)
         if options.report:
             workspace.write_report({workspace.FAILED: str(error)}, options.report)
         return exit_codes.FAILED
     code = 0 if options.report else _recommend(options.push_dir)
     if page:
-        print(page.strip())
+        print(page)
     return code
 
 
@@ -263,7 +263,7 @@ def _write_pages(
     from runners.reporting import pages
 
     run = pages.Run(name, time.monotonic() - started, failed)
-    return f"\n{pages.written(options.pipeline_root, options.push_dir, run, config, steps)}"
+    return pages.written(options.pipeline_root, options.push_dir, run, config, steps)
 
 
 def _write_report(summary: Summary, path: pathlib.Path) -> None:

@@ -32,22 +32,22 @@ def test_a_run_that_failed_at_its_first_step_has_a_report(tmp_path: pathlib.Path
     assert json.loads(page.with_name("report.json").read_text())["failed"] == RUN.failed
 
 
-@pytest.mark.parametrize(("users", "told"), [("ids", True), ("hashes", False)])
+@pytest.mark.parametrize(("users", "quoted"), [("ids", True), ("hashes", False)])
 def test_bad_rows_are_quoted_only_where_users_are_named_by_their_ids(
-    tmp_path: pathlib.Path, users: str, told: bool
+    tmp_path: pathlib.Path, users: str, quoted: bool
 ) -> None:
     bad = quarantine.BadRow("u.data", 3, Fault("columns", "expected 4 columns, found 1"), b"user-7")
     (tmp_path / f"ratings{quarantine.ROWS_SUFFIX}").write_text(quarantine.to_json(bad) + "\n")
     made = config.with_changes(config.default(), {"report": {"users": users}})
     properties = {**dict.fromkeys(outcome.COUNTS, 0), outcome.DATA_CONFIG: made.data.model_dump_json()}
     read = collect.data(properties, str(tmp_path), None, None, made.report.shows_ids(made.data.release))
-    assert ("user-7" in str(read.bad_rows)) is told
+    assert ("user-7" in str(read.bad_rows)) is quoted
     counts = {**dict.fromkeys(outcome.COUNTS, 0), "ratings_read": 1, "bad_ratings": 1}
     with pytest.raises(DataError, match="user-7") as raised:
         outcome.require_usable(counts, made.data, str(tmp_path))
     run = pages.Run(RUN.name, 1.0, f"First failed: {raised.value}")
-    told_of = pages.gather(tmp_path, run, made, read_summary(STEPS)).failed
-    assert "may be bad" in told_of and ("user-7" in told_of) is told
+    failed = pages.gather(tmp_path, run, made, read_summary(STEPS)).failed
+    assert "may be bad" in failed and ("user-7" in failed) is quoted
 
 
 def test_a_damaged_report_is_left_out_of_the_list_of_runs(tmp_path: pathlib.Path) -> None:
