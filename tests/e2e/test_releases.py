@@ -1,8 +1,7 @@
 """The default gates on made-up data in other shapes: 10 titles to 10,000, one user to 2,000.
 
 Elsewhere are ml-100k, with 1,664 titles and 943 users (tests/e2e/test_default_run.py), and ml-1m, with 80
-titles and 120 users (tests/e2e/test_own_data.py). Of all releases in CSV the ExampleGen writes the same rows
-(tests/components/movielens_example_gen/test_executor.py), so that one of them stands for all here.
+titles and 120 users (tests/e2e/test_own_data.py).
 """
 
 from __future__ import annotations
@@ -27,13 +26,12 @@ from tests.helpers import planted_series
 pytestmark = pytest.mark.slow("each test runs Transform and trains a model")
 
 
-def judge(folder: pathlib.Path, release: str, model: str, models: dict, **shape: int) -> str:
-    """Run the pipeline up to the Evaluator of one model; returns the summary, in one line.
+def judge(folder: pathlib.Path, release: str, models: dict, **shape: int) -> str:
+    """Run the pipeline up to the Evaluators of some models; returns the summary, in one line.
 
     Args:
       folder: an empty one.
       release: whose format the data have.
-      model: its name.
       models: hyper-parameters that replace the preset's, by model.
       shape: of the data, see planted_series.write.
     """
@@ -48,7 +46,7 @@ def judge(folder: pathlib.Path, release: str, model: str, models: dict, **shape:
         metadata_connection_config=connection,
         beam_pipeline_args=[],
     )
-    LocalDagRunner().run(pipeline, RunOptions(to_nodes=[f"Evaluator.{model}"]))
+    LocalDagRunner().run(pipeline, RunOptions(to_nodes=[f"Evaluator.{model}" for model in models]))
     stream = io.StringIO()
     summary = read_summary(record.latest_run(mlmd.MetadataStore(connection)))
     tables.show(Console(file=stream, width=200), summary, 0, folder)
@@ -58,23 +56,34 @@ def judge(folder: pathlib.Path, release: str, model: str, models: dict, **shape:
 def test_of_10_titles_the_best_one_tells_models_apart_and_a_model_that_deserves_it_is_blessed(
     tmp_path: pathlib.Path,
 ) -> None:
-    shown = judge(tmp_path, "ml-10m", "retrieval", {"retrieval": {"members": 1}}, films=10, users=60)
+    shown = judge(tmp_path, "ml-10m", {"retrieval": {"members": 1}}, films=10, users=60)
     assert "retrieval: blessed" in shown
     assert "top_1_categorical_accuracy_unseen beat item-item" in shown
     # The release knows no genders.
     assert "user_gender=F, user_gender=M (no rows)" in shown
 
 
-def test_of_10_000_titles_and_2_000_users_a_model_that_deserves_it_is_blessed(tmp_path: pathlib.Path) -> None:
-    sweeps = {"ranking": {"sweeps": 30, "burn_in": 10}}
-    shown = judge(tmp_path, "ml-latest-small", "ranking", sweeps, films=10_000, users=2_000, most=8)
+def test_of_10_000_titles_and_2_000_users_models_that_deserve_it_are_blessed(tmp_path: pathlib.Path) -> None:
+    models = {"retrieval": {"members": 1, "epochs": 1}, "ranking": {"sweeps": 30, "burn_in": 10}}
+    shown = judge(tmp_path, "ml-latest-small", models, films=10_000, users=2_000, most=8)
     assert "10,000" in shown and "of 2,000 users" in shown
     assert "ranking: blessed" in shown
+    assert "retrieval: blessed" in shown
+    # The catalogue is too large for the item-item model.
+    assert "top_100_categorical_accuracy_unseen beat popularity" in shown and "item-item" not in shown
+
+
+@pytest.mark.parametrize("release", ["ml-20m", "ml-25m", "ml-latest", "ml-32m"])
+def test_in_the_shape_of_a_release_a_model_that_deserves_it_is_blessed(
+    tmp_path: pathlib.Path, release: str
+) -> None:
+    shown = judge(tmp_path, release, {"ranking": {"sweeps": 30, "burn_in": 10}}, films=40, users=60)
+    assert "ranking: blessed" in shown
+    assert "of 60 users" in shown
 
 
 def test_of_one_user_a_model_that_may_be_good_is_not_blessed_in_words(tmp_path: pathlib.Path) -> None:
-    sweeps = {"ranking": {"sweeps": 2, "burn_in": 1}}
-    shown = judge(tmp_path, "custom", "ranking", sweeps, films=80, users=1)
+    shown = judge(tmp_path, "custom", {"ranking": {"sweeps": 2, "burn_in": 1}}, films=80, users=1)
     reason = shown.split("ranking: not blessed: ")[1].split(" Time: ")[0]
     assert reason.startswith("rmse must beat biases, ")
     assert reason.endswith("its 95% interval too few users")
