@@ -14,12 +14,14 @@ from typing import Any
 
 from common.progress import progress
 from components.index_pusher.composite import recommender, signatures, warmup
+from components.index_pusher.composite.diversity import Diversity
 from components.index_pusher.composite.order import Order
 from components.index_pusher.composite.signatures import Candidates
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.description.model_card import Data
 from components.index_pusher.gates import Blessing, Figures, Refusal, gate_blessing
 from components.index_pusher.index import queries, scann_operations, selection, vectors
+from components.index_pusher.served_list import rows
 from modules import features
 from serving import manifest
 
@@ -182,14 +184,30 @@ def _load(sources: Sources) -> Models:
         load(sources.retrieval_dir, MULTITASK, querying + rating)
     retrieval = load(sources.retrieval_dir, RETRIEVAL, querying)
     ranking = load(sources.ranking_dir, RANKING, rating)
+    order = Order(retrieval, ranking, sources.config.blend)
+    order.diversity = _diversity(sources, order.catalogue)
     return Models(
         retrieval=retrieval,
         ranking=ranking,
-        order=Order(retrieval, ranking, sources.config.blend),
+        order=order,
         multitask=load(sources.multitask_dir, MULTITASK, querying + rating)
         if sources.multitask_dir
         else None,
     )
+
+
+def _diversity(sources: Sources, catalogue: Candidates) -> Diversity | None:
+    """Read the genres of the catalogue from train, if they are to make lists diverse.
+
+    Raises:
+      Refusal: no title has genres there.
+    """
+    if not (weight := sources.config.diversity):
+        return None
+    genres = rows.read_train(sources.split_dirs.get(features.TRAIN_SPLIT, ""), (), catalogue).genres
+    if not genres.any():
+        raise Refusal(f"index.diversity is {weight:g}, and no title of train has genres: set it to 0")
+    return Diversity.of(weight, genres)
 
 
 def copy_models(sources: Sources, folder: str) -> None:
@@ -217,6 +235,8 @@ def _add_composites(models: Models, records: Sequence[bytes], config: IndexConfi
         order.candidates.embeddings, order.embed(queries.parse(records)), config
     )
     figures: Figures = selection.figures(index, measurement, len(models.candidates))
+    if config.diversity:
+        figures["diversity"] = config.diversity
     figures["index_build"] = RECOMMEND if measurement.pays >= 1 else RECOMMEND_EXACT
     progress.info(
         "Index over %s titles (%s): recall@%d %.4f, %.2f ms a query, brute force %.2f ms: serve %s",

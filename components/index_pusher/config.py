@@ -95,6 +95,9 @@ class IndexConfig(BaseModel):
     num_reordering_candidates: int | None = Field(default=None, ge=1)
     # The order of recommendations.
     blend: BlendConfig = BlendConfig()
+    # Weight of similarity against relevance where the best 50 are put in an order in which genres recur less,
+    # by maximal marginal relevance (see composite/diversity.py), in [0, 1); 0 for the order as it is.
+    diversity: float = Field(default=0.0, ge=0.0, lt=1.0)
     # How the list that is served is evaluated.
     served_list: ServedListConfig = ServedListConfig()
     # How much worse the quantised TFLite files may be.

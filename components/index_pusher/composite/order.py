@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.index_pusher.composite import signatures
+from components.index_pusher.composite.diversity import POOL, Diversity
 from components.index_pusher.composite.signatures import Candidates
 from components.index_pusher.config import BlendConfig
 from components.index_pusher.gates import Refusal
@@ -41,7 +42,7 @@ class Order:
     Attributes:
       retrieval, ranking: loaded; may be the same object.
       weight: of a star in units of the retrieval score; 0 for an order by this score alone.
-      pool: candidates that are ordered where no search can do it.
+      diversity: what the best are then put in another order by; None for no such step.
       ratings: the candidates' vectors; None where the ranking model's head is no inner product.
       catalogue: the retrieval model's candidates, with its own embeddings.
       candidates: the same with the embeddings that are searched.
@@ -59,7 +60,8 @@ class Order:
         """
         blend = blend or BlendConfig()
         self.retrieval, self.ranking = retrieval, ranking
-        self.weight, self.pool = blend.rating_weight or 0.0, blend.pool
+        self.weight, self._rated_pool = blend.rating_weight or 0.0, blend.pool
+        self.diversity: Diversity | None = None
         self.catalogue = signatures.read_candidates(retrieval)
         self.ratings = _read_ratings(ranking, self.catalogue)
         self.candidates = self.catalogue
@@ -73,6 +75,18 @@ class Order:
     def is_one_search(self) -> bool:
         """Whether a search of `candidates` finds the order; else a pool of its best has to be ordered."""
         return not self.weight or self.ratings is not None
+
+    @property
+    def pool(self) -> int:
+        """How many candidates are searched for at least; 0 where a request's own k are enough."""
+        if not self.is_one_search:
+            return self._rated_pool
+        return POOL if self.diversity else 0
+
+    @property
+    def is_retrieval_alone(self) -> bool:
+        """Whether the order is that of the retrieval scores."""
+        return not self.weight and not self.diversity
 
     def queries(self, query: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Embed queries, given by features.QUERY_FEATURES.

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from components.index_pusher.composite import signatures
+from components.index_pusher.composite import diversity, signatures
 from components.index_pusher.composite.order import Order
 from components.index_pusher.index.searches import BruteForce, Index
 from modules import features
@@ -42,7 +42,7 @@ class Recommender(tf.Module):
     Seen titles are those that the user rated in train, those in the request's history, and those that the
     request excludes. A cold-start user does not occur in train, and the request holds neither a title of the
     catalogue nor a side feature by which the model describes users. The index is searched for k titles (or
-    a pool, see BlendConfig), and for as many more as the greatest number of seen titles in the batch, so that
+    a pool, see Order.pool), and for as many more as the greatest number of seen titles in the batch, so that
     k titles remain after the exclusion if the catalogue holds that many unseen ones.
     """
 
@@ -75,6 +75,8 @@ class Recommender(tf.Module):
         self._count = len(candidates)
         if order.ratings:
             self._rating_vectors = _fixed(order.ratings.embeddings, tf.float32)
+        if order.diversity:
+            self._genres = _fixed(order.diversity.genres, tf.bool)
 
     @tf.function(autograph=False, input_signature=_REQUEST[2:])
     def query(self, *columns: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -99,9 +101,9 @@ class Recommender(tf.Module):
             values are given by their defaults. The saved signature takes them by name.
         Returns:
           `movie_title`, `movie_id`, `score`, `predicted_rating`: `[b, min(k, catalogue)]`, best first by
-          score; `served_by` `[b]`: `model` (score: that of BlendConfig) or `popularity` (score: ratings in
-          train); `num_returned` `[b]`: columns that hold a title. Those after them hold empty strings,
-          PADDING_SCORE and a rating of 0.
+          score or, with a diversity, by that of diversity.py; `served_by` `[b]`: `model` (score: that of
+          BlendConfig) or `popularity` (score: ratings in train); `num_returned` `[b]`: columns that hold a
+          title. Those after them hold empty strings, PADDING_SCORE and a rating of 0.
         """
         # A control dependency of k, or another operation may fail first, with a message that does not help.
         with tf.control_dependencies([tf.debugging.assert_positive(k, "k must be at least 1")]):
@@ -109,20 +111,22 @@ class Recommender(tf.Module):
         query = _named(columns)
         seen, known = self._seen_and_known(query, exclude_title)
         order = self._order
-        pool = k if order.is_one_search else tf.clip_by_value(order.pool, k, self._count)
+        pool = tf.clip_by_value(order.pool, k, self._count) if order.pool else k
         vectors, rating_vectors = order.queries(query)
         positions, scores = self._ranked(vectors, seen, known, pool)
         positions, scores, remaining = best_unseen(positions, scores, seen, pool)
         real = tf.sequence_mask(remaining, pool)
         ratings = tf.where(real, self._ratings(query, rating_vectors, positions), 0.0)
         scores = tf.where(real, scores, PADDING_SCORE)
+        # Popularity alone orders what it serves.
         if not order.is_one_search:
-            # Popularity alone orders what it serves.
             scores += tf.where(known[:, None], order.weight * ratings, 0.0)
-            scores, columns = tf.math.top_k(scores, k)
-            positions, ratings, real = (
-                tf.gather(values, columns, batch_dims=1) for values in (positions, ratings, real)
-            )
+            columns = tf.math.top_k(scores, pool if order.diversity else k).indices
+            positions, scores, ratings, real = _taken(columns, positions, scores, ratings, real)
+        if order.diversity:
+            weight = tf.where(known, order.diversity.weight, 0.0)
+            columns = self._diverse(positions, scores, real, weight, k)
+            positions, scores, ratings, real = _taken(columns, positions, scores, ratings, real)
         answer = {
             features.MOVIE_TITLE: tf.where(real, tf.gather(self._titles, positions), ""),
             features.MOVIE_ID: tf.where(real, tf.gather(self._ids, positions), ""),
@@ -160,6 +164,18 @@ class Recommender(tf.Module):
             tf.where(known[:, None], scores, tf.gather(self._popularity, popular)[None]),
         )
 
+    def _diverse(
+        self, positions: tf.Tensor, scores: tf.Tensor, real: tf.Tensor, weight: tf.Tensor, k: tf.Tensor
+    ) -> tf.Tensor:
+        """`[b, k]` columns of `[b, any]` candidates, best first: a pool in another order, then all others."""
+        pool = tf.minimum(diversity.POOL, tf.shape(positions)[1])
+        genres = tf.cast(tf.gather(self._genres, positions[:, :pool]), tf.float32)
+        chosen = diversity.maximal_marginal_relevance(
+            scores[:, :pool], real[:, :pool], genres, weight, tf.minimum(k, pool)
+        )
+        others = tf.range(pool, tf.maximum(k, pool))
+        return tf.concat([chosen, tf.repeat(others[tf.newaxis], tf.shape(chosen)[0], axis=0)], axis=1)
+
     def _ratings(
         self, query: Mapping[str, tf.Tensor], vectors: tf.Tensor | None, positions: tf.Tensor
     ) -> tf.Tensor:
@@ -175,6 +191,11 @@ class Recommender(tf.Module):
 
 def _named(columns: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
     return {row.name: column for row, column in zip(features.QUERY_FEATURES, columns, strict=True)}
+
+
+def _taken(columns: tf.Tensor, *values: tf.Tensor) -> list[tf.Tensor]:
+    """`[b, k]` columns of each of the `[b, any]` values."""
+    return [tf.gather(of_all, columns, batch_dims=1) for of_all in values]
 
 
 def _fixed(values: np.ndarray, dtype: tf.DType) -> tf.Variable:

@@ -27,6 +27,7 @@ def describe(bundle: Bundle, digests: Mapping[str, str], figures: Figures) -> No
         "pipeline": sources.pipeline,
         "data": provenance.data(sources.data, sources.split_dirs),
         "evaluations": provenance.evaluations(evaluations),
+        "order": provenance.order(sources.config),
         "thresholds": provenance.thresholds(sources.config),
         "signatures": provenance.signatures(folder),
     }

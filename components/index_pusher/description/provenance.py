@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from components.index_pusher.bundle import RECOMMEND, RECOMMEND_EXACT
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.description.model_card import Data
 from components.index_pusher.proof import recommend_check, saved_model_check, tflite_check
@@ -94,6 +95,20 @@ def thresholds(config: IndexConfig) -> dict[str, Any]:
         "recommend_score": recommend_check.SCORE_TOLERANCE,
         "tflite": tflite_check.TOLERANCE,
         **{f"quantized_{name}": bound for name, bound in config.quantized.model_dump().items()},
+    }
+
+
+def order(config: IndexConfig) -> dict[str, Any]:
+    """State what orders the bundle's lists.
+
+    Returns:
+      `rating_weight` and `diversity`, as configured; and `diverse`, the parts whose lists the latter changes.
+      The single models, the TFLite files and the vectors know nothing of it.
+    """
+    return {
+        "rating_weight": config.blend.rating_weight or 0.0,
+        "diversity": config.diversity,
+        "diverse": [RECOMMEND, RECOMMEND_EXACT] if config.diversity else [],
     }
 
 

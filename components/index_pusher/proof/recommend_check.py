@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from components.index_pusher.composite import recommender, signatures
+from components.index_pusher.composite.diversity import POOL, Diversity
 from components.index_pusher.composite.order import Order
 from components.index_pusher.gates import Refusal
 from components.index_pusher.index.selection import SCORE_TOLERANCE, TIE_TOLERANCE
-from components.index_pusher.proof import exact_search
+from components.index_pusher.proof import diversity_check, exact_search
 from modules import features
 
 
@@ -29,6 +30,7 @@ class Oracle:
       exact: `[q, n]` scores of the order, or popularity for cold-start users; minus infinity for titles that
         were seen or are excluded.
       order: `[q, n]` what is sorted by: `exact`, minus infinity outside of a pool.
+      diversity: what known users' best are then put in another order by, if anything.
       tolerance: `[q]` greatest difference between two values of `order` that counts as a tie.
       known: `[q]` whether the model knows the user, see features.USER_KNOWN.
       k: number of requested titles.
@@ -38,6 +40,7 @@ class Oracle:
     positions: Mapping[bytes, int]
     exact: np.ndarray
     order: np.ndarray
+    diversity: Diversity | None
     tolerance: np.ndarray
     known: np.ndarray
     k: int
@@ -49,7 +52,7 @@ class Agreement:
 
     Attributes:
       recall: share of the best k that was recommended, mean over the requests; a title tied with the last of
-        them counts.
+        them counts, and with a diversity every title of its pool.
       score_difference: greatest difference of a score, in units of the request's largest.
       misplaced: number of titles, over all requests, at whose rank exact search has another, ties aside.
     """
@@ -88,7 +91,8 @@ def oracle(order: Order, queries: Mapping[str, np.ndarray], k: int) -> Oracle:
         exact, ordered = _pooled(exact, order, query, known, max(k, order.pool))
     largest = np.maximum(1.0, np.abs(np.where(np.isfinite(exact), exact, 0.0)).max(axis=1))
     positions = {title: position for position, title in enumerate(candidates.titles)}
-    return Oracle(request, positions, exact, ordered, TIE_TOLERANCE * largest, known, k)
+    tolerance = TIE_TOLERANCE * largest
+    return Oracle(request, positions, exact, ordered, order.diversity, tolerance, known, k)
 
 
 def _exclude(exact: np.ndarray, positions: np.ndarray) -> None:
@@ -168,9 +172,14 @@ def _check_answer(answer: Mapping[str, Any], expected: Oracle, row: int) -> tupl
         raise Refusal("have predicted ratings that are NaN or infinite")
     if not count:
         return 1.0, 0.0, 0
-    best, tolerance = np.sort(order)[::-1][:count], expected.tolerance[row]
-    share = float((order[found] >= best[-1] - tolerance).mean())
+    best, tolerance = np.sort(order)[::-1], float(expected.tolerance[row])
+    diversity = expected.diversity if known else None
+    pool = min(POOL, int(np.isfinite(order).sum())) if diversity else 0
+    share = float((order[found] >= best[max(count, pool) - 1] - tolerance).mean())
     if not known and share < 1.0:
         raise Refusal("are not the most popular titles")
-    misplaced = int((~(np.abs(order[found] - best) <= 10 * tolerance)).sum())
-    return share, float(difference.max()), misplaced
+    misplaced = ~(np.abs(order[found] - best[:count]) <= 10 * tolerance)
+    wrong = int(misplaced[pool:].sum())
+    if diversity:
+        wrong += diversity_check.misplaced(found[:pool], order, diversity, 10 * tolerance)
+    return share, float(difference.max()), wrong

@@ -150,7 +150,7 @@ def _comparisons(counted: Rows, bundle: Bundle) -> list[Comparison]:
         ITEM_ITEM: sources.must_beat_baselines,
         IN_SERVICE: True,
     }
-    same = () if bundle.models.order.weight else (RETRIEVAL_ALONE,)
+    same = (RETRIEVAL_ALONE,) if bundle.models.order.is_retrieval_alone else ()
     return [
         figures.compare(counted, SERVED, name, gated[name])
         for name in counted.ranks

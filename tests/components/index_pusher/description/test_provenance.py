@@ -10,7 +10,7 @@ import pathlib
 import pytest
 import tensorflow as tf
 
-from components.index_pusher.config import IndexConfig
+from components.index_pusher.config import BlendConfig, IndexConfig
 from components.index_pusher.description import provenance
 from components.index_pusher.description.model_card import Data
 from components.movielens_example_gen.config import DataConfig
@@ -57,6 +57,16 @@ def test_a_tflite_file_is_listed_with_its_widths_and_types(content: dict) -> Non
 
 def test_the_pipeline_that_made_the_bundle_is_named(content: dict) -> None:
     assert content["pipeline"] == "planted"
+
+
+def test_the_order_is_stated_with_the_parts_that_are_diverse(content: dict) -> None:
+    assert content["order"] == {"rating_weight": 0.0, "diversity": 0.0, "diverse": []}
+    config = IndexConfig(blend=BlendConfig(rating_weight=2.0), diversity=0.3)
+    assert provenance.order(config) == {
+        "rating_weight": 2.0,
+        "diversity": 0.3,
+        "diverse": ["recommend", "recommend_exact"],
+    }
 
 
 def test_the_thresholds_are_those_that_the_parity_was_held_against(content: dict) -> None:

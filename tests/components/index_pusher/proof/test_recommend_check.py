@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from components.index_pusher.composite import recommender, signatures
+from components.index_pusher.composite.diversity import Diversity
 from components.index_pusher.composite.order import Order
 from components.index_pusher.config import BlendConfig
 from components.index_pusher.gates import Refusal
@@ -107,6 +108,39 @@ def test_a_weighted_sum_is_compared_with_its_own_order(parts, dense, queries, tm
     agreement = recommend_check.check("recommend", received, weighted)
     assert (agreement.recall, agreement.misplaced) == (1.0, 0)
     assert share_of_plain(received, parts, weighted) < 0.95, "the weight changes the order"
+
+
+GENRES = np.random.default_rng(3).random((300, 6)) < 0.3
+
+
+@pytest.mark.parametrize("k", [10, 80])
+def test_a_diverse_order_is_compared_with_marginal_relevance(parts, dense, queries, k: int) -> None:
+    """Of one search and of a pool; not with the order by score, nor with that of another weight."""
+    for order in (Order(parts.retrieval, parts.ranking), Order(dense.retrieval, dense.ranking, BLEND)):
+        order.diversity = Diversity.of(0.5, GENRES)
+        expected = recommend_check.oracle(order, queries, k)
+        agreement = check(expected, composite(order))
+        assert (agreement.recall, agreement.misplaced) == (1.0, 0)
+    other = Order(dense.retrieval, dense.ranking, BLEND)
+    for weight in (0.0, 0.3):
+        other.diversity = Diversity.of(weight, GENRES)
+        agreement = check(expected, composite(other))
+        assert agreement.recall == 1.0 and agreement.misplaced > 2 * len(expected.known)
+
+
+def test_a_title_beyond_the_pool_of_a_diverse_order_is_missed(parts, queries, monkeypatch) -> None:
+    search = BruteForce.search
+
+    def from_the_hundredth(self, queries, k):
+        positions, scores = search(self, queries, tf.constant(300))
+        return tf.roll(positions, -99, 1)[:, :k], tf.roll(scores, -99, 1)[:, :k]
+
+    order = Order(parts.retrieval, parts.ranking)
+    order.diversity = Diversity.of(0.5, GENRES)
+    expected = recommend_check.oracle(order, queries, 10)
+    monkeypatch.setattr(BruteForce, "search", from_the_hundredth)
+    agreement = check(expected, composite(order))
+    assert agreement.recall < 0.9 and agreement.misplaced > 0
 
 
 def test_recommending_excluded_titles_is_refused(parts, oracle, monkeypatch) -> None:

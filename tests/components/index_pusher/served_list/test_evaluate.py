@@ -15,6 +15,7 @@ import tensorflow as tf
 from components.index_pusher import bundle
 from components.index_pusher.bundle import RECOMMEND_EXACT, Bundle
 from components.index_pusher.composite import recommender
+from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Refusal
 from components.index_pusher.index.searches import BruteForce
 from components.index_pusher.served_list import asking, rows
@@ -128,6 +129,29 @@ def test_a_list_that_popularity_beats_is_refused_unless_baselines_may_win(
     assert caught.value.figures["served_list_comparisons"][0]["upper"] < 0
     measured = evaluate(judged_by(honest, of_popularity, False), str(tmp_path), {})
     assert measured["served_list_comparisons"][0]["passes"]
+
+
+def test_a_diverse_list_is_measured_as_it_is_served(planted, honest: Bundle, tmp_path) -> None:
+    """Its second title is not of the first's genres. It is refused where people like the model's second best,
+    and passes where they like the first, which stays."""
+    world, none = planted.world, str(tmp_path / "none")
+    models = bundle._load(dataclasses.replace(planted.sources, config=IndexConfig(diversity=0.9)))
+    composite = recommender.Recommender(models.order, BruteForce(models.candidates.embeddings))
+    recommender.save(composite, str(tmp_path / RECOMMEND_EXACT))
+    diverse = dataclasses.replace(honest, folder=str(tmp_path), models=models)
+    best = [exact_best(world, world.user_vectors[user], world.seen[user], 2) for user in USERS]
+    first, second = (
+        write_eval(world, tmp_path / f"eval{place}", [titles[place : place + 1] for titles in best])
+        for place in (0, 1)
+    )
+    with pytest.raises(Refusal, match="the served list is worse than retrieval alone") as caught:
+        evaluate(judged_by(diverse, second), none, {})
+    plain = evaluate(judged_by(honest, second), none, {})
+    for protocol in ("before each rating", "a day after train"):
+        refused, served = (figures_of(measured, protocol) for measured in (caught.value.figures, plain))
+        assert refused["graded_ndcg_10"] < served["graded_ndcg_10"] == pytest.approx(1 / np.log2(3))
+    compared = evaluate(judged_by(diverse, first), none, {})["served_list_comparisons"]
+    assert [row["compared_with"] for row in compared if row["passes"]] == ["retrieval alone", "popularity"]
 
 
 def test_a_list_that_the_served_one_beats_is_refused(
