@@ -27,7 +27,7 @@ class Lists:
     """What a composite recommended.
 
     Attributes:
-      titles: `[lists, DEPTH or fewer]` bytes, best first, padded with "".
+      titles: `[lists, k or fewer]` bytes, best first, padded with "".
       scores, ratings: of these titles, as predicted; of the padding they mean nothing.
       by_model: `[lists]` bool, whether the model served them and not popularity.
     """
@@ -64,17 +64,18 @@ class Composite:
         if unknown := sorted(set(taken) - given):
             raise ValueError(f"it takes {' and '.join(unknown)}, which no request has")
 
-    def ask(self, queries: Mapping[str, np.ndarray], excluded: np.ndarray) -> Lists:
+    def ask(self, queries: Mapping[str, np.ndarray], excluded: np.ndarray, k: int = DEPTH) -> Lists:
         """Ask for a list for each query.
 
         Args:
           queries: features.QUERY_FEATURES by name, `[lists]`, of the history `[lists, any]`.
           excluded: `[lists, any]` bytes, titles, padded with "".
+          k: titles in a list.
         """
         request = {
             **{row.name: tf.constant(queries[row.name]) for row in features.QUERY_FEATURES},
             recommender.EXCLUDE_TITLE: tf.constant(excluded.astype(object), tf.string),
-            recommender.K: tf.constant(DEPTH, tf.int32),
+            recommender.K: tf.constant(k, tf.int32),
         }
         answer = signatures.call(self._model.signatures[features.SERVING_SIGNATURE], request)
         names = (features.MOVIE_TITLE, features.SCORE, features.PREDICTED_RATING, recommender.SERVED_BY)
