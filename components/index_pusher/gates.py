@@ -145,8 +145,8 @@ def gate_list(comparisons: Sequence[Comparison]) -> None:
     """Refuse a list that is surely worse than one that it is held against.
 
     Raises:
-      Refusal: the first comparison in which the whole 95% interval of the gain is below 0, or which has no
-        interval, since there are too few users or no rating has a gain.
+      Refusal: the first comparison in which the whole 95% interval of the gain is below 0, or which, over all
+        ratings, has no interval, since there are too few users or no rating has a gain.
 
     >>> gate_list([Comparison("popularity", 0.2, -0.1, -0.3, 0.1)])
     >>> gate_list([Comparison("popularity", 0.2, -0.1, -0.15, -0.05)])  # doctest: +ELLIPSIS
@@ -167,8 +167,9 @@ def gate_list(comparisons: Sequence[Comparison]) -> None:
                 "too few users have ratings in eval to compare the served list with "
                 f"{found.compared_with}; at least 5 are needed"
             )
+        where = f" on {found.slice}" if found.slice else ""
         raise Refusal(
-            f"the served list is worse than {found.compared_with}: its graded nDCG@10 is "
+            f"the served list is worse than {found.compared_with}{where}: its graded nDCG@10 is "
             f"{found.reference + found.gain:.4f}, that of {found.compared_with} {found.reference:.4f}, the "
             f"interval of the difference {found.lower:.4f} to {found.upper:.4f}"
         )

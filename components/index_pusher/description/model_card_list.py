@@ -35,10 +35,19 @@ def text(figures: Mapping[str, Any]) -> str:
     compared = [
         (row["compared_with"], number(_value(row["reference"])), number(_value(row["gain"])), _span(row))
         for row in figures[COMPARISONS]
+        if not row["slice"]
     ]
     shares = (LIKED_HIT, DISLIKED_HIT, GRADED_NDCG)
+    gains = {(row["slice"], row["compared_with"]): _span(row) for row in figures[COMPARISONS] if row["slice"]}
+    baselines = list(dict.fromkeys(name for _, name in gains))
     slices = [
-        (row["slice"], f"{row['rows']:,}", *(number(_value(row[name])) for name in shares), _span(row))
+        (
+            row["slice"],
+            f"{row['rows']:,}",
+            *(number(_value(row[name])) for name in shares),
+            _span(row),
+            *(gains[row["slice"], name] for name in baselines),
+        )
         for row in figures[SLICES]
     ]
     return "\n\n".join(
@@ -51,7 +60,13 @@ def text(figures: Mapping[str, Any]) -> str:
             f"Graded nDCG before each rating, beside other orders. In service before: {figures[CHAMPION]}.",
             table(("compared with", "its value", "gain", "gain, 95%"), compared),
             "By slice:",
-            table(("slice", "rows", *(f"`{name}`" for name in shares), "95%"), slices),
+            table(
+                (
+                    *("slice", "rows", *(f"`{name}`" for name in shares), "95%"),
+                    *(f"gain on {name}, 95%" for name in baselines),
+                ),
+                slices,
+            ),
         ]
     )
 

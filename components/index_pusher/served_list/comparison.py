@@ -22,6 +22,7 @@ class Comparison:
       gain: by how much the list is better; lower, upper: 95% interval over users, infinite for too few users,
         NaN where no rating has a gain.
       gated: whether a list that is surely worse is refused.
+      slice: such as `visit=first`; empty for all ratings.
     """
 
     compared_with: str
@@ -30,16 +31,19 @@ class Comparison:
     lower: float
     upper: float
     gated: bool = True
+    slice: str = ""
 
     @property
     def passes(self) -> bool:
-        """The list is not surely worse. Without an interval nothing is known, which does not pass."""
-        return not self.gated or (self.upper >= 0 and math.isfinite(self.upper))
+        """The list is not surely worse. Without an interval nothing is known, which only passes on slices."""
+        known = math.isfinite(self.upper)
+        return not self.gated or (self.upper >= 0 if known else bool(self.slice))
 
     def row(self) -> dict[str, Any]:
         """Return it as JSON has it."""
         ends = {name: finite(getattr(self, name)) for name in ("reference", "gain", "lower", "upper")}
-        return {"compared_with": self.compared_with, **ends, "gated": self.gated, "passes": self.passes}
+        verdict = {"gated": self.gated, "passes": self.passes}
+        return {"compared_with": self.compared_with, "slice": self.slice, **ends, **verdict}
 
 
 def finite(value: float) -> float | None:

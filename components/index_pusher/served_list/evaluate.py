@@ -6,6 +6,7 @@ batches.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -142,7 +143,10 @@ def _counted(requests: Mapping[str, np.ndarray], scale: Scale) -> Rows:
 
 
 def _comparisons(counted: Rows, bundle: Bundle) -> list[Comparison]:
-    """Compare the served list with every other order; with retrieval alone where that is another."""
+    """Compare the served list with every other order; with retrieval alone where that is another.
+
+    On slices it is compared with the baselines, as the models are.
+    """
     sources = bundle.sources
     gated = {
         RETRIEVAL_ALONE: True,
@@ -151,11 +155,14 @@ def _comparisons(counted: Rows, bundle: Bundle) -> list[Comparison]:
         IN_SERVICE: True,
     }
     same = (RETRIEVAL_ALONE,) if bundle.models.order.is_retrieval_alone else ()
-    return [
-        figures.compare(counted, SERVED, name, gated[name])
-        for name in counted.ranks
-        if name != SERVED and name not in same
-    ]
+    others = [name for name in counted.ranks if name != SERVED and name not in same]
+    overall = [figures.compare(counted, SERVED, name, gated[name]) for name in others]
+    on_slices = (
+        figures.compare_slices(counted, SERVED, name, gated[name])
+        for name in (POPULARITY, ITEM_ITEM)
+        if name in others
+    )
+    return [*overall, *itertools.chain.from_iterable(on_slices)]
 
 
 def _a_day_after_train(

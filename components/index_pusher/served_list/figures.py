@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,23 +78,34 @@ def of_rows(rows: Rows, order: str) -> list[dict[str, Any]]:
 def of_slices(rows: Rows, order: str) -> list[dict[str, Any]]:
     """Measure an order on every value of every slice: a row for each, with the interval of GRADED_NDCG."""
     found = []
+    for name, part in _parts(rows):
+        figures = {row["figure"]: row for row in of_rows(part, order)}
+        graded = figures[GRADED_NDCG]
+        found.append(
+            {
+                "slice": name,
+                "rows": len(part.users),
+                LIKED_HIT: figures[LIKED_HIT]["value"],
+                DISLIKED_HIT: figures[DISLIKED_HIT]["value"],
+                GRADED_NDCG: graded["value"],
+                "lower": graded["lower"],
+                "upper": graded["upper"],
+            }
+        )
+    return found
+
+
+def _parts(rows: Rows) -> Iterator[tuple[str, Rows]]:
     for name, values in rows.slices.items():
         for value in np.unique(values.astype(object)):
-            part = rows.where(values == value)
-            figures = {row["figure"]: row for row in of_rows(part, order)}
-            graded = figures[GRADED_NDCG]
-            found.append(
-                {
-                    "slice": f"{name}={value.decode('utf-8', 'replace')}",
-                    "rows": len(part.users),
-                    LIKED_HIT: figures[LIKED_HIT]["value"],
-                    DISLIKED_HIT: figures[DISLIKED_HIT]["value"],
-                    GRADED_NDCG: graded["value"],
-                    "lower": graded["lower"],
-                    "upper": graded["upper"],
-                }
-            )
-    return found
+            yield f"{name}={value.decode('utf-8', 'replace')}", rows.where(values == value)
+
+
+def compare_slices(rows: Rows, order: str, reference: str, gated: bool = True) -> list[Comparison]:
+    """Compare two orders on every value of every slice."""
+    return [
+        dataclasses.replace(compare(part, order, reference, gated), slice=name) for name, part in _parts(rows)
+    ]
 
 
 def compare(rows: Rows, order: str, reference: str, gated: bool = True) -> Comparison:

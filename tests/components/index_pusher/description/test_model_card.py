@@ -147,7 +147,9 @@ def test_the_card_tells_of_the_list_that_is_served() -> None:
                 "lower": 0.03125,
                 "upper": 0.09375,
             }
-            | {"gated": True, "passes": True}
+            | {"gated": True, "passes": True, "slice": ""},
+            {"compared_with": "popularity", "reference": 0.125, "gain": 0.0, "lower": -0.125, "upper": 0.125}
+            | {"gated": True, "passes": True, "slice": "visit=return"},
         ],
         "served_list_slices": [
             {"slice": "visit=return", "rows": 1_250, "liked_hit_10": 0.25, "disliked_hit_10": None}
@@ -168,8 +170,13 @@ def test_the_card_tells_of_the_list_that_is_served() -> None:
     assert rows(text, "| compared with | its value | gain | gain, 95% |") == [
         ["popularity", "0.125", "0.062", "0.031 to 0.094"]
     ]
-    by_slice = "| slice | rows | `liked_hit_10` | `disliked_hit_10` | `graded_ndcg_10` | 95% |"
-    assert rows(text, by_slice) == [["visit=return", "1,250", "0.250", "missing", "0.125", "0.062 to 0.188"]]
+    by_slice = (
+        "| slice | rows | `liked_hit_10` | `disliked_hit_10` | `graded_ndcg_10` | 95% "
+        "| gain on popularity, 95% |"
+    )
+    assert rows(text, by_slice) == [
+        ["visit=return", "1,250", "0.250", "missing", "0.125", "0.062 to 0.188", "-0.125 to 0.125"]
+    ]
     assert "served_list" not in section(card, "Bundle: index and parity")
     served["served_list_slices"] = []
     unsliced = model_card.text(dataclasses.replace(FACTS, figures=served))

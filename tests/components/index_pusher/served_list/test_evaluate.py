@@ -115,8 +115,14 @@ def test_the_list_is_asked_before_each_rating_and_a_day_after_train(honest: Bund
         "Of the titles that people rated 4 or higher, 100% were among the ten that they would have been "
         "shown; of those that they rated 2 or lower, 100%."
     )
-    (popularity,) = measured["served_list_comparisons"]
-    assert popularity["compared_with"] == "popularity" and popularity["lower"] > 0 and popularity["passes"]
+    compared = measured["served_list_comparisons"]
+    assert {row["slice"] for row in compared} == {
+        "",
+        *(row["slice"] for row in measured["served_list_slices"]),
+    }
+    assert all(
+        row["compared_with"] == "popularity" and row["lower"] > 0 and row["passes"] for row in compared
+    )
     json.dumps(measured, allow_nan=False)
 
 
@@ -151,7 +157,7 @@ def test_a_diverse_list_is_measured_as_it_is_served(planted, honest: Bundle, tmp
         refused, served = (figures_of(measured, protocol) for measured in (caught.value.figures, plain))
         assert refused["graded_ndcg_10"] < served["graded_ndcg_10"] == pytest.approx(1 / np.log2(3))
     compared = evaluate(judged_by(diverse, first), none, {})["served_list_comparisons"]
-    assert [row["compared_with"] for row in compared if row["passes"]] == ["retrieval alone", "popularity"]
+    assert {row["compared_with"] for row in compared if row["passes"]} == {"retrieval alone", "popularity"}
 
 
 def test_a_list_that_the_served_one_beats_is_refused(
@@ -188,7 +194,7 @@ def test_a_version_of_another_pipeline_is_not_compared(
     monkeypatch.setattr(reader, "open_current", lambda _: dataclasses.replace(found, manifest=content))
     measured = evaluate(judged_by(reversed_order, of_the_model, False), str(pushed.destination), {})
     assert measured["served_list_champion"] == f"version 1 {reason}"
-    assert [row["compared_with"] for row in measured["served_list_comparisons"]] == ["popularity"]
+    assert {row["compared_with"] for row in measured["served_list_comparisons"]} == {"popularity"}
 
 
 def test_a_version_in_service_that_cannot_be_asked_is_not_compared(

@@ -113,6 +113,41 @@ class TestTheGate:
             gate_list([found])
 
 
+class TestTheGateOfSlices:
+    """Two orders that are even over all ratings: one has the better list at first visits, one at returns.
+
+    Users have four ratings, of which the first and the third are at first visits.
+    """
+
+    USERS = [b"%d" % (row // 4) for row in range(160)]
+    FIRST, RETURN = [0, ABSENT, 1, ABSENT] * 40, [ABSENT, 0, ABSENT, 1] * 40
+
+    def rows(self, size: int = 160) -> Rows:
+        ratings, users = [5] * size, self.USERS[:size]
+        return planted(ratings, users, served=self.FIRST[:size], popularity=self.RETURN[:size])
+
+    def test_a_list_that_is_surely_worse_on_a_slice_is_refused_though_it_is_even_over_all(self) -> None:
+        overall = figures.compare(self.rows(), "served", "popularity")
+        gate_list([overall])
+        first, later = figures.compare_slices(self.rows(), "served", "popularity")
+        assert (first.slice, later.slice) == ("visit=first", "visit=return")
+        assert first.lower > 0 > later.upper and later.row()["slice"] == "visit=return"
+        gate_list([overall, first])
+        with pytest.raises(
+            Refusal, match="worse than popularity on visit=return: its graded nDCG@10 is 0.0000"
+        ):
+            gate_list([overall, first, later])
+        gate_list(figures.compare_slices(self.rows(), "served", "popularity", gated=False))
+
+    def test_a_slice_of_too_few_users_or_without_a_gain_passes(self) -> None:
+        few = figures.compare_slices(self.rows(16), "served", "popularity")
+        assert all(math.isinf(found.upper) for found in few)
+        worthless = planted([0.0] * 160, self.USERS, served=self.FIRST, popularity=self.RETURN)
+        nothing = figures.compare_slices(worthless, "served", "popularity")
+        assert all(math.isnan(found.upper) for found in nothing)
+        gate_list([*few, *nothing])
+
+
 class TestListsOfUsers:
     LISTS = np.array([[0, 1, 2], [3, 0, -1]])
 
