@@ -241,6 +241,9 @@ RATING_SIGNATURE = "rate"
 # MOVIE_TITLE [n], CANDIDATE_EMBEDDING [n, r] and RATING_RANGE [2] out, to which the product is clipped.
 RATING_QUERY_SIGNATURE = "rating_query"
 RATING_CANDIDATES_SIGNATURE = "rating_candidates"
+# Where it is none: QUERY_FEATURES and MOVIE_TITLE [batch, any] in, PREDICTED_RATING [batch, any] out; a query
+# is transformed once for all of its titles.
+RATING_TITLES_SIGNATURE = "rate_titles"
 
 EXAMPLES_INPUT = "examples"
 QUERY_EMBEDDING = "query_embedding"

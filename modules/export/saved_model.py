@@ -16,6 +16,7 @@ from modules import features
 from modules.data import baselines, dataset, item_item
 from modules.evaluation import ranking_metrics
 from modules.export.queries import Queries
+from modules.export.raw_columns import as_columns, dense, query_spec
 from modules.towers import RatingHead
 from modules.training import TrainingData
 
@@ -76,13 +77,13 @@ class ServedModel:
         self._state += [query_tower, self._candidate_vectors, self._seen_positions, self._seen_splits]
         self._state += [self._positions_by_id, *filter(None, [self._item_item])]
         self._signatures[features.QUERY_SIGNATURE] = tf.function(
-            self._query, autograph=False, input_signature=[_raw_query_spec()]
+            self._query, autograph=False, input_signature=[query_spec()]
         )
         self._signatures[features.CANDIDATES_SIGNATURE] = tf.function(
             self._candidates, autograph=False, input_signature=[]
         )
         names = (features.USER_ID, features.HISTORY_TITLE, *self._describing_defaults)
-        spec = {name: _raw_query_spec()[name] for name in names}
+        spec = {name: query_spec()[name] for name in names}
         self._signatures[features.SEEN_SIGNATURE] = tf.function(
             self._seen, autograph=False, input_signature=[spec]
         )
@@ -90,7 +91,7 @@ class ServedModel:
         self._eval_columns.append(self._ranks)
 
     def _query(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {features.QUERY_EMBEDDING: self._query_tower(self._queries(_as_columns(raw)))}
+        return {features.QUERY_EMBEDDING: self._query_tower(self._queries(as_columns(raw)))}
 
     def _candidates(self) -> dict[str, tf.Tensor]:
         return {
@@ -163,7 +164,7 @@ class ServedModel:
     def add_rating(
         self, query_tower: Tower, candidate_tower: Tower, head: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     ) -> None:
-        """Add the signature `rate` and the columns of the rating; where it is one, also the inner product's.
+        """Add the signature `rate` and the columns of the rating; then the inner product's, or `rate_titles`.
 
         Args:
           query_tower: from transformed features to `[batch, dim]`.
@@ -177,17 +178,17 @@ class ServedModel:
         self._state += [query_tower, head, self._rating_vectors]
         title_spec = {features.MOVIE_TITLE: tf.TensorSpec([None], tf.string, name=features.MOVIE_TITLE)}
         self._signatures[features.RATING_SIGNATURE] = tf.function(
-            lambda raw: self._rate(_as_columns(raw)),
+            lambda raw: self._rate(as_columns(raw)),
             autograph=False,
-            input_signature=[{**_raw_query_spec(), **title_spec}],
+            input_signature=[{**query_spec(), **title_spec}],
         )
         if isinstance(head, RatingHead) and head.is_inner_product:
             self._signatures[features.RATING_QUERY_SIGNATURE] = tf.function(
                 lambda raw: {
-                    features.QUERY_EMBEDDING: head.query_vectors(query_tower(self._queries(_as_columns(raw))))
+                    features.QUERY_EMBEDDING: head.query_vectors(query_tower(self._queries(as_columns(raw))))
                 },
                 autograph=False,
-                input_signature=[_raw_query_spec()],
+                input_signature=[query_spec()],
             )
             self._signatures[features.RATING_CANDIDATES_SIGNATURE] = tf.function(
                 lambda: {
@@ -198,15 +199,34 @@ class ServedModel:
                 autograph=False,
                 input_signature=[],
             )
+        else:
+            several = {
+                features.MOVIE_TITLE: tf.TensorSpec([None, None], tf.string, name=features.MOVIE_TITLE)
+            }
+            self._signatures[features.RATING_TITLES_SIGNATURE] = tf.function(
+                self._rate_titles, autograph=False, input_signature=[{**query_spec(), **several}]
+            )
         self._predictions.append(self._rate)
         self._biases = _fit_biases(self._data)
         self._eval_columns += [self._rate, self._rate_by_biases]
 
     def _rate(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        positions = self._positions.lookup(tf.squeeze(raw[features.MOVIE_TITLE], 1))
+        queries = self._rating_query_tower(self._queries(raw))
+        return self._ratings(queries, tf.squeeze(raw[features.MOVIE_TITLE], 1))
+
+    def _rate_titles(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        titles = raw[features.MOVIE_TITLE]
+        shape = tf.shape(titles)
+        queries = self._rating_query_tower(self._queries(as_columns(raw)))
+        rated = self._ratings(tf.repeat(queries, shape[1], axis=0), tf.reshape(titles, [-1]))
+        return {name: tf.reshape(values, shape) for name, values in rated.items()}
+
+    def _ratings(self, queries: tf.Tensor, titles: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Rate `[pairs]` titles by `[pairs, dim]` embeddings of queries."""
+        positions = self._positions.lookup(titles)
         unknown = len(self._data.catalogue)
         vectors = tf.gather(self._rating_vectors, tf.where(positions < 0, unknown, positions))
-        ratings = self._rating_head(self._rating_query_tower(self._queries(raw)), vectors)
+        ratings = self._rating_head(queries, vectors)
         lowest, highest = self._data.interactions.rating_range
         return {features.PREDICTED_RATING: tf.clip_by_value(tf.squeeze(ratings, 1), lowest, highest)}
 
@@ -253,7 +273,7 @@ class ServedModel:
             autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name=features.EXAMPLES_INPUT)]
         )
         def signature(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-            raw = _dense(tf.io.parse_example(examples, spec))
+            raw = dense(tf.io.parse_example(examples, spec))
             return {name: column for part in parts for name, column in part(raw).items()}
 
         return signature
@@ -292,24 +312,3 @@ def _fit_biases(data: TrainingData) -> baselines.Biases:
     read = data.interactions
     users, titles = read.num_users + 1, len(data.catalogue) + 1
     return baselines.biases(read.users, read.positions, read.ratings, users, titles)
-
-
-def _dense(raw: Mapping[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.Tensor | tf.SparseTensor]:
-    """Give parsed lists the form of the raw signatures, `[batch, any]`; not genres, which Transform reads."""
-    dense = {
-        row.name: tf.sparse.to_dense(raw[row.name], row.default, validate_indices=False)
-        for row in (*features.HISTORY_FEATURES, features.EXCLUDE_ID_FEATURE)
-        if row.name in raw
-    }
-    return {**raw, **dense}
-
-
-def _raw_query_spec() -> dict[str, tf.TensorSpec]:
-    return {
-        f.name: tf.TensorSpec([None, None] if f.repeated else [None], tf.as_dtype(f.dtype.value), f.name)
-        for f in features.QUERY_FEATURES
-    }
-
-
-def _as_columns(raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    return {name: values if values.shape.rank == 2 else values[:, tf.newaxis] for name, values in raw.items()}

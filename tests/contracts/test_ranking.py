@@ -18,7 +18,7 @@ from modules.bayesian.model import BayesianRankingModel
 from modules.data import dataset
 from tests.contracts.suite.model import TrainingContract, small
 from tests.contracts.suite.planted_run import PlantedRun
-from tests.contracts.suite.rating import InnerProductContract, RatingContract
+from tests.contracts.suite.rating import DenseContract, InnerProductContract
 
 DEFAULT = presets.BayesianRankingConfig.model_validate(presets.default().ranking)
 # Planted preferences have no main effects, so that the first draws stay near none.
@@ -74,7 +74,7 @@ class TestFactorization(TrainingContract, InnerProductContract):
     hyperparameters = small(FACTORIZATION, learning_rate=0.02)
 
 
-class TestTutorial(RatingContract):
+class TestTutorial(DenseContract):
     module = ranking
     hyperparameters = small(presets.tutorial().ranking, epochs=60)
 

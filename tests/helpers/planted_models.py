@@ -160,6 +160,14 @@ class _Planted(tf.Module):
         )
         return rating + self._shift
 
+    @tf.function(
+        input_signature=[*QUERY_SPEC.values(), tf.TensorSpec([None, None], tf.string, features.MOVIE_TITLE)]
+    )
+    def rate_titles(self, *query_and_titles):
+        *query, movie_title = query_and_titles
+        title_bias = tf.gather(self._title_bias, self.positions.lookup(movie_title))
+        return {features.PREDICTED_RATING: self._rating_of_query(*query)[:, None] + title_bias}
+
     @tf.function(input_signature=list(QUERY_SPEC.values()))
     def rating_query(self, *query):
         """The rating as an inner product: the title's bias once, and what is the query's."""
@@ -195,7 +203,7 @@ RANKING = (
     *(features.RATING_SIGNATURE, features.RATING_QUERY_SIGNATURE, features.RATING_CANDIDATES_SIGNATURE),
 )
 # Of a model whose head is dense layers.
-DENSE_RANKING = (features.RATING_SIGNATURE,)
+DENSE_RANKING = (features.RATING_SIGNATURE, features.RATING_TITLES_SIGNATURE)
 
 
 def write_model(
@@ -225,6 +233,7 @@ def write_model(
             features.CANDIDATES_SIGNATURE: model.candidates,
             features.SEEN_SIGNATURE: model.seen,
             features.RATING_SIGNATURE: model.rate(),
+            features.RATING_TITLES_SIGNATURE: model.rate_titles,
             features.RATING_QUERY_SIGNATURE: model.rating_query,
             features.RATING_CANDIDATES_SIGNATURE: model.rating_candidates,
         }

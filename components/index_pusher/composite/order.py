@@ -53,10 +53,11 @@ class Order:
 
         Args:
           retrieval: with the signatures `query` and `candidates`.
-          ranking: with `rate` and, if its head is an inner product, `rating_query` and `rating_candidates`.
+          ranking: with `rate` and, if its head is an inner product, `rating_query` and `rating_candidates`,
+            else `rate_titles`.
           blend: the weight; None: by the retrieval scores.
         Raises:
-          Refusal: a catalogue cannot be served, or the models have different ones.
+          Refusal: a catalogue cannot be served, the models have different ones, or a signature is absent.
         """
         blend = blend or BlendConfig()
         self.retrieval, self.ranking = retrieval, ranking
@@ -117,6 +118,7 @@ class Order:
 
 def _read_ratings(ranking: Any, candidates: Candidates) -> RatingVectors | None:
     if features.RATING_CANDIDATES_SIGNATURE not in ranking.signatures:
+        signatures.require(ranking, "ranking", (features.RATING_TITLES_SIGNATURE,))
         return None
     outputs = ranking.signatures[features.RATING_CANDIDATES_SIGNATURE]()
     titles = outputs[features.MOVIE_TITLE].numpy()

@@ -50,8 +50,7 @@ class Recommender(tf.Module):
         """Compose loaded models.
 
         Args:
-          order: of the recommendations; its retrieval model has the signature `seen`, too, its ranking model,
-            which may be the same object, `rate`.
+          order: of the recommendations; its retrieval model has the signature `seen`, too.
           index: over `order.candidates.embeddings`.
         """
         super().__init__(name="recommender")
@@ -59,13 +58,7 @@ class Recommender(tf.Module):
         self._order = order
         # Held as attributes, so that the tables the signatures read are saved with the composite.
         self._state = [signatures.state(retrieval), signatures.state(ranking)]
-        self._seen, self._rate = (
-            functools.partial(signatures.call, model.signatures[signature])
-            for model, signature in (
-                (retrieval, features.SEEN_SIGNATURE),
-                (ranking, features.RATING_SIGNATURE),
-            )
-        )
+        self._seen = functools.partial(signatures.call, retrieval.signatures[features.SEEN_SIGNATURE])
         self.index = index
         most_popular = np.argsort(-candidates.popularity, kind="stable").astype(np.int32)
         self._titles = _fixed(candidates.titles.astype(object), tf.string)
@@ -183,10 +176,10 @@ class Recommender(tf.Module):
         if (ratings := self._order.ratings) and vectors is not None:
             products = tf.linalg.matvec(tf.gather(self._rating_vectors, positions), vectors)
             return tf.clip_by_value(products, ratings.lowest, ratings.highest)
-        shape = tf.shape(positions)
-        pairs = {name: tf.repeat(column, shape[1], axis=0) for name, column in query.items()}
-        pairs[features.MOVIE_TITLE] = tf.gather(self._titles, tf.reshape(positions, [-1]))
-        return tf.reshape(tf.cast(self._rate(pairs)[features.PREDICTED_RATING], tf.float32), shape)
+        rate = self._order.ranking.signatures[features.RATING_TITLES_SIGNATURE]
+        titles = tf.gather(self._titles, positions)
+        rated = signatures.call(rate, {**query, features.MOVIE_TITLE: titles})
+        return tf.cast(rated[features.PREDICTED_RATING], tf.float32)
 
 
 def _named(columns: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:

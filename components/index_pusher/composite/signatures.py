@@ -51,13 +51,18 @@ def load(model_dir: str, name: str, needed: tuple[str, ...]) -> Any:
     if not tf.saved_model.contains_saved_model(path):
         raise Refusal(f"the {name} model holds no SavedModel at {path}")
     loaded = tf.saved_model.load(path)
-    missing = [signature for signature in needed if signature not in loaded.signatures]
+    require(loaded, name, needed)
+    return loaded
+
+
+def require(model: Any, name: str, needed: tuple[str, ...]) -> None:
+    """Refuse a loaded model that lacks a signature; arguments as of `load`."""
+    missing = [signature for signature in needed if signature not in model.signatures]
     if missing:
         raise Refusal(
             f"the {name} model lacks the signature {' and '.join(missing)}; it has "
-            f"{', '.join(sorted(loaded.signatures))}"
+            f"{', '.join(sorted(model.signatures))}"
         )
-    return loaded
 
 
 def serving_path(model_dir: str) -> str:

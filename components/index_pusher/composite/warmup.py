@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
@@ -111,5 +112,7 @@ def predict_request(
             value = tf.zeros([len(records), 0], spec.dtype).numpy()
         if value is None:
             raise Refusal(f"{model} takes {name} in {signature}, which no query has")
+        if spec.shape.rank == 2 and np.ndim(value) == 1:
+            value = value[:, np.newaxis]  # A list of one title.
         request.inputs[name].CopyFrom(tf.make_tensor_proto(value, spec.dtype))
     return request

@@ -94,6 +94,33 @@ class InnerProductContract(RatingContract):
         np.testing.assert_allclose(clipped, _rate(trained, rows), rtol=1e-4, atol=1e-5)
 
 
+class DenseContract(RatingContract):
+    """What a model keeps whose rating is that of dense layers."""
+
+    beside = {
+        features.RATING_TITLES_SIGNATURE: (
+            {**QUERY_INPUTS, features.MOVIE_TITLE: ("string", (None, None))},
+            {features.PREDICTED_RATING: ("float32", (None, None))},
+        )
+    }
+
+    def test_several_titles_of_a_query_are_rated_as_each_alone(
+        self, trained: Trained, planted_run: PlantedRun
+    ) -> None:
+        rows = [*planted_run.world.eval[:5], *cold_start_rows()]
+        request = columns(rows, features.MOVIE_TITLE)
+        titles = request[features.MOVIE_TITLE]
+        shifted = [np.roll(titles, -places) for places in range(3)]
+        request[features.MOVIE_TITLE] = np.stack(shifted, axis=1)
+        answer = trained.call(features.RATING_TITLES_SIGNATURE, request)[features.PREDICTED_RATING]
+        alone = [
+            trained.call(features.RATING_SIGNATURE, {**request, features.MOVIE_TITLE: every})
+            for every in shifted
+        ]
+        expected = np.stack([rated[features.PREDICTED_RATING] for rated in alone], axis=1)
+        np.testing.assert_allclose(answer, expected, rtol=1e-5)
+
+
 def _rate(trained: Trained, rows: Sequence[Row]) -> np.ndarray:
     request = columns(rows, features.MOVIE_TITLE)
     return trained.call(features.RATING_SIGNATURE, request)[features.PREDICTED_RATING]
