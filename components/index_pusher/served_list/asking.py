@@ -109,7 +109,7 @@ def reference_ranks(
     retrieval_alone = columns[features.RANK_UNSEEN].numpy()
     ranks = {
         # Whom the composite serves by popularity, it would serve the same list without the ranking model. The
-        # rank in the list is taken, since the signature's counts ties against a title.
+        # baselines rank titles as this list does, too: popularity has no ties, and breaks those of item-item.
         RETRIEVAL_ALONE: np.where(by_model, retrieval_alone, served),
         POPULARITY: columns[features.POPULARITY_RANK_UNSEEN].numpy(),
         ITEM_ITEM: columns[features.ITEM_ITEM_RANK_UNSEEN].numpy(),

@@ -73,6 +73,15 @@ class RetrievalBaseline:
             sure += least == most
         assert sure > len(answer) / 4
 
+    def test_the_item_item_model_ranks_by_popularity_where_nothing_is_known(
+        self, trained: Trained, planted_run: PlantedRun
+    ) -> None:
+        """As the list does that such a request is served; no tie counts against a title."""
+        rows = [{**row, features.EXCLUDE_ID: []} for row in [*planted_run.world.eval, *cold_start_rows()]]
+        answer = trained.ask_rows(features.EVAL_SIGNATURE, rows)
+        popularity, item_item_model = (answer[name] for name in BASELINE_RANKS)
+        np.testing.assert_array_equal(item_item_model, popularity)
+
     def test_a_row_whose_title_is_excluded_has_no_rank_among_the_unseen(
         self, trained: Trained, planted_run: PlantedRun
     ) -> None:

@@ -14,6 +14,8 @@ from components.index_pusher.config import BlendConfig
 from components.index_pusher.gates import Refusal
 from components.index_pusher.index.searches import BruteForce
 from modules import features
+from modules.data import baselines
+from modules.evaluation import ranking_metrics
 from tests.helpers import planted_models
 from tests.helpers.planted_requests import history_of, request
 
@@ -74,6 +76,20 @@ def test_the_composite_shows_the_best_of_the_whole_catalogue(weighted: Order, pl
     np.testing.assert_array_equal(composite.query(*columns)["query_embedding"], vectors)
     rank = np.argsort(np.argsort(-(planted.world.embeddings @ planted.world.user_vectors[0])))
     assert rank[best].max() > 50
+
+
+def test_popularity_serves_in_the_order_in_which_its_baseline_ranks(plain: Order) -> None:
+    """Also where titles have equally many ratings, or a comparison of the two would not be fair."""
+    order = Order(plain.retrieval, plain.ranking)
+    order.candidates = dataclasses.replace(plain.catalogue, popularity=plain.catalogue.popularity // 20)
+    composite = recommender.Recommender(order, BruteForce(order.candidates.embeddings))
+    columns = [request(["nobody"])[row.name] for row in features.QUERY_FEATURES]
+    answer = composite.recommend(tf.constant(300), tf.zeros([1, 0], tf.string), *columns)
+    titles = answer["movie_title"].numpy()[0]
+    positions = [order.candidates.titles.tolist().index(title) for title in titles]
+    scores = tf.tile([baselines.popularity_scores(order.candidates.popularity)], [300, 1])
+    ranks = ranking_metrics.ranks(scores, tf.constant(positions))
+    assert ranks.numpy().tolist() == list(range(300))
 
 
 def test_predicted_ratings_are_clipped_to_the_scale(weighted: Order) -> None:
