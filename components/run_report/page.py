@@ -115,7 +115,8 @@ class _Charts:
     def lists(comparisons: Sequence[Mapping[str, Any]]) -> Markup:
         rows = [
             Margin(
-                f"{row['compared_with']} ({_number(row['reference'])}): {margins.gain(row['gain'])}",
+                f"{row['compared_with']}{' on ' * bool(row['slice'])}{row['slice']} "
+                f"({_number(row['reference'])}): {margins.gain(row['gain'])}",
                 row["gain"],
                 None if row["lower"] is None else (row["lower"], row["upper"]),
                 row["passes"],

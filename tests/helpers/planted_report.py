@@ -53,8 +53,9 @@ def figures() -> dict[str, Any]:
         ],
         "served_list_champion": "version 1",
         "served_list_comparisons": [
-            {"compared_with": "popularity", "reference": 0.125, "gain": 0.0625, "lower": 0.05, "upper": 0.07}
-            | {"gated": True, "passes": True}
+            {"compared_with": "popularity", "slice": name, "reference": 0.125, "gain": 0.0625}
+            | {"lower": 0.05, "upper": 0.07, "gated": True, "passes": True}
+            for name in ("", "visit=return")
         ],
         "served_list_in_words": "Of the titles that people liked, 34% were shown.",
         "served_list_slices": [

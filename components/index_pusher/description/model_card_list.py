@@ -46,7 +46,7 @@ def text(figures: Mapping[str, Any]) -> str:
             f"{row['rows']:,}",
             *(number(_value(row[name])) for name in shares),
             _span(row),
-            *(gains[row["slice"], name] for name in baselines),
+            *(gains.get((row["slice"], name), "") for name in baselines),
         )
         for row in figures[SLICES]
     ]

@@ -6,6 +6,7 @@ batches.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 from collections.abc import Mapping, Sequence
@@ -157,8 +158,11 @@ def _comparisons(counted: Rows, bundle: Bundle) -> list[Comparison]:
     same = (RETRIEVAL_ALONE,) if bundle.models.order.is_retrieval_alone else ()
     others = [name for name in counted.ranks if name != SERVED and name not in same]
     overall = [figures.compare(counted, SERVED, name, gated[name]) for name in others]
+    of_users = dataclasses.replace(
+        counted, slices={name: counted.slices[name] for name in rows.COMPARED_SLICES}
+    )
     on_slices = (
-        figures.compare_slices(counted, SERVED, name, gated[name])
+        figures.compare_slices(of_users, SERVED, name, gated[name])
         for name in (POPULARITY, ITEM_ITEM)
         if name in others
     )

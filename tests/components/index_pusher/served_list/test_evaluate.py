@@ -116,10 +116,10 @@ def test_the_list_is_asked_before_each_rating_and_a_day_after_train(honest: Bund
         "shown; of those that they rated 2 or lower, 100%."
     )
     compared = measured["served_list_comparisons"]
-    assert {row["slice"] for row in compared} == {
-        "",
-        *(row["slice"] for row in measured["served_list_slices"]),
-    }
+    measured_on = {row["slice"] for row in measured["served_list_slices"]}
+    by_title = {name for name in measured_on if name.startswith(features.TITLE_POPULARITY)}
+    assert by_title
+    assert {row["slice"] for row in compared} == {"", *(measured_on - by_title)}
     assert all(
         row["compared_with"] == "popularity" and row["lower"] > 0 and row["passes"] for row in compared
     )
