@@ -8,7 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from modules import features
+from modules.evaluation.list_measures import Scale, discounts
 
+# Of MovieLens: what is liked, what is disliked, and what a rating gains.
+SCALE = Scale(5.0)
 ALL = "all"  # The group of all rows.
 
 
@@ -21,6 +24,8 @@ class Figures(NamedTuple):
         user has rated taken out of the candidates first; rows whose own title is taken out do not count.
       ndcg_10_unseen: mean over the same rows of 1 / log2(rank + 2), rank from 0, for titles among the ten
         best, else 0. That is NDCG@10 with one relevant title for each row.
+      liked_10, disliked_10: top_10_unseen of the rows rated 4 or 5, and of those rated 1 or 2.
+      graded_ndcg_10: ndcg_10_unseen with each row weighed by 2^rating - 1.
       rmse: root mean squared error of the predicted ratings.
     """
 
@@ -28,6 +33,9 @@ class Figures(NamedTuple):
     top_10_unseen: float | None = None
     top_100_unseen: float | None = None
     ndcg_10_unseen: float | None = None
+    liked_10: float | None = None
+    disliked_10: float | None = None
+    graded_ndcg_10: float | None = None
     rmse: float | None = None
 
 
@@ -37,6 +45,9 @@ WORDS = {
     "top_10_unseen": "top-10, excluded",
     "top_100_unseen": "top-100, excluded",
     "ndcg_10_unseen": "NDCG@10, excluded",
+    "liked_10": "liked in the ten",
+    "disliked_10": "disliked in the ten",
+    "graded_ndcg_10": "graded NDCG@10",
     "rmse": "RMSE",
 }
 
@@ -51,10 +62,13 @@ def of_columns(columns: Mapping[str, np.ndarray]) -> Figures:
     if features.RANK in columns:
         found["top_100"] = share_found(columns[features.RANK], 100)
     if features.RANK_UNSEEN in columns:
-        ranks = columns[features.RANK_UNSEEN]
+        ranks, ratings = columns[features.RANK_UNSEEN], columns[features.RATING]
+        found["liked_10"] = share_found(ranks[SCALE.liked(ratings)], 10)
+        found["disliked_10"] = share_found(ranks[SCALE.disliked(ratings)], 10)
+        found["graded_ndcg_10"] = ndcg(ranks, SCALE.gains(ratings))
         found["top_10_unseen"] = share_found(ranks, 10)
         found["top_100_unseen"] = share_found(ranks, 100)
-        found["ndcg_10_unseen"] = ndcg(ranks, 10)
+        found["ndcg_10_unseen"] = ndcg(ranks)
     if features.PREDICTED_RATING in columns:
         found["rmse"] = rmse(columns[features.PREDICTED_RATING], columns[features.RATING])
     return Figures(**found)
@@ -69,14 +83,22 @@ def share_found(ranks: np.ndarray, depth: int) -> float | None:
     return _mean(_counted(ranks) < depth)
 
 
-def ndcg(ranks: np.ndarray, depth: int) -> float | None:
-    """Return the mean discounted gain of one relevant title for each row, of the rows of `share_found`.
+def ndcg(ranks: np.ndarray, gains: np.ndarray | None = None) -> float | None:
+    """Return the mean discount of each row's title among the ten best, of the rows of `share_found`.
 
-    >>> ndcg(np.array([0.0, 2.0, 10.0, np.nan, features.EXCLUDED_ROW]), 10)
-    0.375
+    Args:
+      ranks: `[rows]`.
+      gains: `[rows]`, weights of the rows; None for equal ones.
+
+    >>> ranks = np.array([0.0, 2.0, 10.0, np.nan, features.EXCLUDED_ROW])
+    >>> ndcg(ranks), ndcg(ranks, np.array([1.0, 2.0, 1.0, 4.0, 1.0]))
+    (0.375, 0.25)
     """
     counted = _counted(ranks)
-    return _mean(np.where(counted < depth, 1 / np.log2(counted + 2), 0))
+    if not len(counted):
+        return None
+    weights = None if gains is None else gains[ranks != features.EXCLUDED_ROW]
+    return float(np.average(discounts(np.where(np.isnan(counted), np.inf, counted)), weights=weights))
 
 
 def _counted(ranks: np.ndarray) -> np.ndarray:

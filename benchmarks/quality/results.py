@@ -43,6 +43,9 @@ class Measured(pydantic.BaseModel):
     top_10_unseen: float | None
     top_100_unseen: float | None
     ndcg_10_unseen: float | None
+    liked_10: float | None
+    disliked_10: float | None
+    graded_ndcg_10: float | None
     rmse: float | None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -17,10 +18,13 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from benchmarks import figures
 from benchmarks.figures import Figures
 from components.candidate_trainer.component import CandidateTrainer
+from components.candidate_tuner.component import CandidateTuner
 from components.movielens_example_gen.component import MovieLensExampleGen
 from components.movielens_example_gen.config import DataConfig
 from modules import features
 from modules.hyperparameters import ModelsConfig, TrainingConfig
+from modules.search_space import SearchConfig
+from modules.tuners.blend import RATING_WEIGHT
 
 MODELS = ("retrieval", "ranking", "multitask")
 
@@ -51,8 +55,9 @@ def train(
     configs: Sequence[DataConfig],
     wanted: Mapping[str, Trained],
     seed: int,
+    blended: Sequence[frozenset[str]] = (),
 ) -> dict[str, float]:
-    """Run ExampleGen, Transform and a Trainer for each model that is wanted.
+    """Run ExampleGen, Transform, a Trainer for each model that is wanted, and Tuners of weights.
 
     Args:
       data: a release's folder, or what `protocol.write_split` wrote.
@@ -60,6 +65,7 @@ def train(
       configs: how to read the data. Models are trained on the first; they are also evaluated on the others.
       wanted: by a name without blanks; the seed among the hyper-parameters is replaced.
       seed: of initial weights and of the order of rows.
+      blended: which of the models wanted order a list together, see `rating_weight`.
     Returns:
       Seconds of each Trainer, from its start to the end of its export.
     """
@@ -85,12 +91,29 @@ def train(
         ).with_id(_node_id(name))
         for name, (model, config) in wanted.items()
     ]
+    tuners = [
+        CandidateTuner(
+            tuner_fn="modules.tuners.blend.tuner_fn",
+            examples=transform.outputs["transformed_examples"],
+            candidates=example_gens[0].outputs["catalogue"],
+            transform_graph=transform.outputs["transform_graph"],
+            custom_config={
+                "models": {
+                    wanted[name].model: {**wanted[name].config.model_dump(mode="json"), "seed": seed}
+                    for name in sorted(names)
+                },
+                "highest_rating": configs[0].spec.scale.highest,
+                "search": SearchConfig(space={}).model_dump(mode="json"),
+            },
+        ).with_id(_tuner_id(names))
+        for names in blended
+    ]
     connection = metadata.sqlite_metadata_connection_config(str(root / "metadata.sqlite"))
     LocalDagRunner().run(
         pipeline.Pipeline(
             pipeline_name=_PIPELINE,
             pipeline_root=str(root),
-            components=[*example_gens, schema, transform, *trainers],
+            components=[*example_gens, schema, transform, *trainers, *tuners],
             metadata_connection_config=connection,
         )
     )
@@ -102,6 +125,22 @@ def _seconds(store: MetadataStore, node_id: str) -> float:
     context = store.get_context_by_type_and_name("node", f"{_PIPELINE}.{node_id}")
     (execution,) = store.get_executions_by_context(context.id)
     return (execution.last_update_time_since_epoch - execution.create_time_since_epoch) / 1000
+
+
+def rating_weight(root: pathlib.Path, names: frozenset[str]) -> float:
+    """Return what a star is worth in the order of the list of models that `train` blended."""
+    (path,) = _output(root, _tuner_id(names), "best_hyperparameters").iterdir()
+    return float(json.loads(path.read_text())["values"][RATING_WEIGHT])
+
+
+def model_folder(root: pathlib.Path, name: str) -> pathlib.Path:
+    """Return the folder that a Trainer wrote."""
+    return _output(root, _node_id(name), "model")
+
+
+def eval_split(root: pathlib.Path, number: int = 0) -> pathlib.Path:
+    """Return the folder of the raw rows of eval, of one of the data configurations."""
+    return _output(root, _example_gen_id(number), "examples") / f"Split-{features.EVAL_SPLIT}"
 
 
 def measure(root: pathlib.Path, name: str) -> Figures:
@@ -125,10 +164,10 @@ def columns(root: pathlib.Path, name: str, number: int = 0) -> dict[str, np.ndar
       `[rows]` each: what the signature answers; features.RATING, USER_ID (bytes), TIMESTAMP and VISIT (bytes)
       of the row.
     """
-    model = tf.saved_model.load(str(_output(root, _node_id(name), "model") / features.SERVING_DIR))
-    signature = model.signatures[features.EVAL_SIGNATURE]
-    split = _output(root, _example_gen_id(number), "examples") / f"Split-{features.EVAL_SPLIT}"
-    records = tf.data.TFRecordDataset(sorted(map(str, split.iterdir())), compression_type="GZIP")
+    loaded = tf.saved_model.load(str(model_folder(root, name) / features.SERVING_DIR))
+    signature = loaded.signatures[features.EVAL_SIGNATURE]
+    files = sorted(map(str, eval_split(root, number).iterdir()))
+    records = tf.data.TFRecordDataset(files, compression_type="GZIP")
     spec = {
         name: tf.io.FixedLenFeature([], dtype)
         for name, dtype in (
@@ -148,6 +187,10 @@ def columns(root: pathlib.Path, name: str, number: int = 0) -> dict[str, np.ndar
 
 def _node_id(name: str) -> str:
     return f"Trainer.{name}"
+
+
+def _tuner_id(names: frozenset[str]) -> str:
+    return "Tuner." + ".".join(sorted(names))
 
 
 def _example_gen_id(number: int) -> str:

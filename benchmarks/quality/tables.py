@@ -14,7 +14,9 @@ _DIGITS = 3
 _SECONDS_DIGITS = 1
 _RMSE = "rmse"
 # That tables by group of rows show.
-_GROUPED = ("top_10_unseen", "top_100_unseen", "ndcg_10_unseen", _RMSE)
+_GROUPED = ("top_10_unseen", "top_100_unseen", "ndcg_10_unseen", "graded_ndcg_10", _RMSE)
+# Of a list of ten.
+_LIST = ("liked_10", "disliked_10", "graded_ndcg_10")
 
 # The groups of rows, and how tables name them.
 GROUPS = {
@@ -77,7 +79,7 @@ def laid_out(
 
 
 def summary(results: Results) -> str:
-    """Lay out the tables that README quotes, of recommendations and of ratings: medians alone."""
+    """Lay out the tables that README quotes, of recommendations, lists and ratings: medians alone."""
     official, rolling, last = of(OFFICIAL, split="u1"), of(TIME, ROLLING), of(LEAVE_ONE_OUT, ROLLING)
     recommending = [
         *_columns("", of(RANDOM), "top_100", "top_10_unseen", "top_100_unseen"),
@@ -88,6 +90,12 @@ def summary(results: Results) -> str:
         *_columns("cold-start users: ", rolling, "top_100_unseen", group=COLD),
         *_columns("leave-one-out: ", last, "top_10_unseen", "ndcg_10_unseen"),
     ]
+    lists = [
+        *_columns("", of(RANDOM), *_LIST),
+        *_columns("time, rolling: ", rolling, *_LIST),
+        *_columns("return visits: ", rolling, "graded_ndcg_10", group=RETURN_VISIT),
+        *_columns("cold-start users: ", rolling, "graded_ndcg_10", group=COLD),
+    ]
     rating = [
         *_columns("", of(RANDOM), _RMSE),
         *_columns("u1: ", official, _RMSE),
@@ -96,7 +104,7 @@ def summary(results: Results) -> str:
         *_columns("return visits: ", rolling, _RMSE, group=RETURN_VISIT),
         *_columns("leave-one-out: ", last, _RMSE),
     ]
-    tables = (laid_out(results, columns, of(RANDOM)) for columns in (recommending, rating))
+    tables = (laid_out(results, columns, of(RANDOM)) for columns in (recommending, lists, rating))
     return "\n\n".join(filter(None, tables))
 
 

@@ -23,6 +23,15 @@ class Variant(NamedTuple):
         return Trained(self.model, getattr(models, self.model))
 
 
+class ServedList(NamedTuple):
+    """A list that two rows of OURS order, which may be one: score + weight * predicted rating."""
+
+    retrieval: str
+    ranking: str
+    # None: the weight that Tuner.blend chooses on a part of train.
+    rating_weight: float | None = None
+
+
 _SIDES = (features.USER_GENDER, features.USER_AGE, features.USER_OCCUPATION)
 # For the tower without histories: more passes, a stronger penalty, no residual block, and no users left out,
 # because it has no feature to describe cold-start users with. Each was tried on a part of train, the last
@@ -46,6 +55,15 @@ OURS = {
     "ranking": Variant("ranking"),
     "multitask": Variant("multitask"),
 }
+
+# Further rows, of lists: that of the default preset, and that of `push: multitask`. A weight of 0 is the row
+# `retrieval`.
+LISTS = {
+    "served list": ServedList("retrieval", "ranking"),
+    "served list, multitask alone": ServedList("multitask", "multitask"),
+}
+# A weight beside which the score is nothing.
+LIST_ABLATIONS = {"list by predicted rating alone": ServedList("retrieval", "ranking", 1e6)}
 
 # Rows of the table of ablations: each removes one part of a row above, or replaces it.
 ABLATIONS = {

@@ -12,7 +12,7 @@ from benchmarks import splits
 from benchmarks.figures import Figures, by_group, visits
 from benchmarks.quality import __main__ as quality
 from benchmarks.quality import results, tables, variants
-from benchmarks.quality.__main__ import Data
+from benchmarks.quality.data import Data
 from benchmarks.quality.results import Key, Measured, Result, Store
 from benchmarks.rivals import rivals
 from benchmarks.splits import LEAVE_ONE_OUT, OFFICIAL, RANDOM, ROLLING, STATIC, TIME
@@ -32,9 +32,8 @@ def _key(**values) -> Key:
 def _result(
     value: float | None, seconds: float = 1.0, rmse: float | None = None, groups=(), **values
 ) -> Result:
-    measured = Measured(
-        rows=10, top_100=None, top_10_unseen=0.1, top_100_unseen=value, ndcg_10_unseen=None, rmse=rmse
-    )
+    figures = Figures(top_10_unseen=0.1, top_100_unseen=value, rmse=rmse)
+    measured = Measured(rows=10, **figures._asdict())
     return Result(key=_key(**values), seconds=seconds, groups=dict.fromkeys(("all", *groups), measured))
 
 
@@ -63,9 +62,10 @@ def test_figures_of_groups_and_none_of_an_empty_one() -> None:
         features.RANK_UNSEEN: np.array([0.0, 99.0, np.nan]),
     }
     masks = {"all": np.ones(3, bool), "late": np.array([False, True, True]), "none": np.zeros(3, bool)}
+    # Of the rows rated 5, 3 and 1, whose gains are 31, 7 and 1, the first alone is among the ten.
     assert by_group(columns, masks) == {
-        "all": (3, Figures(2 / 3, 1 / 3, 2 / 3, 1 / 3, None)),
-        "late": (2, Figures(0.5, 0.0, 0.5, 0.0, None)),
+        "all": (3, Figures(2 / 3, 1 / 3, 2 / 3, 1 / 3, 1.0, 0.0, 31 / 39)),
+        "late": (2, Figures(0.5, 0.0, 0.5, 0.0, None, 0.0, 0.0)),
     }
 
 
@@ -88,9 +88,9 @@ def test_figures_by_visit_are_of_its_rows_and_of_all() -> None:
         features.VISIT: np.array([b"first", b"return", b"return", b"return"]),
     }
     assert by_group(columns, visits(columns)) == {
-        "all": (4, Figures(None, 1 / 3, 2 / 3, 1 / 3, None)),
-        "first": (1, Figures(None, 1.0, 1.0, 1.0, None)),
-        "return": (3, Figures(None, 0.0, 0.5, 0.0, None)),
+        "all": (4, Figures(None, 1 / 3, 2 / 3, 1 / 3, 1.0, 0.0, 31 / 39)),
+        "first": (1, Figures(None, 1.0, 1.0, 1.0, 1.0, None, 1.0)),
+        "return": (3, Figures(None, 0.0, 0.5, 0.0, None, 0.0, 0.0)),
     }
 
 
