@@ -7,7 +7,7 @@ import functools
 import itertools
 import json
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -92,18 +92,18 @@ def write_ml_100k(tmp_path: pathlib.Path) -> Callable[..., pathlib.Path]:
 @pytest.fixture
 def run_executor(tmp_path: pathlib.Path) -> Callable[..., Outcome]:
     """Run the executor, as TFX does, and read back what it wrote."""
+    from tests.components.movielens_example_gen import eager_beam  # Beam, whose import takes a second.
 
     def run(
         base: pathlib.Path,
         config: DataConfig,
         name: str = "out",
-        beam_args: list[str] | None = None,
+        beam_args: Sequence[str] = eager_beam.FLAGS,
         **parameters: int,
     ):
         from tfx.types import standard_artifacts
 
         from components.movielens_example_gen import component, executor
-        from pipeline.beam_flags import with_runner
 
         root = tmp_path / name
         types = {
@@ -117,7 +117,7 @@ def run_executor(tmp_path: pathlib.Path) -> Callable[..., Outcome]:
             artifact.uri = str(root / key)
             output_dict[key] = [artifact]
         context = executor.Executor.Context(
-            tmp_dir=str(root / "tmp"), unique_id="1", beam_pipeline_args=with_runner(beam_args or [])
+            tmp_dir=str(root / "tmp"), unique_id="1", beam_pipeline_args=list(beam_args)
         )
         executor.Executor(context).Do(
             {},
