@@ -11,8 +11,6 @@ import google.auth
 import pytest
 from click import testing
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import aiplatform
-from google.cloud.aiplatform.utils import gcs_utils
 from tfx.tools.cli import cli_main
 
 import kubeflow_v2_runner
@@ -213,6 +211,10 @@ def test_help_is_quick_and_lists_every_command() -> None:
 def test_tfxs_own_command_line_takes_this_runner(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Two seconds that no other test needs.
+    from google.cloud import aiplatform
+    from google.cloud.aiplatform.utils import gcs_utils
+
     monkeypatch.chdir(tmp_path)
     for name, value in ENVIRON.items():
         monkeypatch.setenv(name, value)
