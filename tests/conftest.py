@@ -1,4 +1,7 @@
-"""Planted models and a bundle made of them, built once for the tests that need them."""
+"""Planted models and a bundle made of them, built once for the tests that need them.
+
+TensorFlow, TFX and Beam are imported by what uses them, for the process that hands out the tests needs none.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,20 @@ import os
 import pathlib
 import shutil
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
 from common import locks
-from components.index_pusher.bundle import Sources
 from components.index_pusher.config import IndexConfig
 from components.index_pusher.gates import Blessing
 from components.index_pusher.index import scann_operations
 from components.index_pusher.proof import model_process, processes
-from components.index_pusher.push import Blessings, push
-from tests.helpers import light_beam, planted_models
 
-light_beam.use()
+if TYPE_CHECKING:
+    from components.index_pusher.bundle import Sources
+    from components.index_pusher.push import Blessings
+    from tests.helpers import planted_models
 
 # For one test of a whole pipeline, with the run that it reads: four times what the longest takes.
 _PIPELINE_SECONDS = 2000
@@ -45,6 +49,8 @@ class Planted:
     @property
     def blessings(self) -> Blessings:
         """Both models blessed."""
+        from components.index_pusher.push import Blessings
+
         return Blessings(Blessing(1, self.sources.retrieval_dir), Blessing(1, self.sources.ranking_dir))
 
 
@@ -94,6 +100,9 @@ def shared_folder(
 
 @pytest.fixture(scope="session")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    from components.index_pusher.bundle import Sources
+    from tests.helpers import planted_models
+
     world = planted_models.make_world()
 
     def write(root: pathlib.Path) -> None:
@@ -117,6 +126,8 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
 
 @pytest.fixture(scope="session")
 def pushed(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Pushed:
+    from components.index_pusher.push import push
+
     def write(root: pathlib.Path) -> None:
         figures = push(planted.sources, planted.blessings, str(root / "destination"), str(root / "archive"))
         (root / "figures.json").write_text(json.dumps(figures))
@@ -128,7 +139,7 @@ def pushed(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Pushed
 @pytest.fixture(scope="session")
 def planted_pipeline(tmp_path_factory: pytest.TempPathFactory):
     """A whole run on planted rows, for what is held against it."""
-    from tests.helpers import planted_pipeline  # TFX, whose import takes seconds.
+    from tests.helpers import planted_pipeline
 
     folder = shared_folder(tmp_path_factory, "planted-pipeline", planted_pipeline.run)
     return planted_pipeline.PlantedPipeline(folder)
@@ -137,8 +148,11 @@ def planted_pipeline(tmp_path_factory: pytest.TempPathFactory):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that both processes end at about the same time.
 
-    Give whole pipelines longer; mark tests that use a slow fixture as slow.
+    Give whole pipelines longer; mark tests that use a slow fixture as slow. Where tests run, Beam is light.
     """
+    from tests.helpers import light_beam
+
+    light_beam.use()
     for item in items:
         if item.get_closest_marker("e2e"):
             item.add_marker(pytest.mark.timeout(_PIPELINE_SECONDS))
