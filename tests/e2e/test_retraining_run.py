@@ -7,9 +7,11 @@ quality.
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
 import os
 import pathlib
+import re
 
 import ml_metadata as mlmd
 import pytest
@@ -183,3 +185,14 @@ def test_a_model_that_is_not_blessed_leaves_the_served_version(played: Played) -
     assert "ranking" in second.not_pushed_because
     assert played.served() == played.served_first
     assert played.served_first[0] == "bundles/1"
+
+
+def test_a_run_that_pushes_nothing_has_a_page_and_the_list_of_runs_says_so(played: Played) -> None:
+    reports = played.folders.root / "reports"
+    _, refused = sorted(path for path in reports.iterdir() if path.is_dir())
+    because = played.report(1).not_pushed_because
+    page, listed = (html.unescape((folder / "index.html").read_text()) for folder in (refused, reports))
+    assert f"✗ Nothing is pushed</span>: {because}." in page and "✗ not blessed" in page
+    newest, oldest = re.findall(r"<tr>\s*<td><a .*?</tr>", listed, re.DOTALL)
+    assert f'href="{refused.name}/index.html"' in newest and f"✗ not pushed</span>: {because}" in newest
+    assert "✓ pushed version 1" in oldest
