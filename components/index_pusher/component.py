@@ -58,7 +58,8 @@ class IndexPusher(base_component.BaseComponent):
     the pipeline: `pushed_model` then has `pushed` = 0 and the `reason`. Its other custom properties:
     `pushed_version`, `pushed_destination`, `published_anew`, `index_kind`, `index_recall`,
     `index_latency_ms`, `brute_force_latency_ms`, `index_pays` (the second by the first), `index_build` (which
-    of the two composites is quicker at this size), `recommend_recall`, `tflite_max_difference`,
+    of the two composites is quicker at this size), `index_settings` (JSON, recall and latency of each setting
+    tried) and `index_chosen_because`, `recommend_recall`, `tflite_max_difference`,
     `num_candidates`, `parity` (JSON, see parity_table.py), `served_list` and what goes with it (JSON, see
     served_list/evaluate.py), and why something was left out:
     `multitask_left_out`, `ranking_quantized_left_out`, `retrieval_quantized_left_out`.

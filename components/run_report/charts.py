@@ -181,6 +181,32 @@ def margins(rows: Sequence[Margin], unit: str, title: str) -> Markup:
     return drawn[0]
 
 
+def trade_off(settings: Sequence[tuple[str, float, float]], exact: float) -> Markup:
+    """Draw an index's recall against its latency.
+
+    Args:
+      settings: name, milliseconds and recall of each setting tried; the last one was chosen.
+      exact: milliseconds of exact search.
+    """
+    with _chart(190, "Recall against latency of the settings tried") as (axes, drawn):
+        axes.plot([x for _, x, _ in settings], [y for _, _, y in settings], color=_SERIES[0], linewidth=1)
+        for name, x, y in settings:
+            (dot,) = axes.plot(x, y, "o", markersize=7, color=_SERIES[0])
+            dot.set_gid(f"{_TIP}{name}: recall {y:.4f}, {x:.3g} ms")
+        _, x, y = settings[-1]
+        axes.plot(x, y, "o", markersize=12, markerfacecolor="none", color=_PASS, label="chosen")
+        axes.axvline(exact, color=_INK, linewidth=1, linestyle=":", label="exact search")
+        axes.set_xlabel("milliseconds of a query, median")
+        axes.set_ylabel("recall")
+        axes.set_xlim(left=0.0)
+        axes.margins(y=0.25)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
+        axes.ticklabel_format(useOffset=False)
+        axes.grid()
+        axes.legend(loc="lower left", ncols=2)
+    return drawn[0]
+
+
 def reliability(buckets: Sequence[tuple[int, float, float]]) -> Markup:
     """Draw the mean rating against the mean prediction of buckets of rows, beside the diagonal."""
     with _chart(240, "Mean rating by mean predicted rating") as (axes, drawn):

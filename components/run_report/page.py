@@ -112,6 +112,18 @@ class _Charts:
         return charts.reliability(model.evaluation.reliability)
 
     @staticmethod
+    def index(figures: Mapping[str, Any]) -> Markup:
+        settings = [
+            (
+                f"{row['leaves_to_search']} leaves, {row['reordering']:,} scored again",
+                row["latency_ms"],
+                row["recall"],
+            )
+            for row in figures["index_settings"]
+        ]
+        return charts.trade_off(settings, figures["brute_force_latency_ms"])
+
+    @staticmethod
     def lists(comparisons: Sequence[Mapping[str, Any]]) -> Markup:
         rows = [
             Margin(

@@ -40,8 +40,14 @@ def evaluation(passes: bool = True) -> Evaluation:
 def figures() -> dict[str, Any]:
     """Return what the IndexPusher measured."""
     return {
-        "index_kind": "exact",
+        "brute_force_latency_ms": 0.75,
+        "index_chosen_because": "the first of 2 settings whose recall reaches 0.995",
+        "index_kind": "hashed",
         "index_recall": 0.9975,
+        "index_settings": [
+            {"leaves_to_search": 1, "reordering": 500, "recall": 0.875, "latency_ms": 0.25},
+            {"leaves_to_search": 1, "reordering": 1_000, "recall": 0.9975, "latency_ms": 0.375},
+        ],
         "parity": [
             {
                 **{"part": "recommend", "measure": "score", "compared_with": "brute force"},

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from components.index_pusher.config import IndexConfig
-from components.index_pusher.gates import Refusal
-from components.index_pusher.index.searches import BruteForce, Index, make, plan_of_installed, widen
+from components.index_pusher.gates import Figures, Refusal
+from components.index_pusher.index.scann_operations import BRUTE_FORCE
+from components.index_pusher.index.searches import BruteForce, Index, Plan, make, plan_of_installed, widen
 
 # Single queries timed, index and brute force in turn, so that other load slows both alike.
 TIMED_QUERIES = 200
@@ -22,15 +23,34 @@ TIMED_QUERIES = 200
 # difference between two scores that counts as a tie.
 SCORE_TOLERANCE = 1e-5
 TIE_TOLERANCE = 1e-6
+# Figures of an index that are no single values: a row for each setting tried, and why the last one was taken.
+SETTINGS, CHOSEN_BECAUSE = "index_settings", "index_chosen_because"
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A plan that was tried: recall, and median milliseconds of a query, on the queries that choose."""
+
+    plan: Plan
+    recall: float
+    latency_ms: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """Recall and speed of an index. Latencies are medians of single queries, in milliseconds."""
+    """Recall and speed of an index. Latencies are medians of single queries, in milliseconds.
+
+    Attributes:
+      recall, latency_ms, brute_force_latency_ms: on the queries that judge.
+      settings: what was tried, each wider than the one before; the last one is the index's.
+      chosen_because: why, in words.
+    """
 
     recall: float
     latency_ms: float
     brute_force_latency_ms: float
+    settings: tuple[Setting, ...]
+    chosen_because: str
 
     @property
     def pays(self) -> float:
@@ -118,12 +138,17 @@ def measure_latency(index: Index | BruteForce, queries: np.ndarray, k: int) -> t
     Where brute force is the index, both are one figure: two measurements would differ by noise.
     """
     approximate, exact = _traced(index.approximate, index), _traced(index.exact.search, index)
+    by_index, by_brute_force = _median_ms((approximate, exact), queries, k)
+    return by_brute_force if index.exact is index else by_index, by_brute_force
+
+
+def _median_ms(searches: Sequence[Callable], queries: np.ndarray, k: int) -> list[float]:
+    """Time single queries by each search in turn."""
     singles = [tf.constant(query[None]) for query in queries[:TIMED_QUERIES]]
-    for function in (approximate, exact):
-        function(singles[0], k)  # the first call traces
-    timings = [(_seconds(approximate, single, k), _seconds(exact, single, k)) for single in singles]
-    by_index, by_brute_force = 1e3 * np.median(timings, axis=0)
-    return float(by_brute_force if index.exact is index else by_index), float(by_brute_force)
+    for search in searches:
+        search(singles[0], k)  # the first call traces
+    timings = [[_seconds(search, single, k) for search in searches] for single in singles]
+    return [float(median) for median in 1e3 * np.median(timings, axis=0)]
 
 
 def _traced(function: Callable, index: Index | BruteForce) -> Callable:
@@ -155,27 +180,54 @@ def build(
     count, half = len(embeddings), len(queries) // 2
     k = min(config.recall_k, count)
     index = make(embeddings, plan_of_installed(config, count), config.recall_k)
+    choosing, judging = queries[: max(half, 1)], queries[half:]
     # Half of the allowed misses are left for the difference between the two halves.
     enough = 1 - (1 - config.min_recall) / 2
-    while (wider := widen(index.plan, config, count)) and _reached(
-        index, queries[: max(half, 1)], k
-    ) < enough:
+    settings = [_try(index, choosing, k)]
+    while settings[-1].recall < enough and (wider := widen(index.plan, config, count)):
         index.plan = wider
-    judging = queries[half:]
-    return index, Measurement(measure_recall(index, judging, k), *measure_latency(index, judging, k))
+        settings.append(_try(index, choosing, k))
+    return index, Measurement(
+        measure_recall(index, judging, k),
+        *measure_latency(index, judging, k),
+        settings=tuple(settings),
+        chosen_because=_chosen_because(settings, enough),
+    )
 
 
-def _reached(index: Index | BruteForce, queries: np.ndarray, k: int) -> float:
-    """Recall of a plan under trial; one that returns unsound results is no good, and a wider one may be."""
+def _try(index: Index | BruteForce, queries: np.ndarray, k: int) -> Setting:
+    """Measure a plan; one that returns unsound results has recall 0, for a wider one may be sound."""
     try:
-        return measure_recall(index, queries, k)
+        reached = measure_recall(index, queries, k)
     except Refusal:
-        return 0.0
+        reached = 0.0
+    (latency,) = _median_ms([_traced(index.approximate, index)], queries, k)
+    return Setting(index.plan, reached, latency)
 
 
-def figures(
-    index: Index | BruteForce, measurement: Measurement, num_candidates: int
-) -> dict[str, int | float | str]:
+def _chosen_because(settings: Sequence[Setting], enough: float) -> str:
+    """Say why the last setting was taken.
+
+    >>> wide, narrow = Plan("hashed", reordering=200), Plan("hashed", reordering=100)
+    >>> _chosen_because([Setting(narrow, 0.98, 1.0), Setting(wide, 0.997, 2.0)], 0.995)
+    'the first of 2 settings whose recall reaches 0.995 on the half of the queries that chooses'
+    >>> _chosen_because([Setting(narrow, 0.98, 1.0)], 0.995)
+    'there is no wider search, or none is allowed; its recall should reach 0.995'
+    >>> _chosen_because([Setting(Plan("exact"), 1.0, 1.0)], 0.995)
+    'the catalogue is small enough for an exact search, which misses nothing'
+    """
+    chosen = settings[-1]
+    if chosen.plan.kind == BRUTE_FORCE:
+        return "without ScaNN the search is exact"
+    if chosen.plan.kind == "exact":
+        return "the catalogue is small enough for an exact search, which misses nothing"
+    if chosen.recall < enough:
+        return f"there is no wider search, or none is allowed; its recall should reach {enough:g}"
+    tried = f"the first of {len(settings)} settings" if len(settings) > 1 else "the first setting tried"
+    return f"{tried} whose recall reaches {enough:g} on the half of the queries that chooses"
+
+
+def figures(index: Index | BruteForce, measurement: Measurement, num_candidates: int) -> Figures:
     """Return the figures of an index for the output artifact and the manifest."""
     return {
         "index_kind": index.plan.kind,
@@ -187,4 +239,14 @@ def figures(
         "brute_force_latency_ms": measurement.brute_force_latency_ms,
         "index_pays": measurement.pays,
         "num_candidates": num_candidates,
+        SETTINGS: [
+            {
+                "leaves_to_search": setting.plan.leaves_to_search,
+                "reordering": setting.plan.reordering,
+                "recall": setting.recall,
+                "latency_ms": setting.latency_ms,
+            }
+            for setting in measurement.settings
+        ],
+        CHOSEN_BECAUSE: measurement.chosen_because,
     }

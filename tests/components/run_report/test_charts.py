@@ -49,6 +49,13 @@ def test_a_gain_without_an_interval_and_one_that_is_missing_are_drawn() -> None:
     assert len(texts(charts.margins(rows, "stars", "rmse"))) > 2
 
 
+def test_each_setting_of_an_index_is_a_point_with_its_figures() -> None:
+    chart = charts.trade_off([("narrow", 0.25, 0.875), ("wide", 0.5, 0.9975)], exact=2.0)
+    tips = [element.text for element in parsed(chart).iter(f"{SVG}title")]
+    assert tips == ["narrow: recall 0.8750, 0.25 ms", "wide: recall 0.9975, 0.5 ms"]
+    assert {"chosen", "exact search"} <= set(texts(chart))
+
+
 def test_equal_figures_are_drawn_equally() -> None:
     points = {"value": [(1.0, 0.5), (2.0, None), (3.0, 0.75)]}
     assert charts.line(points, "run", "", "t") == charts.line(points, "run", "", "t")

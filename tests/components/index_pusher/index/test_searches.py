@@ -62,6 +62,7 @@ def test_small_catalogues_are_searched_exactly(size: int) -> None:
     candidates, queries = drawn(size), drawn(30, seed=1)
     index, measured = selection.build(candidates, queries, IndexConfig())
     assert measured.recall == 1.0
+    assert len(measured.settings) == 1 and "exact" in measured.chosen_because
     positions, _ = index.search(tf.constant(queries), tf.constant(size))
     expected, _ = exact_search.best(queries, candidates, size)
     np.testing.assert_array_equal(positions.numpy(), expected)
@@ -93,7 +94,9 @@ def test_a_search_that_was_set_by_hand_is_not_widened() -> None:
     index, measured = selection.build(candidates, queries, config)
     assert (index.plan.leaves_to_search, index.plan.reordering) == (8, 300)
     assert 0.3 < measured.recall < 0.99
-    assert selection.figures(index, measured, 3_000)["index_recall"] == measured.recall
+    figures = selection.figures(index, measured, 3_000)
+    assert figures["index_recall"] == measured.recall
+    assert len(figures["index_settings"]) == 1 and "should reach 0.995" in figures["index_chosen_because"]
 
 
 @needs_scann
@@ -105,6 +108,21 @@ def test_a_search_too_narrow_is_widened_until_it_reaches_the_recall() -> None:
     assert index.plan.leaves_to_search > 8
     assert measured.recall >= 0.99
     assert measured.latency_ms > 0 and measured.brute_force_latency_ms > 0
+
+
+@needs_scann
+def test_every_setting_that_was_tried_is_recorded_and_why_the_last_one_was_taken() -> None:
+    candidates, queries, config = drawn(3_000), drawn(200, seed=1), IndexConfig(recall_k=50, num_leaves=30)
+    index, measured = selection.build(candidates, queries, config)
+    figures = selection.figures(index, measured, 3_000)
+    rows = figures["index_settings"]
+    leaves = [row["leaves_to_search"] for row in rows]
+    assert leaves == [min(30, 2**n) for n in range(len(rows))] and leaves[-1] == index.plan.leaves_to_search
+    recalls = [row["recall"] for row in rows]
+    assert max(recalls[:-1]) < 0.995 <= recalls[-1] and recalls == sorted(recalls)
+    assert all(row["latency_ms"] > 0 for row in rows)
+    assert selection.measure_recall(index, queries[:100], 50) == recalls[-1], "the half that chooses"
+    assert figures["index_chosen_because"].startswith(f"the first of {len(rows)} settings whose recall")
 
 
 @needs_scann
