@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.components.distribution_validator.component import DistributionValidator
@@ -52,6 +52,7 @@ def create_pipeline(
     verdicts: str | None = None,
     epochs: Mapping[str, RuntimeParameter] | None = None,
     window: RuntimeParameter | None = None,
+    last: Callable[[list[BaseNode]], BaseNode] | None = None,
 ) -> pipeline.Pipeline:
     """Wire the components.
 
@@ -66,6 +67,7 @@ def create_pipeline(
         None where the runner resolves champions from the metadata.
       epochs: by model, a number that a run may be started with; 0 means as configured.
       window: how many spans a run reads, likewise.
+      last: builds a step of the runner's own from all others; None where it has none.
     """
     example_gen = MovieLensExampleGen(
         input_base=data_root,
@@ -224,20 +226,21 @@ def create_pipeline(
             )
         )
 
+    steps: list[BaseNode] = [
+        example_gen,
+        *ratings_checks,
+        *catalogue_checks,
+        *drift_checks,
+        anomaly_gate,
+        transform,
+        *nodes,
+        index_pusher,
+        *consumers,
+    ]
     return pipeline.Pipeline(
         pipeline_name=config.pipeline_name,
         pipeline_root=pipeline_root,
-        components=[
-            example_gen,
-            *ratings_checks,
-            *catalogue_checks,
-            *drift_checks,
-            anomaly_gate,
-            transform,
-            *nodes,
-            index_pusher,
-            *consumers,
-        ],
+        components=[*steps, *([last(steps)] if last else [])],
         enable_cache=True,
         metadata_connection_config=metadata_connection_config,
         beam_pipeline_args=with_runner(beam_pipeline_args),

@@ -137,7 +137,7 @@ class Report(_Part):
 
     Attributes:
       run: its name; pipeline: the pipeline's name.
-      ended: local time in words; seconds: from start to end.
+      ended: local time in words; seconds: from start to end, None where a platform runs the steps.
       failed: message of the failure; empty if it did not fail.
       results: what `local_runner.py --report` writes, see runners.reporting.report.
       served: the version in service when the run ended; None where no list was asked for.
@@ -146,7 +146,7 @@ class Report(_Part):
     run: str
     pipeline: str
     ended: str
-    seconds: float
+    seconds: float | None
     failed: str = ""
     results: dict[str, Any] = {}
     steps: list[Step] = []

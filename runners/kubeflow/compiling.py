@@ -19,6 +19,7 @@ from pipeline.config import Config
 from pipeline.pipeline import create_pipeline
 from runners.kubeflow import finishing
 from runners.kubeflow.plan import DATA_ROOT, WINDOW
+from runners.kubeflow.report_component import report_component
 from runners.kubeflow.settings import Settings
 
 PUSH_DESTINATION = "push_destination"
@@ -95,17 +96,25 @@ def compile_job(
     window: RuntimeParameter | None = None
     if config.data.spans:
         window, defaults[WINDOW] = RuntimeParameter(name=WINDOW, ptype=int), 0
+    push_destination = RuntimeParameter(name=PUSH_DESTINATION, ptype=str)
     pipeline = create_pipeline(
         config=config,
         data_root=data_root,
         pipeline_root=settings.pipeline_root,
-        push_destination=RuntimeParameter(name=PUSH_DESTINATION, ptype=str),
+        push_destination=push_destination,
         # The platform records runs; TFX would open an SQLite file in a bucket here, over the network.
         metadata_connection_config=None,
         beam_pipeline_args=list(settings.beam_pipeline_args),
         verdicts=f"{settings.pipeline_root.rstrip('/')}/verdicts",
         epochs=epochs,
         window=window,
+        last=lambda nodes: report_component(
+            nodes,
+            settings.image,
+            push_destination,
+            config.pipeline_name,
+            config.report.shows_ids(config.data.release),
+        ),
     )
     runner = Runner(settings, defaults, output)
     return runner.run(pipeline), runner.path

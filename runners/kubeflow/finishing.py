@@ -11,13 +11,15 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import yaml
+
 from runners.kubeflow.settings import Settings
 
 Json = dict[str, Any]
 
 # The outputs of these steps depend on more than their inputs: on files of earlier runs, and on the
 # destination. Locally, IndexPusher's driver turns caching off; Vertex AI and Kubeflow run no such driver.
-NEVER_CACHED = re.compile(r"Champion\..*|IndexPusher")
+NEVER_CACHED = re.compile(r"Champion\..*|IndexPusher|RunReport")
 # Its driver fingerprints the input files, so that a cache notices new data. Kubeflow runs no drivers at all.
 FINGERPRINTED = "MovieLensExampleGen"
 
@@ -50,6 +52,7 @@ def finish(job: Json, settings: Settings, defaults: Mapping[str, str | int]) -> 
     job = copy.deepcopy(job)
     spec = job["pipelineSpec"]
     _name_producers(spec["root"]["dag"]["tasks"])
+    _name_types(spec["components"])
     for name, parameter in spec["root"]["inputDefinitions"]["parameters"].items():
         parameter.update(defaultValue=defaults[name], isOptional=True)
     _cache(spec, settings)
@@ -80,6 +83,15 @@ def _name_producers(tasks: Json) -> None:
             producer = output.get("producerTask", "").removesuffix("_task")
             if producer in tasks:
                 output["producerTask"] = producer
+
+
+def _name_types(components: Json) -> None:
+    # TFX writes a schema for every type; KFP's compiler names those that the platforms know, with a version.
+    for component in components.values():
+        for output in component.get("outputDefinitions", {}).get("artifacts", {}).values():
+            title = yaml.safe_load(output["artifactType"]["instanceSchema"])["title"]
+            if title.startswith("system."):
+                output["artifactType"] = {"schemaTitle": title, "schemaVersion": "0.0.1"}
 
 
 def _cache(spec: Json, settings: Settings) -> None:

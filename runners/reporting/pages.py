@@ -39,12 +39,12 @@ class Run:
 
     Attributes:
       name: of its folder.
-      seconds: from its start to its end.
+      seconds: from its start to its end; None where a platform ran the steps, and shows them.
       failed: message of its failure; empty if it did not fail.
     """
 
     name: str
-    seconds: float
+    seconds: float | None
     failed: str = ""
 
 
@@ -75,7 +75,8 @@ def write(root: Path, push_dir: Path, run: Run, config: Config, steps: Sequence[
     folder = root / REPORTS
     path = folder / run.name / _PAGE
     with disk_errors(root):
-        report = gather(push_dir, run, config, read_summary(steps))
+        show_ids = config.report.shows_ids(config.data.release)
+        report = gather(str(push_dir), run, config.pipeline_name, show_ids, read_summary(steps))
         text, figures = page.run(report), report.model_dump_json(indent=1)
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path.with_name(_JSON), figures)
@@ -84,8 +85,16 @@ def write(root: Path, push_dir: Path, run: Run, config: Config, steps: Sequence[
     return path
 
 
-def gather(push_dir: Path, run: Run, config: Config, summary: Summary) -> Report:
-    """Gather a run's report from its artifacts."""
+def gather(push_dir: str, run: Run, pipeline: str, show_ids: bool, summary: Summary) -> Report:
+    """Gather a run's report from its artifacts.
+
+    Args:
+      push_dir: where bundles are published, a folder or a URI.
+      run: how it ended.
+      pipeline: the pipeline's name.
+      show_ids: whether users are named by their ids, and bad rows are quoted.
+      summary: the run's results.
+    """
     outputs = {
         f"{step.node_id}/{artifact.key}": artifact
         for step in summary.steps
@@ -93,12 +102,11 @@ def gather(push_dir: Path, run: Run, config: Config, summary: Summary) -> Report
         for artifact in step.outputs
     }
     results = as_dict(summary)
-    show_ids = config.report.shows_ids(config.data.release)
     bundles = _bundles(push_dir) if summary.pushed else {}
     tuned = {found.name: found for found in summary.tuned}
     return Report(
         run=run.name,
-        pipeline=config.pipeline_name,
+        pipeline=pipeline,
         ended=time.strftime("%Y-%m-%d %H:%M"),
         seconds=run.seconds,
         failed=run.failed if show_ids else outcome.without_quotes(run.failed),
@@ -106,6 +114,7 @@ def gather(push_dir: Path, run: Run, config: Config, summary: Summary) -> Report
         steps=[
             contents.Step(name=step.node_id, state=step.state, seconds=step.seconds, figure=figure(step))
             for step in summary.steps
+            if run.seconds is not None
         ],
         data=_data(outputs, show_ids) if summary.data else None,
         drift=[
@@ -147,9 +156,9 @@ def _eval_dir(outputs: Mapping[str, Artifact]) -> str:
     return f"{outputs[_EXAMPLES].uri}/Split-{features.EVAL_SPLIT}"
 
 
-def _bundles(push_dir: Path) -> dict[int, str]:
+def _bundles(push_dir: str) -> dict[int, str]:
     """Return the paths of the served version and of the newest one before it."""
-    destination = store.open_store(str(push_dir))
+    destination = store.open_store(push_dir)
     served = destination.current()
     before = [version for version in destination.versions() if version < served]
     return {version: store.bundle_path(destination, version) for version in (served, *before[-1:]) if version}

@@ -26,9 +26,11 @@ def describe(job: dict[str, Any]) -> str:
     for name, task in sorted(spec["root"]["dag"]["tasks"].items()):
         component = spec["components"][task["componentRef"]["name"]]
         container = spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
-        arguments = container["args"]
+        # Of TFX's entry point the executor, of another one its module.
+        command = container.get("args", container["command"])
+        flag = "--executor_class_path" if "args" in container else "-m"
         lines.append(name + (" (cached)" if task["cachingOptions"].get("enableCache") else ""))
-        lines.append(f"  runs {arguments[arguments.index('--executor_class_path') + 1]}")
+        lines.append(f"  runs {command[command.index(flag) + 1]}")
         if check := container.get("lifecycle"):
             lines.append(f"  checks {check['preCacheCheck']['command'][-1]}")
         lines.append(f"  after {', '.join(task.get('dependentTasks', ['nothing']))}")

@@ -9,7 +9,7 @@ import re
 import pytest
 import yaml
 from google.protobuf import json_format
-from kfp import compiler
+from kfp import compiler, dsl
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from pipeline import config
@@ -79,6 +79,13 @@ def test_the_job_is_a_specification_2_1_that_holds_together(compiled_job: dict) 
 
 def test_no_step_is_left_to_a_resolver(compiled_job: dict) -> None:
     assert all("container" in e for e in compiled_job["pipelineSpec"]["deploymentSpec"]["executors"].values())
+
+
+def test_the_page_of_a_run_has_kfps_type_html(compiled_job: dict) -> None:
+    outputs = compiled_job["pipelineSpec"]["components"]["comp-run-report"]["outputDefinitions"]
+    named = {"schemaTitle": dsl.HTML.schema_title, "schemaVersion": dsl.HTML.schema_version}
+    assert outputs == {"artifacts": {"page": {"artifactType": named}}}
+    assert named["schemaTitle"] == "system.HTML"
 
 
 def test_each_models_champion_is_its_own(compiled_job: dict) -> None:

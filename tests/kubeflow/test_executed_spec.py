@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
 import pathlib
 
@@ -95,6 +96,18 @@ def test_the_bundle_answers_as_that_of_a_local_run_does(
     assert received.stars < 1e-5
 
 
+def test_the_run_has_a_page_at_its_artifacts_uri(executed: Executed) -> None:
+    (path,) = (executed.root / "root").glob("*/first/run-report_*/page")
+    text = html.unescape(path.read_text())
+    metrics = manifest.read(str(executed.root / "pushed" / "current"))["metrics"]
+    assert "Run first</h1>" in text and "✓ Version 1 is pushed.</span>" in text
+    assert metrics["served_list_in_words"] in text
+    assert text.count("✓ blessed") == 3 and text.count("Version 1, served now") >= 2
+    assert "loss of retrieval by epoch" in text and "Terms in the vocabularies" in text
+    # The platform shows the steps and lists the runs.
+    assert "All runs" not in text and 'id="steps"' not in text
+
+
 def test_the_run_trained_for_as_long_as_its_parameters_said(executed: Executed) -> None:
     log = executed.first["trainer-multitask"].log
     assert log and "'epochs': 1" in log.read_text()
@@ -103,7 +116,8 @@ def test_the_run_trained_for_as_long_as_its_parameters_said(executed: Executed) 
 def test_the_same_run_again_computes_only_what_depends_on_more_than_its_inputs(executed: Executed) -> None:
     assert not failures(executed.second)
     ran = {name for name, step in executed.second.items() if step.state == "run"}
-    assert ran == {"champion-retrieval", "champion-ranking", "champion-multitask", "index-pusher"}
+    champions = {"champion-retrieval", "champion-ranking", "champion-multitask"}
+    assert ran == champions | {"index-pusher", "run-report"}
     assert executed.second["movie-lens-example-gen"].exit_codes == (0,), (
         "the driver, whose fingerprint is the same"
     )

@@ -46,7 +46,8 @@ def test_bad_rows_are_quoted_only_where_users_are_named_by_their_ids(
     with pytest.raises(DataError, match="user-7") as raised:
         outcome.require_usable(counts, made.data, str(tmp_path))
     run = pages.Run(RUN.name, 1.0, f"First failed: {raised.value}")
-    failed = pages.gather(tmp_path, run, made, read_summary(STEPS)).failed
+    show_ids = made.report.shows_ids(made.data.release)
+    failed = pages.gather(str(tmp_path), run, made.pipeline_name, show_ids, read_summary(STEPS)).failed
     assert "may be bad" in failed and ("user-7" in failed) is quoted
 
 

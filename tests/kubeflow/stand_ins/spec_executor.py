@@ -27,9 +27,9 @@ Json = dict[str, Any]
 # Runs a command with an environment in a folder, its output into a file; returns the exit code.
 Launch = Callable[[list[str], Mapping[str, str], pathlib.Path, pathlib.Path], int]
 
-_PLACEHOLDER = "{{$}}"
+_PLACEHOLDER, _RUN = "{{$}}", "{{$.pipeline_job_name}}"
 # Their URI is a file; that of every other type is a folder.
-_VALUE_TYPES = ("tfx.String", "tfx.Integer", "tfx.Float", "tfx.Boolean", "tfx.JsonValue")
+_FILES = ("tfx.String", "tfx.Integer", "tfx.Float", "tfx.Boolean", "tfx.JsonValue", "system.HTML")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +103,7 @@ class _Run:
     def __init__(self, service: Service, job: Json, run_id: str, parameters: Mapping[str, Any]) -> None:
         self._service = service
         self._spec = job["pipelineSpec"]
+        self._run_id = run_id
         self._root = pathlib.Path(job["runtimeConfig"]["gcsOutputDirectory"]) / "4711" / run_id
         declared = self._spec["root"]["inputDefinitions"]["parameters"]
         unknown = set(parameters) - set(declared)
@@ -158,7 +159,9 @@ class _Run:
         seconds = time.monotonic() - started
         if any(codes):
             return Step(name, "failed", tuple(codes), seconds, log)
-        self._outputs[name] = _outputs(json.loads(output_file.read_text()), invocation)
+        # A container may have nothing to tell of its outputs.
+        output = json.loads(output_file.read_text()) if output_file.exists() else {}
+        self._outputs[name] = _outputs(output, invocation)
         self._service._cache[key] = self._outputs[name]
         return Step(name, "run", tuple(codes), seconds, log)
 
@@ -188,8 +191,8 @@ class _Run:
         made = {}
         for key, definition in definitions.get("artifacts", {}).items():
             uri = folder / key
-            title = yaml.safe_load(definition["artifactType"]["instanceSchema"])["title"]
-            if title not in _VALUE_TYPES:
+            kind = definition["artifactType"]
+            if (kind.get("schemaTitle") or yaml.safe_load(kind["instanceSchema"])["title"]) not in _FILES:
                 uri.mkdir()  # A bucket has no folders that would have to be made.
             name = f"projects/4711/locations/here/metadataStores/default/artifacts/{uuid.uuid4().int >> 65}"
             made[key] = {
@@ -218,7 +221,8 @@ class _Run:
         if "taskOutputParameter" in source:
             output = source["taskOutputParameter"]
             return self._outputs[output["producerTask"]]["parameterValues"][output["outputParameterKey"]]
-        return source["runtimeValue"]["constant"]
+        constant = source["runtimeValue"]["constant"]
+        return self._run_id if constant == _RUN else constant
 
     def _key(self, component: Json, container: Json, invocation: Json) -> str:
         """Digest what Vertex AI's documentation says that a cached execution must have in common."""
