@@ -124,6 +124,14 @@ class _Charts:
         return charts.trade_off(settings, figures["brute_force_latency_ms"])
 
     @staticmethod
+    def depths(rows: Sequence[Mapping[str, Any]]) -> Markup:
+        points = {
+            "coverage": [(row["depth"], row["coverage"]) for row in rows],
+            "Gini coefficient": [(row["depth"], row["gini"]) for row in rows],
+        }
+        return charts.line(points, "first titles of the list", "", "Coverage and Gini coefficient by depth")
+
+    @staticmethod
     def lists(comparisons: Sequence[Mapping[str, Any]]) -> Markup:
         rows = [
             Margin(

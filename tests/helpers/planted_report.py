@@ -63,6 +63,10 @@ def figures() -> dict[str, Any]:
             | {"lower": 0.05, "upper": 0.07, "gated": True, "passes": True}
             for name in ("", "visit=return")
         ],
+        "served_list_depths": [
+            {"depth": 1, "coverage": 0.125, "gini": 0.875, "popularity_shown": 160.0},
+            {"depth": 10, "coverage": 0.25, "gini": 0.75, "popularity_shown": 80.0},
+        ],
         "served_list_in_words": "Of the titles that people liked, 34% were shown.",
         "served_list_slices": [
             {"slice": f"tier={SCRIPT}", "rows": 30, "liked_hit_10": 0.5, "disliked_hit_10": None}

@@ -13,6 +13,7 @@ from components.index_pusher.description.model_card_tables import table
 from components.index_pusher.served_list.figures import (
     CHAMPION,
     COMPARISONS,
+    DEPTHS,
     DISLIKED_HIT,
     GRADED_NDCG,
     IN_WORDS,
@@ -24,7 +25,7 @@ from components.index_pusher.served_list.figures import (
 from modules.evaluation.results import number, span
 
 # Of a bundle's figures, those that this section is made of.
-KEYS = {SERVED_LIST, SLICES, COMPARISONS, CHAMPION, IN_WORDS}
+KEYS = {SERVED_LIST, SLICES, DEPTHS, COMPARISONS, CHAMPION, IN_WORDS}
 
 
 def text(figures: Mapping[str, Any]) -> str:
@@ -50,6 +51,8 @@ def text(figures: Mapping[str, Any]) -> str:
         )
         for row in figures[SLICES]
     ]
+    shown = ("coverage", "gini", "popularity_shown")
+    depths = [(str(row["depth"]), *(number(_value(row[name])) for name in shown)) for row in figures[DEPTHS]]
     return "\n\n".join(
         [
             "## The list that is served",
@@ -57,6 +60,8 @@ def text(figures: Mapping[str, Any]) -> str:
             "of eval and, for each user of both splits, a day after the user's last rating of train, as a "
             "server would be asked. docs/serving.md defines the figures.",
             table(("figure", "protocol", "value", "95%"), measured),
+            "By the number of the list's first titles, a day after train:",
+            table(("first titles", *(f"`{name}`" for name in shown)), depths),
             f"Graded nDCG before each rating, beside other orders. In service before: {figures[CHAMPION]}.",
             table(("compared with", "its value", "gain", "gain, 95%"), compared),
             "By slice:",

@@ -31,6 +31,7 @@ from components.index_pusher.served_list.comparison import (
 from components.index_pusher.served_list.figures import (
     CHAMPION,
     COMPARISONS,
+    DEPTHS,
     DISLIKED_HIT,
     IN_WORDS,
     LIKED_HIT,
@@ -55,7 +56,8 @@ def evaluate(bundle: Bundle, destination: str, proven: Figures) -> Figures:
       destination: where it would be published, whose served version is the champion.
       proven: what was measured of the bundle before, for a refusal to hold.
     Returns:
-      SERVED_LIST, SLICES and COMPARISONS, lists of rows; CHAMPION, which version was compared, or why none.
+      SERVED_LIST, SLICES, DEPTHS and COMPARISONS, lists of rows; CHAMPION, which version was compared, or
+        why none.
     Raises:
       Refusal: the list is surely worse than one that it is held against, or cannot be held against it.
     """
@@ -72,13 +74,15 @@ def evaluate(bundle: Bundle, destination: str, proven: Figures) -> Figures:
     except Refusal as refusal:
         raise Refusal(str(refusal), proven) from refusal
     compared = _comparisons(counted, bundle)
+    later, by_depth = _a_day_after_train(composite, requests, counted, bundle)
     measured: Figures = {
         SERVED_LIST: [
             *figures.of_rows(counted, SERVED),
             figures.served_by_model(requests[features.USER_ID], requests[BY_MODEL]),
-            *_a_day_after_train(composite, requests, counted, bundle),
+            *later,
         ],
         SLICES: figures.of_slices(counted, SERVED),
+        DEPTHS: by_depth,
         COMPARISONS: [found.row() for found in compared],
         CHAMPION: which,
     }
@@ -171,15 +175,19 @@ def _comparisons(counted: Rows, bundle: Bundle) -> list[Comparison]:
 
 def _a_day_after_train(
     composite: Composite, requests: Mapping[str, np.ndarray], counted: Rows, bundle: Bundle
-) -> list[dict[str, Any]]:
-    """Ask for a list per user of both splits, and measure it by all that the user rated in eval."""
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Ask for a list per user of both splits, and measure it by all that the user rated in eval.
+
+    Returns:
+      Rows of SERVED_LIST, and of DEPTHS.
+    """
     candidates, sources = bundle.models.candidates, bundle.sources
     names, first = np.unique(requests[features.USER_ID], return_index=True)
     folder = sources.split_dirs.get(features.TRAIN_SPLIT, "")
     train = rows.read_train(folder, names.tolist(), candidates)
     known = np.array([name in train.latest for name in names], bool)
     if not known.any():
-        return []
+        return [], []
     names, first = names[known], first[known]
     positions = {title: position for position, title in enumerate(candidates.titles)}
     latest = np.array([train.latest[name] for name in names])
@@ -195,10 +203,11 @@ def _a_day_after_train(
         if user in rated and title in positions:
             rated[user][positions[title]] = float(rating)
     shown = np.array(lists, np.int64)
-    return [
+    measured = [
         *figures.of_lists(shown, list(rated.values()), counted.scale),
         *figures.beyond_accuracy(shown, names.tolist(), train, candidates.popularity),
     ]
+    return measured, figures.by_depth(shown, candidates.popularity)
 
 
 def in_words(measured: Sequence[Mapping[str, Any]], scale: Scale) -> str:

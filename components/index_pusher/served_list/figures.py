@@ -24,6 +24,8 @@ from modules.evaluation.measures import interval, means
 # Keys in the manifest: rows of figures, of slices, and of comparisons, and which version was compared.
 SERVED_LIST, SLICES, COMPARISONS = "served_list", "served_list_slices", "served_list_comparisons"
 CHAMPION = "served_list_champion"
+# And rows of what the first titles of a list show, beside what is popular.
+DEPTHS = "served_list_depths"
 # The most important of these figures as a sentence, which model card, summary and recommend.py print.
 IN_WORDS = "served_list_in_words"
 BEFORE_EACH_RATING, A_DAY_AFTER_TRAIN = "before each rating", "a day after train"
@@ -33,6 +35,7 @@ LISTS = "lists"
 GRADED_NDCG = f"graded_ndcg_{DEPTH}"
 LIKED_HIT, DISLIKED_HIT = f"liked_hit_{DEPTH}", f"disliked_hit_{DEPTH}"
 
+_FIRST = (1, 2, 3, 5, DEPTH)
 _OF_ROWS = (LIKED_HIT, DISLIKED_HIT, f"ndcg_{DEPTH}", GRADED_NDCG, f"mrr_{DEPTH}", "mean_rating_of_hits")
 
 
@@ -181,7 +184,7 @@ def beyond_accuracy(
       train: what these rated in train, and the genres of the candidates.
       popularity: `[candidates]`, ratings in train.
     """
-    counts = np.bincount(lists[lists >= 0], minlength=len(popularity))
+    counts = _shown(lists, popularity)
     has_genres = train.genres.any(axis=1)
     by_user = []
     for user, row in zip(users, lists, strict=True):
@@ -202,11 +205,36 @@ def beyond_accuracy(
         _figure(LISTS, A_DAY_AFTER_TRAIN, len(lists)),
         _figure("coverage", A_DAY_AFTER_TRAIN, float(np.mean(counts > 0))),
         _figure("gini", A_DAY_AFTER_TRAIN, measures.gini(counts)),
+        _figure("gini_rated", A_DAY_AFTER_TRAIN, measures.gini(popularity)),
         *(
             _mean(name, A_DAY_AFTER_TRAIN, column)
             for name, column in zip(names, np.array(by_user).T, strict=True)
         ),
     ]
+
+
+def by_depth(lists: np.ndarray, popularity: np.ndarray) -> list[dict[str, Any]]:
+    """Measure what the first titles of the lists show: a row for each number of titles.
+
+    Args:
+      lists: `[users, DEPTH]` int, positions of candidates, best first, padded with -1.
+      popularity: `[candidates]`, ratings in train.
+    """
+    found = []
+    for depth in _FIRST:
+        counts = _shown(lists[:, :depth], popularity)
+        figures = {
+            "coverage": float(np.mean(counts > 0)),
+            "gini": measures.gini(counts),
+            "popularity_shown": float(counts @ popularity / counts.sum()) if counts.sum() else math.nan,
+        }
+        found.append({"depth": depth, **{name: finite(value) for name, value in figures.items()}})
+    return found
+
+
+def _shown(lists: np.ndarray, popularity: np.ndarray) -> np.ndarray:
+    """Count how often each candidate is shown."""
+    return np.bincount(lists[lists >= 0], minlength=len(popularity))
 
 
 def served_by_model(users: np.ndarray, by_model: np.ndarray) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def luminance(colour: str) -> int:
 def test_all_charts_have_a_size_and_all_sections_can_be_reached(browser: Browser, path: pathlib.Path) -> None:
     browser.open(path, 390)
     sizes = browser.ask("[...document.querySelectorAll('svg')].map(chart => chart.clientHeight)")
-    assert len(sizes) == 9 and min(sizes) > 40
+    assert len(sizes) == 10 and min(sizes) > 40
     assert browser.ask(
         "[...document.querySelectorAll('nav a')].every(link => document.querySelector(link.hash))"
     )

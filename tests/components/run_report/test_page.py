@@ -94,7 +94,7 @@ def test_it_needs_no_other_file(which: str, good: Page, refused: Page) -> None:
 
 def test_every_chart_has_a_text_in_its_place(good: Page) -> None:
     charts = [attributes for tag, attributes in good.elements if tag == "svg"]
-    assert len(charts) == 9
+    assert len(charts) == 10
     assert all(chart["role"] == "img" and chart["aria-label"] for chart in charts)
 
 
@@ -116,6 +116,7 @@ def test_known_figures_stand_in_it(good: Page) -> None:
     assert "coverage a day 0.250 - -" in rows
     assert "recommend score brute force 400 1.5e-06 1e-05" in rows
     assert "1 1,000 0.998 0.375" in rows and "Chosen: the first of 2 settings" in text
+    assert "10 0.250 0.750 80.000" in rows
     assert "recommend 2.5 MB" in rows and "Parts, 2.5 MB" in text
     assert "user_age 0.250 0.125 ✗ drifted" in rows
     assert f"{SCRIPT} 2.50 4.25 5" in rows and f"{HEBREW} 1.50 3.50" in rows

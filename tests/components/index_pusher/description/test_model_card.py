@@ -155,6 +155,7 @@ def test_the_card_tells_of_the_list_that_is_served() -> None:
             {"slice": "visit=return", "rows": 1_250, "liked_hit_10": 0.25, "disliked_hit_10": None}
             | {"graded_ndcg_10": 0.125, "lower": 0.0625, "upper": 0.1875}
         ],
+        "served_list_depths": [{"depth": 5, "coverage": 0.25, "gini": 0.75, "popularity_shown": None}],
         "served_list_champion": "version 7",
     }
     card = model_card.text(dataclasses.replace(FACTS, figures={**FACTS.figures, **served}))
@@ -170,6 +171,8 @@ def test_the_card_tells_of_the_list_that_is_served() -> None:
     assert rows(text, "| compared with | its value | gain | gain, 95% |") == [
         ["popularity", "0.125", "0.062", "0.031 to 0.094"]
     ]
+    by_depth = "| first titles | `coverage` | `gini` | `popularity_shown` |"
+    assert rows(text, by_depth) == [["5", "0.250", "0.750", "missing"]]
     by_slice = (
         "| slice | rows | `liked_hit_10` | `disliked_hit_10` | `graded_ndcg_10` | 95% "
         "| gain on popularity, 95% |"

@@ -110,6 +110,8 @@ def test_the_list_is_asked_before_each_rating_and_a_day_after_train(honest: Bund
     assert later["liked_in_10"] == later["disliked_in_10"] == later["ndcg_10"] == 1.0
     assert later["graded_ndcg_10"] == pytest.approx((31 + 3 / np.log2(5)) / (31 + 3 / np.log2(3)))
     assert 0 < later["coverage"] < 1 and 0 < later["gini"] < 1 and 0 < later["genre_diversity"] < 1
+    last = measured["served_list_depths"][-1]
+    assert last["depth"] == 10 and (last["coverage"], last["gini"]) == (later["coverage"], later["gini"])
     assert measured["served_list_champion"] == "no version is served yet"
     assert measured["served_list_in_words"] == (
         "Of the titles that people rated 4 or higher, 100% were among the ten that they would have been "

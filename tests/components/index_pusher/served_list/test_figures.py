@@ -174,6 +174,7 @@ class TestListsOfUsers:
         assert found["lists"] == 2
         assert found["coverage"] == 1.0
         assert found["gini"] == pytest.approx(0.15), "shown twice, once, once, once"
+        assert found["gini_rated"] == pytest.approx((3 * 100 + 30 - 20 - 3 * 10) / (4 * 160))
         assert found["popularity_shown"] == pytest.approx((20 + 55) / 2)
         assert found["popularity_rated"] == pytest.approx((100 + 20) / 2)
         assert found["genre_diversity"] == pytest.approx(2 / 3), (
@@ -181,6 +182,18 @@ class TestListsOfUsers:
         )
         shown_first = 0.5 * math.log(0.5 / 0.995) + 0.5 * math.log(0.5 / 0.005)
         assert found["genre_miscalibration"] == pytest.approx(shown_first), "of the second, who rated two"
+
+    def test_by_depth_by_hand(self) -> None:
+        found = figures.by_depth(self.LISTS, np.array([10, 20, 30, 100]))
+        assert [row["depth"] for row in found] == [1, 2, 3, 5, 10]
+        first, second = found[:2]
+        assert first == {"depth": 1, "coverage": 0.5, "gini": 0.5, "popularity_shown": 55.0}
+        assert (second["coverage"], second["popularity_shown"]) == (0.75, (2 * 10 + 20 + 100) / 4)
+        assert found[-1]["gini"] == pytest.approx(0.15) and found[-1]["coverage"] == 1.0
+
+    def test_of_lists_without_a_title_nothing_is_known(self) -> None:
+        (first, *_) = figures.by_depth(np.full([2, 3], -1), np.array([1, 2]))
+        assert first == {"depth": 1, "coverage": 0.0, "gini": None, "popularity_shown": None}
 
 
 def test_the_share_served_by_the_model_is_a_mean_over_users() -> None:
