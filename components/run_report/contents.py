@@ -15,12 +15,19 @@ class _Part(pydantic.BaseModel):
 
 
 class Step(_Part):
-    """A step of the pipeline: its id, how it ended (`run`, `cached`, `failed`), seconds, its main figure."""
+    """A step of the pipeline.
+
+    Attributes:
+      name: its id; state: how it ended, `run`, `cached` or `failed`; seconds: how long it took.
+      figure: its main figure.
+      peak_bytes: the most memory that the process had had when the step ended; None where that is not known.
+    """
 
     name: str
     state: str
     seconds: float
     figure: str
+    peak_bytes: int | None = None
 
 
 class RatingShare(_Part):

@@ -112,7 +112,13 @@ def gather(push_dir: str, run: Run, pipeline: str, show_ids: bool, summary: Summ
         failed=run.failed if show_ids else outcome.without_quotes(run.failed),
         results=results,
         steps=[
-            contents.Step(name=step.node_id, state=step.state, seconds=step.seconds, figure=figure(step))
+            contents.Step(
+                name=step.node_id,
+                state=step.state,
+                seconds=step.seconds,
+                figure=figure(step),
+                peak_bytes=step.peak_bytes,
+            )
             for step in summary.steps
             if run.seconds is not None
         ],

@@ -53,8 +53,9 @@ def run(create: Create, runner: str, root: Path, terminal: Terminal) -> list[rec
             logging.getLogger(__name__).exception("The run failed")
             step = f"{watch.failed} failed: " if watch.failed else ""
             message = f"{step}{cause_of(watch.error or error)}"
-            raise RunError(message, record.latest_run(store, after=earlier)) from error
-    return record.latest_run(store)
+            recorded = record.latest_run(store, after=earlier)
+            raise RunError(message, watch.with_peaks(recorded)) from error
+    return watch.with_peaks(record.latest_run(store))
 
 
 @contextlib.contextmanager

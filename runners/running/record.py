@@ -41,6 +41,8 @@ class Step:
       seconds: from the start of the execution to its last record.
       outputs: its artifacts.
       error: TFX's record of a failure; empty otherwise.
+      peak_bytes: the most resident memory that the process of the run had had when the step ended; None where
+        that is not known, for ML Metadata does not record it.
     """
 
     node_id: str
@@ -49,6 +51,7 @@ class Step:
     seconds: float
     outputs: tuple[Artifact, ...]
     error: str = ""
+    peak_bytes: int | None = None
 
     @property
     def done(self) -> bool:

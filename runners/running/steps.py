@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from tfx.orchestration.portable import launcher
 from tfx.orchestration.portable.data_types import ExecutionInfo
@@ -23,15 +24,21 @@ class StepError(Exception):
 
 @dataclasses.dataclass
 class Watch:
-    """The failure of a run, if there was one.
+    """What is seen of a run beside its record: the failure, if there was one, and memory.
 
     Attributes:
       failed: the step that raised; empty if none did.
       error: its exception. BeamDagRunner raises an error of its own that holds this one as text.
+      peaks: by step, the process's peak of resident memory in bytes, from its start to the step's end.
     """
 
     failed: str = ""
     error: Exception | None = None
+    peaks: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def with_peaks(self, steps: Sequence[record.Step]) -> list[record.Step]:
+        """Add the peaks of memory to steps."""
+        return [dataclasses.replace(step, peak_bytes=self.peaks.get(step.node_id)) for step in steps]
 
 
 @contextlib.contextmanager
@@ -54,6 +61,9 @@ def shown(terminal: Terminal) -> Iterator[Watch]:
             except Exception as error:
                 watch.failed, watch.error = node_id, error
                 raise
+            finally:
+                # Linux counts in units of 1024 bytes. All steps run in this process.
+                watch.peaks[node_id] = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             outcome.state, outcome.figure = step.state, figures.figure(step)
             return info
 

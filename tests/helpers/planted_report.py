@@ -99,7 +99,9 @@ def report(passes: bool = True) -> Report:
         results=results,
         steps=[
             Step(name="Transform", state="cached", seconds=0.1, figure=""),
-            Step(name="Trainer.retrieval", state="run", seconds=40.0, figure=SCRIPT),
+            Step(
+                name="Trainer.retrieval", state="run", seconds=40.0, figure=SCRIPT, peak_bytes=1_250_000_000
+            ),
         ],
         data=Data(
             release="custom",
