@@ -14,7 +14,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tensorflow_transform as tft
 
-from common.progress import progress
+from common.progress import done, progress
 from modules import features, search_space, strategies, warm_start
 from modules.data import dataset
 from modules.evaluation import training_log
@@ -202,7 +202,11 @@ class _Progress(tf.keras.callbacks.Callback):
         figures = {"loss": (logs or {}).get("loss", float("nan")), **self._measure()}
         text = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
         seconds = time.monotonic() - self._start
-        progress.info("%s: epoch %d of %d, %s (%.0f s)", self._name, epoch + 1, self._epochs, text, seconds)
+        progress.info(
+            "%s: epoch %d of %d, %s (%.0f s)",
+            *(self._name, epoch + 1, self._epochs, text, seconds),
+            extra=done(epoch + 1, self._epochs),
+        )
         self._log.write(epoch + 1, figures)
 
 

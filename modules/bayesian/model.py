@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 
-from common.progress import progress
+from common.progress import done, progress
 from modules import features
 from modules.bayesian import cold_start, fields, rater_embedding, sampler
 from modules.bayesian.factorization_machine import Machine, mean_machine
@@ -122,7 +122,11 @@ def _sample(
             if measure:
                 figures = measure(model)
                 text, seconds = format_values(figures), time.monotonic() - started
-                progress.info("ranking: sweep %d of %d, %s (%.0f s)", sweep, config.sweeps, text, seconds)
+                progress.info(
+                    "ranking: sweep %d of %d, %s (%.0f s)",
+                    *(sweep, config.sweeps, text, seconds),
+                    extra=done(sweep, config.sweeps),
+                )
                 log.write(sweep, figures)
     except FloatingPointError as error:
         raise DivergedError(

@@ -1,7 +1,8 @@
 """A run's terminal: a line for each step, and its progress.
 
-On a terminal, the running step has one line that is overwritten: its name, the seconds, and the newest line
-of progress. On other outputs, such as the log of a build machine, lines are only added, and few of them.
+On a terminal, the running step has one line that is overwritten: its name, the seconds, in a training a bar
+and the time left, and the newest line of progress. On other outputs, such as the log of a build machine,
+lines are only added, and few of them.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from typing import TextIO
 
 from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
+from rich.table import Table
 from rich.text import Text
 
-from common.progress import progress
+from common.progress import SHARE, progress
 
 _PLAIN_WIDTH = 110  # Columns of a table on an output without a width.
-_NAME_WIDTH = 30
+_NAME_WIDTH, _BAR_WIDTH = 30, 10
 _STARTS_AFTER = 1.0  # Seconds after which a step that has not ended is announced.
 _GIVES_UP_AFTER = 1.0  # Seconds for which the end waits for an announcement.
 _NOTE_EVERY = 5.0  # Seconds between two lines of progress.
@@ -83,7 +86,7 @@ class Terminal(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a line of progress."""
-        self._display.note(record.getMessage())
+        self._display.note(record.getMessage(), getattr(record, SHARE, 0.0))
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[Outcome]:
@@ -114,9 +117,12 @@ class _Overwritten:
         self._live: Live | None = None
         self._name = self.newest = ""
         self._started = 0.0
+        # Of a training: when it began, the share that is done, and since when that is known.
+        self._began = self._share = self._known = 0.0
 
     def start(self, name: str) -> None:
         self._name, self.newest, self._started = name, "", self._clock()
+        self._began, self._share, self._known = self._started, 0.0, self._started
         self._live = Live(
             console=self._console, get_renderable=self._line, refresh_per_second=4, transient=True,
             redirect_stdout=False, redirect_stderr=False,
@@ -129,17 +135,32 @@ class _Overwritten:
         if live:
             live.stop()
 
-    def note(self, line: str) -> None:
+    def note(self, line: str, share: float) -> None:
         self.newest = line
+        if share:
+            if share <= self._share:  # A step may train several models, one after the other.
+                self._began = self._known
+            self._share, self._known = share, self._clock()
         if live := self._live:
             live.refresh()
         else:
             self._console.print(Text(f"  {line}"))
 
     def _line(self) -> RenderableType:
-        text = f"{self._name:{_NAME_WIDTH}} {self._clock() - self._started:6.0f} s  {self.newest}"
-        line = Text(text)
-        line.truncate(self._console.width - 2, overflow="ellipsis")  # The spinner takes two columns.
+        now = self._clock()
+        head = f"{self._name:{_NAME_WIDTH}} {now - self._started:6.0f} s "
+        width = self._console.width - 2  # The spinner takes two columns.
+        if not 0 < self._share < 1:
+            self._spinner.update(text=_cut(f"{head} {self.newest}", width))
+            return self._spinner
+        taken = self._known - self._began
+        left = max(0.0, taken * (1 - self._share) / self._share - (now - self._known))
+        line = Table.grid(padding=(0, 1))
+        line.add_row(
+            Text(head, no_wrap=True),
+            ProgressBar(1.0, self._share, width=_BAR_WIDTH),
+            _cut(f"{left:.0f} s left  {self.newest}", width - len(head) - _BAR_WIDTH - 2),
+        )
         self._spinner.update(text=line)
         return self._spinner
 
@@ -172,7 +193,7 @@ class _Added:
         if held:
             self._lock.release()
 
-    def note(self, line: str) -> None:
+    def note(self, line: str, share: float) -> None:
         self.newest = line
         if self._timer and self._clock() - self._noted < _NOTE_EVERY:
             return
@@ -185,6 +206,12 @@ class _Added:
             if self._timer and self._unannounced:
                 self._console.print(Text(f"{self._unannounced} ..."))
                 self._unannounced = ""
+
+
+def _cut(text: str, width: int) -> Text:
+    line = Text(text, no_wrap=True)
+    line.truncate(max(width, 0), overflow="ellipsis")
+    return line
 
 
 def _ended(name: str, seconds: float, outcome: Outcome, newest: str) -> Text:

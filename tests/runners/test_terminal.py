@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from common.progress import progress
+from common.progress import done, progress
 from runners.terminal.status import Terminal, _Added
 
 
@@ -61,6 +61,11 @@ class TestElsewhere:
             " epoch 7",
             "Trainer.retrieval 16.0 s run [loss 3]",
         ]
+
+    def test_there_is_no_bar(self) -> None:
+        with self.terminal.step("Trainer.retrieval"):
+            progress.info("epoch 1 of 2", extra=done(1, 2))
+        assert self.lines()[:2] == ["Trainer.retrieval ...", " epoch 1 of 2"]
 
     def test_the_last_line_of_progress_stands_for_a_figure(self) -> None:
         with self.terminal.step("Trainer.retrieval"):
@@ -179,6 +184,27 @@ class TestOnATerminal:
         assert re.search(r"Trainer\.retrieval +61 s +epoch 2, loss 3", raw)
         assert visible(raw) == ["Trainer.retrieval 61.0 s run loss 3"]
 
+    def test_a_training_has_a_bar_and_the_time_left(self) -> None:
+        with self.terminal.step("Trainer.retrieval"):
+            self.clock.now += 20
+            progress.info("epoch 1 of 5", extra=done(1, 5))
+            assert re.search(r" 20 s +━+\S*━+ 80 s left  epoch 1 of 5", plain(self.raw()))
+            self.clock.now += 15
+            progress.info("a word in between")
+            assert " 65 s left  a word" in plain(self.raw())
+            self.clock.now += 5
+            progress.info("epoch 5 of 5", extra=done(5, 5))
+            assert "left" not in plain(self.raw()).rpartition("\r")[2]
+            self.clock.now += 10
+            progress.info("another, epoch 1 of 2", extra=done(1, 2))
+            assert " 10 s left  another" in plain(self.raw())
+        assert visible(self.raw()) == ["Trainer.retrieval 50.0 s run another, epoch 1 of 2"]
+
+    def test_a_bar_stays_on_one_line(self) -> None:
+        with self.terminal.step("Trainer.retrieval"):
+            progress.info("epoch 1 %s", "x" * 300, extra=done(1, 2))
+        assert len(visible(self.raw())) == 1
+
     def test_a_long_line_of_progress_stays_on_one_line(self) -> None:
         with self.terminal.step("Trainer.retrieval"):
             progress.info("epoch 1 %s", "x" * 300)
@@ -194,6 +220,11 @@ class TestOnATerminal:
     def test_lines_outside_a_step_stay(self) -> None:
         progress.info("Data kept")
         assert visible(self.raw()) == ["Data kept"]
+
+
+def plain(raw: str) -> str:
+    """Leave the control sequences out."""
+    return re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", raw)
 
 
 def visible(raw: str) -> list[str]:
