@@ -1,7 +1,6 @@
 """The default gates on made-up data in other shapes: 10 titles to 10,000, one user to 2,000.
 
-Elsewhere are ml-100k, with 1,664 titles and 943 users (tests/e2e/test_default_run.py), and ml-1m, with 80
-titles and 120 users (tests/e2e/test_own_data.py).
+ml-100k, with 1,664 titles and 943 users, is in tests/e2e/test_default_run.py.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from tests.helpers import planted_series
 pytestmark = pytest.mark.slow("each test runs Transform and trains a model")
 
 
-def judge(folder: pathlib.Path, release: str, models: dict, **shape: int) -> str:
+def judge(folder: pathlib.Path, release: str, models: dict[str, dict], **shape: int) -> str:
     """Run the pipeline up to the Evaluators of some models; returns the summary, in one line.
 
     Args:
@@ -61,6 +60,23 @@ def test_of_10_titles_the_best_one_tells_models_apart_and_a_model_that_deserves_
     assert "top_1_categorical_accuracy_unseen beat item-item" in shown
     # The release knows no genders.
     assert "user_gender=F, user_gender=M (no rows)" in shown
+
+
+def test_of_80_titles_models_that_beat_their_baselines_are_blessed_and_no_other_is(
+    tmp_path: pathlib.Path,
+) -> None:
+    # Of 3,000 ratings two epochs teach the joint model too little.
+    models: dict[str, dict] = {
+        "retrieval": {"epochs": 8, "members": 1},
+        "ranking": {"sweeps": 60, "burn_in": 20},
+        "multitask": {"epochs": 2},
+    }
+    shown = judge(tmp_path, "ml-1m", models)
+    assert "retrieval: blessed" in shown
+    assert "ranking: blessed" in shown
+    assert "multitask: not blessed: rmse must beat biases" in shown
+    assert "top_5_categorical_accuracy_unseen" in shown
+    assert "top_k" not in shown
 
 
 def test_of_10_000_titles_and_2_000_users_models_that_deserve_it_are_blessed(tmp_path: pathlib.Path) -> None:

@@ -14,6 +14,8 @@ from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.types import standard_artifacts
 
+from components.index_pusher import executor
+from components.index_pusher.bundle import Sources
 from components.index_pusher.component import IndexPusher
 from components.index_pusher.config import IndexConfig, PublishConfig
 from components.index_pusher.executor import Executor
@@ -154,26 +156,27 @@ def artifact(kind: type, uri: str, **properties: int) -> types.Artifact:
     return made
 
 
-@pytest.mark.parametrize(
-    "blessings",
-    [[], [artifact(BLESSING, "blessing")]],
-    ids=["no artifact", "an Evaluator without thresholds"],
-)
-def test_an_absent_blessing_is_refused(planted, tmp_path: pathlib.Path, blessings: list) -> None:
+def do(planted, root: pathlib.Path, **inputs: list[types.Artifact]) -> types.Artifact:
+    """Call the executor with planted models, blessed or as `inputs` says; what it wrote."""
     examples = artifact(standard_artifacts.Examples, str(pathlib.Path(planted.sources.queries_dir).parent))
     examples.split_names = json.dumps([features.EVAL_SPLIT])
-    pushed = artifact(standard_artifacts.PushedModel, str(tmp_path / "pushed"))
+    pushed = artifact(standard_artifacts.PushedModel, str(root / "pushed"))
+    retrieval_dir, ranking_dir = planted.sources.retrieval_dir, planted.sources.ranking_dir
+    blessings = {
+        f"{name}_blessing": [blessing(model)]
+        for name, model in (("retrieval", retrieval_dir), ("ranking", ranking_dir))
+    }
     Executor().Do(
         {
-            "retrieval_model": [artifact(MODEL, planted.sources.retrieval_dir)],
-            "ranking_model": [artifact(MODEL, planted.sources.ranking_dir)],
-            "retrieval_blessing": blessings,
-            "ranking_blessing": [artifact(BLESSING, "blessing", blessed=1)],
+            "retrieval_model": [artifact(MODEL, retrieval_dir)],
+            "ranking_model": [artifact(MODEL, ranking_dir)],
             "examples": [examples],
+            **blessings,
+            **inputs,
         },
         {"pushed_model": [pushed]},
         {
-            "push_destination": str(tmp_path / "destination"),
+            "push_destination": str(root / "destination"),
             "index_config": IndexConfig().model_dump_json(),
             "publish_config": PublishConfig().model_dump_json(),
             "must_beat_baselines": 1,
@@ -181,9 +184,51 @@ def test_an_absent_blessing_is_refused(planted, tmp_path: pathlib.Path, blessing
             "source_digest": "",
         },
     )
+    return pushed
+
+
+def blessing(model: str, blessed: int = 1) -> types.Artifact:
+    """An Evaluator's verdict on a model."""
+    verdict = artifact(BLESSING, "blessing", blessed=blessed)
+    verdict.set_string_custom_property("current_model", model)
+    return verdict
+
+
+@pytest.mark.parametrize(
+    "blessings",
+    [[], [artifact(BLESSING, "blessing")]],
+    ids=["no artifact", "an Evaluator without thresholds"],
+)
+def test_an_absent_blessing_is_refused(planted, tmp_path: pathlib.Path, blessings: list) -> None:
+    pushed = do(planted, tmp_path, retrieval_blessing=blessings)
     assert pushed.get_int_custom_property("pushed") == 0
     assert pushed.get_string_custom_property("reason").startswith("the retrieval model has no blessing")
     assert not (tmp_path / "destination").exists()
+
+
+@pytest.mark.parametrize("blessed", [0, 1])
+def test_a_multitask_model_is_pushed_beside_the_others_where_it_is_blessed(
+    planted, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, blessed: int
+) -> None:
+    """Its own blessing decides; test_push.py shows what the push makes of it."""
+    called: list[Sources] = []
+
+    def push(sources: Sources, *_: object) -> dict:
+        called.append(sources)
+        return {}
+
+    monkeypatch.setattr(executor, "push", push)
+    model = planted.sources.retrieval_dir
+    do(
+        planted,
+        tmp_path,
+        multitask_model=[artifact(MODEL, model)],
+        multitask_blessing=[blessing(model, blessed)],
+    )
+    (sources,) = called
+    assert sources.multitask_dir == (model if blessed else "")
+    left_out = "" if blessed else "the multitask model was not blessed"
+    assert sources.multitask_left_out.startswith(left_out) and bool(sources.multitask_left_out) != blessed
 
 
 class TestWiring:
