@@ -101,8 +101,9 @@ def test_an_advisory_that_the_page_does_not_list_is_an_error(
 
 
 def test_no_answer_is_an_error_that_names_the_server(
-    capfd: pytest.CaptureFixture, database: Database
+    capfd: pytest.CaptureFixture, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")  # Which wait for seconds.
     database.planted = PYARROW
     flag = database.flag
     database.shutdown()
