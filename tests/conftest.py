@@ -67,8 +67,7 @@ class Pushed:
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask the SavedModels of a bundle here, which is quicker; the fixture `pushed` asks fresh processes."""
 
-    def run(jobs: list[processes.Job], scann: bool) -> list[processes.Columns]:
-        del scann
+    def run(jobs: list[processes.Job]) -> list[processes.Columns]:
         loaded: dict = {}
         call = model_process.run_saved_model
         return [call(job.model, job.signature, dict(job.inputs), loaded) for job in jobs]

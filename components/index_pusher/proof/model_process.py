@@ -2,7 +2,7 @@
 
 Started by processes.py, by path and isolated (`python -I`). TensorFlow is imported for SavedModels alone:
 LiteRT accepts files that need TensorFlow's kernels wherever TensorFlow happens to be loaded, and a phone has
-none. ScaNN is imported only where the jobs say so: what answers without it needs TensorFlow's own operations.
+none. ScaNN is imported once all is answered that is to need TensorFlow's own operations alone.
 
 Usage: model_process.py JOBS.json, see processes.py
 """
@@ -159,30 +159,45 @@ def write(path: str, columns: dict[str, np.ndarray]) -> None:
     np.savez(path, **plain)
 
 
-def main(jobs: str) -> None:
+def main(path: str) -> None:
     """Answer every job of the file, and replay the warm-up requests of every SavedModel among them."""
-    with open(jobs, encoding="utf-8") as file:
-        content = json.load(file)
-    if content["scann"]:
+    with open(path, encoding="utf-8") as file:
+        jobs = json.load(file)
+    # No server has Keras, whose import takes a third of TensorFlow's time.
+    sys.modules.update(dict.fromkeys(("keras", "tf_keras")))  # type: ignore[arg-type]
+    answer([job for job in jobs if not job["scann"]])
+    if all(job["model"].endswith(".tflite") for job in jobs) and "tensorflow" in sys.modules:
+        raise ValueError("TensorFlow was loaded, so the result says nothing of a device without it")
+    if "scann" in sys.modules:
+        raise ValueError("ScaNN was loaded, so the result says nothing of a server without it")
+    if on_scann := [job for job in jobs if job["scann"]]:
         import scann  # noqa: F401, registers the operations of the index
+
+        answer(on_scann)
+
+
+def answer(jobs: list[dict[str, Any]]) -> None:
+    """Answer jobs, and replay the warm-up requests of their SavedModels.
+
+    Raises:
+      ValueError: a model does not run; its name and the reason.
+    """
     loaded: dict[str, Any] = {}
-    for job in content["jobs"]:
+    for job in jobs:
         model, signature, columns = job["model"], job["signature"], read(job["inputs"])
+        is_file = model.endswith(".tflite")
         try:
-            if model.endswith(".tflite"):
-                answer = run_tflite(model, signature, columns)
+            if is_file:
+                outputs = run_tflite(model, signature, columns)
             else:
-                answer = run_saved_model(model, signature, columns, loaded)
+                outputs = run_saved_model(model, signature, columns, loaded)
         # What LiteRT and TensorFlow raise for what they cannot read, or an operation that they do not know.
         except (ValueError, KeyError, OSError, RuntimeError) as error:
-            raise ValueError(f"{os.path.basename(model)}: {type(error).__name__}: {error}") from error
-        write(job["outputs"], answer)
+            name = os.path.basename(model) + ("" if is_file or job["scann"] else " without ScaNN")
+            raise ValueError(f"{name}: {type(error).__name__}: {error}") from error
+        write(job["outputs"], outputs)
     for model, served in loaded.items():
         replay(model, served)
-    if not loaded and "tensorflow" in sys.modules:
-        raise ValueError("TensorFlow was loaded, so the result says nothing of a device without it")
-    if not content["scann"] and "scann" in sys.modules:
-        raise ValueError("ScaNN was loaded, so the result says nothing of a server without it")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -32,11 +33,13 @@ class Job:
       model: path of the SavedModel or of the TFLite file.
       signature: its name.
       inputs: arrays by input name; a model may leave some out.
+      scann: whether the model needs ScaNN's operations.
     """
 
     model: str
     signature: str
     inputs: Mapping[str, np.ndarray]
+    scann: bool = False
 
 
 def run_tflite(jobs: Sequence[Job]) -> list[Columns]:
@@ -47,30 +50,35 @@ def run_tflite(jobs: Sequence[Job]) -> list[Columns]:
     Raises:
       Refusal: the process failed; its last line is quoted.
     """
-    return _run(jobs, False, "a TFLite file", "without TensorFlow")
+    return _run(jobs, "a TFLite file", "without TensorFlow")
 
 
-def run_saved_models(jobs: Sequence[Job], scann: bool) -> list[Columns]:
-    """Run SavedModels in a process with TensorFlow, and with ScaNN only if `scann` is set.
+def run_saved_models(jobs: Sequence[Job]) -> list[Columns]:
+    """Run SavedModels in a process with TensorFlow, which loads ScaNN after all that must do without it.
 
     Returns and raises as `run_tflite`.
     """
-    environment = "in a fresh process" if scann else "in a fresh process without ScaNN"
-    return _run(jobs, scann, "the model", environment)
+    return _run(jobs, "the model", "in a fresh process")
 
 
-def _run(jobs: Sequence[Job], scann: bool, subject: str, environment: str) -> list[Columns]:
+def _run(jobs: Sequence[Job], subject: str, environment: str) -> list[Columns]:
     with tempfile.TemporaryDirectory() as folder:
-        entries = []
+        entries: list[dict[str, Any]] = []
         for number, job in enumerate(jobs):
             inputs, outputs = (os.path.join(folder, f"{end}-{number}.npz") for end in ("in", "out"))
             model_process.write(inputs, {name: np.asarray(column) for name, column in job.inputs.items()})
             entries.append(
-                {"model": job.model, "signature": job.signature, "inputs": inputs, "outputs": outputs}
+                {
+                    "model": job.model,
+                    "signature": job.signature,
+                    "scann": job.scann,
+                    "inputs": inputs,
+                    "outputs": outputs,
+                }
             )
         path = os.path.join(folder, "jobs.json")
         with open(path, "w", encoding="utf-8") as file:
-            json.dump({"scann": scann, "jobs": entries}, file)
+            json.dump(entries, file)
         try:
             command = [sys.executable, "-I", model_process.__file__, path]
             process = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)

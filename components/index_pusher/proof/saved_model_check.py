@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -67,7 +66,7 @@ def compare(bundle: Bundle, requests: Requests) -> tuple[float, list[Row]]:
 def _answers(
     bundle: Bundle, requests: Requests, oracle: Oracle
 ) -> tuple[dict[tuple[str, str], Columns], dict[str, Columns]]:
-    """Run two processes at once; return the outputs by model and signature, and those of the composites."""
+    """Ask all of them; return the outputs by model and signature, and those of the composites."""
     inputs = {
         features.QUERY_SIGNATURE: requests.columns,
         features.RATING_SIGNATURE: requests.columns,
@@ -76,17 +75,13 @@ def _answers(
     names = [name for name in _SINGLE if name != MULTITASK or bundle.models.multitask is not None]
     keys = [(name, signature) for name in names for signature in _SINGLE[name]]
     jobs = [Job(os.path.join(bundle.folder, name), signature, inputs[signature]) for name, signature in keys]
+    needs_scann = manifest.describe_models(bundle.folder)[RECOMMEND]["scann"]
     exact, indexed = (
-        Job(os.path.join(bundle.folder, name), features.SERVING_SIGNATURE, oracle.request)
-        for name in (RECOMMEND_EXACT, RECOMMEND)
+        Job(os.path.join(bundle.folder, name), features.SERVING_SIGNATURE, oracle.request, scann)
+        for name, scann in ((RECOMMEND_EXACT, False), (RECOMMEND, needs_scann))
     )
-    with concurrent.futures.ThreadPoolExecutor(2) as threads:
-        stock = threads.submit(processes.run_saved_models, [exact, *jobs], scann=False)
-        needs_scann = manifest.describe_models(bundle.folder)[RECOMMEND]["scann"]
-        by_index = threads.submit(processes.run_saved_models, [indexed], scann=needs_scann)
-        by_exact, *single = stock.result()
-        composites = {RECOMMEND_EXACT: by_exact, RECOMMEND: by_index.result()[0]}
-    return dict(zip(keys, single, strict=True)), composites
+    *single, by_exact, by_index = processes.run_saved_models([*jobs, exact, indexed])
+    return dict(zip(keys, single, strict=True)), {RECOMMEND_EXACT: by_exact, RECOMMEND: by_index}
 
 
 def _single_rows(answers: Mapping[tuple[str, str], Columns], bundle: Bundle, requests: Requests) -> list[Row]:

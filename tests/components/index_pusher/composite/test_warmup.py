@@ -130,6 +130,6 @@ def test_a_model_whose_warm_up_fails_is_refused(planted, tmp_path: pathlib.Path)
     assert warmup.add(path, records) == 6
     job = Job(path, "serving_default", {"examples": np.array(records[:2], object)})
     with pytest.raises(Refusal, match="model fails on a warm-up request to few: .*too many"):
-        run_saved_models([job], scann=False)
+        run_saved_models([job])
     bare = write(tmp_path / "bare", "few")
     assert model_process.replay(bare, tf.saved_model.load(bare)) == 0

@@ -135,12 +135,13 @@ print(json.dumps(found))
 
 @needs_scann
 def test_the_build_on_scann_does_not_run_where_scann_is_not_loaded(pushed, models, records) -> None:
-    """In the words of the process that the proof starts."""
+    """In the words of the process that the proof starts, which loads ScaNN for others after this one."""
     columns = Requests.of(records).columns
     oracle = recommend_check.oracle(models.order, columns, 50)
     job = Job(str(pushed.destination / "current" / "recommend"), "serving_default", oracle.request)
-    with pytest.raises(Refusal, match="does not run in a fresh process without ScaNN: .*Scann>"):
-        processes.run_saved_models([job], scann=False)
+    other = dataclasses.replace(job, scann=True)
+    with pytest.raises(Refusal, match="does not run in a fresh process: recommend without ScaNN: .*Scann>"):
+        processes.run_saved_models([other, job])
 
 
 def refused(bundle: Bundle) -> Refusal:
