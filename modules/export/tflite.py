@@ -68,25 +68,28 @@ def write(exported: Retrieval | Rating, folder: str, file: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         # Through a SavedModel, because only that way do the inputs keep their names in a signature.
         save(exported, scratch, {exported.signature: exported.function.get_concrete_function()})
-        for name, quantize in ((file, False), (features.quantized(file), True)):
-            with tf.io.gfile.GFile(os.path.join(folder, name), "wb") as sink:
-                sink.write(convert(scratch, exported.signature, quantize))
+        exact, quantized = convert(scratch, exported.signature)
+    for name, content in ((file, exact), (features.quantized(file), quantized)):
+        with tf.io.gfile.GFile(os.path.join(folder, name), "wb") as sink:
+            sink.write(content)
 
 
-def convert(saved_model: str, signature: str, quantize: bool) -> bytes:
+def convert(saved_model: str, signature: str) -> tuple[bytes, bytes]:
     """Convert one signature of a SavedModel, in builtin operations only.
 
     Args:
       saved_model: its folder.
       signature: its name.
-      quantize: store the tables in half the bytes, as float16; the computation stays float32.
+    Returns:
+      The exact file; and the quantised one, which stores the tables in half the bytes, as float16, while the
+      computation stays float32.
     """
     converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, [signature])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if quantize:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.target_spec.supported_types = [tf.float16]
-    return converter.convert()
+    exact = converter.convert()
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    return exact, converter.convert()
 
 
 def _spec(rows: tuple[features.RawFeature, ...], widths: Mapping[str, int]) -> dict[str, tf.TensorSpec]:

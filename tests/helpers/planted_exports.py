@@ -101,11 +101,9 @@ def write_rating(function: Any, model: tf.Module, folder: pathlib.Path) -> None:
     """Write `ranking.tflite` and its quantised variant: a rating function that takes int32."""
     with tempfile.TemporaryDirectory() as scratch:
         tf.saved_model.save(model, scratch, signatures={features.RATING_SIGNATURE: function})
-        for file, quantize in (
-            (features.RANKING_TFLITE, False),
-            (features.quantized(features.RANKING_TFLITE), True),
-        ):
-            (folder / file).write_bytes(tflite.convert(scratch, features.RATING_SIGNATURE, quantize))
+        exact, quantized = tflite.convert(scratch, features.RATING_SIGNATURE)
+    (folder / features.RANKING_TFLITE).write_bytes(exact)
+    (folder / features.quantized(features.RANKING_TFLITE)).write_bytes(quantized)
 
 
 class _Embed(tf.Module):
