@@ -212,6 +212,7 @@ def write_model(
     signatures: tuple[str, ...],
     tflite_shift: float = 0.0,
     history_weight: float = 0.01,
+    tflite: bool = True,
 ) -> str:
     """Write a model artifact as a Trainer would.
 
@@ -221,6 +222,7 @@ def write_model(
       signatures: RETRIEVAL, RANKING, DENSE_RANKING, or of both kinds.
       tflite_shift: added to the ratings of the TFLite export; 0 for an honest one.
       history_weight: what a star of the history adds to a rating, in stars.
+      tflite: whether to write the TFLite exports, which takes as long as the rest.
     Returns:
       model_dir as text.
     """
@@ -246,13 +248,14 @@ def write_model(
         tf.saved_model.save(
             model, str(model_dir / features.SERVING_DIR), signatures={**chosen, **over_examples}
         )
+        if not tflite:
+            return str(model_dir)
         folder = model_dir / features.TFLITE_DIR
         folder.mkdir(parents=True)
         if features.RATING_SIGNATURE in signatures:
             export = _Planted(world, str(vocabulary), tflite_shift, history_weight)
             planted_exports.write_rating(export.rate(tf.int32), export, folder)
-        # Of a catalogue that holds a title twice no Trainer could write one.
-        if features.QUERY_SIGNATURE in signatures and len(set(world.titles)) == len(world.titles):
+        if features.QUERY_SIGNATURE in signatures:
             planted_exports.write_retrieval(world, folder)
     return str(model_dir)
 

@@ -104,7 +104,7 @@ def test_predicted_ratings_are_clipped_to_the_scale(weighted: Order) -> None:
 
 def test_models_of_two_catalogues_are_refused(plain: Order, planted, tmp_path) -> None:
     world = dataclasses.replace(planted.world, titles=[*planted.world.titles[1:], "Another (1999)"])
-    path = planted_models.write_model(world, tmp_path / "other", planted_models.RANKING)
+    path = planted_models.write_model(world, tmp_path / "other", planted_models.RANKING, tflite=False)
     other = signatures.load(path, "ranking", planted_models.RANKING)
     with pytest.raises(Refusal, match="have different catalogues: train them in one run"):
         Order(plain.retrieval, other)

@@ -22,7 +22,7 @@ def small() -> planted_models.World:
 
 
 def loaded(world: planted_models.World, folder: pathlib.Path) -> Any:
-    path = planted_models.write_model(world, folder, planted_models.RETRIEVAL)
+    path = planted_models.write_model(world, folder, planted_models.RETRIEVAL, tflite=False)
     return signatures.load(path, "retrieval", planted_models.RETRIEVAL)
 
 

@@ -48,7 +48,9 @@ def records(planted) -> list[bytes]:
 def other_ranking(planted, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A ranking model that rates a little otherwise."""
     folder = tmp_path_factory.mktemp("other") / "ranking"
-    return planted_models.write_model(planted.world, folder, planted_models.RANKING, history_weight=0.0101)
+    return planted_models.write_model(
+        planted.world, folder, planted_models.RANKING, history_weight=0.0101, tflite=False
+    )
 
 
 @pytest.fixture
@@ -178,7 +180,7 @@ class TestDamage:
         vectors = planted.world.user_vectors.copy()
         vectors[7] *= 1.001
         world = dataclasses.replace(planted.world, user_vectors=vectors)
-        other = planted_models.write_model(world, tmp_path / "other", planted_models.RETRIEVAL)
+        other = planted_models.write_model(world, tmp_path / "other", planted_models.RETRIEVAL, tflite=False)
         _replace(folder / "retrieval", signatures.serving_path(other))
         refusal = refused(bundle)
         assert str(refusal).startswith("retrieval, query differs from the Trainer's model: embedding")
@@ -188,7 +190,7 @@ class TestDamage:
     ) -> None:
         titles = ["Unheard of (2031)", *planted.world.titles[1:]]
         world = dataclasses.replace(planted.world, titles=titles)
-        other = planted_models.write_model(world, tmp_path / "other", planted_models.RETRIEVAL)
+        other = planted_models.write_model(world, tmp_path / "other", planted_models.RETRIEVAL, tflite=False)
         _replace(folder / "retrieval", signatures.serving_path(other))
         words = "retrieval, serving_default returned 'Unheard of (2031)', which is no candidate"
         assert str(refused(bundle)).startswith(words)
@@ -250,12 +252,14 @@ def test_the_multitask_model_is_compared_with_its_own_trainers_model(
     planted, bundle, folder, models, tmp_path
 ) -> None:
     both = planted_models.RETRIEVAL + planted_models.RANKING
-    own = planted_models.write_model(planted.world, tmp_path / "own", both)
+    own = planted_models.write_model(planted.world, tmp_path / "own", both, tflite=False)
     shutil.copytree(signatures.serving_path(own), folder / "multitask")
     with_it = dataclasses.replace(models, multitask=signatures.load(own, "multitask", both))
     bundle = dataclasses.replace(bundle, models=with_it)
     assert parity.prove(bundle)["recommend_recall"] == 1.0
-    other = planted_models.write_model(planted.world, tmp_path / "other", both, history_weight=0.0101)
+    other = planted_models.write_model(
+        planted.world, tmp_path / "other", both, history_weight=0.0101, tflite=False
+    )
     _replace(folder / "multitask", signatures.serving_path(other))
     refusal = refused(bundle)
     assert str(refusal).startswith("multitask, rate differs from the Trainer's model")

@@ -36,7 +36,7 @@ def parts(planted) -> Order:
 def dense(parts: Order, planted, tmp_path_factory: pytest.TempPathFactory) -> Order:
     """The same models, of which the ranking model has no vectors."""
     folder = tmp_path_factory.mktemp("dense") / "ranking"
-    path = planted_models.write_model(planted.world, folder, planted_models.DENSE_RANKING)
+    path = planted_models.write_model(planted.world, folder, planted_models.DENSE_RANKING, tflite=False)
     ranking = signatures.load(path, "ranking", planted_models.DENSE_RANKING)
     return Order(parts.retrieval, ranking, BLEND)
 
