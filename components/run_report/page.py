@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jinja2
+from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from components.run_report import charts, margins
@@ -43,7 +44,7 @@ def _page(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _number, "size": _size}
+    environment.filters |= {"number": _number, "size": _size, "markdown": _markdown}
     return environment.get_template(template).render(**values)
 
 
@@ -73,6 +74,20 @@ def _size(size: int) -> str:
     ('0.9 kB', '2.5 MB')
     """
     return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"
+
+
+def _markdown(text: str) -> Markup:
+    r"""Render Markdown, its headings two levels lower. HTML in it stays text, and nothing becomes a link.
+
+    >>> _markdown("# Card <b>")
+    Markup('<h3>Card &lt;b&gt;</h3>\n')
+    """
+    parser = MarkdownIt("js-default").disable(["link", "image", "autolink"])
+    tokens = parser.parse(text)
+    for token in tokens:
+        if token.type.startswith("heading_"):
+            token.tag = f"h{int(token.tag[1:]) + 2}"
+    return Markup(parser.renderer.render(tokens, parser.options, {}))  # noqa: S704 - html is off in js-default.
 
 
 class _Charts:

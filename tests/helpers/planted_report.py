@@ -19,6 +19,16 @@ from modules.evaluation.results import Evaluation, Gated
 
 SCRIPT = "<script>alert(1)</script>"
 HEBREW = "שלום (1997)"
+CARD = f"""# Model card
+
+## Limits <img src="x">
+
+- {SCRIPT} [link](https://example.org) ![](https://example.org/x.png) <https://example.org>
+
+| slice | rows |
+| --- | --- |
+| tier={SCRIPT} | 1,250 |
+"""
 FORMULA = "$x_1$ & \"$y\" 'z'"
 
 
@@ -133,7 +143,7 @@ def report(passes: bool = True) -> Report:
             destination="/srv/models/2" if passes else "",
             figures=figures(),
             sizes={"recommend": 2_500_000, "manifest.json": 900} if passes else {},
-            card=f"# Model card\n\n{SCRIPT}" if passes else "",
+            card=CARD if passes else "",
         ),
         served=2,
         viewers=[

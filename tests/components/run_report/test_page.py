@@ -124,6 +124,12 @@ def test_known_figures_stand_in_it(good: Page) -> None:
     assert text.index("Version 2, served now") < text.index("Version 1, published before")
 
 
+def test_the_model_card_is_shown_as_its_markdown_says_but_for_links_and_html(good: Page) -> None:
+    assert {"h3", "h4", "li"} <= {tag for tag, _ in good.elements}
+    assert f"tier={SCRIPT} 1,250" in [" ".join(row.split()) for _, row in good.rows]
+    assert 'Limits <img src="x">' in good.text and f"{SCRIPT} [link](https://example.org)" in good.text
+
+
 def test_a_run_that_failed_tells_why_and_how_far_it_came() -> None:
     steps = [Step(name="Transform", state="failed", seconds=2.0, figure="")]
     report = Report(
