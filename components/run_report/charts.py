@@ -230,7 +230,7 @@ def _chart(height: float, title: str, left: float = 54.0) -> Iterator[tuple[Axes
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH / _POINTS, height / _POINTS))
         # Fixed: Matplotlib's own layouts draw every chart twice.
-        figure.subplots_adjust(left / _WIDTH, 38.0 / height, 1 - 10.0 / _WIDTH, 1 - 6.0 / height)
+        figure.subplots_adjust(left / _WIDTH, 38.0 / height, 1 - 18.0 / _WIDTH, 1 - 6.0 / height)
         figure.patch.set_visible(False)
         axes = figure.add_subplot()
         axes.patch.set_visible(False)

@@ -51,8 +51,8 @@ def _page(template: str, **values: Any) -> str:
 def _number(value: Any) -> str:
     """Write a value of a table.
 
-    >>> [_number(value) for value in (1664, 0.12345, 1e-9, 192.53, 940.0, True, None, "exact")]
-    ['1,664', '0.123', '1e-09', '192.5', '940', 'yes', '-', 'exact']
+    >>> [_number(value) for value in (1664, 0.12345, 1e-9, -0.0, 192.53, 940.0, True, None, "x")]
+    ['1,664', '0.123', '1e-09', '0.000', '192.5', '940', 'yes', '-', 'x']
     """
     if value is None:
         return "-"
@@ -64,7 +64,7 @@ def _number(value: Any) -> str:
         return str(value)
     if abs(value) >= 100:
         return f"{value:,.1f}".removesuffix(".0")
-    return f"{value:.3f}" if abs(value) >= 0.001 or not value else f"{value:.2g}"
+    return f"{value or 0.0:.3f}" if abs(value) >= 0.001 or not value else f"{value:.2g}"
 
 
 def _size(size: int) -> str:
