@@ -20,7 +20,9 @@ def on_page_content(written: str, **_: Any) -> str:
     """
 
     def equation(match: re.Match[str]) -> str:
-        display = "block" if match[1] == "div" else "inline"
-        return converter.convert(html.unescape(match[2]), display=display)
+        if match[1] == "span":
+            return converter.convert(html.unescape(match[2]))
+        block = converter.convert(html.unescape(match[2]), display="block")
+        return f'<div style="overflow-x: auto" tabindex="0">{block}</div>'  # Wider than a phone.
 
     return _EQUATION.sub(equation, written)

@@ -14,6 +14,7 @@ from mkdocs.exceptions import Abort
 
 from docs.hooks import elsewhere, fields
 from pipeline import config
+from tests.components.run_report import chromium
 from tests.docs.blocks import DOCS
 
 ROOT = DOCS.parent
@@ -40,6 +41,19 @@ def test_the_pages_load_nothing_from_the_network(site: pathlib.Path) -> None:
         assert loaded
         for target in loaded:
             assert "//" not in target and (page.parent / target).is_file(), f"{page.name}: {target}"
+
+
+@chromium.needed
+def test_every_page_fits_a_phone_and_complains_of_nothing(site: pathlib.Path) -> None:
+    with chromium.started() as browser:
+        widths = {}
+        for page in sorted(path for path in site.rglob("*.html") if path.name != "404.html"):
+            browser.open(page, 390)
+            # Tables and equations may be scrolled, the page itself may not.
+            widths[page.name] = browser.ask("document.documentElement.scrollWidth")
+            assert browser.ask("document.querySelector('h1').clientHeight") > 0
+            assert browser.complaints() == [], page.name
+    assert set(widths.values()) == {390}, widths
 
 
 def test_links_that_lead_nowhere_end_the_build(tmp_path: pathlib.Path) -> None:
