@@ -90,7 +90,7 @@ def run_fn(fn_args: Any) -> None:
         config,
         data,
         lambda model: {
-            **sample.top_100(model.retrieval_query, model.candidate_tower),
+            **sample.top_k(model.retrieval_query, model.candidate_tower),
             **sample.rmse(model.rate),
         },
     )

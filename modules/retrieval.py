@@ -75,7 +75,7 @@ def run_fn(fn_args: Any) -> None:
     config = training.read_config(RetrievalConfig.model_validate, fn_args, "retrieval")
     data = training.load(fn_args)
     sample = ranking_metrics.EvalSample.load(data)
-    model = fit(config, data, lambda model: sample.top_100(model.query_tower, model.candidate_tower))
+    model = fit(config, data, lambda model: sample.top_k(model.query_tower, model.candidate_tower))
     if strategies.left_to_chief(data.strategy, fn_args.serving_model_dir):
         return
     training.save_for_warm_start(model, data, fn_args)

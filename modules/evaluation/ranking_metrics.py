@@ -111,10 +111,12 @@ class EvalSample:
         catalogue = {name: tf.constant(values) for name, values in data.catalogue.transformed.items()}
         return cls(inputs, catalogue, tf.constant(positions, tf.int32))
 
-    def top_100(self, query_tower: Tower, candidate_tower: Tower) -> dict[str, float]:
-        """Measure the share of rated titles among the hundred best of all titles."""
+    def top_k(self, query_tower: Tower, candidate_tower: Tower) -> dict[str, float]:
+        """Measure the share of rated titles among the best of all titles, at the depth of the gates."""
         scores = tf.matmul(query_tower(self.inputs), candidate_tower(self.catalogue), transpose_b=True)
-        return {"top-100": float(tf.reduce_mean(tf.cast(ranks(scores, self.positions) < 100, tf.float32)))}
+        depth = features.gated_depth(scores.shape[1])
+        found = tf.cast(ranks(scores, self.positions) < depth, tf.float32)
+        return {f"top-{depth}": float(tf.reduce_mean(found))}
 
     def rmse(self, rate: Callable[[Mapping[str, tf.Tensor]], tf.Tensor]) -> dict[str, float]:
         """Measure the root mean squared error of predicted ratings."""

@@ -24,9 +24,6 @@ from modules.evaluation import ranking_metrics
 from modules.search_space import SearchConfig
 from modules.training import TrainingData
 
-# Titles among which a held-out one counts as found.
-DEPTH = 100
-
 _READ_BATCH = 8192
 _MEASURED_BATCH = 1024
 _BUCKETS = 1 << 30
@@ -174,8 +171,13 @@ def with_known_titles(data: TrainingData, share: float = 1.0) -> Iterator[HeldOu
         yield HeldOut(batch, tf.constant(positions, tf.int32), known)
 
 
+def depth(data: TrainingData) -> int:
+    """Return the number of titles among which a held-out one counts as found: the depth of the gates."""
+    return features.gated_depth(len(data.catalogue))
+
+
 def found(data: TrainingData, query_tower: Tower, candidate_tower: Tower) -> float:
-    """Measure the share of held-out titles among a user's DEPTH best, without those known to be rated."""
+    """Measure the share of held-out titles among a user's `depth` best, without those known to be rated."""
     catalogue = {name: tf.constant(values) for name, values in data.catalogue.transformed.items()}
     candidates = candidate_tower(catalogue)
     hits = []
@@ -183,7 +185,7 @@ def found(data: TrainingData, query_tower: Tower, candidate_tower: Tower) -> flo
         scores = tf.matmul(query_tower(rows.batch), candidates, transpose_b=True)
         ranks = ranking_metrics.ranks(ranking_metrics.exclude(scores, rows.known), rows.positions).numpy()
         # A rank is NaN where a score is.
-        hits.append(np.where(np.isnan(ranks), np.nan, ranks < DEPTH))
+        hits.append(np.where(np.isnan(ranks), np.nan, ranks < depth(data)))
     return float(np.mean(np.concatenate(hits)))
 
 

@@ -24,10 +24,10 @@ def measure(config: MultitaskConfig, data: TrainingData) -> dict[str, float]:
     model = multitask.fit(config, data)
     found = held_out.found(data, model.retrieval_query, model.candidate_tower)
     error, explained = held_out.rating_error(data, model.rate)
-    return {_BOTH: (found + explained) / 2, f"top-{held_out.DEPTH}": found, "RMSE": error}
+    return {_BOTH: (found + explained) / 2, f"top-{held_out.depth(data)}": found, "RMSE": error}
 
 
 def tuner_fn(fn_args: Any) -> search.TunerFnResult:
     """Set up the search, see `search.tuner`."""
     objective = keras_tuner.Objective(_BOTH, "max")
-    return search.tuner(fn_args, "multitask", MultitaskConfig.model_validate, objective, measure)
+    return search.tuner(fn_args, "multitask", MultitaskConfig.model_validate, lambda _: objective, measure)

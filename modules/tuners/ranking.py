@@ -22,4 +22,5 @@ def measure(config: RankingConfig, data: TrainingData) -> dict[str, float]:
 
 def tuner_fn(fn_args: Any) -> search.TunerFnResult:
     """Set up the search, see `search.tuner`."""
-    return search.tuner(fn_args, "ranking", read_ranking, keras_tuner.Objective(_RMSE, "min"), measure)
+    objective = keras_tuner.Objective(_RMSE, "min")
+    return search.tuner(fn_args, "ranking", read_ranking, lambda _: objective, measure)

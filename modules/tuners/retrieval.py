@@ -11,16 +11,21 @@ from modules.hyperparameters import RetrievalConfig
 from modules.training import TrainingData
 from modules.tuners import held_out, search
 
-_TOP_K = f"top-{held_out.DEPTH}"
-
 
 def measure(config: RetrievalConfig, data: TrainingData) -> dict[str, float]:
     """Fit, and measure what is gated: held-out titles found, with those that the user rated taken out."""
     model = retrieval.fit(config, data)
-    return {_TOP_K: held_out.found(data, model.query_tower, model.candidate_tower)}
+    return {_found(data): held_out.found(data, model.query_tower, model.candidate_tower)}
 
 
 def tuner_fn(fn_args: Any) -> search.TunerFnResult:
     """Set up the search, see `search.tuner`."""
-    objective = keras_tuner.Objective(_TOP_K, "max")
+
+    def objective(data: TrainingData) -> keras_tuner.Objective:
+        return keras_tuner.Objective(_found(data), "max")
+
     return search.tuner(fn_args, "retrieval", RetrievalConfig.model_validate, objective, measure)
+
+
+def _found(data: TrainingData) -> str:
+    return f"top-{held_out.depth(data)}"

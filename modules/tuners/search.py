@@ -36,7 +36,7 @@ def tuner(
     fn_args: Any,
     name: str,
     read: Callable[[Any], Config],
-    objective: keras_tuner.Objective,
+    objective: Callable[[TrainingData], keras_tuner.Objective],
     measure: Callable[[Config, TrainingData], Figures],
 ) -> TunerFnResult:
     """Make the result of a `tuner_fn`.
@@ -46,7 +46,7 @@ def tuner(
         `hyperparameters` is the model's hyper-parameters as a dict and `search` a SearchConfig as a dict.
       name: of the model, for the progress lines.
       read: makes the model's own hyper-parameters of a dict.
-      objective: name and direction of the metric that ranks trials.
+      objective: from the data, name and direction of the metric that ranks trials.
       measure: fits a model to the data's train files and returns metrics of its eval files, with the
         objective among them.
     Raises:
@@ -61,7 +61,7 @@ def tuner(
 
     space = search_space.completed(search.space, config)
     own = search_space.own_values(search.space, config)
-    return TunerFnResult(Search(name, objective, space, own, search, figures, fn_args.working_dir), {})
+    return TunerFnResult(Search(name, objective(data), space, own, search, figures, fn_args.working_dir), {})
 
 
 class _Oracle(keras_tuner.oracles.BayesianOptimizationOracle):

@@ -74,12 +74,12 @@ def test_a_score_that_is_no_number_is_not_hidden_by_excluding_others() -> None:
 
 def test_the_sample_of_the_progress_lines_measures_what_it_says() -> None:
     vectors = tf.constant([[float(column)] for column in range(150)])
-    # Ranks 0, 99, 100 of candidates whose score falls with their column.
+    # Ranks 0, 9, 10 of candidates whose score falls with their column; of 150 the depth is 10.
     sample = ranking_metrics.EvalSample(
         inputs={"query": tf.constant([[-1.0]] * 4), "user_rating": tf.constant([[1.0], [2.0], [3.0], [4.0]])},
         catalogue={"vector": vectors},
-        positions=tf.constant([0, 99, 100, -1]),
+        positions=tf.constant([0, 9, 10, -1]),
     )
-    assert sample.top_100(lambda row: row["query"], lambda row: row["vector"]) == {"top-100": 0.5}
+    assert sample.top_k(lambda row: row["query"], lambda row: row["vector"]) == {"top-10": 0.5}
     # Errors 2, 1, 0 and -1 of a constant 3: the mean of their squares is 6 / 4.
     assert sample.rmse(lambda row: 3 * tf.ones_like(row["query"]))["RMSE"] == pytest.approx(np.sqrt(1.5))
