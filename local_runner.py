@@ -136,8 +136,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace, config: configuration.Config, started: float) -> int:
     """Find the data, run the pipeline, and show the summary and recommendations."""
     _limit_memory()
-    with disk_errors(options.push_dir):  # Before a run that could not push.
-        options.push_dir.mkdir(parents=True, exist_ok=True)
+    paths.require_destination(options.push_dir)
     data_root = _find_data(options, config)
     log = workspace.new_log(options.pipeline_root)
     os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tensorflow-recommenders needs Keras 2.

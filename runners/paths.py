@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pathlib
 import re
+
+from common.errors import DataError, disk_errors
+from serving import publish
 
 
 def require_plain(path: object, name: str) -> None:
@@ -27,3 +31,17 @@ def require_plain(path: object, name: str) -> None:
             f"{name} must lead to a folder without * ? [ \\ in its path, for TensorFlow reads such a path as "
             f"a pattern; received {path}, which has {found[0]}. Name another folder."
         )
+
+
+def require_destination(path: pathlib.Path) -> None:
+    """Make the folder to push to, and read it as a push will, so that no run ends at its last step.
+
+    Raises:
+      DataError: the folder cannot be written, or a push to it would be rejected.
+    """
+    with disk_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+        try:
+            publish.require_readable(str(path))
+        except ValueError as error:
+            raise DataError(str(error)) from error

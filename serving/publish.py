@@ -80,6 +80,18 @@ def publish(bundle: str, destination: str, keep: int = KEEP_VERSIONS) -> Publish
     return published
 
 
+def require_readable(destination: str) -> None:
+    """Read the records of a destination that a push reads; the destination need not exist yet.
+
+    Raises:
+      ValueError: one of them is damaged, and a push would be rejected.
+    """
+    store = open_store(destination)
+    store.current()
+    store.next_version()
+    read_withdrawn(store)
+
+
 def find(destination: str, identity: str) -> Published | None:
     """Find and repair the version that has this identity; None if publishing it would make a new version."""
     store = open_store(destination)

@@ -211,6 +211,31 @@ def test_a_destination_that_may_not_be_entered_is_one_line(
     assert line.startswith(f"local_runner.py: {tmp_path}/pushed/current cannot be used: Permission denied.")
 
 
+@pytest.mark.parametrize(
+    ("damaged", "words"),
+    [
+        ("current/manifest.json", "current must be a link, and is a folder: a copy followed links"),
+        (".last", "must hold the number of the highest version ever published; it holds '?'"),
+        ("withdrawn.json", "must hold the versions that were withdrawn; it cannot be read"),
+    ],
+)
+def test_a_destination_that_a_push_would_reject_ends_a_run_before_its_first_step(
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    damaged: str,
+    words: str,
+) -> None:
+    monkeypatch.setattr(local_runner, "_find_data", lambda *_: pytest.fail("the run has begun"))
+    path = tmp_path / "pushed" / damaged
+    path.parent.mkdir(parents=True)
+    path.write_text("?")
+    assert local_runner.main(["--pipeline-root", str(tmp_path)]) == exit_codes.FAILED
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("local_runner.py: ") and words in line
+    assert not (tmp_path / "logs").exists()
+
+
 def test_nobody_s_home_is_one_line(tmp_path: pathlib.Path) -> None:
     code = (
         "import os, pwd, sys, local_runner\n"
