@@ -16,6 +16,7 @@ from tests.contracts.suite.planted_run import PlantedRun
 pytestmark = pytest.mark.slow("XLA takes seconds for each training")
 
 DEFAULT = presets.default()
+RETRIEVAL = DEFAULT.retrieval.model_copy(update={"members": 1})
 IN_BATCH = {"full_up_to": 0}
 
 
@@ -33,7 +34,7 @@ def in_four_steps(config: GradientConfig, planted_run: PlantedRun, **changes: ob
 
 @pytest.mark.parametrize(
     ("module", "config", "softmax"),
-    [(retrieval, DEFAULT.retrieval, {}), (multitask, DEFAULT.multitask, IN_BATCH)],
+    [(retrieval, RETRIEVAL, {}), (multitask, DEFAULT.multitask, IN_BATCH)],
 )
 def test_it_gives_the_weights_of_one_that_is_not_compiled(
     module, config, softmax, planted_run: PlantedRun, monkeypatch: pytest.MonkeyPatch
@@ -48,7 +49,7 @@ def test_it_gives_the_weights_of_one_that_is_not_compiled(
 
 def test_the_seed_decides_its_weights(planted_run: PlantedRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "_STEPS_TO_COMPILE", 4)
-    config = in_four_steps(DEFAULT.retrieval, planted_run)
+    config = in_four_steps(RETRIEVAL, planted_run)
     assert config.history and config.history.dropout and config.unknown_share
     first, again = (queries(retrieval, config, planted_run) for _ in range(2))
     np.testing.assert_array_equal(first, again)

@@ -33,7 +33,7 @@ _SEARCH = SearchConfig(space={"learning_rate": (_IDLE, _GOOD)}, max_trials=2)
 PRESET = hyperparameters.default()
 # Models that have a learning rate.
 MODELS = {
-    "retrieval": PRESET.retrieval,
+    "retrieval": PRESET.retrieval.model_copy(update={"members": 1}),
     "ranking": hyperparameters.ranking_preset("factorization").model_copy(update={"history": None}),
     "multitask": PRESET.multitask,
 }
