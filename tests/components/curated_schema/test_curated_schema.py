@@ -13,7 +13,9 @@ from components.curated_schema.component import CuratedSchema
 def test_an_edited_schema_is_read_again_an_unedited_one_is_not(
     tmp_path: pathlib.Path,
 ) -> None:
-    schema = tmp_path / "ratings.pbtxt"
+    # A clone may lie below a folder of any name.
+    schema = tmp_path / "clone [1]*?" / "ratings.pbtxt"
+    schema.parent.mkdir()
 
     def run(text: str) -> list[str]:
         schema.write_text(text)
