@@ -25,20 +25,23 @@ from tests.helpers import planted_series
 pytestmark = pytest.mark.slow("each test runs Transform and trains a model")
 
 
-def judge(folder: pathlib.Path, release: str, models: dict[str, dict], **shape: int) -> str:
+def judge(
+    folder: pathlib.Path, release: str, models: dict[str, dict], preset: str = "default", **shape: int
+) -> str:
     """Run the pipeline up to the Evaluators of some models; returns the summary, in one line.
 
     Args:
       folder: an empty one.
       release: whose format the data have.
       models: hyper-parameters that replace the preset's, by model.
+      preset: of the configuration.
       shape: of the data, see planted_series.write.
     """
     data = planted_series.write(folder / "data", release, **shape)
     changes = {"data": {"release": release}, "models": models}
     connection = metadata.sqlite_metadata_connection_config(str(folder / "metadata.sqlite"))
     pipeline = create_pipeline(
-        config=configuration.with_changes(configuration.default(), changes),
+        config=configuration.with_changes(configuration.PRESETS[preset](), changes),
         data_root=str(data),
         pipeline_root=str(folder),
         push_destination="nowhere",
@@ -89,13 +92,19 @@ def test_of_10_000_titles_and_2_000_users_models_that_deserve_it_are_blessed(tmp
     assert "top_100_categorical_accuracy_unseen beat popularity" in shown and "item-item" not in shown
 
 
-@pytest.mark.parametrize("release", ["ml-20m", "ml-25m", "ml-latest", "ml-32m"])
+@pytest.mark.parametrize("release", ["ml-20m", "ml-25m", "ml-latest", "ml-32m", "custom"])
 def test_in_the_shape_of_a_release_a_model_that_deserves_it_is_blessed(
     tmp_path: pathlib.Path, release: str
 ) -> None:
     shown = judge(tmp_path, release, {"ranking": {"sweeps": 30, "burn_in": 10}}, films=40, users=60)
     assert "ranking: blessed" in shown
     assert "of 60 users" in shown
+
+
+def test_the_tutorial_preset_compares_with_chance_on_any_data(tmp_path: pathlib.Path) -> None:
+    shown = judge(tmp_path, "custom", {"retrieval": {}}, preset="tutorial", films=40, users=60)
+    assert "top_1_categorical_accuracy_unseen not be beaten by random order" in shown
+    assert "retrieval: blessed" in shown
 
 
 def test_of_one_user_a_model_that_may_be_good_is_not_blessed_in_words(tmp_path: pathlib.Path) -> None:
