@@ -141,6 +141,10 @@ def set_up(environ: Mapping[str, str]) -> None:
     if is_done(wanted):
         return
     check_platform()
+    if VENV.is_symlink():
+        sys.exit(
+            f"{VENV} is a link, and the set-up would clear what it leads to: remove it, then run it again"
+        )
     TOOLS.mkdir(exist_ok=True)
     with open(TOOLS / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a second set-up of this folder waits for the first

@@ -138,6 +138,16 @@ def test_folder_that_may_not_be_written(clone: Clone) -> None:
     assert "The set-up could not use a file" in _last_line(clone.setup())
 
 
+def test_an_environment_elsewhere_is_not_cleared(clone: Clone, tmp_path: pathlib.Path) -> None:
+    clone.fake_uv()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "kept").touch()
+    (clone.folder / ".venv").symlink_to(elsewhere)
+    assert ".venv is a link, and the set-up would clear what it leads to" in _last_line(clone.setup())
+    assert (elsewhere / "kept").exists() and not clone.called()
+
+
 def test_index_out_of_reach_for_pip(clone: Clone) -> None:
     assert "uv could not be installed, see above" in _last_line(clone.setup())
 
