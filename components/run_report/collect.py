@@ -108,7 +108,7 @@ def bundle(properties: Mapping[str, Any], uri: str) -> Bundle:
 def _figures(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Return the measured values; a property holds a table as JSON, see the IndexPusher's executor."""
     return {
-        name: json.loads(value) if isinstance(value, str) and value.startswith("[{") else value
+        name: json.loads(value) if isinstance(value, str) and value.startswith(("[{", "[]")) else value
         for name, value in sorted(properties.items())
         if name not in _OF_PUSH and name not in _OF_TFX
     }

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from components.run_report import page
+from components.run_report import collect, page
 from components.run_report.contents import Bundle, Report, Step
 from tests.helpers import planted_report
 from tests.helpers.planted_report import FORMULA, HEBREW, SCRIPT
@@ -147,6 +147,17 @@ def test_a_bundle_that_is_refused_before_anything_is_measured_has_a_page() -> No
     text = Page(page.run(report)).text
     assert "✗ Nothing is pushed: not blessed." in text
     assert "It was not measured in this run." in text and "Parity" not in text
+
+
+def test_a_run_of_which_no_user_of_eval_is_in_train_has_a_page() -> None:
+    figures = {**planted_report.figures(), "served_list_depths": []}
+    properties = {
+        name: json.dumps(value) if isinstance(value, list) else value for name, value in figures.items()
+    }
+    bundle = collect.bundle({"pushed": 0, "reason": "not blessed", **properties}, "")
+    report = planted_report.report(passes=False).model_copy(update={"bundle": bundle})
+    text = Page(page.run(report)).text
+    assert "Gain in graded nDCG" in text and "What is shown, by depth" not in text
 
 
 def test_runs_are_listed_the_newest_first_with_what_each_reached() -> None:
