@@ -80,9 +80,7 @@ class Order:
     @property
     def pool(self) -> int:
         """How many candidates are searched for at least; 0 where a request's own k are enough."""
-        if not self.is_one_search:
-            return self._rated_pool
-        return POOL if self.diversity else 0
+        return max(0 if self.is_one_search else self._rated_pool, POOL if self.diversity else 0)
 
     @property
     def is_retrieval_alone(self) -> bool:

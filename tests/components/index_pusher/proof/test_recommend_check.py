@@ -128,6 +128,15 @@ def test_a_diverse_order_is_compared_with_marginal_relevance(parts, dense, queri
         assert agreement.recall == 1.0 and agreement.misplaced > 2 * len(expected.known)
 
 
+def test_the_fifty_best_are_made_diverse_also_where_fewer_are_rated(dense, queries) -> None:
+    order = Order(dense.retrieval, dense.ranking, BLEND.model_copy(update={"pool": 5}))
+    order.diversity = Diversity.of(0.5, GENRES)
+    short, long = (
+        answers(composite(order), recommend_check.oracle(order, queries, k))["movie_title"] for k in (10, 40)
+    )
+    np.testing.assert_array_equal(short, long[:, :10])
+
+
 def test_a_title_beyond_the_pool_of_a_diverse_order_is_missed(parts, queries, monkeypatch) -> None:
     search = BruteForce.search
 
