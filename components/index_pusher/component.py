@@ -59,7 +59,7 @@ class IndexPusher(base_component.BaseComponent):
     `pushed_version`, `pushed_destination`, `published_anew`, `index_kind`, `index_recall`,
     `index_latency_ms`, `brute_force_latency_ms`, `index_pays` (the second by the first), `index_build` (which
     of the two composites is quicker at this size), `index_settings` (JSON, recall and latency of each setting
-    tried) and `index_chosen_because`, `recommend_recall`, `tflite_max_difference`,
+    tried) and `index_chosen_because`, `diversity` (if above 0), `recommend_recall`, `tflite_max_difference`,
     `num_candidates`, `parity` (JSON, see parity_table.py), `served_list` and what goes with it (JSON, see
     served_list/evaluate.py), and why something was left out:
     `multitask_left_out`, `ranking_quantized_left_out`, `retrieval_quantized_left_out`.

@@ -13,7 +13,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-# Less than what any candidate is worth. TensorFlow finds no greatest value among those of float32's least.
+# Less than any candidate is worth; not float32's least value, with which argmax begins and so never finds it.
 _LAST = -2.0
 # Candidates of a request that are put in another order, however many titles it asks for: so a shorter list is
 # the beginning of a longer one.

@@ -18,8 +18,8 @@ from modules import features
 BATCH = 256
 # The features by whose values ratings are sliced.
 SLICES = tuple(row.name for row in features.SLICE_FEATURES)
-# Those on which a list is compared with baselines, which are as for the models' hits (pipeline/gates.py): not
-# by title, for popularity finds nearly all of the titles that it puts first, and none of the others.
+# Those on which a list is compared with baselines. As for the models' hits (pipeline/gates.py), not by title:
+# popularity finds nearly all of the titles that it puts first, and none of the others.
 COMPARED_SLICES = tuple(name for name in SLICES if name != features.TITLE_POPULARITY)
 # After the key of every user.
 _LAST = (1 << 32, b"")
