@@ -43,7 +43,7 @@ def popularity(train: Ratings, held_out: Ratings) -> Figures:
             (features.RANK_UNSEEN, np.where(seen, -np.inf, scores)),
         )
     }
-    return figures.of_columns(found)
+    return figures.of_columns({**found, features.RATING: held_out.ratings})
 
 
 def ranks(scores: np.ndarray, users: np.ndarray, titles: np.ndarray) -> np.ndarray:
