@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
@@ -14,6 +16,7 @@ from typing import Any
 import tensorflow as tf
 
 from common import remote
+from common.errors import first_line
 from components.run_report import page
 from runners.reporting import pages
 from runners.reporting.summary import read_summary
@@ -26,11 +29,23 @@ _NOT_COPIED = ("examples", "best_hyperparameters", "blessing")
 
 
 def write(invocation: Mapping[str, Any]) -> None:
-    """Write the page to the URI of the output.
+    """Write the page to the URI of the output. No error gets out: what the run has done counts.
 
     Args:
       invocation: the ExecutorInput of a step that report_component.py built.
     """
+    try:
+        text = _page(invocation)
+    except Exception as error:
+        logging.getLogger(__name__).exception("The report cannot be written")
+        reason = html.escape(first_line(error))
+        text = f"<!doctype html><title>Run report</title><p>No report could be written: {reason}"
+    (output,) = invocation["outputs"]["artifacts"][PAGE]["artifacts"]
+    with tf.io.gfile.GFile(output["uri"], "w") as file:
+        file.write(text)
+
+
+def _page(invocation: Mapping[str, Any]) -> str:
     parameters = invocation["inputs"]["parameterValues"]
     sources = json.loads(parameters["sources"])
     artifacts = {
@@ -47,9 +62,7 @@ def write(invocation: Mapping[str, Any]) -> None:
             show_ids=bool(parameters["show_ids"]),
             summary=read_summary(_steps(sources, artifacts)),
         )
-    (output,) = invocation["outputs"]["artifacts"][PAGE]["artifacts"]
-    with tf.io.gfile.GFile(output["uri"], "w") as file:
-        file.write(page.run(report))
+    return page.run(report)
 
 
 def _properties(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from pipeline import config
 from pipeline.beam_flags import LOCAL_RUNNER
+from runners.kubeflow import report_step
 from tests.kubeflow import skeleton
 from tests.kubeflow.conftest import ENVIRON, compile_with
 from tests.kubeflow.stand_ins import mailing
@@ -230,3 +231,18 @@ def test_a_mail_is_sent_as_kfps_own_compiler_would_have_it_sent(tmp_path: pathli
 def test_a_yaml_file_holds_the_specification_alone(compiled_job: dict, tmp_path: pathlib.Path) -> None:
     compile_with(tmp_path / "new" / "spec.yaml")
     assert yaml.safe_load((tmp_path / "new" / "spec.yaml").read_text()) == compiled_job["pipelineSpec"]
+
+
+def test_a_page_that_cannot_be_made_says_why_and_fails_no_job(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = tmp_path / "page.html"
+    parameters = {"sources": "{}", "push_destination": "", "pipeline": "p", "run": "r", "show_ids": 0}
+    report_step.write(
+        {
+            "inputs": {"parameterValues": parameters, "artifacts": {"absent": {}}},
+            "outputs": {"artifacts": {report_step.PAGE: {"artifacts": [{"uri": str(page)}]}}},
+        }
+    )
+    assert "No report could be written: " in page.read_text()
+    assert "KeyError: 'artifacts'" in caplog.text
