@@ -119,7 +119,7 @@ def line(
     points: Mapping[str, Sequence[tuple[float, float | None]]], x_label: str, y_label: str, title: str
 ) -> Markup:
     """Draw lines through `(x, y)` by name; a y of None is a gap."""
-    with _chart(170, title) as (axes, drawn):
+    with _chart(170, title, left=66) as (axes, drawn):
         for number, (name, values) in enumerate(points.items()):
             colour, dashes = _SERIES[number % len(_SERIES)], ("-", "--", ":")[number % 3]
             known = [(x, math.nan if y is None else y) for x, y in values]
