@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import table
+from benchmarks import bundles, table
 from common import parquet
 from components.index_pusher.bundle import RECOMMEND_EXACT
 from components.index_pusher.composite.diversity import POOL, Diversity, maximal_marginal_relevance
@@ -73,8 +73,8 @@ class Pool(NamedTuple):
         return np.take_along_axis(self.positions, np.concatenate(chosen), axis=1)
 
 
-class Asked(NamedTuple):
-    """What a composite was asked, and what it answered.
+class Requests(NamedTuple):
+    """Requests to a composite, and its answers.
 
     Attributes:
       users, titles, ratings: `[rows]`, of eval; pool: before each of them.
@@ -107,7 +107,7 @@ def read_catalogue(bundle: pathlib.Path) -> Candidates:
     return Candidates(titles, ids, popularity, np.zeros((len(titles), 0), np.float32))
 
 
-def ask(bundle: pathlib.Path, examples: pathlib.Path) -> Asked:
+def ask(bundle: pathlib.Path, examples: pathlib.Path) -> Requests:
     """Ask a bundle's composite by both protocols of docs/serving.md."""
     candidates = read_catalogue(bundle)
     composite = Composite(str(bundle / RECOMMEND_EXACT), needs_scann=False)
@@ -129,7 +129,7 @@ def ask(bundle: pathlib.Path, examples: pathlib.Path) -> Asked:
     daily = _pool(composite, queries, np.zeros((len(names), 0), object), candidates)
     of_counted = Pool(*(column[counted] for column in pool))
     judged = users[counted], titles[counted], ratings.ratings[counted]
-    return Asked(*judged, of_counted, names.tolist(), daily, candidates, train)
+    return Requests(*judged, of_counted, names.tolist(), daily, candidates, train)
 
 
 def _split(examples: pathlib.Path, name: str) -> str:
@@ -157,23 +157,23 @@ def _pool(
     )
 
 
-def measure(asked: Asked, weight: float) -> dict[tuple[str, str], float]:
+def measure(requests: Requests, weight: float) -> dict[tuple[str, str], float]:
     """Measure the lists at a weight: figures by protocol and name."""
-    diversity, scale = Diversity.of(weight, asked.train.genres), Scale(float(asked.ratings.max()))
-    own = {title: position for position, title in enumerate(asked.candidates.titles)}
-    positions = np.array([own.get(title, -2) for title in asked.titles])
-    hits = asked.pool.best(diversity) == positions[:, np.newaxis]
+    diversity, scale = Diversity.of(weight, requests.train.genres), Scale(float(requests.ratings.max()))
+    own = {title: position for position, title in enumerate(requests.candidates.titles)}
+    positions = np.array([own.get(title, -2) for title in requests.titles])
+    hits = requests.pool.best(diversity) == positions[:, np.newaxis]
     ranks = np.where(hits.any(axis=1), hits.argmax(axis=1), np.inf)
-    judged = figures.Rows(asked.users, asked.titles, asked.ratings, scale, {_ORDER: ranks}, {})
-    rated: dict[bytes, dict[int, float]] = {name: {} for name in asked.names}
-    for user, position, rating in zip(asked.users, positions, asked.ratings, strict=True):
+    judged = figures.Rows(requests.users, requests.titles, requests.ratings, scale, {_ORDER: ranks}, {})
+    rated: dict[bytes, dict[int, float]] = {name: {} for name in requests.names}
+    for user, position, rating in zip(requests.users, positions, requests.ratings, strict=True):
         if user in rated and position >= 0:
             rated[user][int(position)] = float(rating)
-    lists = asked.daily.best(diversity)
+    lists = requests.daily.best(diversity)
     measured = [
         *figures.of_rows(judged, _ORDER),
         *figures.of_lists(lists, list(rated.values()), scale),
-        *figures.beyond_accuracy(lists, asked.names, asked.train, asked.candidates.popularity),
+        *figures.beyond_accuracy(lists, requests.names, requests.train, requests.candidates.popularity),
     ]
     return {(row["protocol"], row["figure"]): row["value"] for row in measured}
 
@@ -186,12 +186,7 @@ def _newest(folder: pathlib.Path) -> pathlib.Path | None:
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description="Measure what diversity costs and gains.")
-    parser.add_argument(
-        "--bundle",
-        type=pathlib.Path,
-        default=pathlib.Path("runs/pushed/current"),
-        help="folder of one version (default: %(default)s)",
-    )
+    bundles.add_flag(parser)
     parser.add_argument(
         "--examples",
         type=pathlib.Path,
@@ -201,9 +196,7 @@ def main() -> None:
     parser.add_argument("--weights", type=float, nargs="+", default=WEIGHTS, help="values of index.diversity")
     options = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    bundle = options.bundle.resolve()
-    if not (bundle / "manifest.json").is_file():
-        parser.error(f"{bundle} holds no bundle; run the pipeline first, or name another --bundle")
+    bundle = bundles.find(parser, options.bundle)
     examples = options.examples or _newest(pathlib.Path("runs/MovieLensExampleGen/examples"))
     if not examples or not (examples / "Split-train").is_dir():
         parser.error(f"{examples} holds no splits; name those that the bundle was made of by --examples")
@@ -213,10 +206,10 @@ def main() -> None:
         parser.error(f"{bundle} was made of other ratings than those in {examples}; name its --examples")
     if wrong := [weight for weight in options.weights if not 0 <= weight < 1]:
         parser.error(f"a weight must be at least 0 and below 1; received {wrong[0]:g}")
-    asked = ask(bundle, examples)
+    requests = ask(bundle, examples)
     cells = []
     for weight in options.weights:
-        measured = measure(asked, weight)
+        measured = measure(requests, weight)
         cells.append([f"{weight:g}", *(f"{measured[column]:.3f}" for column in COLUMNS)])
     print(table.markdown(["diversity", *(name for _, name in COLUMNS)], cells))
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import pathlib
 import tempfile
-from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -42,26 +40,21 @@ def columns(
     with tempfile.TemporaryDirectory(prefix="marquee-benchmark-") as folder:
         recommender.save(composite, folder)
         served = asking.Composite(folder, needs_scann=False)
-        for records in _batches(split):
-            asked = rows.parse(records)
-            titles = asked.queries[features.MOVIE_TITLE]
-            excluded = asking.excluded_titles(asked.excluded, titles_by_id)
-            ranks = served.ask(asked.queries, excluded, _DEPTH).ranks(titles)
+        files = sorted(map(str, split.iterdir()))
+        batches = tf.data.TFRecordDataset(files, compression_type="GZIP").batch(rows.BATCH)
+        for records in batches.as_numpy_iterator():
+            ratings = rows.parse(records.tolist())
+            titles = ratings.queries[features.MOVIE_TITLE]
+            excluded = asking.excluded_titles(ratings.excluded, titles_by_id)
+            ranks = served.ask(ratings.queries, excluded, _DEPTH).ranks(titles)
             is_excluded = (excluded == titles[:, np.newaxis]).any(axis=1)
             of_rows = {
-                features.RATING: asked.ratings,
-                features.USER_ID: asked.queries[features.USER_ID],
-                features.TIMESTAMP: asked.queries[features.TIMESTAMP],
-                features.VISIT: asked.slices[features.VISIT],
+                features.RATING: ratings.ratings,
+                features.USER_ID: ratings.queries[features.USER_ID],
+                features.TIMESTAMP: ratings.queries[features.TIMESTAMP],
+                features.VISIT: ratings.slices[features.VISIT],
                 features.RANK_UNSEEN: np.where(is_excluded, features.EXCLUDED_ROW, ranks),
             }
             for name, values in of_rows.items():
                 result.setdefault(name, []).append(values)
     return {name: np.concatenate(values) for name, values in result.items()}
-
-
-def _batches(split: pathlib.Path) -> Iterator[list[bytes]]:
-    records = tf.data.TFRecordDataset(sorted(map(str, split.iterdir())), compression_type="GZIP")
-    read = records.as_numpy_iterator()
-    while batch := list(itertools.islice(read, rows.BATCH)):
-        yield batch

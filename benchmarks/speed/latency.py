@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from benchmarks import table
+from benchmarks import bundles, table
 from benchmarks.speed import latency_probe
 from serving import manifest
 
@@ -110,16 +110,9 @@ def load_rows(measured: Mapping[str, Sequence[Mapping[str, float]]]) -> list[lis
 def main() -> None:
     """Print three tables."""
     parser = argparse.ArgumentParser(description="Time a pushed bundle, and weigh it.")
-    parser.add_argument(
-        "--bundle",
-        type=pathlib.Path,
-        default=pathlib.Path("runs/pushed/current"),
-        help="folder of one version (default: %(default)s)",
-    )
-    bundle = parser.parse_args().bundle.resolve()
+    bundles.add_flag(parser)
+    bundle = bundles.find(parser, parser.parse_args().bundle)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if not (bundle / "manifest.json").is_file():
-        parser.error(f"{bundle} holds no bundle; run the pipeline first, or name another --bundle")
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "requests.npz")
         plain = {n: v.astype(np.bytes_) if v.dtype.kind == "O" else v for n, v in requests(bundle).items()}

@@ -12,22 +12,26 @@ from tests.conftest import Pushed
 
 
 @pytest.fixture(scope="module")
-def asked(pushed: Pushed) -> diversity.Asked:
+def requests(pushed: Pushed) -> diversity.Requests:
     examples = pathlib.Path(pushed.planted.sources.queries_dir).parent
     return diversity.ask(pushed.destination / "current", examples)
 
 
-def test_without_diversity_the_figures_are_those_of_the_push(pushed: Pushed, asked: diversity.Asked) -> None:
+def test_without_diversity_the_figures_are_those_of_the_push(
+    pushed: Pushed, requests: diversity.Requests
+) -> None:
     of_push = {(row["protocol"], row["figure"]): row["value"] for row in pushed.figures["served_list"]}
-    measured = diversity.measure(asked, 0.0)
+    measured = diversity.measure(requests, 0.0)
     for column in COLUMNS:
         assert measured[column] == pytest.approx(of_push[column], abs=1e-9), column
 
 
-def test_with_diversity_the_second_title_has_not_the_genres_of_the_first(asked: diversity.Asked) -> None:
-    genres = asked.train.genres
-    plain, diverse = (asked.pool.best(diversity.Diversity.of(weight, genres)) for weight in (0.0, 0.7))
-    assert plain.shape == diverse.shape == (len(asked.users), 10)
+def test_with_diversity_the_second_title_has_not_the_genres_of_the_first(
+    requests: diversity.Requests,
+) -> None:
+    genres = requests.train.genres
+    plain, diverse = (requests.pool.best(diversity.Diversity.of(weight, genres)) for weight in (0.0, 0.7))
+    assert plain.shape == diverse.shape == (len(requests.users), 10)
     assert (plain[:, 0] == diverse[:, 0]).all()
     alike = [(genres[best[:, 0]] == genres[best[:, 1]]).all(axis=1).mean() for best in (plain, diverse)]
     assert alike[0] > 0.3 and alike[1] < 0.05
