@@ -56,8 +56,8 @@ def main(arguments: Sequence[str]) -> int:
         print(f"local_runner.py: {error}", file=sys.stderr)
         return exit_codes.MISTAKE
     try:
-        with workspace.claimed(options.pipeline_root):
-            return _run(options, config, started)
+        with workspace.claimed(options.pipeline_root), paths.entered(options.pipeline_root) as root:
+            return _run(options, config, root, started)
     except (DataError, workspace.BusyError) as error:
         print(f"local_runner.py: {error}", file=sys.stderr)
         return exit_codes.BUSY if isinstance(error, workspace.BusyError) else exit_codes.FAILED
@@ -70,7 +70,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the flags; a wrong one ends the process with exit code 2.
 
     Raises:
-      ValueError: a folder that is written to has a path that cannot be used.
+      ValueError: the root has a path that workers elsewhere cannot use.
     """
     split = arguments.index("--") if "--" in arguments else len(arguments)
     parser = argparse.ArgumentParser(
@@ -85,9 +85,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments[:split])
     pushed = _PUSHED if options.preset == flags.DEFAULT_PRESET else f"{_PUSHED}-{options.preset}"
     options.push_dir = options.push_dir or options.pipeline_root / pushed
-    paths.require_plain(options.pipeline_root, "--pipeline-root")
-    paths.require_plain(options.push_dir, "--push-dir")
     options.beam_options = list(arguments[split + 1 :])
+    if any(option.startswith("--runner") for option in options.beam_options):
+        # Its workers may be on other machines, and do not enter the root as this process does.
+        paths.require_plain(options.pipeline_root, "With a runner of Beam's, --pipeline-root")
     return options
 
 
@@ -133,8 +134,14 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _run(options: argparse.Namespace, config: configuration.Config, started: float) -> int:
-    """Find the data, run the pipeline, and show the summary and recommendations."""
+def _run(
+    options: argparse.Namespace, config: configuration.Config, root: pathlib.Path, started: float
+) -> int:
+    """Find the data, run the pipeline, and show the summary and recommendations.
+
+    Args:
+      root: path of the pipeline's folder for TensorFlow, Beam and TFX, see paths.entered.
+    """
     _limit_memory()
     paths.require_destination(options.push_dir)
     data_root = _find_data(options, config)
@@ -150,7 +157,7 @@ def _run(options: argparse.Namespace, config: configuration.Config, started: flo
             screen = status.Terminal(stream)
             try:
                 with _stopping(screen, log):
-                    summary = _run_pipeline(options, config, data_root, screen)
+                    summary = _run_pipeline(options, config, root, data_root, screen)
             except failure.RunError as error:
                 page = _write_pages(options, config, log.stem, started, error.steps, str(error))
                 raise
@@ -195,6 +202,7 @@ def _find_data(options: argparse.Namespace, config: configuration.Config) -> pat
 def _run_pipeline(
     options: argparse.Namespace,
     config: configuration.Config,
+    root: pathlib.Path,
     data_root: pathlib.Path,
     screen: status.Terminal,
 ) -> Summary:
@@ -209,7 +217,7 @@ def _run_pipeline(
             lambda connection: create_pipeline(
                 config=config,
                 data_root=str(data_root),
-                pipeline_root=str(options.pipeline_root),
+                pipeline_root=str(root),
                 push_destination=str(options.push_dir),
                 metadata_connection_config=connection,
                 beam_pipeline_args=options.beam_options,

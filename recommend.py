@@ -281,11 +281,17 @@ def load(bundle: pathlib.Path, needs_scann: bool) -> Any:
             import scann  # noqa: F401, registers the operations of the index
         except (ImportError, tf.errors.OpError) as error:  # Absent, or built for another TensorFlow.
             raise BundleError(f"{bundle} has a ScaNN index: {error}. {_WITHOUT_SCANN}") from error
+    # From inside, for TensorFlow takes * ? [ and a backslash in a path for a pattern.
+    before = os.open(".", os.O_RDONLY)
+    os.chdir(bundle)
     try:
-        return tf.saved_model.load(str(bundle / MODEL)).signatures["serving_default"]
+        return tf.saved_model.load(MODEL).signatures["serving_default"]
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise BundleError(f"{bundle} cannot be loaded: {reason}. Run the pipeline again.") from error
+    finally:
+        os.fchdir(before)
+        os.close(before)
 
 
 def recommend_all(serve: Any, options: argparse.Namespace) -> list[Answer]:

@@ -22,7 +22,7 @@ from pipeline.config import Config, of_data
 from retraining import runs, schedule
 from retraining.journal import JournalError
 from retraining.runs import Workspace
-from runners import exit_codes, flags, paths
+from runners import exit_codes, flags
 from runners.running import workspace
 
 _PRESET = "retraining"
@@ -135,8 +135,6 @@ def _prepare(options: argparse.Namespace) -> tuple[Workspace, Config, schedule.S
     runs.require_spans(config)
     root, data = options.pipeline_root, options.data
     push_dir = options.push_dir or root / f"pushed-{options.preset}"
-    paths.require_plain(root, "--pipeline-root")
-    paths.require_plain(push_dir, "--push-dir")
     if not data.is_dir():
         raise ValueError(f"--data must name a folder with spans; there is none at {data}")
     name = of_data(config, data).pipeline_name

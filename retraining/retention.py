@@ -13,6 +13,7 @@ import ml_metadata as mlmd
 from common.errors import first_line
 from common.progress import progress
 from components.champion.selection import SAVED_MODEL, Verdict, champion
+from runners import paths
 from runners.running import workspace
 
 # Prefix of the name of a folder that is being removed.
@@ -39,7 +40,7 @@ def tidy(root: pathlib.Path, pipeline_name: str, keep_runs: int) -> list[str]:
     """
     if not (root / workspace.METADATA).exists():
         return []
-    with workspace.claimed(root), _readable(root / workspace.METADATA):
+    with workspace.claimed(root), paths.entered(root), _readable(root / workspace.METADATA):
         config = mlmd.proto.ConnectionConfig()
         config.sqlite.filename_uri = str(root / workspace.METADATA)
         store = mlmd.MetadataStore(config)
@@ -50,7 +51,7 @@ def tidy(root: pathlib.Path, pipeline_name: str, keep_runs: int) -> list[str]:
         kept = _of_newest_runs(store, pipeline.id, keep_runs) | _champions(store, artifacts)
         kept |= _last_pushed(store, artifacts)
         old = [a for a in artifacts.values() if a.id not in kept and a.state == _LIVE]
-        removed = [artifact.uri for artifact in old if _rename(root, artifact.uri)]
+        removed = [str(_folder(artifact.uri)) for artifact in old if _rename(root, artifact.uri)]
         for artifact in old:
             artifact.state = _DELETED
         if old:

@@ -2,11 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import pathlib
 import re
+from collections.abc import Iterator
 
 from common.errors import DataError, disk_errors
 from serving import publish
+
+_PATTERN = re.compile(r"[*?\[\\]")
+# The current folder of whichever process reads this path.
+_HERE = "/proc/self/cwd"
+
+
+@contextlib.contextmanager
+def entered(root: pathlib.Path) -> Iterator[pathlib.Path]:
+    r"""Yield a path of the pipeline's folder that TensorFlow, Beam and TFX do not take for a pattern.
+
+    They find files by patterns that begin with the unescaped path. Where it holds one of * ? [ \, this
+    process makes the folder its current one, which the processes that it starts inherit, and names it so. ML
+    Metadata then has the same paths in every run, which TFX's cache and the look-up of champions need.
+    """
+    if not _PATTERN.search(str(root)):
+        yield root
+        return
+    before = os.open(".", os.O_RDONLY)
+    os.chdir(root)
+    try:
+        yield pathlib.Path(_HERE)
+    finally:
+        os.fchdir(before)
+        os.close(before)
+
+
+def unabridged(text: str) -> str:
+    """Name the folder that this process has `entered` by its own path, in a text for a person.
+
+    >>> unabridged("/proc/self/cwd/Transform is gone") == f"{os.getcwd()}/Transform is gone"
+    True
+    """
+    return text.replace(_HERE, os.getcwd()) if _HERE in text else text
 
 
 def require_plain(path: object, name: str) -> None:
@@ -26,7 +62,7 @@ def require_plain(path: object, name: str) -> None:
     ...
     ValueError: --push-dir must lead to a folder without * ? [ \ in its path, ...
     """
-    if found := re.search(r"[*?\[\\]", str(path)):
+    if found := _PATTERN.search(str(path)):
         raise ValueError(
             f"{name} must lead to a folder without * ? [ \\ in its path, for TensorFlow reads such a path as "
             f"a pattern; received {path}, which has {found[0]}. Name another folder."

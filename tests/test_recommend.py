@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -109,6 +110,16 @@ def test_a_title_that_is_excluded_is_not_recommended(pushed, capsys: pytest.Capt
         pushed, capsys, "--user", "1", "--exclude", expected[0], "--exclude", expected[3], "--k", "3"
     )
     assert [row[1] for row in rows(out)] == [expected[1], expected[2], expected[4]]
+
+
+def test_the_path_may_have_what_tensorflow_takes_for_a_pattern(
+    pushed, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    copy = shutil.copytree(pushed.destination, tmp_path / "films [1]*?\\", symlinks=True)
+    before = os.getcwd()
+    assert recommend.main(["--user", "1", "--model-dir", str(copy)]) == 0
+    assert capsys.readouterr().out == recommended(pushed, capsys, "--user", "1")
+    assert os.getcwd() == before
 
 
 def test_json_is_a_line_for_each_user_of_a_file(

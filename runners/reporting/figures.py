@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from runners import paths
 from runners.running.record import Step
 
 
@@ -57,7 +58,7 @@ def _recommended(step: Step) -> str:
     counts = written.properties if written else {}
     if not written or not counts.get("recommended"):
         return str(counts.get("reason", ""))
-    return f"{counts['rows']:,} titles for {counts['users']:,} users: {written.uri}"
+    return f"{counts['rows']:,} titles for {counts['users']:,} users: {paths.unabridged(written.uri)}"
 
 
 FIGURES: dict[str, Callable[[Step], str]] = {

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from modules.evaluation.results import Evaluation, read_evaluation
+from runners import paths
 from runners.running.record import Artifact, Step
 
 
@@ -94,7 +95,7 @@ def read_summary(steps: Sequence[Step]) -> Summary:
 def _data(step: Step) -> Data:
     examples, quarantine = _only(step, "examples"), _only(step, "quarantine")
     counts = {name: value for name, value in examples.properties.items() if isinstance(value, int)}
-    return Data(counts, quarantine.uri)
+    return Data(counts, paths.unabridged(quarantine.uri))
 
 
 def _tuned(step: Step) -> Tuned:

@@ -17,6 +17,7 @@ from common.errors import disk_errors
 from common.progress import progress
 from components.index_pusher.index import scann_operations
 from pipeline.beam_flags import LOCAL_RUNNER
+from runners import paths
 from runners.reporting.failure import RunError, cause_of
 from runners.running import leftovers, record, steps
 from runners.running.workspace import METADATA
@@ -54,7 +55,7 @@ def run(create: Create, runner: str, root: Path, terminal: Terminal) -> list[rec
             step = f"{watch.failed} failed: " if watch.failed else ""
             message = f"{step}{cause_of(watch.error or error)}"
             recorded = record.latest_run(store, after=earlier)
-            raise RunError(message, watch.with_peaks(recorded)) from error
+            raise RunError(paths.unabridged(message), watch.with_peaks(recorded)) from error
     return watch.with_peaks(record.latest_run(store))
 
 

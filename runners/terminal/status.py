@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.progress import SHARE, progress
+from runners import paths
 
 _PLAIN_WIDTH = 110  # Columns of a table on an output without a width.
 _NAME_WIDTH, _BAR_WIDTH = 30, 10
@@ -86,7 +87,7 @@ class Terminal(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a line of progress."""
-        self._display.note(record.getMessage(), getattr(record, SHARE, 0.0))
+        self._display.note(paths.unabridged(record.getMessage()), getattr(record, SHARE, 0.0))
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[Outcome]:

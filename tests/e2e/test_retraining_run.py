@@ -87,7 +87,8 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     for name in ("u.item", "u.user"):
         (folder / "cut" / name).rename(folder / "data" / name)
     name = configuration.of_data(config(9), folder / "data").pipeline_name
-    folders = Workspace(folder / "data", folder / "runs", folder / "pushed", name)
+    # TensorFlow takes such names for patterns.
+    folders = Workspace(folder / "data", folder / "runs [1]*?", folder / "pushed [1]*?", name)
     played = Played(folders, folder / "cut", [], "")
     for span in (1, 2, 3):
         played.deliver(span)
@@ -193,6 +194,7 @@ def test_a_run_that_pushes_nothing_has_a_page_and_the_list_of_runs_says_so(playe
     because = played.report(1).not_pushed_because
     page, listed = (html.unescape((folder / "index.html").read_text()) for folder in (refused, reports))
     assert f"✗ Nothing is pushed</span>: {because}." in page and "✗ not blessed" in page
+    assert "/proc/" not in page + listed + played.output, "the root is shown by the user's own path"
     newest, oldest = re.findall(r"<tr>\s*<td><a .*?</tr>", listed, re.DOTALL)
     assert f'href="{refused.name}/index.html"' in newest and f"✗ not pushed</span>: {because}" in newest
     assert "✓ pushed version 1" in oldest

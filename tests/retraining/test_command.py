@@ -55,16 +55,6 @@ def test_a_folder_that_cannot_be_made_is_one_line(
     assert line.startswith("retraining: ") and "Not a directory" in line
 
 
-@pytest.mark.parametrize("flag", ["--pipeline-root", "--push-dir"])
-def test_a_folder_that_tensorflow_would_take_for_a_pattern_is_one_line(
-    data: list[str], tmp_path: pathlib.Path, flag: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    roots = [] if flag == "--pipeline-root" else ["--pipeline-root", str(tmp_path / "root")]
-    assert main(["run", *data, *roots, flag, str(tmp_path / "films [2024]")]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert f"{flag} must lead to a folder without * ? [ \\ in its path" in line
-
-
 @pytest.mark.parametrize("flag", ["--data", "--pipeline-root", "--push-dir"])
 def test_a_url_is_no_folder_of_this_machine(
     data: list[str], flag: str, capsys: pytest.CaptureFixture[str]

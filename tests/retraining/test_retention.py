@@ -16,6 +16,7 @@ from tfx.types.standard_artifacts import Model, ModelBlessing, PushedModel
 from components.champion.component import champion_resolver
 from components.champion.selection import SAVED_MODEL
 from retraining import retention
+from runners import paths
 from runners.running import workspace
 
 NAME = "kept"
@@ -60,7 +61,10 @@ def run(root: pathlib.Path, week: int, good: bool) -> str:
     ).with_id("Evaluator.a")
     push = Push(blessing=judge.outputs["blessing"])
     nodes = [trainer, champion, judge, push]
-    LocalDagRunner().run(pipeline.Pipeline(NAME, str(root), connection, components=nodes, enable_cache=True))
+    with paths.entered(root) as plain:
+        LocalDagRunner().run(
+            pipeline.Pipeline(NAME, str(plain), connection, components=nodes, enable_cache=True)
+        )
     newest = max((root / "Evaluator.a" / "blessing").glob("[0-9]*"), key=lambda path: int(path.name))
     return (newest / "met").read_text()
 
@@ -80,22 +84,25 @@ def holds(model: pathlib.Path, week: int) -> bool:
     return (model / SAVED_MODEL).read_text() == str(week)
 
 
-def test_champions_and_the_newest_runs_stay(tmp_path: pathlib.Path) -> None:
-    assert retention.tidy(tmp_path, NAME, keep_runs=1) == []
+@pytest.mark.parametrize("name", ["runs", "runs [1]*?"])
+def test_champions_and_the_newest_runs_stay(tmp_path: pathlib.Path, name: str) -> None:
+    root = tmp_path / name
+    root.mkdir()
+    assert retention.tidy(root, NAME, keep_runs=1) == []
     for week, good in ((1, True), (2, True), (3, False), (4, False)):
-        run(tmp_path, week, good)
-    (tmp_path / "pushed").mkdir()
-    removed = retention.tidy(tmp_path, NAME, keep_runs=1)
-    assert weeks(tmp_path) == ["2", "4"]
-    assert all(pathlib.Path(folder).is_relative_to(tmp_path) for folder in removed)
+        run(root, week, good)
+    (root / "pushed").mkdir()
+    removed = retention.tidy(root, NAME, keep_runs=1)
+    assert weeks(root) == ["2", "4"]
+    assert all(pathlib.Path(folder).is_relative_to(root) for folder in removed)
     # The bundle of week 2 is what is served; the folder of bundles is not touched.
-    assert len(list((tmp_path / "Push" / "pushed_model").iterdir())) == 2
-    assert (tmp_path / "pushed").exists()
-    assert retention.tidy(tmp_path, NAME, keep_runs=1) == []
+    assert len(list((root / "Push" / "pushed_model").iterdir())) == 2
+    assert (root / "pushed").exists()
+    assert retention.tidy(root, NAME, keep_runs=1) == []
     # Week 2 comes from the cache; week 1, whose files are missing, is run again.
-    assert run(tmp_path, 5, good=False) == "2"
-    run(tmp_path, 1, good=True)
-    assert weeks(tmp_path) == ["1", "2", "4", "5"]
+    assert run(root, 5, good=False) == "2"
+    run(root, 1, good=True)
+    assert weeks(root) == ["1", "2", "4", "5"]
 
 
 def test_a_champion_stays_that_the_newest_run_never_met(tmp_path: pathlib.Path) -> None:

@@ -44,10 +44,11 @@ def served_now(destination: str, pipeline: str) -> Iterator[tuple[Composite | No
         )
     else:
         with tempfile.TemporaryDirectory() as folder:
-            path = bundle.path
-            if "://" in path:
-                path = os.path.join(folder, "bundle")
+            path = os.path.join(folder, "bundle")
+            if "://" in bundle.path:
                 publish.fetch(destination, bundle.version, path)
+            else:  # TensorFlow takes * ? [ and a backslash in a path for a pattern.
+                os.symlink(bundle.path, path)
             champion, which = None, f"version {bundle.version}"
             try:
                 champion = Composite(os.path.join(path, RECOMMEND_EXACT), needs_scann=False)
