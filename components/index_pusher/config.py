@@ -43,7 +43,7 @@ class BlendConfig(BaseModel):
 class QuantizedConfig(BaseModel):
     """How much worse than the exact TFLite file a quantised one may be; a worse file is left out.
 
-    >>> QuantizedConfig().max_top_100_loss
+    >>> QuantizedConfig().max_hit_loss
     0.005
     """
 
@@ -51,8 +51,8 @@ class QuantizedConfig(BaseModel):
 
     # Greatest increase of the RMSE of predicted ratings, in stars.
     max_rmse_increase: float = Field(default=0.005, ge=0.0)
-    # Greatest decrease of the share of rated titles that are among the hundred best.
-    max_top_100_loss: float = Field(default=0.005, ge=0.0, le=1.0)
+    # Greatest decrease of the share of rated titles that are among the best, at the depth of the gates.
+    max_hit_loss: float = Field(default=0.005, ge=0.0, le=1.0)
 
 
 class ServedListConfig(BaseModel):

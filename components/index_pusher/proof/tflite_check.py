@@ -119,15 +119,17 @@ def rmse_increase(received: np.ndarray, exact: np.ndarray, labels: np.ndarray) -
     return float(error - exact_error) if np.isfinite(error) else float("inf")
 
 
-def top_100_loss(received: Columns, exact: Columns, rated: np.ndarray) -> float:
-    """Share of rated titles among what the exact file returned, less the share among a quantised one's.
+def hit_loss(received: Columns, exact: Columns, rated: np.ndarray, depth: int) -> float:
+    """Share of rated titles among the exact file's first ones, less the share among a quantised one's.
 
     Args:
       received: outputs of the quantised file.
       exact: outputs of the exact one.
       rated: `[q]` titles.
+      depth: how many of the first count.
     """
     if not np.isfinite(received[features.SCORE]).all():
         return float("inf")
-    found = [(each[features.MOVIE_TITLE] == rated[:, None]).any(axis=1).mean() for each in (exact, received)]
+    first = (each[features.MOVIE_TITLE][:, :depth] for each in (exact, received))
+    found = [(titles == rated[:, None]).any(axis=1).mean() for titles in first]
     return float(found[0] - found[1])

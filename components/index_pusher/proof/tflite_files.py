@@ -47,13 +47,15 @@ def compare(bundle: Bundle, requests: Requests) -> tuple[Figures, list[Row]]:
         rating,
         tflite_check.check_retrieval(answers[features.RETRIEVAL_TFLITE], exact, models.candidates),
     ]
+    # A hundred titles may be all that the catalogue has.
+    depth = features.gated_depth(len(models.candidates.titles))
     figures: Figures = {"tflite_max_difference": rating.difference}
     for file, job in jobs.items():
         quantized = features.quantized(file)
         path = os.path.join(bundle.folder, TFLITE, quantized)
         try:
             quantized_job = dataclasses.replace(job, model=path)
-            loss = _loss(quantized_job, answers[file], requests, bundle.sources.config.quantized)
+            loss = _loss(quantized_job, answers[file], requests, depth, bundle.sources.config.quantized)
             gate_parity([loss])
             rows.append(loss)
         except Refusal as refusal:
@@ -64,9 +66,11 @@ def compare(bundle: Bundle, requests: Requests) -> tuple[Figures, list[Row]]:
     return figures, rows
 
 
-def _loss(job: Job, exact: Columns, requests: Requests, config: QuantizedConfig) -> Row:
+def _loss(job: Job, exact: Columns, requests: Requests, depth: int, config: QuantizedConfig) -> Row:
     """Measure what a quantised file loses, on the ratings.
 
+    Args:
+      depth: at which a rated title is a hit.
     Raises:
       Refusal: it is absent, or does not run without TensorFlow.
     """
@@ -81,6 +85,7 @@ def _loss(job: Job, exact: Columns, requests: Requests, config: QuantizedConfig)
         measure, bound = "RMSE, stars", config.max_rmse_increase
         loss = tflite_check.rmse_increase(stars(received), stars(expected), labels)
     else:
-        measure, bound = "top-100, share lost", config.max_top_100_loss
-        loss = tflite_check.top_100_loss(received, expected, requests.columns[features.MOVIE_TITLE][:size])
+        measure, bound = f"top-{depth}, share lost", config.max_hit_loss
+        rated = requests.columns[features.MOVIE_TITLE][:size]
+        loss = tflite_check.hit_loss(received, expected, rated, depth)
     return Row(f"{TFLITE}/{file}", measure, "the exact file", size, loss, bound)

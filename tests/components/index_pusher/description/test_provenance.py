@@ -76,7 +76,7 @@ def test_the_thresholds_are_those_that_the_parity_was_held_against(content: dict
     assert listed["tflite"] == of_part["tflite/ranking.tflite"]
     assert listed["parity"] == of_part["ranking, rate"]
     assert listed["quantized_max_rmse_increase"] == of_part["tflite/ranking_quantized.tflite"]
-    assert listed["quantized_max_top_100_loss"] == of_part["tflite/retrieval_quantized.tflite"]
+    assert listed["quantized_max_hit_loss"] == of_part["tflite/retrieval_quantized.tflite"]
 
 
 def test_the_data_are_identified_by_digests_of_their_content(tmp_path: pathlib.Path) -> None:

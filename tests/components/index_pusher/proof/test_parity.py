@@ -81,7 +81,7 @@ def test_the_pushed_bundle_holds_the_table_of_all_comparisons(pushed) -> None:
         ("tflite/ranking.tflite", "rating"),
         ("tflite/retrieval.tflite", "score"),
         ("tflite/ranking_quantized.tflite", "RMSE"),
-        ("tflite/retrieval_quantized.tflite", "top-100"),
+        ("tflite/retrieval_quantized.tflite", "top-10"),
         ("retrieval, query", "embedding"),
         ("retrieval, serving_default", "score"),
         ("ranking, rate", "rating"),

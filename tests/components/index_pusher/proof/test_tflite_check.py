@@ -233,7 +233,10 @@ def test_what_a_quantised_file_loses_is_counted_by_hand() -> None:
     rated = np.array([b"a", b"b", b"c", b"d"], object)
     found = {"movie_title": np.array([[b"a"], [b"b"], [b"c"], [b"x"]], object), "score": np.zeros((4, 1))}
     fewer = {"movie_title": np.array([[b"a", b"x"]] * 4, object), "score": np.zeros((4, 2))}
-    assert tflite_check.top_100_loss(fewer, found, rated) == 0.5
-    assert tflite_check.top_100_loss({**fewer, "score": np.full((4, 2), np.inf)}, found, rated) == float(
-        "inf"
-    )
+    assert tflite_check.hit_loss(fewer, found, rated, depth=2) == 0.5
+    unsound = {**fewer, "score": np.full((4, 2), np.inf)}
+    assert tflite_check.hit_loss(unsound, found, rated, depth=2) == float("inf")
+    later = {"movie_title": found["movie_title"][:, [0, 0]], "score": np.zeros((4, 2))}
+    later["movie_title"][:, 0] = b"y"
+    assert tflite_check.hit_loss(later, found, rated, depth=2) == 0.0
+    assert tflite_check.hit_loss(later, found, rated, depth=1) == 0.75
