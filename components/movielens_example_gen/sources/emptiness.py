@@ -6,8 +6,8 @@ from typing import BinaryIO
 
 from common import parquet
 from components.movielens_example_gen.parsing import lines
+from components.movielens_example_gen.sources import parts
 
-PARQUET = ".parquet"
 # Bytes of a header, and of blank space before the first row, at most.
 _HEADER, _BLANK = 1 << 20, 1 << 16
 
@@ -31,7 +31,7 @@ def has_rows(handle: BinaryIO, name: str, header: bool) -> bool:
     if not handle.read(1):
         return False
     handle.seek(0)
-    if name.endswith(PARQUET):
+    if parts.is_parquet(name):
         try:
             with parquet.in_words(name):
                 return parquet.ParquetFile(handle).metadata.num_rows > 0

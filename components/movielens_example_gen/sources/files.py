@@ -149,7 +149,7 @@ def _source(input_base: str, name: str, size: int, table: releases.Table) -> Sou
     if not size:
         raise DataError(f"{path} must hold rows, and is empty. Fetch or write it anew.")
     with layouts.open_file(path) as handle:
-        if name.endswith(emptiness.PARQUET):
+        if parts.is_parquet(name):
             layout, groups = layouts.of_parquet(handle, path, table)
             return Source(path, name, layout, False, size, groups=groups)
         return Source(path, name, layouts.of_text(handle, path, table), table.header, size)

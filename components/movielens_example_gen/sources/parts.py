@@ -11,15 +11,17 @@ _SUFFIX = re.compile(r"\.(?:csv|parquet)$")
 def patterns(names: Iterable[str]) -> tuple[str, ...]:
     """Return the globs of files, or of their parts.
 
-    The names of Spark's own marker files begin with an underscore or a dot.
+    The names of Spark's own marker files begin with an underscore or a dot. Hive's parts have names such as
+    `000000_0`.
 
-    >>> patterns(["u.data", "ratings.csv"])
-    ('u.data', 'ratings.csv', 'ratings.csv/[!._]*.csv')
+    >>> patterns(["u.data", "ratings.csv", "ratings.parquet"])
+    ('u.data', 'ratings.csv', 'ratings.csv/[!._]*.csv', 'ratings.parquet', 'ratings.parquet/[!._]*')
     """
     globs: list[str] = []
     for name in names:
-        suffix = _SUFFIX.search(name)
-        globs += [name, f"{name}/[!._]*{suffix[0]}"] if suffix else [name]
+        globs.append(name)
+        if suffix := _SUFFIX.search(name):
+            globs.append(f"{name}/[!._]*{'' if is_parquet(name) else suffix[0]}")
     return tuple(globs)
 
 
@@ -31,3 +33,12 @@ def whole(name: str) -> str:
     """
     folder = name.rpartition("/")[0]
     return folder if _SUFFIX.search(folder) else name
+
+
+def is_parquet(name: str) -> bool:
+    """Return whether a file, or the file that a part belongs to, is named as Parquet.
+
+    >>> is_parquet("ratings.parquet/000000_0"), is_parquet("ratings.csv")
+    (True, False)
+    """
+    return whole(name).endswith(".parquet")

@@ -1,4 +1,4 @@
-"""Files that Spark wrote as a folder of parts: found, read, fingerprinted."""
+"""Files that Spark, or Hive, wrote as a folder of parts: found, read, fingerprinted."""
 
 from __future__ import annotations
 
@@ -56,6 +56,18 @@ def test_every_part_that_holds_rows_is_read(tmp_path, run_executor, suffix):
     assert [(bad["file"], bad["reason"]) for bad in outcome.bad] == [
         (f"movies.{suffix}/part-00002-3c1f.{end}", f"id '1' stands in {first} already")
     ]
+
+
+def test_hives_parts_are_read_whose_names_have_no_suffix(tmp_path, run_executor):
+    for name, table in {"ratings": RATINGS, "movies": MOVIES}.items():
+        (tmp_path / "in" / f"{name}.parquet").mkdir(parents=True)
+        for part, rows in {"000000_0": table.slice(0, 1), "000001_0_copy_1": table.slice(1)}.items():
+            parquet.write_table(rows, tmp_path / "in" / f"{name}.parquet" / part)
+    outcome = run_executor(tmp_path / "in", CONFIG)
+    assert (len(outcome.rows["train"]), len(outcome.rows["eval"]), outcome.bad) == (2, 2, [])
+    (tmp_path / "in" / "movies.parquet" / "notes").write_text("no table")
+    with pytest.raises(DataError, match="movies.parquet/notes must be a Parquet file"):
+        files.find_inputs(str(tmp_path / "in"), CONFIG)
 
 
 def test_parts_without_rows_and_two_forms_at_once_are_rejected(tmp_path):
