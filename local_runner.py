@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         secrets.reject(arguments)  # Before they are parsed, for argparse prints unknown arguments.
         options = parse(arguments)
-        config = configuration.of_data(configure(options), options.data)
+        config = configure(options)
         flags.run_here(config)
     except ValueError as error:
         print(f"local_runner.py: {error}", file=sys.stderr)
@@ -144,7 +144,7 @@ def _run(
     """
     _limit_memory()
     paths.require_destination(options.push_dir)
-    data_root = _find_data(options, config)
+    data_root, config = _find_data(options, config)
     log = workspace.new_log(options.pipeline_root)
     os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tensorflow-recommenders needs Keras 2.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -192,11 +192,16 @@ def _limit_memory() -> None:
     mallopt(_M_TRIM_THRESHOLD, 1 << 16)
 
 
-def _find_data(options: argparse.Namespace, config: configuration.Config) -> pathlib.Path:
+def _find_data(
+    options: argparse.Namespace, config: configuration.Config
+) -> tuple[pathlib.Path, configuration.Config]:
+    """Return the folder of the data, and the configuration with the pipeline's name."""
     from components.movielens_example_gen.fetching import fetch  # Half a second, which --help need not spend.
 
     with status.Terminal(sys.stdout).listening():
-        return fetch.resolve_data(config.data, options.data, fetch.default_cache_dir())
+        folder = fetch.resolve_data(config.data, options.data, fetch.default_cache_dir())
+    is_release = options.data is not None and fetch.is_release(config.data, options.data, folder)
+    return folder, configuration.of_data(config, options.data, is_release)
 
 
 def _run_pipeline(

@@ -104,7 +104,7 @@ class Config(pydantic.BaseModel):
         return f"{self.name}-{self.data.release}-{split}"
 
 
-def of_data(config: Config, data: str | os.PathLike[str] | None) -> Config:
+def of_data(config: Config, data: str | os.PathLike[str] | None, is_release: bool = True) -> Config:
     """Name the pipeline also after the location of its data, where these are a user's own.
 
     Otherwise the pipelines of two folders would share champions and the base of warm starts, which may have
@@ -114,13 +114,14 @@ def of_data(config: Config, data: str | os.PathLike[str] | None) -> Config:
     Args:
       config: as configured; not a result of this function.
       data: path or URL of the folder or zip that a person named; None where the release is fetched.
+      is_release: whether data in a release's format are taken for that release.
     Returns:
       The configuration; with another name where release and split do not say which rows these are.
 
     >>> of_data(default(), "films").name, of_data(retraining(), "gs://films/spans/").name
     ('marquee', 'marquee-retraining-721f83ec')
     """
-    if data is None or not config.data.is_own:
+    if data is None or (is_release and not config.data.is_own):
         return config
     text = os.fspath(data)
     location = text.rstrip("/") if "://" in text else os.path.realpath(text)

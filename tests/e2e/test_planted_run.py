@@ -66,16 +66,19 @@ def test_tfxs_own_command_line_creates_and_runs_it(
         WITH_FLAGS.format(root=repr(str(ROOT)), script=repr(runner), flags=planted_pipeline.flags)
     )
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    name = config.default().pipeline_name
+    name = planted_pipeline.config.pipeline_name
 
     def tfx(*arguments: str, home: str) -> str:
         line = ["-m", "tfx.tools.cli.cli_main", *arguments, "--engine=local"]
         environ = {**os.environ, "PATH": path, "LOCAL_HOME": str(tmp_path / home)}
         return succeeded(warm_python.run(line, tmp_path, environ, timeout=warm_python.PIPELINE_SECONDS))
 
-    for home, script in (("as it is", runner), ("with flags", with_flags)):
+    for home, script, made in (
+        ("as it is", runner, config.default().pipeline_name),
+        ("with flags", with_flags, name),
+    ):
         created = tfx("pipeline", "create", f"--pipeline_path={script}", home=home)
-        assert f'Pipeline "{name}" created successfully.' in created
+        assert f'Pipeline "{made}" created successfully.' in created
     output = tfx("run", "create", f"--pipeline_name={name}", home="with flags")
     assert steps(output, "cached") >= EXECUTED - {"IndexPusher"} | {"Tuner.blend"}
     assert re.search(r"published +before: the same models", output)

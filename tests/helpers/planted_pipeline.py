@@ -13,6 +13,7 @@ from tfx.orchestration import metadata
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.pipeline import RunOptions
 
+from pipeline import config as configuration
 from pipeline.pipeline import create_pipeline
 from runners.running import record, workspace
 from tests.helpers import planted_release, warm_python
@@ -63,6 +64,7 @@ class PlantedPipeline:
       pushed: where its bundle is.
       output: what it printed.
       uris: of its outputs, by step and key.
+      config: its configuration.
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
@@ -72,6 +74,7 @@ class PlantedPipeline:
         self.output = (folder / "output").read_text()
         recorded = json.loads((folder / "run.json").read_text())
         self._run = recorded["name"]
+        self.config = configuration.of_data(_config(), folder / "data", is_release=False)
         self.uris: Uris = {(step, key): uri for step, key, uri in recorded["outputs"]}
 
     def again(self, step: str, beam: list[str]) -> Uris:
@@ -80,7 +83,7 @@ class PlantedPipeline:
         shutil.copy(self._folder / "root" / workspace.METADATA, root)
         connection = metadata.sqlite_metadata_connection_config(str(root / workspace.METADATA))
         pipeline = create_pipeline(
-            config=_config(),
+            config=self.config,
             data_root=str(self._folder / "data"),
             pipeline_root=str(root),
             push_destination=str(self.pushed),

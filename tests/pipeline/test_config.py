@@ -68,10 +68,16 @@ def test_two_folders_of_a_user_s_own_data_are_two_pipelines_and_one_folder_is_on
 
 
 @pytest.mark.parametrize("method", ["hash", "time"])
-def test_a_release_of_movielens_is_one_pipeline_in_every_folder(method: str, write) -> None:
+def test_a_release_of_movielens_is_one_pipeline_in_every_folder_and_what_differs_from_it_is_not(
+    method: str, write
+) -> None:
     configured = config.load(write({"data": {"split": {"method": method}}}), config.default())
     for data in (None, "films", "gs://films"):
         assert config.of_data(configured, data).pipeline_name == configured.pipeline_name
+    changed = {
+        config.of_data(configured, data, is_release=False).pipeline_name for data in ("films", "books")
+    }
+    assert len({*changed, configured.pipeline_name}) == 3
 
 
 def test_an_object_replaces_only_what_it_names_at_any_depth(write) -> None:

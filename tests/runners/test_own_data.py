@@ -24,6 +24,7 @@ sys.modules["pipeline.pipeline"] = types.SimpleNamespace(create_pipeline=create_
 sys.exit(local_runner.main(sys.argv[1:]))
 """
 SETTINGS = {
+    "release in a folder": {"data": {"release": "ml-latest-small"}},
     "release custom": {"data": {"release": "custom"}},
     "split given": {"data": {"release": "custom", "split": {"method": "given"}}},
 }

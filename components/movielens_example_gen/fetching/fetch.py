@@ -69,6 +69,22 @@ def resolve_data(config: DataConfig, data: pathlib.Path | None, cache_dir: pathl
     return _from_cache(cache_dir, config.release, lambda folder: _fetch(config, folder, cache_dir))
 
 
+def is_release(config: DataConfig, data: pathlib.Path, folder: pathlib.Path) -> bool:
+    """Whether a user's files are known to be the release as GroupLens publishes it.
+
+    Args:
+      config: the release, and the split method.
+      data: the user's folder or zip.
+      folder: what `resolve_data` made of it.
+    """
+    release = config.spec
+    if config.is_own:
+        return False
+    if release.member_md5:
+        return not any(_wrong_members(release, folder))
+    return data.is_file() and bool(release.archive_checksum) and _is_published(release, data)[0]
+
+
 def _use_spans(config: DataConfig, folder: pathlib.Path | None) -> pathlib.Path:
     # The ExampleGen looks for the files in the spans, because it chooses the window.
     if folder:
@@ -94,7 +110,7 @@ def _use_own(config: DataConfig, data: pathlib.Path, cache_dir: pathlib.Path) ->
                 f"that holds {', '.join(roots.required(config))}; unpack an archive first."
             )
     digest = download.checksum(data, "sha256")
-    _report_archive(config, data, digest)
+    _report_archive(config, data)
     key = f"{config.release}-{config.split.method}-{digest.split(':')[1][:16]}"
     return _from_cache(cache_dir, key, lambda folder: _unpack(config, data, folder))
 
@@ -129,13 +145,19 @@ def _unpack(config: DataConfig, path: pathlib.Path, folder: pathlib.Path) -> str
     return str(path)
 
 
-def _report_archive(config: DataConfig, path: pathlib.Path, digest: str) -> None:
+def _is_published(release: releases.Release, path: pathlib.Path) -> tuple[bool, str]:
+    # Whether it is GroupLens' zip, whose digest must be known; and the received digest.
+    expected = release.archive_checksum or ""
+    received = download.checksum(path, expected.split(":")[0])
+    return received == expected, received
+
+
+def _report_archive(config: DataConfig, path: pathlib.Path) -> None:
     release = config.spec
     if not release.archive_checksum or config.split.method == GIVEN:
         return
-    algorithm = release.archive_checksum.split(":")[0]
-    received = digest if digest.startswith(f"{algorithm}:") else download.checksum(path, algorithm)
-    if received == release.archive_checksum:
+    is_published, received = _is_published(release, path)
+    if is_published:
         progress.info("%s is GroupLens' %s (%s)", path, release.name, received)
     else:
         progress.info("%s is not GroupLens' %s (%s): taken as data of your own", path, release.name, received)

@@ -169,6 +169,19 @@ def test_members_are_verified_wherever_they_come_from(no_grouplens, tmp_path, mo
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["ml-100k.lock"]
 
 
+def test_a_folder_is_the_release_if_its_files_are(write_ml_100k, monkeypatch):
+    base = write_ml_100k()
+    digests = tuple(
+        (name, download.checksum(base / name, "md5")[4:]) for name in ("u.data", "u.item", "u.user")
+    )
+    known = dataclasses.replace(releases.RELEASES["ml-100k"], member_md5=digests)
+    monkeypatch.setitem(releases.RELEASES, "ml-100k", known)
+    assert fetch.is_release(DataConfig(), base, base)
+    with open(base / "u.data", "a") as file:
+        file.write("1\t1\t5\t880000000\n")
+    assert not fetch.is_release(DataConfig(), base, base)
+
+
 def test_a_users_own_folder_is_used_without_a_copy(write_ml_100k, tmp_path, caplog):
     caplog.set_level(logging.INFO, progress.name)
     base = write_ml_100k()
@@ -199,14 +212,17 @@ def test_a_users_own_zip_is_compared_with_the_published_one(tmp_path, monkeypatc
     known = dataclasses.replace(releases.RELEASES["ml-20m"], archive_checksum=checksum)
     monkeypatch.setitem(releases.RELEASES, "ml-20m", known)
     config = DataConfig(release="ml-20m")
-    fetch.resolve_data(config, path, tmp_path / "cache")
+    folder = fetch.resolve_data(config, path, tmp_path / "cache")
     assert caplog.messages[0] == f"{path} is GroupLens' ml-20m ({checksum})"
+    assert fetch.is_release(config, path, folder)
+    assert not fetch.is_release(config, folder, folder), "the files of the release have no known digests"
     caplog.clear()
     _archive(path, RATINGS.replace(b"3.5", b"4.5"))
     checksum = download.checksum(path, algorithm)
     folder = fetch.resolve_data(config, path, tmp_path / "cache")
     assert caplog.messages[0] == f"{path} is not GroupLens' ml-20m ({checksum}): taken as data of your own"
     assert b"4.5" in (folder / "ratings.csv").read_bytes()
+    assert not fetch.is_release(config, path, folder)
 
 
 def test_a_folder_that_cannot_be_read_is_named(write_ml_100k, tmp_path, monkeypatch):
