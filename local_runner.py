@@ -199,7 +199,7 @@ def _find_data(
     from components.movielens_example_gen.fetching import fetch  # Half a second, which --help need not spend.
 
     with status.Terminal(sys.stdout).listening():
-        folder = fetch.resolve_data(config.data, options.data, fetch.default_cache_dir())
+        folder = fetch.resolve_data(config.data, options.data)
     is_release = options.data is not None and fetch.is_release(config.data, options.data, folder)
     return folder, configuration.of_data(config, options.data, is_release)
 

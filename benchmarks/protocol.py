@@ -71,7 +71,7 @@ def find_data(data: pathlib.Path | None, release: str = ML_100K.name) -> pathlib
     Raises:
       DataError: it is nowhere to be had.
     """
-    return fetch.resolve_data(DataConfig(release=release), data, fetch.default_cache_dir())
+    return fetch.resolve_data(DataConfig(release=release), data)
 
 
 def read(folder: pathlib.Path, release: Release = ML_100K) -> Ratings:

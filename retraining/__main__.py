@@ -122,7 +122,7 @@ def _cut(options: argparse.Namespace) -> int:
     if options.days < 1:
         raise ValueError(f"--days must be 1 or more; received {options.days}")
     config = DataConfig(release=options.release)
-    release = fetch.resolve_data(config, options.data, fetch.default_cache_dir())
+    release = fetch.resolve_data(config, options.data)
     written = cut(release, config, options.into, options.days)
     timeless = f", {written.timeless:,} of them without a time, in span 1" if written.timeless else ""
     print(f"{options.into}: {written.spans} spans of {options.days} days, {written.rows:,} rows{timeless}")

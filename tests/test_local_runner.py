@@ -245,6 +245,8 @@ def test_nobody_s_home_is_one_line(tmp_path: pathlib.Path) -> None:
     for flags, code_and_words in (
         (["--data", "~/data"], (2, "must not be below the home of an unknown user")),
         ([], (1, "HOME must be set")),
+        # A folder is read where it is. Then it is looked into.
+        (["--data", str(tmp_path)], (1, "must hold u.data, u.item, u.user in one folder")),
     ):
         done = subprocess.run(
             [sys.executable, "-c", code, "--pipeline-root", str(tmp_path), *flags],

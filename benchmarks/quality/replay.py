@@ -138,7 +138,7 @@ def main(arguments: Sequence[str]) -> int:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     progress.setLevel(logging.INFO)
     data = DataConfig()
-    release = fetch.resolve_data(data, options.data, fetch.default_cache_dir())
+    release = fetch.resolve_data(data, options.data)
     config = reduced(configuration.retraining(), options.epochs, options.sweeps)
     config = config.model_copy(update={"warm_start": not options.cold})
     with tempfile.TemporaryDirectory() as temporary:

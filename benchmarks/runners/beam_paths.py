@@ -214,7 +214,7 @@ def main(arguments: Sequence[str]) -> int:
         if not options.config:
             config.write_text("{}")
         data_config = configuration.load(config, configuration.default()).data
-        data = fetch.resolve_data(data_config, options.data, fetch.default_cache_dir())
+        data = fetch.resolve_data(data_config, options.data)
         if options.job_endpoint:
             workers = options.environment_type, options.environment_config
             compared = {**_IN_MEMORY, **cluster(options.job_endpoint, *workers)}

@@ -78,7 +78,7 @@ def _execute(options: argparse.Namespace, folder: pathlib.Path) -> list[Step]:
     from runners.kubeflow.settings import Settings
 
     config = flags.configure(options)
-    data = fetch.resolve_data(config.data, options.data, fetch.default_cache_dir())
+    data = fetch.resolve_data(config.data, options.data)
     settings = Settings(
         image="this-machine",
         pipeline_root="gs://stands-for/a-folder",

@@ -39,14 +39,16 @@ def default_cache_dir() -> pathlib.Path:
         raise DataError("HOME or XDG_CACHE_HOME must be set: fetched data are cached below it.") from error
 
 
-def resolve_data(config: DataConfig, data: pathlib.Path | None, cache_dir: pathlib.Path) -> pathlib.Path:
+def resolve_data(
+    config: DataConfig, data: pathlib.Path | None, cache_dir: pathlib.Path | None = None
+) -> pathlib.Path:
     """Return a folder that holds the release's files, ready as the component's `input_base`.
 
     Args:
       config: the release, and the split method, which decides the files.
       data: folder or zip of the user's, which is then the only source. If the release's checksum is known,
         files that differ from GroupLens' are reported; they are the user's own data, and not rejected.
-      cache_dir: see `default_cache_dir`.
+      cache_dir: where a release or an unpacked zip is kept; None for `default_cache_dir`.
 
     Raises:
       DataError: the data cannot be found or fetched; the message names the remedy.
@@ -66,7 +68,8 @@ def resolve_data(config: DataConfig, data: pathlib.Path | None, cache_dir: pathl
             f"Release {config.release} with split method {config.split.method} reads files of your own: "
             "name their folder or zip with --data."
         )
-    return _from_cache(cache_dir, config.release, lambda folder: _fetch(config, folder, cache_dir))
+    cache = cache_dir or default_cache_dir()
+    return _from_cache(cache, config.release, lambda folder: _fetch(config, folder, cache))
 
 
 def is_release(config: DataConfig, data: pathlib.Path, folder: pathlib.Path) -> bool:
@@ -98,7 +101,7 @@ def _use_spans(config: DataConfig, folder: pathlib.Path | None) -> pathlib.Path:
     )
 
 
-def _use_own(config: DataConfig, data: pathlib.Path, cache_dir: pathlib.Path) -> pathlib.Path:
+def _use_own(config: DataConfig, data: pathlib.Path, cache_dir: pathlib.Path | None) -> pathlib.Path:
     if data.is_dir():
         return data / roots.find(data, _names(config, data), config)
     if not data.is_file():
@@ -112,7 +115,7 @@ def _use_own(config: DataConfig, data: pathlib.Path, cache_dir: pathlib.Path) ->
     digest = download.checksum(data, "sha256")
     _report_archive(config, data)
     key = f"{config.release}-{config.split.method}-{digest.split(':')[1][:16]}"
-    return _from_cache(cache_dir, key, lambda folder: _unpack(config, data, folder))
+    return _from_cache(cache_dir or default_cache_dir(), key, lambda folder: _unpack(config, data, folder))
 
 
 def _names(config: DataConfig, folder: pathlib.Path) -> set[str]:

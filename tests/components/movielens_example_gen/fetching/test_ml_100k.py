@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow("the network, where MovieLens 100K is not in the c
 @pytest.fixture(scope="module")
 def ml_100k():
     """The cache's copy; fetched first where there is none."""
-    return fetch.resolve_data(DataConfig(), None, fetch.default_cache_dir())
+    return fetch.resolve_data(DataConfig(), None)
 
 
 def _columns(folder, *names: str) -> dict[str, list]:
