@@ -148,6 +148,8 @@ def _run(
     log = workspace.new_log(options.pipeline_root)
     os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tensorflow-recommenders needs Keras 2.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if os.path.expanduser("~") == "~":
+        os.environ["HOME"] = str(options.pipeline_root)  # TFX imports what looks for settings there.
     # Beam's workers are processes of their own; outside the clone they would not find the project.
     path = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = f"{_ROOT}{os.pathsep}{path}" if path else str(_ROOT)

@@ -137,10 +137,15 @@ def test_a_folder_in_which_nothing_was_pushed_yet_is_no_failure(
     assert "\nNo bundle was ever pushed, so there are no recommendations: see docs/gates.md.\n" in done.stdout
 
 
-# As COMMAND, with Beam's workers at work on a function of the project.
+# As COMMAND, with Beam's workers at work on a function of the project, and a user who is in no database.
 WORKERS = """
-import pathlib, sys, types
+import pathlib, pwd, sys, types
 sys.path.insert(0, ROOT)
+
+def nobody(*_):
+    raise KeyError("not there")
+
+pwd.getpwuid = nobody
 import local_runner
 from retraining.journal import Report
 
@@ -161,10 +166,13 @@ sys.exit(local_runner.main(sys.argv[1:]))
 
 
 @pytest.mark.slow("new interpreters with TFX")
-def test_beams_workers_find_the_project_from_any_folder(command: list[str], tmp_path: pathlib.Path) -> None:
+def test_beams_workers_find_the_project_from_any_folder_and_need_no_home(
+    command: list[str], tmp_path: pathlib.Path
+) -> None:
     beam_options = ["--", "--direct_running_mode=multi_processing", "--direct_num_workers=1"]
     code = WORKERS.replace("ROOT", repr(str(ROOT)))
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    left_out = ("PYTHONPATH", "HOME", "XDG_CACHE_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in left_out}
     done = subprocess.run(
         [sys.executable, "-c", code, *command[2:], *beam_options],
         capture_output=True, text=True, check=False, cwd=tmp_path, env=environment, timeout=250,
