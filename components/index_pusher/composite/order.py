@@ -64,7 +64,9 @@ class Order:
         self.weight, self._rated_pool = blend.rating_weight or 0.0, blend.pool
         self.diversity: Diversity | None = None
         self.catalogue = signatures.read_candidates(retrieval)
-        self.ratings = _read_ratings(ranking, self.catalogue)
+        self.ratings = _read_ratings(
+            ranking, "multitask" if ranking is retrieval else "ranking", self.catalogue
+        )
         self.candidates = self.catalogue
         if self.weight and self.ratings:
             both = [self.catalogue.embeddings, np.float32(self.weight) * self.ratings.embeddings]
@@ -114,9 +116,9 @@ class Order:
         return np.concatenate(parts, axis=1)
 
 
-def _read_ratings(ranking: Any, candidates: Candidates) -> RatingVectors | None:
+def _read_ratings(ranking: Any, name: str, candidates: Candidates) -> RatingVectors | None:
     if features.RATING_CANDIDATES_SIGNATURE not in ranking.signatures:
-        signatures.require(ranking, "ranking", (features.RATING_TITLES_SIGNATURE,))
+        signatures.require(ranking, name, (features.RATING_TITLES_SIGNATURE,))
         return None
     outputs = ranking.signatures[features.RATING_CANDIDATES_SIGNATURE]()
     titles = outputs[features.MOVIE_TITLE].numpy()

@@ -110,5 +110,10 @@ def test_models_of_two_catalogues_are_refused(plain: Order, planted, tmp_path) -
         Order(plain.retrieval, other)
 
 
+def test_a_model_that_cannot_rate_titles_is_named(plain: Order) -> None:
+    with pytest.raises(Refusal, match="the multitask model lacks the signature rate_titles"):
+        Order(plain.retrieval, plain.retrieval)
+
+
 def _numpy(query: dict[str, tf.Tensor]) -> dict[str, np.ndarray]:
     return {name: column.numpy() for name, column in query.items()}
