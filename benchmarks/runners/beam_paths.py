@@ -193,7 +193,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--config", type=pathlib.Path, metavar="FILE", help="as local_runner.py's")
     own = parser.add_argument_group("a cluster's job service, compared with the in-memory runner")
     own.add_argument("--job-endpoint", metavar="HOST:PORT", help="(default: Beam's own, on this machine)")
-    own.add_argument("--environment-type", default="LOOPBACK", help="of its workers (default: %(default)s)")
+    own.add_argument("--environment-type", metavar="TEXT", help="of its workers (default: LOOPBACK)")
     own.add_argument("--environment-config", default="", metavar="TEXT", help="an image, or a pool's address")
     own.add_argument(
         "--root",
@@ -204,8 +204,10 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     if options.root and options.root.exists():
         parser.error(f"--root must be a new folder; {options.root} exists")
-    if options.environment_config and not options.job_endpoint:
-        parser.error("--environment-config is of the workers of a --job-endpoint; name that too")
+    for flag in ("environment_type", "environment_config"):
+        if getattr(options, flag) and not options.job_endpoint:
+            name = flag.replace("_", "-")
+            parser.error(f"--{name} is of the workers of a --job-endpoint; name that too")
     if options.root:
         options.root.mkdir(parents=True)
     with contextlib.ExitStack() as stack:
@@ -216,7 +218,7 @@ def main(arguments: Sequence[str]) -> int:
         data_config = configuration.load(config, configuration.default()).data
         data = fetch.resolve_data(data_config, options.data)
         if options.job_endpoint:
-            workers = options.environment_type, options.environment_config
+            workers = options.environment_type or "LOOPBACK", options.environment_config
             compared = {**_IN_MEMORY, **cluster(options.job_endpoint, *workers)}
         else:
             compared = paths(stack.enter_context(job_service(folder / "service")))

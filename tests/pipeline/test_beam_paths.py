@@ -83,6 +83,15 @@ def test_a_cluster_is_compared_with_the_in_memory_runner(
     }
 
 
+@pytest.mark.parametrize("flag", ["--environment-type", "--environment-config"])
+def test_workers_without_the_service_that_they_are_of_are_rejected(
+    flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        beam_paths.main([flag, "EXTERNAL"])
+    assert f"{flag} is of the workers of a --job-endpoint; name that too" in capsys.readouterr().err
+
+
 def _moments(uri: str) -> dict[tuple, tuple[float, float]]:
     """Mean and standard deviation of each number, by split and feature."""
     return {
