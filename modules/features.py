@@ -90,8 +90,10 @@ HISTORY_FEATURES = (
     RawFeature(HISTORY_RATING, Dtype.FLOAT, 0.0, repeated=True),
     RawFeature(HISTORY_TIMESTAMP, Dtype.INT, 0, repeated=True),
 )
-# Ratings in a history, at most.
-HISTORY_LENGTH = 20
+# Ratings in a history, at most; and in that of a train row, which towers that are fitted to rows read. Those
+# that are fitted to sequences know the ratings before a row from the rows themselves.
+HISTORY_LENGTH = 100
+TRAIN_HISTORY_LENGTH = 20
 
 # Titles that may not be recommended, `[batch, any]`: what a request adds to those that the model knows to be
 # rated.
@@ -202,10 +204,13 @@ TRANSFORMED_FEATURES = (
 # Names of those that have a vocabulary.
 VOCABULARIES = tuple(feature.name for feature in TRANSFORMED_FEATURES if feature.encoding in _WITH_VOCABULARY)
 
-# Of a history Transform writes three columns of width HISTORY_LENGTH, latest first, 0 where there is no more:
+# Of a history Transform writes three lists of one length, at most HISTORY_LENGTH, latest first; see
+# modules.data.history.dense for them as columns, which hold 0 where there is no more:
 # HISTORY_TITLE, the title's index in the vocabulary of MOVIE_TITLE, shifted by one; HISTORY_RATING, float32;
-# and HISTORY_GAP, how long before the row, as the number of these boundaries (seconds) that are reached.
-HISTORY_GAP = "history_gap"
+# and HISTORY_AGE, int64, how many seconds before the row; towers count which of these boundaries it reaches,
+# see modules.data.history.gap_buckets.
+HISTORY_AGE = "history_age"
+HISTORY_COLUMNS = (HISTORY_TITLE, HISTORY_RATING, HISTORY_AGE)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 GAP_BOUNDARIES = (
     *(1, 2, 5, 10, 20, 40),

@@ -10,7 +10,8 @@ import tensorflow_recommenders as tfrs
 from modules import strategies, training
 from modules.features import RATING
 from modules.hyperparameters import GradientRankingConfig
-from modules.towers import RatingHead, two_towers
+from modules.towers.rating_head import RatingHead
+from modules.towers.tower import two_towers
 from modules.training import TrainingData
 
 

@@ -103,6 +103,30 @@ class SoftmaxConfig(pydantic.BaseModel):
     num_hard_negatives: int | None = pydantic.Field(None, ge=1)
 
 
+class SequenceConfig(pydantic.BaseModel):
+    """A member of retrieval whose query tower attends to the ratings before a query.
+
+    See modules.towers.sequence. It has the features, optimizer, penalty and seed of the other members.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    # Length of its embeddings, a multiple of heads.
+    embedding_dim: int = pydantic.Field(64, ge=1)
+    # Heads of the attention, 1 or more.
+    heads: int = pydantic.Field(2, ge=1)
+    # Share of the values that a training step sets to 0, 0 or more and below 1.
+    dropout: float = pydantic.Field(0.2, ge=0, lt=1)
+    # Passes over the train split.
+    epochs: int = pydantic.Field(8, ge=1)
+
+    @pydantic.model_validator(mode="after")
+    def _heads_share_the_embedding(self) -> SequenceConfig:
+        if self.embedding_dim % self.heads:
+            raise ValueError(f"embedding_dim must be a multiple of heads; received {self.embedding_dim}")
+        return self
+
+
 class RetrievalConfig(GradientConfig):
     """The two-tower retrieval model."""
 
@@ -111,7 +135,15 @@ class RetrievalConfig(GradientConfig):
     # Pairs of towers that are trained beside each other and whose scores are added, 1 or more. Embeddings are
     # as many times longer.
     members: int = pydantic.Field(1, ge=1)
+    # One more member, fitted to sequences of ratings; None for none. Only where the softmax is full.
+    sequence: SequenceConfig | None = None
     softmax: SoftmaxConfig = SoftmaxConfig()
+
+    @pydantic.model_validator(mode="after")
+    def _sequences_are_of_histories(self) -> RetrievalConfig:
+        if self.sequence and not self.history:
+            raise ValueError("sequence must be null where history is")
+        return self
 
 
 class BayesianRankingConfig(TrainingConfig):
@@ -268,7 +300,8 @@ def default() -> ModelsConfig:
             history=HistoryConfig(dropout=0.5),
             unknown_share=0.2,
             query_hidden_units=256,
-            members=2,
+            members=1,
+            sequence=SequenceConfig(),
             embedding_dim=128,
             # The loss is a sum over the batch, as TFRS has it; so this is 0.02 a row.
             l2=10.0,

@@ -14,7 +14,7 @@ from modules.features import MOVIE_TITLE
 from modules.gradient_ranking import GradientRankingModel
 from modules.hyperparameters import MultitaskConfig
 from modules.softmax import CandidateSoftmax
-from modules.towers import RatingHead
+from modules.towers.rating_head import RatingHead
 from modules.training import TrainingData
 
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from modules import features, strategies, training
+from modules.data import dataset, sequences
+from modules.data.dataset import Catalogue
 from modules.evaluation import ranking_metrics
 from modules.export import saved_model, tflite
-from modules.hyperparameters import RetrievalConfig
+from modules.hyperparameters import RetrievalConfig, SequenceConfig
 from modules.softmax import CandidateSoftmax
-from modules.towers import Ensemble, two_towers
+from modules.towers.sequence import INITIAL, SequenceTower
+from modules.towers.tower import Ensemble, Tower, two_towers
 from modules.training import TrainingData
+
+# The member of sequences in lines of progress, and its folder in the training's log.
+_SEQUENCE = "sequences"
 
 
 class RetrievalModel(training.Model):
@@ -56,13 +64,93 @@ class RetrievalModel(training.Model):
         )
 
 
+class SequenceModel(training.Model):
+    """A query's embedding by attention to the ratings before it, and a candidate's.
+
+    It is fitted to windows of the stream of train, in each of which many ratings are queries. The softmax is
+    the full one.
+    """
+
+    def __init__(self, config: RetrievalConfig, sequence: SequenceConfig, data: TrainingData):
+        """Build the towers and their task."""
+        super().__init__()
+        self.candidate_tower = Tower(
+            config.candidate_features, data.sizes, config.embedding_dim, config.l2, INITIAL
+        )
+        self.query_tower = SequenceTower(
+            config, sequence, data.sizes, self.candidate_tower, data.titles, data.interactions.rating_range
+        )
+        self._task = CandidateSoftmax(
+            config.softmax,
+            data.catalogue,
+            data.interactions,
+            self.candidate_tower,
+            data.sizes[features.MOVIE_TITLE],
+            exclude_history=True,
+        )
+
+    def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Return the loss of a batch of windows, a scalar."""
+        queries, candidates = self.query_tower.positions(inputs, sequences.CONTEXT, training)
+        return self._task(queries, candidates, training=training)
+
+
+class Fitted(NamedTuple):
+    """A fitted model.
+
+    Attributes:
+      pairs: the members that are pairs of towers; what a warm start begins at.
+      query_tower, candidate_tower: of all members.
+    """
+
+    pairs: RetrievalModel
+    query_tower: Ensemble
+    candidate_tower: Ensemble
+
+
+def _fit_sequence(
+    config: RetrievalConfig,
+    sequence: SequenceConfig,
+    data: TrainingData,
+    measure: Callable[[SequenceModel], Mapping[str, float]] | None,
+) -> SequenceModel:
+    own = config.model_copy(update={"embedding_dim": sequence.embedding_dim, "epochs": sequence.epochs})
+    # It begins anew, and has a log of its own.
+    folder = data.log_dir and os.path.join(data.log_dir, _SEQUENCE)
+    data = dataclasses.replace(data, base=None, log_dir=folder)
+    names = sorted({*sequences.COLUMNS, *config.query_features})
+    columns = sequences.load(dataset.ratings(data.train_files, data.transform, columns=names), names)
+    rows = len(data.interactions.users)
+    windows = sequences.batch_size(rows, config.batch_size)
+    return training.fit(
+        lambda: SequenceModel(own, sequence, data),
+        own,
+        data,
+        f"retrieval, {_SEQUENCE}",
+        measure,
+        lambda: sequences.windows(columns, windows, config.seed),
+        sequences.steps(rows, windows),
+    )
+
+
+def has_sequence(config: RetrievalConfig, catalogue: Catalogue) -> bool:
+    """Return whether the model has a member of sequences: the other titles of a batch are its users' own."""
+    return config.sequence is not None and len(catalogue) <= config.softmax.full_up_to
+
+
 def fit(
     config: RetrievalConfig,
     data: TrainingData,
-    measure: Callable[[RetrievalModel], Mapping[str, float]] | None = None,
-) -> RetrievalModel:
-    """Build the model and fit it, as `training.fit` does."""
-    return training.fit(lambda: RetrievalModel(config, data), config, data, "retrieval", measure)
+    measure: Callable[[RetrievalModel | SequenceModel], Mapping[str, float]] | None = None,
+) -> Fitted:
+    """Build the members and fit them, as `training.fit` does."""
+    pairs = training.fit(lambda: RetrievalModel(config, data), config, data, "retrieval", measure)
+    queries, candidates = pairs.query_tower, pairs.candidate_tower
+    if config.sequence and has_sequence(config, data.catalogue):
+        member = _fit_sequence(config, config.sequence, data, measure)
+        queries = Ensemble([*queries.towers, member.query_tower])
+        candidates = Ensemble([*candidates.towers, member.candidate_tower])
+    return Fitted(pairs, queries, candidates)
 
 
 def run_fn(fn_args: Any) -> None:
@@ -78,10 +166,12 @@ def run_fn(fn_args: Any) -> None:
     model = fit(config, data, lambda model: sample.top_k(model.query_tower, model.candidate_tower))
     if strategies.left_to_chief(data.strategy, fn_args.serving_model_dir):
         return
-    training.save_for_warm_start(model, data, fn_args)
-    served = saved_model.ServedModel(data)
+    training.save_for_warm_start(model.pairs, data, fn_args)
+    sequence = has_sequence(config, data.catalogue)
+    length = features.HISTORY_LENGTH if sequence else features.TRAIN_HISTORY_LENGTH
+    served = saved_model.ServedModel(data, length)
     retrieval = (model.query_tower, model.candidate_tower)
     # Without cold-start users in training, a tower's embedding of them is random.
     served.add_retrieval(*retrieval, describing=config.query_features if config.unknown_share else ())
     served.save(fn_args.serving_model_dir)
-    tflite.export(data, fn_args.serving_model_dir, retrieval=retrieval)
+    tflite.export(data, fn_args.serving_model_dir, retrieval=retrieval, history_length=length)

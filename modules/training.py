@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 import time
@@ -216,6 +217,8 @@ def fit(
     data: TrainingData,
     name: str,
     measure: Callable[[tf.keras.Model], Mapping[str, float]] | None,
+    batches: Callable[[], tf.data.Dataset] | None = None,
+    steps: int = 0,
 ) -> tf.keras.Model:
     """Build a model and fit it to the train split.
 
@@ -225,19 +228,25 @@ def fit(
       data: train and eval rows.
       name: of the model, for the progress lines.
       measure: computes figures that are shown after each epoch, and decide nothing. None shows no epochs.
+      batches: makes those of a model that is not fitted to single rows, all of one size.
+      steps: how many of those a pass has.
     Raises:
       DivergedError: the loss did not stay finite.
       ValueError: the train split has no whole batch for the strategy's replicas.
     """
     if data.strategy:
-        return _fit_spread(build, config, data, name, measure, data.strategy)
+        return _fit_spread(build, config, data, name, measure, data.strategy, batches, steps)
     tf.keras.utils.set_random_seed(config.seed)
     model = build()
+    if batches:
+        compiled = steps * config.epochs >= _STEPS_TO_COMPILE
+        _fit(model, batches(), steps, config, name, measure, data.log_dir, compiled)
+        return model
     rows = len(data.interactions.users)
     compiled = is_compiled(rows, config)
     steps = rows // config.batch_size if compiled else math.ceil(rows / config.batch_size)
     # A smaller batch would be compiled for itself. The rows that are left out are others in each pass.
-    batches = dataset.ratings(
+    of_rows = dataset.ratings(
         data.train_files,
         data.transform,
         config.batch_size,
@@ -246,9 +255,9 @@ def fit(
         columns=_columns(data.transform),
     )
     if data.base:
-        model.compute_loss(next(iter(batches)))  # Some layers have no variables before they are called.
+        model.compute_loss(next(iter(of_rows)))  # Some layers have no variables before they are called.
         warm_start.assign(data.base, model, data.meaning, name)
-    _fit(model, batches, steps, config, name, measure, data.log_dir, compiled)
+    _fit(model, of_rows, steps, config, name, measure, data.log_dir, compiled)
     return model
 
 
@@ -270,9 +279,12 @@ def _fit_spread(
     name: str,
     measure: Callable[[tf.keras.Model], Mapping[str, float]] | None,
     strategy: tf.distribute.Strategy,
+    batches: Callable[[], tf.data.Dataset] | None,
+    steps: int,
 ) -> tf.keras.Model:
     """Fit over all replicas; return a model of this process alone, which can be exported like any other."""
-    steps = len(data.interactions.users) // config.batch_size
+    if not batches:
+        steps = len(data.interactions.users) // config.batch_size
     if not steps or config.batch_size < strategy.num_replicas_in_sync:
         raise ValueError(
             f"batch_size of {name} must be from the number of replicas, {strategy.num_replicas_in_sync}, to "
@@ -282,20 +294,25 @@ def _fit_spread(
     # Whole batches only, or a replica could have no rows. Each worker reads all files in one order and takes
     # its rows of every batch. If each read its own files, one might end before the others, which then wait
     # for ever.
-    batches = dataset.ratings(
-        data.train_files, data.transform, config.batch_size, shuffle_seed=config.seed, whole=True
+    make = batches or functools.partial(
+        dataset.ratings,
+        data.train_files,
+        data.transform,
+        config.batch_size,
+        shuffle_seed=config.seed,
+        whole=True,
     )
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    batches = batches.with_options(options)
-    # From another dataset, because a begun pass over `batches` would change the order of the next.
-    first = next(iter(dataset.ratings(data.train_files, data.transform, strategy.num_replicas_in_sync)))
+    spread_batches = make().with_options(options)
+    # From another dataset, because a begun pass over the other would change the order of the next.
+    first = next(iter(make()))
     with strategy.scope():
         spread = build()
         spread.compute_loss(first)  # Some layers have no variables before they are called.
         if data.base:
             warm_start.assign(data.base, spread, data.meaning, name)
-        _fit(spread, batches, steps, config, name, measure, data.log_dir)
+        _fit(spread, spread_batches, steps, config, name, measure, data.log_dir)
     model = build()
     model.compute_loss(first)
     model.set_weights(spread.get_weights())

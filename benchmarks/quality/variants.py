@@ -37,7 +37,7 @@ _SIDES = (features.USER_GENDER, features.USER_AGE, features.USER_OCCUPATION)
 # because it has no feature to describe cold-start users with. Each was tried on a part of train, the last
 # two not together; they were looked for after the random split's figure was known.
 _NO_HISTORY = {
-    **{"history": None, "query_hidden_units": 0, "l2": 10.0, "epochs": 10},
+    **{"history": None, "sequence": None, "query_hidden_units": 0, "l2": 10.0, "epochs": 10, "members": 2},
     **{"unknown_share": 0.0, "embedding_dim": 192, "batch_size": 256, "learning_rate": 0.003},
 }
 _IDS_AND_SIDES = {"query_features": (features.USER_ID, *_SIDES), **_NO_HISTORY}
@@ -46,6 +46,7 @@ _IDS = {
     "candidate_features": (features.MOVIE_TITLE,),
     "history": None,
 }
+_RETRIEVAL_IDS = {**_IDS, "sequence": None, "members": 2}
 _BATCH = {"full_up_to": 0}
 
 # Rows of the table that README quotes.
@@ -69,9 +70,10 @@ LIST_ABLATIONS = {"list by predicted rating alone": ServedList("retrieval", "ran
 ABLATIONS = {
     "retrieval, ids, sides and time, no history": Variant("retrieval", _NO_HISTORY),
     "retrieval, history but no user id": Variant("retrieval", {"query_features": _SIDES}),
-    "retrieval, ids alone": Variant("retrieval", _IDS),
+    "retrieval, ids alone": Variant("retrieval", _RETRIEVAL_IDS),
     "retrieval, all users known in training": Variant("retrieval", {"unknown_share": 0.0}),
-    "retrieval, one pair of towers": Variant("retrieval", {"members": 1}),
+    "retrieval, two pairs of towers, no sequences": Variant("retrieval", {"members": 2, "sequence": None}),
+    "retrieval, one pair of towers, no sequences": Variant("retrieval", {"sequence": None}),
     "retrieval, no query block": Variant("retrieval", {"query_hidden_units": 0}),
     "retrieval, whole histories in training": Variant("retrieval", {"history": {"dropout": 0.0}}),
     "retrieval, no L2": Variant("retrieval", {"l2": 0.0}),

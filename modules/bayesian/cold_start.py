@@ -10,7 +10,8 @@ import tensorflow as tf
 from modules import features
 from modules.bayesian.rating_bias import RatingBiasTower
 from modules.data.dataset import Catalogue
-from modules.towers import RatingHead, Tower
+from modules.towers.rating_head import RatingHead
+from modules.towers.tower import Tower
 
 # Weight of the squares, in ratings; of 1, 10 and 100 the best on the last fifth of train, cut by time.
 _PENALTY = 10.0

@@ -17,7 +17,8 @@ from modules.bayesian.rating_bias import RatingBiasTower
 from modules.data import dataset
 from modules.evaluation import training_log
 from modules.hyperparameters import BayesianRankingConfig
-from modules.towers import RatingHead, Tower
+from modules.towers.rating_head import RatingHead
+from modules.towers.tower import Tower
 from modules.training import DivergedError, TrainingData, format_values
 
 # Progress lines of a fit; each needs the machine of the draws so far.

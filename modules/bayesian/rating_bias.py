@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from modules import features
-from modules.towers import Tower
+from modules.data.history import gap_buckets, recent
+from modules.towers.tower import Tower
 
 # Name of its table, beside the tables of features.
 NAME = "recent_bias"
@@ -46,16 +47,16 @@ def recent_bias(inputs: Mapping[str, tf.Tensor], means: tf.Tensor) -> tf.Tensor:
     """Compute by how many stars the user's last ratings are above their titles' means.
 
     Args:
-      inputs: the columns of the history, `[batch, HISTORY_LENGTH]` each.
+      inputs: the columns of the history, `[batch, TRAIN_HISTORY_LENGTH or more]` each.
       means: of `title_means`.
     Returns:
       `[batch, SIZE]` float32: the mean over the whole history, and the mean with weights that fall with time;
       both shrunk to 0 if the history is short.
     """
-    titles, gaps = inputs[features.HISTORY_TITLE], tf.cast(inputs[features.HISTORY_GAP], tf.float32)
+    titles, ratings, ages = recent(inputs)
     present = tf.cast(titles > 0, tf.float32)
-    above = (inputs[features.HISTORY_RATING] - tf.gather(means, titles)) * present
-    weights = tf.exp(-_FADING * gaps) * present
+    above = (ratings - tf.gather(means, titles)) * present
+    weights = tf.exp(-_FADING * tf.cast(gap_buckets(ages), tf.float32)) * present
     long = tf.reduce_sum(above, 1) / (tf.reduce_sum(present, 1) + _LONG_PRIOR)
     late = tf.reduce_sum(weights * above, 1) / (tf.reduce_sum(weights, 1) + _LATE_PRIOR)
     return tf.stack([long, late], axis=1)
@@ -127,10 +128,10 @@ class RatingBiasTower(Tower):
         1; the recent bias; and the mean of the titles' vectors, each multiplied by how many stars its rating
         is above the title's mean and the user's recent bias.
         """
-        titles = inputs[features.HISTORY_TITLE]
+        titles, ratings, _ = recent(inputs)
         present = tf.cast(titles > 0, tf.float32)
         biases = recent_bias(inputs, self._means)
-        above = (inputs[features.HISTORY_RATING] - tf.gather(self._means, titles) - biases[:, :1]) * present
+        above = (ratings - tf.gather(self._means, titles) - biases[:, :1]) * present
         liked = tf.reduce_sum(above[:, :, tf.newaxis] * tf.gather(self._vectors, titles), axis=1)
         liked /= tf.reduce_sum(present, axis=1, keepdims=True) + _TASTE_PRIOR
         return tf.concat([tf.ones_like(liked[:, :1]), biases, liked], axis=1)

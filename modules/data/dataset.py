@@ -59,6 +59,7 @@ def ratings(
     shuffle_seed: int | None = None,
     whole: bool = False,
     columns: Sequence[str] | None = None,
+    history_length: int = features.TRAIN_HISTORY_LENGTH,
 ) -> tf.data.Dataset:
     """Read transformed ratings as dictionaries of `[batch, width]` tensors.
 
@@ -68,13 +69,21 @@ def ratings(
       shuffle_seed: order of the rows, another one in each pass; None for the order of the files.
       whole: leave a smaller last batch out.
       columns: transformed features to parse; None for all.
+      history_length: width of the history's columns; what is longer is cut.
     """
     rows = records(files) if shuffle_seed is None else _shuffled(files, shuffle_seed)
     spec = transform.transformed_feature_spec()
     if columns is not None:
         spec = {name: spec[name] for name in columns}
-    batches = rows.batch(batch_size, drop_remainder=whole)
-    return batches.map(lambda batch: tf.io.parse_example(batch, spec), tf.data.AUTOTUNE).prefetch(1)
+    lists = [name for name in features.HISTORY_COLUMNS if name in spec]
+    spec |= {name: tf.io.RaggedFeature(spec[name].dtype) for name in lists}
+
+    def parse(batch: tf.Tensor) -> dict[str, tf.Tensor]:
+        parsed = tf.io.parse_example(batch, spec)
+        shape = [None, history_length]
+        return parsed | {name: parsed[name].to_tensor(shape=shape) for name in lists}
+
+    return rows.batch(batch_size, drop_remainder=whole).map(parse, tf.data.AUTOTUNE).prefetch(1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,8 +204,8 @@ class Interactions:
         counts = np.bincount(users, minlength=self.num_users + 1)
         return positions.astype(np.int32), np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
-    def latest(self) -> History:
-        """List every user's latest ratings: the history of a query after all of them.
+    def latest(self, length: int) -> History:
+        """List every user's latest ratings, so many at most: the history of a query after all of them.
 
         Ratings of one second are in descending order of titles, as MovieLensExampleGen writes them.
         """
@@ -204,9 +213,9 @@ class Interactions:
         users = self.users[order]
         # Number of the user's ratings that come before in this order.
         ranks = np.arange(len(users)) - np.searchsorted(users, users)
-        kept = (ranks < features.HISTORY_LENGTH) & (users < self.num_users)
+        kept = (ranks < length) & (users < self.num_users)
         cells = users[kept], ranks[kept]
-        shape = (self.num_users + 1, features.HISTORY_LENGTH)
+        shape = (self.num_users + 1, length)
         positions, ratings = np.full(shape, -1, np.int32), np.zeros(shape, np.float32)
         timestamps = np.zeros(shape, np.int64)
         positions[cells] = self.positions[order][kept]
@@ -220,7 +229,7 @@ class History:
     """Every user's latest ratings in the train split, latest first; the last row, of unknown users, is empty.
 
     Attributes:
-      positions: `[users + 1, HISTORY_LENGTH]` int32, of titles in the catalogue; -1 as padding.
+      positions: `[users + 1, length]` int32, of titles in the catalogue; -1 as padding.
       ratings: the same shape, float32; 0 as padding.
       timestamps: the same shape, int64, seconds; 0 as padding.
     """

@@ -20,7 +20,7 @@ _Caps = Mapping[str, int]
 
 def preprocessing_fn(
     inputs: Mapping[str, tf.Tensor | tf.SparseTensor], custom_config: Mapping[str, Any] | None = None
-) -> dict[str, tf.Tensor]:
+) -> dict[str, tf.Tensor | tf.SparseTensor]:
     """Turn raw features into transformed ones, row by row of features.TRANSFORMED_FEATURES.
 
     Args:
@@ -29,7 +29,7 @@ def preprocessing_fn(
         frequent ones.
     Returns:
       Every transformed feature, `[batch, width]` for sets and `[batch, 1]` otherwise: int64, or float32
-      where normalised; the columns of the history; and, unchanged, the rating, its timestamp and the
+      where normalised; the lists of the history, sparse; and, unchanged, the rating, its timestamp and the
       candidate's key.
     """
     # Here and not with its row below, for the history shares it.
@@ -100,19 +100,19 @@ def _indices(values: tf.Tensor, vocabulary: tf.Tensor, name: str) -> tf.Tensor:
 
 def _history(
     inputs: Mapping[str, tf.Tensor | tf.SparseTensor], vocabulary: tf.Tensor
-) -> dict[str, tf.Tensor]:
+) -> dict[str, tf.SparseTensor]:
     titles, ratings, timestamps = (
         tf.sparse.to_dense(inputs[feature.name], feature.default, validate_indices=False)
         for feature in features.HISTORY_FEATURES
     )
-    titles, ratings, gaps = history.latest(titles, ratings, timestamps, inputs[features.TIMESTAMP])
+    titles, ratings, ages = history.latest(titles, ratings, timestamps, inputs[features.TIMESTAMP])
     found = _indices(titles, vocabulary, features.MOVIE_TITLE)
     indices = tf.where(titles == "", tf.constant(0, tf.int64), found + 1)
-    reached = gaps[:, :, tf.newaxis] >= tf.constant(features.GAP_BOUNDARIES, tf.int64)
+    cells = tf.where(indices > 0)
+    size = tf.shape(indices, tf.int64)
     return {
-        features.HISTORY_TITLE: indices,
-        features.HISTORY_RATING: ratings,
-        features.HISTORY_GAP: tf.reduce_sum(tf.cast(reached, tf.int64), axis=2),
+        name: tf.SparseTensor(cells, tf.gather_nd(values, cells), size)
+        for name, values in zip(features.HISTORY_COLUMNS, (indices, ratings, ages), strict=True)
     }
 
 

@@ -106,7 +106,10 @@ class EvalSample:
     def load(cls, data: TrainingData) -> EvalSample:
         """Read the first rows of the eval split."""
         rows = max(1, min(_SAMPLE_ROWS, _SAMPLE_SCORES // len(data.catalogue)))
-        inputs = next(iter(dataset.ratings(data.eval_files, data.transform, rows)))
+        batches = dataset.ratings(
+            data.eval_files, data.transform, rows, history_length=features.HISTORY_LENGTH
+        )
+        inputs = next(iter(batches))
         positions = data.catalogue.positions(inputs[features.CANDIDATE_KEY].numpy()[:, 0])
         catalogue = {name: tf.constant(values) for name, values in data.catalogue.transformed.items()}
         return cls(inputs, catalogue, tf.constant(positions, tf.int32))

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from modules import features
+from modules.data import history
 from modules.training import TrainingData
 
 
@@ -23,13 +24,13 @@ class Queries(tf.Module):
     timestamp.
     """
 
-    def __init__(self, data: TrainingData):
-        """Store Transform's graph and the users' features and histories."""
+    def __init__(self, data: TrainingData, history_length: int):
+        """Store Transform's graph, and the users' features and histories, of so many ratings at most."""
         super().__init__()
         self._transform = data.transform_layer
         self._num_users = data.interactions.num_users
         self._user_features = {name: tf.constant(v) for name, v in data.interactions.user_features.items()}
-        table = data.interactions.latest()
+        table = data.interactions.latest(history_length)
         titles = np.append(data.catalogue.titles, b"").astype(object)
         self._titles = tf.constant(titles, tf.string)
         # Variables, since constants of many users would swell the graph's own file.
@@ -56,7 +57,7 @@ class Queries(tf.Module):
 
     def _transformed(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         users = self._transform({features.USER_ID: raw[features.USER_ID]})[features.USER_ID]
-        transformed = dict(self._transform({**raw, **_sparse(self.history(raw, users))}))
+        transformed = history.dense(self._transform({**raw, **_sparse(self.history(raw, users))}))
         for feature in features.TRANSFORMED_FEATURES:
             if feature.name in self._user_features:
                 default = next(f.default for f in features.QUERY_FEATURES if f.name == feature.raw)
@@ -76,7 +77,8 @@ class Queries(tf.Module):
         """
         users = tf.squeeze(users, 1)
         given = {row.name: raw[row.name] for row in features.HISTORY_FEATURES}
-        width = tf.maximum(features.HISTORY_LENGTH, tf.shape(given[features.HISTORY_TITLE])[1])
+        stored = self._history[features.HISTORY_TITLE].shape[1]
+        width = tf.maximum(stored, tf.shape(given[features.HISTORY_TITLE])[1])
         empty = tf.reduce_all(given[features.HISTORY_TITLE] == "", axis=1, keepdims=True)
         filled = {}
         for row in features.HISTORY_FEATURES:

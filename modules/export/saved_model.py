@@ -17,7 +17,7 @@ from modules.data import baselines, dataset, item_item
 from modules.evaluation import ranking_metrics
 from modules.export.queries import Queries
 from modules.export.raw_columns import as_columns, dense, query_spec
-from modules.towers import RatingHead
+from modules.towers.rating_head import RatingHead
 from modules.training import TrainingData
 
 # Candidates that serving_default of a retrieval model returns.
@@ -35,10 +35,15 @@ Tower = Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
 class ServedModel:
     """A model as it is exported: towers, tables and signatures."""
 
-    def __init__(self, data: TrainingData):
-        """Take what every signature needs; `add_retrieval` and `add_rating` add signatures that predict."""
+    def __init__(self, data: TrainingData, history_length: int = features.TRAIN_HISTORY_LENGTH):
+        """Take what every signature needs; `add_retrieval` and `add_rating` add signatures that predict.
+
+        Args:
+          data: what the model was trained on.
+          history_length: ratings of a user of train that stand for the history of a request without one.
+        """
         self._data = data
-        self._queries = Queries(data)
+        self._queries = Queries(data, history_length)
         self._positions = _position_table(data.catalogue.titles)
         # What the signatures read. Nothing else is saved beside them, for a server calls nothing else.
         self._state: list[Any] = [self._queries, self._positions]

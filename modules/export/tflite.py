@@ -35,6 +35,7 @@ def export(
     serving_model_dir: str,
     retrieval: tuple[Tower, Tower] | None = None,
     rating: tuple[Tower, Tower, Head] | None = None,
+    history_length: int = features.TRAIN_HISTORY_LENGTH,
 ) -> None:
     """Convert the models and write them beside the SavedModel, as modules.features says.
 
@@ -43,10 +44,11 @@ def export(
       serving_model_dir: where the SavedModel was written.
       retrieval: query and candidate tower, from transformed features to `[batch, dim]`; None for no file.
       rating: the same, and the head from both embeddings to `[batch, 1]` ratings; None for no file.
+      history_length: ratings of a user of train that stand for the history of a request without one.
     """
     folder = os.path.join(os.path.dirname(serving_model_dir), features.TFLITE_DIR)
     tf.io.gfile.makedirs(folder)
-    queries, catalogue = OnDeviceQueries(data), data.catalogue
+    queries, catalogue = OnDeviceQueries(data, history_length), data.catalogue
     if retrieval:
         query_tower, candidate_tower = retrieval
         vectors = candidate_tower({name: tf.constant(v) for name, v in catalogue.transformed.items()})

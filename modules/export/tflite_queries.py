@@ -50,8 +50,8 @@ def step_boundaries(
 class OnDeviceQueries(tf.Module):
     """Transformed features of the query side from raw ones, in builtin operations."""
 
-    def __init__(self, data: TrainingData):
-        """Copy vocabularies, boundaries and users' features into memory."""
+    def __init__(self, data: TrainingData, history_length: int):
+        """Copy vocabularies, boundaries, and users' features and histories of some length into memory."""
         super().__init__()
         self._encode: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {}
         self._raw = {f.name: f.raw for f in features.TRANSFORMED_FEATURES if f.side is features.Side.QUERY}
@@ -70,7 +70,7 @@ class OnDeviceQueries(tf.Module):
                 self._encode[feature.name] = encoders[feature.encoding](feature, data)
 
         self._title_index = _vocabulary(_TITLES, data)
-        table = data.interactions.latest()
+        table = data.interactions.latest(history_length)
         indices = np.append(data.catalogue.transformed[features.MOVIE_TITLE][:, 0] + 1, 0)
         self._history = {
             features.HISTORY_TITLE: tf.constant(indices[table.positions], tf.int32),
@@ -101,20 +101,22 @@ class OnDeviceQueries(tf.Module):
             features.HISTORY_TIMESTAMP: raw[features.HISTORY_TIMESTAMP],
         }
         some = tf.reduce_any(present, axis=1, keepdims=True)
-        titles, ratings, timestamps = (
-            tf.where(some, own[name], tf.gather(table, users)) for name, table in self._history.items()
-        )
+        stored = {name: _widened(tf.gather(table, users)) for name, table in self._history.items()}
+        titles, ratings, timestamps = (tf.where(some, own[name], stored[name]) for name in stored)
         gaps = raw[features.TIMESTAMP][:, tf.newaxis] - timestamps
         known = tf.logical_and(gaps > 0, titles > 0)
-        reached = gaps[:, :, tf.newaxis] >= tf.constant(features.GAP_BOUNDARIES, tf.int32)
         columns = {
             features.HISTORY_TITLE: tf.where(known, titles, 0),
             features.HISTORY_RATING: tf.where(known, ratings, 0.0),
-            features.HISTORY_GAP: tf.where(known, tf.reduce_sum(tf.cast(reached, tf.int32), axis=2), 0),
+            features.HISTORY_AGE: tf.where(known, gaps, 0),
         }
         # Of equal elements top_k takes the earlier first, as the stable sort does.
         order = tf.math.top_k(tf.where(known, -gaps, tf.int32.min), features.HISTORY_LENGTH).indices
         return {name: tf.gather(values, order, batch_dims=1) for name, values in columns.items()}
+
+
+def _widened(values: tf.Tensor) -> tf.Tensor:
+    return tf.pad(values, [[0, 0], [0, features.HISTORY_LENGTH - values.shape[1]]])
 
 
 class _Lookup(tf.Module):

@@ -23,7 +23,7 @@ from modules.evaluation.list_measures import DEPTH, Scale
 from modules.features import RATING
 from modules.hyperparameters import BayesianRankingConfig, MultitaskConfig, RetrievalConfig, read_ranking
 from modules.search_space import SearchConfig
-from modules.towers import RatingHead
+from modules.towers.rating_head import RatingHead
 from modules.training import TrainingData
 from modules.tuners import held_out, search
 
@@ -59,8 +59,8 @@ def fit(models: Mapping[str, Any], data: TrainingData) -> tuple[Scores, Scores, 
         rater: Any = joint
     else:
         config = RetrievalConfig.model_validate(models["retrieval"])
-        members = config.members
-        towers = retrieval.fit(config.model_copy(update={"members": 1}), data)
+        members = config.members + retrieval.has_sequence(config, catalogue)
+        towers = retrieval.fit(config.model_copy(update={"members": 1, "sequence": None}), data)
         scores = _products(towers.query_tower, towers.candidate_tower, catalogue)
         rating = read_ranking(models["ranking"])
         if isinstance(rating, BayesianRankingConfig) and rating.sweeps > _SWEEPS > rating.burn_in:

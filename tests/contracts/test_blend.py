@@ -18,7 +18,7 @@ from tests.contracts.suite.model import small
 
 PRESET = hyperparameters.default()
 MODELS = hyperparameters.ModelsConfig(
-    retrieval=small(PRESET.retrieval, learning_rate=0.02, members=2),
+    retrieval=small(PRESET.retrieval, learning_rate=0.02),
     ranking=small(PRESET.ranking, sample_dim=4, sweeps=70, burn_in=30),
     multitask=small(PRESET.multitask, learning_rate=0.02),
 )

@@ -33,14 +33,17 @@ def in_four_steps(config: GradientConfig, planted_run: PlantedRun, **changes: ob
 
 
 @pytest.mark.parametrize(
-    ("module", "config", "softmax"),
-    [(retrieval, RETRIEVAL, {}), (multitask, DEFAULT.multitask, IN_BATCH)],
+    ("module", "config", "changes"),
+    [
+        (retrieval, RETRIEVAL, {"sequence": {"dropout": 0.0}}),
+        (multitask, DEFAULT.multitask, {"softmax": IN_BATCH}),
+    ],
 )
 def test_it_gives_the_weights_of_one_that_is_not_compiled(
-    module, config, softmax, planted_run: PlantedRun, monkeypatch: pytest.MonkeyPatch
+    module, config, changes, planted_run: PlantedRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    certain = {"unknown_share": 0.0, "history": {"dropout": 0.0}, "softmax": softmax}
-    config = in_four_steps(config, planted_run, **certain)
+    certain = {"unknown_share": 0.0, "history": {"dropout": 0.0}}
+    config = in_four_steps(config, planted_run, **certain, **changes)
     plain = queries(module, config, planted_run)
     monkeypatch.setattr(training, "_STEPS_TO_COMPILE", 4)
     compiled = queries(module, config, planted_run)

@@ -6,9 +6,10 @@ import re
 
 import pytest
 
-from modules import features, hyperparameters, towers
+from modules import features, hyperparameters
 from modules.bayesian import cold_start, model, rater_embedding, rating_bias, sampler
-from modules.data import baselines, item_item
+from modules.data import baselines, item_item, sequences
+from modules.towers import history, rating_head, sequence
 from tests.docs.blocks import DOCS
 
 TEXT = (DOCS / "models.md").read_text(encoding="utf-8")
@@ -31,9 +32,13 @@ def test_every_transformed_feature_is_listed_and_a_star_marks_those_of_the_defau
     [
         ("one of seven groups", len(features.AGE_BOUNDARIES) == 7),
         ("one of 1,000 equal parts", features.TRANSFORMED_FEATURES[4].width == 1000),
-        ("of the latest 20 ratings", features.HISTORY_LENGTH == 20),
-        (r"32^{-1/2} \langle Q", towers._ATTENTION_DIM == 32),
-        ("that begin at 0.2", towers._INITIAL_SCALE == 0.2),
+        ("of the latest 20 ratings", features.TRAIN_HISTORY_LENGTH == 20),
+        ("(for sequences 100)", features.HISTORY_LENGTH == 100),
+        (r"32^{-1/2} \langle Q", history._ATTENTION_DIM == 32),
+        ("windows of 128", sequences.QUERIES == 128),
+        ("with the 100 before them", sequences.CONTEXT == 100),
+        ("each of eleven steps", sequence._RATINGS == 10),
+        ("that begin at 0.2", rating_head._INITIAL_SCALE == 0.2),
         ("/ (n + 2)$", rating_bias._LONG_PRIOR == 2),
         (r"\exp(-g_j / 10)", rating_bias._FADING == 0.1),
         (r"divided by $\sum_j \omega_j + 1$", rating_bias._LATE_PRIOR == 1),

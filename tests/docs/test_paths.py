@@ -33,6 +33,6 @@ def test_what_a_page_names_is_there(page: pathlib.Path) -> None:
 def test_a_name_that_is_not_there_is_found(tmp_path: pathlib.Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
-        "`modules/towers.py`, `modules/moved.py`, `cold_start.py`, `gone.py`, `tests/docs/`, `a/b`"
+        "`modules/training.py`, `modules/moved.py`, `cold_start.py`, `gone.py`, `tests/docs/`, `a/b`"
     )
     assert missing(page) == ["gone.py", "modules/moved.py"]

@@ -79,11 +79,11 @@ def rating(user_index: int, film_index: int, number: int = 0) -> dict[str, Any]:
     }
 
 
-def with_history(row: Row, rows: Iterable[Row]) -> dict[str, Any]:
-    """A row with those of the user's rows that came before it, the latest first."""
+def with_history(row: Row, rows: Iterable[Row], length: int = features.HISTORY_LENGTH) -> dict[str, Any]:
+    """A row with those of the user's rows that came before it, the latest first, so many at most."""
     before = [other for other in rows if other[features.TIMESTAMP] < row[features.TIMESTAMP]]
     before.sort(key=lambda other: -other[features.TIMESTAMP])
-    before = before[: features.HISTORY_LENGTH]
+    before = before[:length]
     return {
         **row,
         features.HISTORY_TITLE: [other[features.MOVIE_TITLE] for other in before],
@@ -123,7 +123,7 @@ def make_world() -> World:
         films = [*liked, *others[:DISLIKED]]
         draw.shuffle(films)
         rows = [rating(index, film_index, number) for number, film_index in enumerate(films)]
-        train += [with_history(row, rows) for row in rows]
+        train += [with_history(row, rows, features.TRAIN_HISTORY_LENGTH) for row in rows]
         withheld = [rating(index, film_index, len(rows)) for film_index in (index, others[DISLIKED])]
         held_out += [excluding(with_history(row, rows), rows) for row in withheld]
     unrated = [

@@ -30,7 +30,7 @@ _GATES = {
 }
 _CHANGES = {
     "models": {
-        "retrieval": _SMALL,
+        "retrieval": {**_SMALL, "sequence": None},
         "ranking": {**_SMALL, "head": "factorization"},
         "multitask": _SMALL,
     },

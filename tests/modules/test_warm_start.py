@@ -76,10 +76,11 @@ class World:
         row[features.MOVIE_GENRES][0] = index(features.MOVIE_GENRES, "Comedy") + 1
         first, last = self.meaning.time_range
         row[features.TIMESTAMP_BUCKET] = [int((timestamp - first) * 1000 // (last - first + 1))]
-        padding = [0] * (features.HISTORY_LENGTH - len(past))
+        padding = [0] * (features.TRAIN_HISTORY_LENGTH - len(past))
         row[features.HISTORY_TITLE] = [index(features.MOVIE_TITLE, text) + 1 for text in past] + padding
-        row[features.HISTORY_GAP] = [3] * features.HISTORY_LENGTH
+        row[features.HISTORY_AGE] = [3] * features.TRAIN_HISTORY_LENGTH
         batch = {name: tf.constant([values], tf.int64) for name, values in row.items()}
+        batch[features.HISTORY_RATING] = tf.fill([1, features.TRAIN_HISTORY_LENGTH], 4.0)
         return {**batch, features.RATING: tf.constant([[4.0]])}
 
     def build(self, module: types.ModuleType, seed: int, **changes) -> tf.keras.Model:

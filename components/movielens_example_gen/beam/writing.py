@@ -86,7 +86,7 @@ def write_shard(
       title_counts: train rows by index of the candidate; a missing index means none.
       folders: folder of each split.
       shards: number of shards of each split.
-      history_length: ratings in a row's history, at most.
+      history_length: ratings in a row's history, at most; in train never more than TRAIN_HISTORY_LENGTH.
     """
     (split, shard), grouped = element
     entries = list(grouped)
@@ -94,6 +94,8 @@ def write_shard(
     # Equal hashes are next to impossible; the time and the film then decide.
     order = np.lexsort((rows["movie"], rows["timestamp"], rows["order"]))
     evaluated = split == features.EVAL_SPLIT
+    if not evaluated:
+        history_length = min(history_length, features.TRAIN_HISTORY_LENGTH)
     columns = _row_columns(catalogue, title_counts, entries, rows, history_length, evaluated)
 
     def serialised(part: np.ndarray) -> Iterator[bytes]:

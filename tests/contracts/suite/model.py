@@ -65,7 +65,10 @@ class ModelContract:
             width = query_tower(planted_run.transformed_eval).shape[1]
             assert candidate_tower(planted_run.transformed_eval).shape[1] == width
             # A machine has a column of linear terms too, and the joint one columns for the rating alone.
-            columns = self.hyperparameters.embedding_dim * getattr(self.hyperparameters, "members", 1)
+            config = self.hyperparameters
+            columns = config.embedding_dim * getattr(config, "members", 1)
+            if sequence := getattr(config, "sequence", None):
+                columns += sequence.embedding_dim
             assert width - columns - getattr(self.hyperparameters, "rating_dim", 0) in (0, 1)
 
     def test_its_training_is_logged_for_tensorboard(self, trained: Trained) -> None:

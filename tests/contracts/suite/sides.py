@@ -22,7 +22,7 @@ def check_sides(config: TrainingConfig, run: PlantedRun, call: Callable[[Sequenc
     differs = not np.allclose(call(otherwise), call(rows), rtol=1e-5, atol=1e-6)
     assert differs == (features.USER_GENDER in config.query_features)
     # Rows of eval come after all of train, so their histories are what the bundle's table has of the users.
-    assert all(len(row[features.HISTORY_TITLE]) == features.HISTORY_LENGTH for row in rows)
+    assert all(len(row[features.HISTORY_TITLE]) >= features.TRAIN_HISTORY_LENGTH for row in rows)
     others = [{**row, **_history(other)} for row, other in zip(rows, reversed(rows), strict=True)]
     assert (not np.allclose(call(others), call(rows), rtol=1e-5, atol=1e-6)) == bool(config.history)
     # Ratings of the future in a request have no effect.

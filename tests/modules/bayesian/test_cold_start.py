@@ -9,7 +9,8 @@ import tensorflow as tf
 from modules import features
 from modules.bayesian import cold_start, rating_bias
 from modules.data.dataset import Catalogue
-from modules.towers import RatingHead, Tower
+from modules.towers.rating_head import RatingHead
+from modules.towers.tower import Tower
 
 TITLES, ROWS, WIDTH = 6, 4_000, 3
 # One index more for users, and for titles, whom train does not know.
@@ -32,7 +33,7 @@ def planted():
         transformed={features.MOVIE_TITLE: np.arange(TITLES)[:, np.newaxis]},
     )
     taste = draw.normal(size=(ROWS, WIDTH - 1))
-    seen = draw.integers(0, TITLES, (ROWS, features.HISTORY_LENGTH))
+    seen = draw.integers(0, TITLES, (ROWS, features.TRAIN_HISTORY_LENGTH))
     rated = draw.integers(0, TITLES, ROWS)
     history_ratings = 3.0 + np.einsum("rd,rhd->rh", taste, vectors[seen, :-1])
     rows = {
@@ -40,7 +41,7 @@ def planted():
         features.MOVIE_TITLE: rated[:, np.newaxis],
         features.HISTORY_TITLE: seen + 1,
         features.HISTORY_RATING: history_ratings.astype(np.float32),
-        features.HISTORY_GAP: np.ones_like(seen),
+        features.HISTORY_AGE: np.ones_like(seen),
         features.RATING: (3.0 + np.sum(taste * vectors[rated, :-1], axis=1))[:, np.newaxis].astype(
             np.float32
         ),

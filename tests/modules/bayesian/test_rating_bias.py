@@ -15,7 +15,8 @@ MEANS = np.array([3.5, 3.0, 4.0, 2.0], np.float32)
 HISTORY = {
     features.HISTORY_TITLE: tf.constant([[2, 3, 1], [1, 0, 0], [0, 0, 0]]),
     features.HISTORY_RATING: tf.constant([[5.0, 1.0, 3.5], [4.0, 0.0, 0.0], [0.0, 0.0, 0.0]]),
-    features.HISTORY_GAP: tf.constant([[1, 4, 17], [2, 0, 0], [0, 0, 0]]),
+    # They reach 1, 4, 17 and 2 of features.GAP_BOUNDARIES.
+    features.HISTORY_AGE: tf.constant([[1, 10, 120 * 86_400], [2, 0, 0], [0, 0, 0]]),
 }
 
 

@@ -146,7 +146,7 @@ def test_the_latest_ratings_come_first_and_titles_of_one_second_in_descending_or
         user_features={},
         num_users=3,
     )
-    history = interactions.latest()
+    history = interactions.latest(length)
     assert history.positions.shape == (4, length)
     assert history.positions[[0, 2], :4].tolist() == [[7, 6, -1, -1], [9, 5, 4, -1]]
     assert history.ratings[[0, 2], :4].tolist() == [[2.0, 5.0, 0.0, 0.0], [3.0, 4.0, 1.0, 0.0]]
@@ -165,7 +165,7 @@ def test_who_is_left_out_of_the_vocabulary_leaves_cold_start_users_nothing() -> 
     assert read.user_features[features.USER_GENDER].tolist() == [1, 2, 0]
     positions, splits = read.seen()
     assert (positions.tolist(), splits.tolist()) == ([2, 0], [0, 1, 2, 2])
-    history = read.latest()
+    history = read.latest(features.TRAIN_HISTORY_LENGTH)
     assert history.positions[:, 0].tolist() == [2, 0, -1]
     assert history.timestamps[2].max() == 0
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from modules import features, training
-from modules.data import dataset
+from modules.data import dataset, history
 from tests.helpers import planted_ratings
 
 pytestmark = pytest.mark.slow("runs Transform")
@@ -86,7 +86,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def transformed(folder: pathlib.Path) -> dict[str, np.ndarray]:
     """What Transform wrote of EVAL, in its order."""
     patterns = planted_ratings.transform({"train": TRAIN, "eval": EVAL}, folder)
-    (batch,) = dataset.ratings([patterns["eval"]], planted_ratings.load_transform(folder))
+    transform = planted_ratings.load_transform(folder)
+    length = features.HISTORY_LENGTH
+    (batch,) = dataset.ratings([patterns["eval"]], transform, history_length=length)
     # Each row of EVAL has a rating of its own.
     order = np.argsort(batch[features.RATING][:, 0])
     return {name: column.numpy()[order] for name, column in batch.items()}
@@ -141,26 +143,24 @@ def test_the_normalised_time_tells_seconds_apart(transformed: dict[str, np.ndarr
 
 
 def test_a_history_is_what_was_strictly_before_latest_first(transformed: dict[str, np.ndarray]) -> None:
-    titles, ratings, gaps = (
-        transformed[name] for name in (features.HISTORY_TITLE, features.HISTORY_RATING, features.HISTORY_GAP)
+    titles, ratings, ages = (
+        transformed[name] for name in (features.HISTORY_TITLE, features.HISTORY_RATING, features.HISTORY_AGE)
     )
-    assert (titles.dtype, ratings.dtype, gaps.dtype) == (np.int64, np.float32, np.int64)
+    assert (titles.dtype, ratings.dtype, ages.dtype) == (np.int64, np.float32, np.int64)
     # Titles as above and one more: A is 1, B is 2, C is 3, any other 4.
-    # Of 1, 2, 5, 10, 20, 40, 60, 120, 300, 600, 1800, 3600, 14400 seconds, 1, 7, 30 and 120 days: 1 s reaches
-    # one, 59 s six, a minute seven.
     length = features.HISTORY_LENGTH
     assert titles[0].tolist() == padded([2, 1, 4], width=length)[0]
     assert ratings[0].tolist() == padded([4.0, 2.5, 5.0], width=length)[0]
-    assert gaps[0].tolist() == padded([1, 6, 7], width=length)[0]
-    # Ten seconds reach four, an hour twelve, a year all 17. A rating of 0 is a rating.
+    assert ages[0].tolist() == padded([1, 59, 60], width=length)[0]
+    # A rating of 0 is a rating.
     assert titles[1].tolist() == padded([1, 3, 2], width=length)[0]
     assert ratings[1].tolist() == padded([0.0, 1.0, 5.0], width=length)[0]
-    assert gaps[1].tolist() == padded([4, 12, 17], width=length)[0]
+    assert ages[1].tolist() == padded([10, 3600, 366 * 86400], width=length)[0]
     # The latest of too many, put in order.
     assert (titles[2] == 2).all()
-    assert gaps[2].tolist() == [1, *[2] * 3, *[3] * 5, *[4] * 10, 5]
+    assert ages[2].tolist() == [*range(1, length + 1)]
     assert not titles[3:].any()
-    assert not gaps[3:].any()
+    assert not ages[3:].any()
 
 
 def test_rating_timestamp_and_title_are_not_changed(transformed: dict[str, np.ndarray]) -> None:
@@ -173,9 +173,8 @@ def test_rating_timestamp_and_title_are_not_changed(transformed: dict[str, np.nd
 
 def test_nothing_else_is_written(transformed: dict[str, np.ndarray]) -> None:
     names = [feature.name for feature in features.TRANSFORMED_FEATURES]
-    history = [features.HISTORY_TITLE, features.HISTORY_RATING, features.HISTORY_GAP]
     passed = [features.RATING, features.TIMESTAMP, features.CANDIDATE_KEY]
-    assert sorted(transformed) == sorted([*names, *history, *passed])
+    assert sorted(transformed) == sorted([*names, *features.HISTORY_COLUMNS, *passed])
 
 
 def test_the_sizes_of_tables_leave_room_for_every_index(transformed, folder: pathlib.Path) -> None:
@@ -221,7 +220,7 @@ def test_the_layer_that_serves_computes_what_was_trained_on(transformed, folder:
     layer = planted_ratings.load_transform(folder).transform_features_layer()
     spec = dataset.raw_feature_spec(features.QUERY_FEATURES + features.CANDIDATE_FEATURES)
     records = tf.constant([planted_ratings.serialized(row) for row in EVAL])
-    served = layer(tf.io.parse_example(records, spec))
+    served = history.dense(layer(tf.io.parse_example(records, spec)))
     for name in served:
         np.testing.assert_array_equal(served[name], transformed[name], name)
     assert {feature.name for feature in features.TRANSFORMED_FEATURES} < set(served)

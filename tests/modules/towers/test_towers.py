@@ -9,7 +9,9 @@ import pytest
 import tensorflow as tf
 
 from modules import features
-from modules.towers import Ensemble, HistoryEncoder, RatingHead, Tower
+from modules.towers.history import HistoryEncoder
+from modules.towers.rating_head import RatingHead
+from modules.towers.tower import Ensemble, Tower
 
 QUERY = (features.USER_ID, features.USER_GENDER, features.TIMESTAMP_NORMALIZED)
 CANDIDATE = (features.MOVIE_TITLE, features.TITLE_TOKENS, features.MOVIE_YEAR)
@@ -33,8 +35,10 @@ INPUTS: dict[str, list[list]] = {
 HISTORY: dict[str, list[list]] = {
     features.HISTORY_TITLE: [[3, 7, 1], [2, 0, 0], [0, 0, 0]],
     features.HISTORY_RATING: [[5.0, 1.0, 3.0], [4.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
-    features.HISTORY_GAP: [[1, 4, 17], [2, 0, 0], [0, 0, 0]],
+    features.HISTORY_AGE: [[1, 10, 120 * 86_400], [2, 0, 0], [0, 0, 0]],
 }
+# How many of features.GAP_BOUNDARIES the ages reach.
+GAPS = [[1, 4, 17], [2, 0, 0], [0, 0, 0]]
 INPUTS.update(HISTORY)
 # The candidates' features by index in the titles' vocabulary.
 TITLES = {
@@ -96,9 +100,7 @@ def encoded_history(encoder: HistoryEncoder, row: int) -> np.ndarray:
     own = {weight.name.split("/")[-1].split(":")[0]: weight.numpy() for weight in encoder.weights}
     history = [
         (embeddings[title - 1], gap)
-        for title, gap in zip(
-            HISTORY[features.HISTORY_TITLE][row], HISTORY[features.HISTORY_GAP][row], strict=True
-        )
+        for title, gap in zip(HISTORY[features.HISTORY_TITLE][row], GAPS[row], strict=True)
         if title > 0
     ]
     if not history:

@@ -1,0 +1,113 @@
+"""The ratings of train as windows of a stream: user by user, and of each user by time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from modules import features
+
+# Ratings before the queries of a window, and queries.
+CONTEXT, QUERIES = features.HISTORY_LENGTH, 128
+# What is read of each rating, beside the features of the query.
+COLUMNS = (features.USER_ID, features.TIMESTAMP, features.RATING, features.MOVIE_TITLE)
+# What is counted: the number of the user's ratings before it in the stream, how many of those are strictly
+# earlier, and the seconds since the latest of these, 0 where there is none.
+ORDER, EARLIER, SINCE = "order", "earlier", "since"
+
+
+def load(batches: tf.data.Dataset, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Read columns of train in the stream's order, `[rows]` each, with ORDER, EARLIER and SINCE.
+
+    Args:
+      batches: of `dataset.ratings`, the train split.
+      names: transformed features, of width 1.
+    """
+    read = [{name: batch[name].numpy()[:, 0] for name in names} for batch in batches]
+    columns = {name: np.concatenate([batch[name] for batch in read]) for name in names}
+    users, seconds, titles = (
+        columns[name] for name in (features.USER_ID, features.TIMESTAMP, features.MOVIE_TITLE)
+    )
+    order = np.lexsort((titles, seconds, users))
+    columns = {name: values[order] for name, values in columns.items()}
+    return columns | counts(columns[features.USER_ID], columns[features.TIMESTAMP])
+
+
+def counts(users: np.ndarray, seconds: np.ndarray) -> dict[str, np.ndarray]:
+    """Compute ORDER, EARLIER and SINCE of a stream's ratings, `[rows]` int32 each.
+
+    >>> found = counts(np.array([1, 1, 1, 2]), np.array([5, 5, 8, 9]))
+    >>> {name: values.tolist() for name, values in found.items()}
+    {'order': [0, 1, 2, 0], 'earlier': [0, 0, 2, 0], 'since': [0, 0, 3, 0]}
+    """
+    row = np.arange(len(users))
+    first = np.diff(users, prepend=users[:1] - 1) != 0
+    of_user = np.maximum.accumulate(np.where(first, row, 0))
+    of_second = np.maximum.accumulate(np.where(first | (np.diff(seconds, prepend=0) != 0), row, 0))
+    earlier = of_second - of_user
+    since = np.where(earlier > 0, seconds - seconds[of_second - 1], 0)
+    found = {ORDER: row - of_user, EARLIER: earlier, SINCE: since}
+    return {name: values.astype(np.int32) for name, values in found.items()}
+
+
+def windows(columns: Mapping[str, np.ndarray], size: int, seed: int) -> tf.data.Dataset:
+    """Cut the stream into windows, each pass in another order of users and at other places.
+
+    Args:
+      columns: of `load`.
+      size: windows in a batch.
+      seed: of the order.
+    Returns:
+      `[size, CONTEXT + QUERIES]` by name; every pass has `steps` batches. The stream goes round, so
+      that each rating is a query in one window, but for those of windows that fill no batch.
+    """
+    users = columns[features.USER_ID]
+    starts = np.flatnonzero(np.diff(users, prepend=users[0] - 1))
+    parts = np.split(np.arange(len(users)), starts[1:])
+    draw = np.random.default_rng(seed)
+    tensors = {name: tf.constant(values) for name, values in columns.items()}
+
+    def drawn() -> Iterator[np.ndarray]:
+        stream = np.concatenate([parts[user] for user in draw.permutation(len(parts))])
+        first = draw.integers(0, QUERIES) + QUERIES * draw.permutation(-(-len(stream) // QUERIES))
+        of_window = np.arange(-CONTEXT, QUERIES)
+        for batch in range(steps(len(stream), size)):
+            chosen = first[batch * size : (batch + 1) * size]
+            yield stream[(chosen[:, np.newaxis] + of_window) % len(stream)].astype(np.int32)
+
+    spec = tf.TensorSpec([size, CONTEXT + QUERIES], tf.int32)
+    rows = tf.data.Dataset.from_generator(drawn, output_signature=spec)
+    batches = rows.map(lambda row: {name: tf.gather(values, row) for name, values in tensors.items()})
+    return batches.prefetch(2)
+
+
+def batch_size(rows: int, queries: int) -> int:
+    """Return how many windows have about so many queries, but no more than the stream has.
+
+    >>> batch_size(10_000, 512), batch_size(200, 512), batch_size(10_000, 64)
+    (4, 2, 1)
+    """
+    return max(1, min(queries // QUERIES, -(-rows // QUERIES)))
+
+
+def steps(rows: int, size: int) -> int:
+    """Return the number of batches of a pass."""
+    return -(-rows // QUERIES) // size
+
+
+def histories(titles: tf.Tensor, last: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
+    """List the latest titles before each query.
+
+    Args:
+      titles: `[b, ratings]` indices.
+      last: `[b, queries]` int32, the column of the latest rating before the query.
+      known: `[b, queries]` int32, how many there are.
+    Returns:
+      `[b, queries, CONTEXT]`, as features.HISTORY_TITLE: shifted by one, 0 for none.
+    """
+    back = tf.range(CONTEXT)
+    columns = last[:, :, tf.newaxis] - back
+    found = tf.gather(titles, tf.maximum(columns, 0), batch_dims=1) + 1
+    return tf.where((back < known[:, :, tf.newaxis]) & (columns >= 0), found, 0)

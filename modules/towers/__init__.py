@@ -1,0 +1,1 @@
+"""Towers and their parts: embeddings, histories, attention, and the head of ratings."""

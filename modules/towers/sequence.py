@@ -1,0 +1,150 @@
+"""The query tower of a sequence model: attention to the ratings before a query.
+
+References: Kang and McAuley, Self-Attentive Sequential Recommendation (ICDM 2018); Klenitskiy and Vasilev,
+Turning Dross Into Gold Loss (RecSys 2023), for the softmax over all titles at every position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from modules import features
+from modules.data import sequences
+from modules.hyperparameters import RetrievalConfig, SequenceConfig
+from modules.towers.attention import GAPS, AttentionBlock, Relation, gap_bucket
+from modules.towers.tower import Tower
+
+# Steps from the lowest to the highest rating.
+_RATINGS = 10
+# Greatest initial value of an embedding; the standard deviation is 0.05.
+INITIAL = 0.087
+
+
+class SequenceTower(tf.keras.Model):
+    """The embedding of a query: its features, the latest rating, and what attention finds in those before.
+
+    A rating of the history is its title's embedding by the candidate tower, and learned vectors of its stars
+    and of the time since the rating before it. The last column of a candidate is its bias, for that of a
+    query is 1. In training, `positions` embeds the queries of many ratings of a user at a time.
+    """
+
+    def __init__(
+        self,
+        config: RetrievalConfig,
+        sequence: SequenceConfig,
+        sizes: Mapping[str, int],
+        candidates: Tower,
+        titles: Mapping[str, np.ndarray],
+        rating_range: tuple[float, float],
+    ):
+        """Declare the tables and the attention.
+
+        Args:
+          config: which features the query has.
+          sequence: the attention.
+          sizes: number of values that each feature can take.
+          candidates: the candidate tower.
+          titles: the features that it reads, `[indices, width]`, by index in the titles' vocabulary.
+          rating_range: lowest and highest rating.
+        """
+        super().__init__()
+        dim = candidates.embedding_dim
+        self._query = Tower(
+            config.query_features, sizes, dim, config.l2, INITIAL, unknown_share=config.unknown_share
+        )
+        self._candidates = candidates
+        self._titles = {name: tf.constant(values, tf.int32) for name, values in titles.items()}
+        self._lowest, self._span = rating_range[0], max(rating_range[1] - rating_range[0], 1e-6)
+        self._attention = AttentionBlock(dim, sequence)
+        self._stars, self._since, self._returns = (
+            self.add_weight(
+                name=name,
+                shape=(rows, dim),
+                initializer=tf.keras.initializers.RandomUniform(-INITIAL, INITIAL),
+            )
+            for name, rows in (("stars", _RATINGS + 1), ("since", GAPS), ("returns", GAPS))
+        )
+
+    def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Embed queries by the columns of their histories.
+
+        Args:
+          inputs: the query's transformed features, `[batch, width]`, and the columns of the history,
+            `[batch, 1 or more]`.
+        """
+        titles, ages = inputs[features.HISTORY_TITLE], tf.cast(inputs[features.HISTORY_AGE], tf.int32)
+        present = titles > 0
+        # Latest first. The rating before another is the youngest of those with a greater age.
+        older = present[:, tf.newaxis] & (ages[:, tf.newaxis] > ages[:, :, tf.newaxis])
+        before = tf.reduce_min(tf.where(older, ages[:, tf.newaxis], tf.int32.max), axis=2)
+        since = _gap(before - ages, before < tf.int32.max)
+        ratings = self._ratings(tf.maximum(titles - 1, 0), inputs[features.HISTORY_RATING], training)
+        latest = tf.where(present[:, :1], ratings[:, 0], 0.0)
+        returned = tf.gather(self._returns, _gap(ages[:, 0], present[:, 0]))
+        query = self._query(inputs, training=training) + latest + returned
+        back = tf.range(1, tf.shape(titles)[1] + 1)[tf.newaxis, tf.newaxis]
+        relation = Relation.of(ages[:, tf.newaxis], present[:, tf.newaxis], back)
+        ratings += tf.gather(self._since, since)
+        found = self._attention(query[:, tf.newaxis], ratings, relation, training=training)
+        return _with_bias(found[:, 0])
+
+    def positions(
+        self, rows: Mapping[str, tf.Tensor], context: int, training: bool
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Embed the queries of consecutive ratings.
+
+        Args:
+          rows: columns of windows of `sequences.windows`, `[b, ratings]` each.
+          context: how many ratings at the beginning of each window are no queries.
+        Returns:
+          `[b * (ratings - context), dim]`, and for each its features.MOVIE_TITLE and HISTORY_TITLE.
+        """
+        asked = {name: values[:, context:] for name, values in rows.items()}
+        users, times = rows[features.USER_ID], rows[features.TIMESTAMP]
+        order, earlier = rows[sequences.ORDER], rows[sequences.EARLIER]
+        size = users.shape[1]
+        ratings = self._ratings(rows[features.MOVIE_TITLE], rows[features.RATING], training)
+        # The column of the latest rating strictly before each query.
+        last = (tf.range(size) + earlier - order - 1)[:, context:]
+        known = tf.where(last < 0, 0, asked[sequences.EARLIER])
+        last = tf.maximum(last, 0)
+        flat = {name: tf.reshape(values, [-1, 1]) for name, values in asked.items()}
+        query = tf.reshape(self._query(flat, training=training), [-1, size - context, ratings.shape[2]])
+        latest = tf.where(known[:, :, tf.newaxis] > 0, tf.gather(ratings, last, batch_dims=1), 0.0)
+        query += latest + tf.gather(self._returns, _gap(asked[sequences.SINCE], known > 0))
+        back = asked[sequences.EARLIER][:, :, tf.newaxis] - order[:, tf.newaxis]
+        same = asked[features.USER_ID][:, :, tf.newaxis] == users[:, tf.newaxis]
+        seconds = tf.cast(asked[features.TIMESTAMP][:, :, tf.newaxis] - times[:, tf.newaxis], tf.int32)
+        relation = Relation.of(seconds, same & (back > 0), back)
+        ratings += tf.gather(self._since, _gap(rows[sequences.SINCE], earlier > 0))
+        found = self._attention(query, ratings, relation, training=training)
+        history = sequences.histories(rows[features.MOVIE_TITLE], last, known)
+        candidates = {
+            features.MOVIE_TITLE: flat[features.MOVIE_TITLE],
+            features.HISTORY_TITLE: tf.reshape(history, [-1, history.shape[2]]),
+        }
+        return _with_bias(tf.reshape(found, [-1, found.shape[2]])), candidates
+
+    def _ratings(self, titles: tf.Tensor, stars: tf.Tensor, training: bool) -> tf.Tensor:
+        """Embed `[b, ratings]` indices of titles and ratings."""
+        flat = tf.reshape(titles, [-1])
+        if training:
+            embedded = tf.gather(self._candidates.embed(self._titles), flat)
+        else:
+            of_titles = {name: tf.gather(of, flat) for name, of in self._titles.items()}
+            embedded = self._candidates.embed(of_titles)
+        step = tf.cast(tf.round((stars - self._lowest) / self._span * _RATINGS), tf.int32)
+        rated = tf.gather(self._stars, tf.clip_by_value(step, 0, _RATINGS))
+        return tf.reshape(embedded, tf.shape(rated)) + rated
+
+
+def _with_bias(queries: tf.Tensor) -> tf.Tensor:
+    """Put 1 in the last column of `[n, dim]` embeddings, so that a candidate's last column is its bias."""
+    return tf.concat([queries[:, :-1], tf.ones_like(queries[:, -1:])], axis=1)
+
+
+def _gap(seconds: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
+    return tf.where(known, gap_bucket(tf.where(known, seconds, 0)), GAPS - 1)
