@@ -88,6 +88,17 @@ def latest_run(store: mlmd.MetadataStore, after: int = 0) -> list[Step]:
     return [_read(store, execution) for execution in sorted(executions, key=lambda execution: execution.id)]
 
 
+def latest_seconds(store: mlmd.MetadataStore, pipeline: str, node_id: str) -> float:
+    """Return how long a node took when it ran last, to its end and not from the cache; 0 if it never did."""
+    context = store.get_context_by_type_and_name("node", f"{pipeline}.{node_id}")
+    ran = [
+        execution
+        for execution in (store.get_executions_by_context(context.id) if context else ())
+        if execution.last_known_state == mlmd.proto.Execution.COMPLETE
+    ]
+    return _seconds(max(ran, key=lambda execution: execution.id)) if ran else 0.0
+
+
 def step(store: mlmd.MetadataStore, execution_id: int) -> Step:
     """Read one execution.
 
@@ -106,10 +117,14 @@ def _read(store: mlmd.MetadataStore, execution: mlmd.proto.Execution) -> Step:
         node_id=_node_id(store, execution),
         kind=kind,
         state=_state(kind, execution),
-        seconds=(execution.last_update_time_since_epoch - execution.create_time_since_epoch) / 1000,
+        seconds=_seconds(execution),
         outputs=_outputs(store, execution),
         error=_error(execution),
     )
+
+
+def _seconds(execution: mlmd.proto.Execution) -> float:
+    return (execution.last_update_time_since_epoch - execution.create_time_since_epoch) / 1000
 
 
 def _state(kind: str, execution: mlmd.proto.Execution) -> str:

@@ -14,7 +14,7 @@ from tfx.orchestration.portable.data_types import ExecutionInfo
 from common.progress import progress
 from runners.reporting import figures
 from runners.reporting.failure import cause_in_text, cause_of
-from runners.running import record, retry
+from runners.running import beam_stages, record, retry
 from runners.terminal.status import Terminal
 
 
@@ -55,7 +55,9 @@ def shown(terminal: Terminal) -> Iterator[Watch]:
 
     def shown_launch(self: launcher.Launcher) -> ExecutionInfo | None:
         node_id = self._pipeline_node.node_info.id
-        with terminal.step(node_id) as outcome:
+        with self._mlmd_connection as connection:
+            expected = record.latest_seconds(connection.store, self._pipeline_info.id, node_id)
+        with terminal.step(node_id, expected) as outcome:
             try:
                 info, step = _launched(launch, self, node_id)
             except Exception as error:
@@ -69,7 +71,8 @@ def shown(terminal: Terminal) -> Iterator[Watch]:
 
     launcher.Launcher.launch = shown_launch
     try:
-        yield watch
+        with beam_stages.counted(terminal.stages):
+            yield watch
     finally:
         launcher.Launcher.launch = launch
 

@@ -1,8 +1,9 @@
 """A run's terminal: a line for each step, and its progress.
 
-On a terminal, the running step has one line that is overwritten: its name, the seconds, in a training a bar
-and the time left, and the newest line of progress. On other outputs, such as the log of a build machine,
-lines are only added, and few of them.
+On a terminal, the running step has one line that is overwritten: its name, the seconds, a bar, and the newest
+line of progress. In a training, and where the step ran before, the bar is of the time, and the time left
+stands beside it; else it is of the stages of the step's Beam pipeline, which take too different times to tell
+the time left. On other outputs, such as the log of a build machine, lines are only added, and few of them.
 """
 
 from __future__ import annotations
@@ -89,12 +90,21 @@ class Terminal(logging.Handler):
         """Show a line of progress."""
         self._display.note(paths.unabridged(record.getMessage()), getattr(record, SHARE, 0.0))
 
+    def stages(self, done: int, of: int) -> None:
+        """Show on a terminal how many stages of the running step's Beam pipeline are done."""
+        self._display.stages(done, of)
+
     @contextlib.contextmanager
-    def step(self, name: str) -> Iterator[Outcome]:
-        """Show that a step runs, and in one line how it ended."""
+    def step(self, name: str, expected: float = 0.0) -> Iterator[Outcome]:
+        """Show that a step runs, and in one line how it ended.
+
+        Args:
+          name: of the step.
+          expected: seconds that it may take; 0 where that is not known.
+        """
         outcome = Outcome()
         started = self._clock()
-        self._display.start(name)
+        self._display.start(name, expected)
         try:
             yield outcome
         except BaseException:
@@ -120,10 +130,13 @@ class _Overwritten:
         self._started = 0.0
         # Of a training: when it began, the share that is done, and since when that is known.
         self._began = self._share = self._known = 0.0
+        self._expected = 0.0
+        self._stages = (0, 0)
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, expected: float) -> None:
         self._name, self.newest, self._started = name, "", self._clock()
         self._began, self._share, self._known = self._started, 0.0, self._started
+        self._expected, self._stages = expected, (0, 0)
         self._live = Live(
             console=self._console, get_renderable=self._line, refresh_per_second=4, transient=True,
             redirect_stdout=False, redirect_stderr=False,
@@ -147,23 +160,38 @@ class _Overwritten:
         else:
             self._console.print(Text(f"  {line}"))
 
+    def stages(self, done: int, of: int) -> None:
+        self._stages = (done, of)  # The display asks for its line four times a second.
+
     def _line(self) -> RenderableType:
         now = self._clock()
         head = f"{self._name:{_NAME_WIDTH}} {now - self._started:6.0f} s "
         width = self._console.width - 2  # The spinner takes two columns.
-        if not 0 < self._share < 1:
-            self._spinner.update(text=_cut(f"{head} {self.newest}", width))
+        share, words = self._done(now)
+        tail = "  ".join(filter(None, (words, self.newest)))
+        if not share:
+            self._spinner.update(text=_cut(f"{head} {tail}", width))
             return self._spinner
-        taken = self._known - self._began
-        left = max(0.0, taken * (1 - self._share) / self._share - (now - self._known))
         line = Table.grid(padding=(0, 1))
         line.add_row(
             Text(head, no_wrap=True),
-            ProgressBar(1.0, self._share, width=_BAR_WIDTH),
-            _cut(f"{left:.0f} s left  {self.newest}", width - len(head) - _BAR_WIDTH - 2),
+            ProgressBar(1.0, share, width=_BAR_WIDTH),
+            _cut(tail, width - len(head) - _BAR_WIDTH - 2),
         )
         self._spinner.update(text=line)
         return self._spinner
+
+    def _done(self, now: float) -> tuple[float, str]:
+        """Return the share of the step that is done, and what to say of it; 0 where nothing is known."""
+        if 0 < self._share < 1:
+            taken = self._known - self._began
+            left = max(0.0, taken * (1 - self._share) / self._share - (now - self._known))
+            return self._share, f"{left:.0f} s left"
+        taken = now - self._started
+        if _STARTS_AFTER <= taken < self._expected:  # A step from the cache ends before that.
+            return taken / self._expected, f"{self._expected - taken:.0f} s left"
+        done, of = self._stages
+        return (done / of, f"{done} of {of} stages") if done < of else (0.0, "")
 
 
 class _Added:
@@ -179,7 +207,7 @@ class _Added:
         self._noted = 0.0
         self.newest = ""
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, expected: float) -> None:
         self._unannounced, self._noted, self.newest = name, self._clock() - _NOTE_EVERY, ""
         self._timer = threading.Timer(_STARTS_AFTER, self._announce)
         self._timer.daemon = True
@@ -201,6 +229,9 @@ class _Added:
         self._announce()
         self._noted = self._clock()
         self._console.print(Text(f"  {line}"))
+
+    def stages(self, done: int, of: int) -> None:
+        """Say nothing: there would be a hundred lines."""
 
     def _announce(self) -> None:
         with self._lock:

@@ -40,6 +40,11 @@ def store_of(root: pathlib.Path) -> mlmd.MetadataStore:
     return mlmd.MetadataStore(metadata.sqlite_metadata_connection_config(str(root / workspace.METADATA)))
 
 
+def latest_seconds(root: pathlib.Path) -> dict[str, float]:
+    store = store_of(root)
+    return {node: record.latest_seconds(store, slow_pipeline.NAME, node) for node in ("First", "Second")}
+
+
 def hang(root: pathlib.Path) -> warm_python.Command:
     """Start a run in a process of its own that hangs in the second step."""
     (root / "hang").touch()
@@ -67,10 +72,14 @@ def test_a_failure_names_the_step_and_the_cause_alone_and_is_made_good_by_runnin
     first, second = (step.peak_bytes or 0 for step in error.value.steps)
     held = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert held / 2 < first <= second <= held, "the peak so far"
+    took = error.value.steps[0].seconds
+    assert latest_seconds(tmp_path) == {"First": took, "Second": 0.0}
 
     (tmp_path / "refuse").unlink()
     assert run(tmp_path, runner) == {"First": "cached", "Second": "run", "Third": "run"}
+    ran = record.latest_run(store_of(tmp_path))[1].seconds
     assert run(tmp_path, runner) == {"First": "cached", "Second": "cached", "Third": "cached"}
+    assert latest_seconds(tmp_path) == {"First": took, "Second": ran}
 
 
 def test_a_fault_in_the_wiring_is_named_without_a_step(tmp_path: pathlib.Path) -> None:

@@ -67,6 +67,12 @@ class TestElsewhere:
             progress.info("epoch 1 of 2", extra=done(1, 2))
         assert self.lines()[:2] == ["Trainer.retrieval ...", " epoch 1 of 2"]
 
+    def test_stages_of_beam_and_expected_seconds_say_nothing(self) -> None:
+        with self.terminal.step("Transform", expected=50):
+            self.clock.now += 20
+            self.terminal.stages(3, 4)
+        assert self.lines() == ["Transform 20.0 s run"]
+
     def test_the_last_line_of_progress_stands_for_a_figure(self) -> None:
         with self.terminal.step("Trainer.retrieval"):
             progress.info("epoch 1")
@@ -199,6 +205,39 @@ class TestOnATerminal:
             progress.info("another, epoch 1 of 2", extra=done(1, 2))
             assert " 10 s left  another" in plain(self.raw())
         assert visible(self.raw()) == ["Trainer.retrieval 50.0 s run another, epoch 1 of 2"]
+
+    def shown(self) -> str:
+        """The line of the running step, drawn anew."""
+        self.raw()
+        progress.info("rows")
+        return plain(self.raw()).rpartition("\r")[2]
+
+    def test_a_step_on_beam_has_a_bar_of_its_stages(self) -> None:
+        with self.terminal.step("Transform"):
+            self.clock.now += 20
+            assert "stages" not in self.shown()
+            self.terminal.stages(1, 4)
+            assert re.search(r" 20 s +━+\S*━+ 1 of 4 stages  rows", self.shown())
+            self.terminal.stages(4, 4)
+            assert "stages" not in self.shown()
+            # The step's next Beam pipeline.
+            self.terminal.stages(1, 3)
+            assert "1 of 3 stages" in self.shown()
+        with self.terminal.step("AnomalyGate"):
+            assert "stages" not in self.shown()
+
+    def test_a_step_that_ran_before_has_a_bar_of_the_time_that_it_took(self) -> None:
+        with self.terminal.step("Transform", expected=50):
+            assert "left" not in self.shown(), "it may come from the cache"
+            self.clock.now += 20
+            self.terminal.stages(1, 4)
+            assert re.search(r" 20 s +━+\S*━+ 30 s left  rows", self.shown())
+            self.clock.now += 31
+            assert "1 of 4 stages" in self.shown(), "it takes longer this time"
+        with self.terminal.step("Trainer.ranking", expected=50):
+            self.clock.now += 10
+            progress.info("epoch 1 of 2", extra=done(1, 2))
+            assert " 10 s left  rows" in self.shown(), "its epochs know better"
 
     def test_a_bar_stays_on_one_line(self) -> None:
         with self.terminal.step("Trainer.retrieval"):

@@ -159,9 +159,9 @@ class _Screen(Terminal):
         self.steps: list[str] = []
 
     @contextlib.contextmanager
-    def step(self, name: str):
+    def step(self, name: str, expected: float = 0.0):
         self.steps.append(name)
-        with super().step(name) as outcome:
+        with super().step(name, expected) as outcome:
             yield outcome
 
 
