@@ -53,8 +53,12 @@ def written(root: Path, push_dir: Path, run: Run, config: Config, steps: Sequenc
 
     No error gets out: what a run has done counts, whether or not there is a page about it.
     """
+    started = time.monotonic()
     try:
-        return f"Report: {write(root, push_dir, run, config, steps)}"
+        path = write(root, push_dir, run, config, steps)
+        seconds = time.monotonic() - started
+        logging.getLogger(__name__).info("The report took %.1f s: %s", seconds, path)
+        return f"Report: {path}"
     except Exception as error:
         logging.getLogger(__name__).exception("The report cannot be written")
         return f"No report could be written: {first_line(error)}"

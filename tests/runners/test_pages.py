@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 
 import pytest
 
@@ -25,9 +26,13 @@ def written(root: pathlib.Path) -> str:
     return pages.written(root, root / "pushed", RUN, config.default(), STEPS)
 
 
-def test_a_run_that_failed_at_its_first_step_has_a_report(tmp_path: pathlib.Path) -> None:
+def test_a_run_that_failed_at_its_first_step_has_a_report(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", pages.__name__)
     page = tmp_path / "reports" / RUN.name / "index.html"
     assert written(tmp_path) == f"Report: {page}"
+    assert re.search(rf"The report took \d+\.\d s: {page}$", caplog.text, re.MULTILINE)
     assert RUN.failed in page.read_text()
     assert json.loads(page.with_name("report.json").read_text())["failed"] == RUN.failed
 
