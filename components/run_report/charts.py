@@ -69,7 +69,7 @@ class Margin(NamedTuple):
 
 def seconds(steps: Sequence[tuple[str, float, str]]) -> Markup:
     """Draw the steps' seconds as bars from top to bottom; of each the name, the seconds and the state."""
-    with _chart(18 * len(steps) + 44, "Seconds of each step", left=4) as (axes, drawn):
+    with _chart(18 * len(steps) + 12, "Seconds of each step", left=4, bottom=6) as (axes, drawn):
         longest = max((value for _, value, _ in steps), default=1.0) or 1.0
         for row, (name, value, state) in enumerate(steps):
             colour = _SERIES[0] if state == "run" else _GRID if state == "cached" else _FAIL
@@ -224,13 +224,15 @@ def reliability(buckets: Sequence[tuple[int, float, float]]) -> Markup:
 
 
 @contextmanager
-def _chart(height: float, title: str, left: float = 54.0) -> Iterator[tuple[Axes, list[Markup]]]:
-    """Yield axes to draw on, `left` units from the left edge, and the list that then holds the drawing."""
+def _chart(
+    height: float, title: str, left: float = 54.0, bottom: float = 38.0
+) -> Iterator[tuple[Axes, list[Markup]]]:
+    """Yield axes to draw on, so many units from the edges, and the list that then holds the drawing."""
     drawn: list[Markup] = []
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH / _POINTS, height / _POINTS))
         # Fixed: Matplotlib's own layouts draw every chart twice.
-        figure.subplots_adjust(left / _WIDTH, 38.0 / height, 1 - 18.0 / _WIDTH, 1 - 6.0 / height)
+        figure.subplots_adjust(left / _WIDTH, bottom / height, 1 - 18.0 / _WIDTH, 1 - 6.0 / height)
         figure.patch.set_visible(False)
         axes = figure.add_subplot()
         axes.patch.set_visible(False)

@@ -20,6 +20,7 @@ class Step(_Part):
     Attributes:
       name: its id; state: how it ended, `run`, `cached` or `failed`; seconds: how long it took.
       figure: its main figure.
+      reads: the steps whose outputs it reads.
       peak_bytes: the most memory that the process had had when the step ended; None where that is not known.
     """
 
@@ -27,6 +28,7 @@ class Step(_Part):
     state: str
     seconds: float
     figure: str
+    reads: list[str]
     peak_bytes: int | None = None
 
 

@@ -105,6 +105,7 @@ def gather(push_dir: str, run: Run, pipeline: str, show_ids: bool, summary: Summ
         if step.done
         for artifact in step.outputs
     }
+    producers = _producers(summary.steps)
     results = as_dict(summary)
     bundles = _bundles(push_dir) if summary.pushed else {}
     tuned = {found.name: found for found in summary.tuned}
@@ -121,6 +122,7 @@ def gather(push_dir: str, run: Run, pipeline: str, show_ids: bool, summary: Summ
                 state=step.state,
                 seconds=step.seconds,
                 figure=figure(step),
+                reads=sorted({producers[read] for read in step.inputs if read in producers}),
                 peak_bytes=step.peak_bytes,
             )
             for step in summary.steps
@@ -136,6 +138,11 @@ def gather(push_dir: str, run: Run, pipeline: str, show_ids: bool, summary: Summ
         viewers=viewers.collect(_eval_dir(outputs), bundles, show_ids) if summary.pushed else [],
         served=next(iter(bundles), None),
     )
+
+
+def _producers(steps: Sequence[Step]) -> dict[int, str]:
+    """Return the step that made each artifact; the lookups after it also have it among their outputs."""
+    return {output.id: step.node_id for step in reversed(steps) for output in step.outputs}
 
 
 def _data(outputs: Mapping[str, Artifact], quote_rows: bool) -> contents.Data:

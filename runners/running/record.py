@@ -43,6 +43,7 @@ class Step:
       error: TFX's record of a failure; empty otherwise.
       peak_bytes: the most resident memory that the process of the run had had when the step ended; None where
         that is not known, for ML Metadata does not record it.
+      inputs: ids of the artifacts that it read.
     """
 
     node_id: str
@@ -52,6 +53,7 @@ class Step:
     outputs: tuple[Artifact, ...]
     error: str = ""
     peak_bytes: int | None = None
+    inputs: tuple[int, ...] = ()
 
     @property
     def done(self) -> bool:
@@ -120,6 +122,7 @@ def _read(store: mlmd.MetadataStore, execution: mlmd.proto.Execution) -> Step:
         seconds=_seconds(execution),
         outputs=_outputs(store, execution),
         error=_error(execution),
+        inputs=_inputs(store, execution),
     )
 
 
@@ -159,6 +162,11 @@ def _outputs(store: mlmd.MetadataStore, execution: mlmd.proto.Execution) -> tupl
         Artifact(artifact.id, keys[artifact.id], artifact.uri, _properties(artifact))
         for artifact in store.get_artifacts_by_id(list(keys))
     )
+
+
+def _inputs(store: mlmd.MetadataStore, execution: mlmd.proto.Execution) -> tuple[int, ...]:
+    events = store.get_events_by_execution_ids([execution.id])
+    return tuple(event.artifact_id for event in events if event.type == mlmd.proto.Event.INPUT)
 
 
 def _properties(artifact: mlmd.proto.Artifact) -> dict[str, _Property]:

@@ -108,9 +108,14 @@ def report(passes: bool = True) -> Report:
         seconds=61.5,
         results=results,
         steps=[
-            Step(name="Transform", state="cached", seconds=0.1, figure=""),
+            Step(name="Transform", state="cached", seconds=0.1, figure="", reads=[]),
             Step(
-                name="Trainer.retrieval", state="run", seconds=40.0, figure=SCRIPT, peak_bytes=1_250_000_000
+                name="Trainer.retrieval",
+                state="run",
+                seconds=40.0,
+                figure=SCRIPT,
+                reads=["Transform"],
+                peak_bytes=1_250_000_000,
             ),
         ],
         data=Data(

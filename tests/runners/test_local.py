@@ -77,7 +77,10 @@ def test_a_failure_names_the_step_and_the_cause_alone_and_is_made_good_by_runnin
 
     (tmp_path / "refuse").unlink()
     assert run(tmp_path, runner) == {"First": "cached", "Second": "run", "Third": "run"}
-    ran = record.latest_run(store_of(tmp_path))[1].seconds
+    steps = record.latest_run(store_of(tmp_path))
+    written = [tuple(artifact.id for artifact in step.outputs) for step in steps]
+    assert [step.inputs for step in steps] == [(), written[0], written[1]]
+    ran = steps[1].seconds
     assert run(tmp_path, runner) == {"First": "cached", "Second": "cached", "Third": "cached"}
     assert latest_seconds(tmp_path) == {"First": took, "Second": ran}
 

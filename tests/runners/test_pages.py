@@ -16,7 +16,7 @@ from components.run_report import collect
 from pipeline import config
 from runners.reporting import pages
 from runners.reporting.summary import read_summary
-from runners.running.record import Step
+from runners.running.record import Artifact, Step
 
 RUN = pages.Run("20260102-030405", 61.5, "First failed: a cause")
 STEPS = [Step("First", "First", "failed", 1.0, ())]
@@ -35,6 +35,22 @@ def test_a_run_that_failed_at_its_first_step_has_a_report(
     assert re.search(rf"The report took \d+\.\d s: {page}$", caplog.text, re.MULTILINE)
     assert RUN.failed in page.read_text()
     assert json.loads(page.with_name("report.json").read_text())["failed"] == RUN.failed
+
+
+def test_of_each_step_it_tells_whose_outputs_the_step_reads(tmp_path: pathlib.Path) -> None:
+    artifacts = [Artifact(number, "examples", "", {}) for number in range(3)]
+    steps = [
+        Step("First", "First", "cached", 1.0, (artifacts[0], artifacts[1])),
+        Step("Second", "Second", "run", 1.0, (artifacts[2],), inputs=(0, 1)),
+        # A lookup passes on what it finds.
+        Step("Lookup", "Resolver", "run", 1.0, (artifacts[2],)),
+        # The last is of an earlier run.
+        Step("Third", "Third", "run", 1.0, (), inputs=(2, 1, 7)),
+    ]
+    report = pages.gather(str(tmp_path), RUN, "planted", False, read_summary(steps))
+    assert {step.name: step.reads for step in report.steps} == {
+        **{"First": [], "Second": ["First"], "Lookup": [], "Third": ["First", "Second"]},
+    }
 
 
 @pytest.mark.parametrize(("users", "quoted"), [("ids", True), ("hashes", False)])

@@ -117,7 +117,7 @@ def test_known_figures_stand_in_it(good: Page) -> None:
     assert "recommend score brute force 400 1.5e-06 1e-05" in rows
     assert "1 1,000 0.998 0.375" in rows and "Chosen: the first of 2 settings" in text
     assert "10 0.250 0.750 80.000" in rows
-    assert f"Trainer.retrieval 1,250.0 MB run: {SCRIPT}" in rows
+    assert f"Trainer.retrieval 1,250.0 MB run: {SCRIPT} Transform" in rows
     assert "recommend 2.5 MB" in rows and "Parts, 2.5 MB" in text
     assert "user_age 0.250 0.125 ✗ drifted" in rows
     assert f"{SCRIPT} 2.50 4.25 5" in rows and f"{HEBREW} 1.50 3.50" in rows
@@ -131,7 +131,7 @@ def test_the_model_card_is_shown_as_its_markdown_says_but_for_links_and_html(goo
 
 
 def test_a_run_that_failed_tells_why_and_how_far_it_came() -> None:
-    steps = [Step(name="Transform", state="failed", seconds=2.0, figure="")]
+    steps = [Step(name="Transform", state="failed", seconds=2.0, figure="", reads=[])]
     report = Report(
         run="1", pipeline="p", ended="now", seconds=3.0, failed=f"Transform failed: {SCRIPT}", steps=steps
     )
