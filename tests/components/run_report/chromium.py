@@ -38,12 +38,12 @@ class Browser:
         assert answer.ok, answer.text
         return answer.json()["value"]
 
-    def open(self, path: pathlib.Path, width: int, dark: bool = False) -> None:
+    def open(self, path: pathlib.Path, width: int, dark: bool = False, media: str = "screen") -> None:
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
         for command, params in (
             ("Emulation.setDeviceMetricsOverride", size),
-            ("Emulation.setEmulatedMedia", {"features": scheme}),
+            ("Emulation.setEmulatedMedia", {"media": media, "features": scheme}),
         ):
             self._post("goog/cdp/execute", cmd=command, params=params)
         self._post("url", url=path.as_uri())

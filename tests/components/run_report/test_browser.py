@@ -40,11 +40,20 @@ def test_a_run_is_shown(browser: Browser, path: pathlib.Path, width: int, dark: 
     assert browser.ask("document.querySelectorAll('tr.failed').length") == 2  # A gate, and a feature's drift.
     # A table may be scrolled, the page itself is as wide as the screen.
     assert browser.ask("document.documentElement.scrollWidth") <= width
+    assert bright_letters(browser) == dark
+    assert browser.complaints() == []
+
+
+def test_a_dark_page_is_printed_in_dark_letters(browser: Browser, path: pathlib.Path) -> None:
+    browser.open(path, 1280, dark=True, media="print")
+    assert not bright_letters(browser)
+
+
+def bright_letters(browser: Browser) -> bool:
     letters, paper = (
         browser.ask(f"getComputedStyle(document.body).{colour}") for colour in ("color", "backgroundColor")
     )
-    assert (luminance(letters) > luminance(paper)) == dark
-    assert browser.complaints() == []
+    return luminance(letters) > luminance(paper)
 
 
 def luminance(colour: str) -> int:
