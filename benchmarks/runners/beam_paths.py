@@ -61,7 +61,9 @@ def cluster(endpoint: str, environment: str, config: str = "") -> dict[str, list
       config: Beam's `environment_config`, such as an image or the address of a worker pool; empty for none.
     """
     flags = ["--runner=PortableRunner", f"--job_endpoint={endpoint}", f"--environment_type={environment}"]
-    return {"job service": [*flags, *([f"--environment_config={config}"] if config else [])]}
+    flags += [f"--environment_config={config}"] if config else []
+    # Beam's default, 60, would end every longer job: it is also the deadline of the stream of a job's states.
+    return {"job service": [*flags, f"--job_server_timeout={_ENDS_WITHIN}"]}
 
 
 @contextlib.contextmanager

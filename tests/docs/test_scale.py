@@ -35,7 +35,7 @@ def test_beam_knows_the_flags_of_its_recipes(flag: str) -> None:
     assert str(parsed[name]).removeprefix("['").removesuffix("']") == value
 
 
-@pytest.mark.parametrize("command", _RUN.findall(TEXT))
+@pytest.mark.parametrize("command", _RUN.findall(TEXT.replace("\\\n", "")))
 def test_the_commands_are_commands(command: str) -> None:
     options = local_runner.parse(command.split()[1:])
     local_runner.configure(options)

@@ -79,7 +79,10 @@ def test_a_cluster_is_compared_with_the_in_memory_runner(
     portable = ["--runner=PortableRunner", "--job_endpoint=head:8099"]
     assert flags == {
         "in-memory": ["--direct_running_mode=in_memory"],
-        "job-service": [*portable, "--environment_type=EXTERNAL", "--environment_config=head:50000"],
+        "job-service": [
+            *(*portable, "--environment_type=EXTERNAL", "--environment_config=head:50000"),
+            "--job_server_timeout=7200",
+        ],
     }
 
 
