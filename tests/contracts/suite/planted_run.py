@@ -138,7 +138,8 @@ class PlantedRun:
             transform_output=str(self._artifacts / "graph"),
             candidate_files=[self._candidates],
             serving_model_dir=serving_dir,
-            model_run_dir=log_dir(serving_dir),
+            # A test that exports nothing gives a relative path; no log goes to the current folder.
+            model_run_dir=log_dir(str(self._artifacts / serving_dir)),
             custom_config=custom_config,
             hyperparameters=None,
         )
