@@ -15,6 +15,8 @@ from modules.training import TrainingData
 # over, where a catalogue is large.
 _SAMPLE_ROWS = 4096
 _SAMPLE_SCORES = 20_000_000
+# Rows that are embedded at a time: their histories take more memory than their embeddings.
+_EMBEDDED_ROWS = 512
 
 Tower = Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
 
@@ -116,7 +118,13 @@ class EvalSample:
 
     def top_k(self, query_tower: Tower, candidate_tower: Tower) -> dict[str, float]:
         """Measure the share of rated titles among the best of all titles, at the depth of the gates."""
-        scores = tf.matmul(query_tower(self.inputs), candidate_tower(self.catalogue), transpose_b=True)
+        queries = [
+            query_tower(
+                {name: values[start : start + _EMBEDDED_ROWS] for name, values in self.inputs.items()}
+            )
+            for start in range(0, len(self.positions), _EMBEDDED_ROWS)
+        ]
+        scores = tf.matmul(tf.concat(queries, 0), candidate_tower(self.catalogue), transpose_b=True)
         depth = features.gated_depth(scores.shape[1])
         found = tf.cast(ranks(scores, self.positions) < depth, tf.float32)
         return {f"top-{depth}": float(tf.reduce_mean(found))}

@@ -77,9 +77,7 @@ class SequenceTower(tf.keras.Model):
         """
         titles, ages = inputs[features.HISTORY_TITLE], tf.cast(inputs[features.HISTORY_AGE], tf.int32)
         present = titles > 0
-        # Latest first. The rating before another is the youngest of those with a greater age.
-        older = present[:, tf.newaxis] & (ages[:, tf.newaxis] > ages[:, :, tf.newaxis])
-        before = tf.reduce_min(tf.where(older, ages[:, tf.newaxis], tf.int32.max), axis=2)
+        before = _next_greater(tf.where(present, ages, tf.int32.max))
         since = _gap(before - ages, before < tf.int32.max)
         ratings = self._ratings(tf.maximum(titles - 1, 0), inputs[features.HISTORY_RATING], training)
         latest = tf.where(present[:, :1], ratings[:, 0], 0.0)
@@ -139,6 +137,25 @@ class SequenceTower(tf.keras.Model):
         step = tf.cast(tf.round((stars - self._lowest) / self._span * _RATINGS), tf.int32)
         rated = tf.gather(self._stars, tf.clip_by_value(step, 0, _RATINGS))
         return tf.reshape(embedded, tf.shape(rated)) + rated
+
+
+def _next_greater(ages: tf.Tensor) -> tf.Tensor:
+    """Find, of ascending `[n, width]` int32, the next greater one after each; the greatest int32 for none.
+
+    >>> _next_greater(tf.constant([[1, 3, 3, 3, 9]])).numpy()[0, :4].tolist()
+    [3, 9, 9, 9]
+    """
+
+    def shifted(values: tf.Tensor, columns: int) -> tf.Tensor:
+        padding = [[0, 0], [0, columns]]
+        return tf.pad(values, padding, constant_values=tf.int32.max)[:, columns:]
+
+    # Equal ones take what the one so many columns on has found.
+    found, columns = shifted(ages, 1), 1
+    while columns < features.HISTORY_LENGTH:
+        found = tf.where(found > ages, found, shifted(found, columns))
+        columns *= 2
+    return found
 
 
 def _with_bias(queries: tf.Tensor) -> tf.Tensor:
