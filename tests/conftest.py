@@ -149,9 +149,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Give whole pipelines longer; mark tests that use a slow fixture as slow. Where tests run, Beam is light.
     """
-    from tests.helpers import light_beam
+    from tests.helpers.beam import light
 
-    light_beam.use()
+    light.use()
     for item in items:
         if item.get_closest_marker("e2e"):
             item.add_marker(pytest.mark.timeout(_PIPELINE_SECONDS))

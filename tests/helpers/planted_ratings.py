@@ -26,7 +26,7 @@ from tfx_bsl.public import tfxio
 from components.movielens_example_gen.parsing import examples
 from modules import features
 from modules.data import preprocessing
-from pipeline.beam_flags import with_runner
+from tests.helpers.beam import eager
 
 NUM_USERS = 48
 # Of each user, among the films that the user does not like.
@@ -166,7 +166,7 @@ def transform(
     preprocess = functools.partial(
         preprocessing.preprocessing_fn, custom_config={"vocabularies": dict(vocabularies or {})}
     )
-    with beam.Pipeline(argv=with_runner([])) as pipeline, tft_beam.Context(temp_dir=str(folder / "tmp")):
+    with beam.Pipeline(argv=list(eager.FLAGS)) as pipeline, tft_beam.Context(temp_dir=str(folder / "tmp")):
         config = source.TensorAdapterConfig()
         batches = {
             name: pipeline

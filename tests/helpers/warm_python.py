@@ -21,7 +21,7 @@ import tempfile
 import types
 from collections.abc import Mapping, Sequence
 
-from tests.helpers import light_beam
+from tests.helpers.beam import light
 
 # For a command that runs a whole pipeline; other tests, and so their commands, have 300 seconds.
 PIPELINE_SECONDS = 1800.0
@@ -128,7 +128,7 @@ def launch(
 
 def _main(words: list[str], cwd: str, environment: dict[str, str], stdout: str, stderr: str) -> None:
     """Become the command, in the forked process."""
-    light_beam.use()
+    light.use()
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)

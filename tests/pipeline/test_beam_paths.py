@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 
 import pandas
@@ -15,6 +16,7 @@ from common import parquet
 from components.batch_recommender import answers
 from modules import features
 from tests.helpers import planted_release
+from tests.helpers.beam import eager
 from tests.helpers.planted_pipeline import PlantedPipeline, Uris
 
 PREPARATION = ("MovieLensExampleGen", "StatisticsGen.ratings", "Transform")
@@ -23,17 +25,18 @@ CONSUMERS = ("Evaluator.multitask", "BatchRecommender")
 PROCESS = ["--direct_running_mode=multi_processing", "--direct_num_workers=1"]
 
 
-@pytest.fixture(scope="module", params=["processes", "job service"])
+@pytest.fixture(scope="module", params=["processes", "job service", "lists"])
 def other(planted_pipeline: PlantedPipeline, request, tmp_path_factory: pytest.TempPathFactory) -> Uris:
-    """What the same steps make of the same inputs on another runner."""
+    """What the same steps make of the same inputs on another runner, or on lists, as in other tests."""
     root = str(pathlib.Path(beam_paths.__file__).parents[1])
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        beam_paths.job_service(tmp_path_factory.mktemp("service")) as port,
-    ):
-        patch.setenv("PYTHONPATH", root)  # Workers that Beam starts are to find the project.
-        beam = PROCESS if request.param == "processes" else beam_paths.paths(port)["job service"]
-        made: Uris = {}
+    made: Uris = {}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(pytest.MonkeyPatch.context()).setenv("PYTHONPATH", root)  # Of Beam's workers.
+        if request.param == "job service":
+            port = stack.enter_context(beam_paths.job_service(tmp_path_factory.mktemp("service")))
+            beam = beam_paths.paths(port)["job service"]
+        else:
+            beam = PROCESS if request.param == "processes" else list(eager.FLAGS)
         for step in (*PREPARATION, *CONSUMERS):
             made |= planted_pipeline.again(step, beam)
     return made

@@ -24,6 +24,7 @@ from modules import features
 from modules.features import BIASES, CHAMPION, GATED_HITS, ITEM_ITEM, LOWER, POPULARITY, UPPER, gain_metric
 from pipeline.evaluation import eval_config
 from pipeline.gates import COMPARED_SLICES, Gate, SliceGate
+from tests.helpers.beam import eager
 from tests.pipeline.planted_answers import (
     FIRST,
     RATING_COLUMNS,
@@ -110,8 +111,7 @@ class Judge:
         inputs = {"examples": [examples or self.full], "model": [self._model(challenger, columns)]}
         if champion:
             inputs["baseline_model"] = [self._model(champion, columns)]
-        # Without Beam flags, for with any the executor builds a package of TFX for remote workers first.
-        Executor().Do(
+        Executor(Executor.Context(beam_pipeline_args=list(eager.FLAGS))).Do(
             inputs,
             {"evaluation": [evaluation], "blessing": [blessing]},
             {

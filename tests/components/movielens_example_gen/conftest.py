@@ -92,13 +92,13 @@ def write_ml_100k(tmp_path: pathlib.Path) -> Callable[..., pathlib.Path]:
 @pytest.fixture
 def run_executor(tmp_path: pathlib.Path) -> Callable[..., Outcome]:
     """Run the executor, as TFX does, and read back what it wrote."""
-    from tests.components.movielens_example_gen import eager_beam  # Beam, whose import takes a second.
+    from tests.helpers.beam import eager  # Beam, whose import takes a second.
 
     def run(
         base: pathlib.Path,
         config: DataConfig,
         name: str = "out",
-        beam_args: Sequence[str] = eager_beam.FLAGS,
+        beam_args: Sequence[str] = eager.FLAGS,
         **parameters: int,
     ):
         from tfx.types import standard_artifacts
