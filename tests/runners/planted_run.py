@@ -15,6 +15,7 @@ from components.champion.component import champion_resolver
 from modules import features
 from pipeline.evaluation import eval_config
 from pipeline.gates import Gate, SliceGate
+from tests.helpers.beam import eager
 
 NAME = "planted"
 ROWS = 200
@@ -142,7 +143,14 @@ def create(root: pathlib.Path, rank: str) -> pipeline.Pipeline:
         ).with_id(f"Evaluator.{name}")
         nodes += [trainer, champion, evaluator]
     nodes.append(IndexPusher(blessing=nodes[3].outputs["blessing"]))
-    return pipeline.Pipeline(NAME, str(root), connection(root), components=nodes, enable_cache=True)
+    return pipeline.Pipeline(
+        NAME,
+        str(root),
+        connection(root),
+        components=nodes,
+        enable_cache=True,
+        beam_pipeline_args=list(eager.FLAGS),
+    )
 
 
 def connection(root: pathlib.Path):

@@ -16,7 +16,7 @@ from tfx.types.standard_artifacts import Examples, Model
 
 from components.anomaly_gate.component import AnomalyGate
 from components.anomaly_gate.report import AnomalyError
-from pipeline.beam_flags import with_runner
+from tests.helpers.beam import eager
 
 SCHEMA = """
 feature { name: "user_rating" type: FLOAT float_domain { min: 0.5 max: 5 } presence { min_fraction: 1 } }
@@ -75,7 +75,7 @@ class Gated:
                 self.connection,
                 components=nodes,
                 enable_cache=True,
-                beam_pipeline_args=with_runner([]),
+                beam_pipeline_args=list(eager.FLAGS),
             )
         )
 

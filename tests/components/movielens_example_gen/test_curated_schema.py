@@ -15,7 +15,7 @@ from tfx.types import standard_artifacts
 from components.movielens_example_gen.config import DataConfig, SplitConfig
 from components.movielens_example_gen.parsing import catalogue, parse, users
 from modules import features
-from pipeline.beam_flags import with_runner
+from tests.helpers.beam import eager
 
 FOLDER = pathlib.Path(__file__).parents[3] / "pipeline" / "schema"
 
@@ -56,7 +56,7 @@ def _anomalies(outcome, root: pathlib.Path) -> dict[str, set[str]]:
     for name, artifact in artifacts.items():
         artifact.uri = str(root / name)
     context = statistics_executor.Executor.Context(
-        tmp_dir=str(root / "tmp"), unique_id="1", beam_pipeline_args=with_runner([])
+        tmp_dir=str(root / "tmp"), unique_id="1", beam_pipeline_args=list(eager.FLAGS)
     )
     # As in pipeline.py: not of what an eval row excludes.
     described = [row.name for row in features.RATING_ROW if row.name != features.EXCLUDE_ID]
