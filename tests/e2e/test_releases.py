@@ -21,6 +21,7 @@ from runners.reporting import tables
 from runners.reporting.summary import read_summary
 from runners.running import record
 from tests.helpers import planted_series
+from tests.helpers.beam import eager
 
 pytestmark = pytest.mark.slow("each test runs Transform and trains a model")
 
@@ -46,7 +47,7 @@ def judge(
         pipeline_root=str(folder),
         push_destination="nowhere",
         metadata_connection_config=connection,
-        beam_pipeline_args=[],
+        beam_pipeline_args=list(eager.FLAGS),
     )
     LocalDagRunner().run(pipeline, RunOptions(to_nodes=[f"Evaluator.{model}" for model in models]))
     stream = io.StringIO()
