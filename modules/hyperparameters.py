@@ -106,7 +106,8 @@ class SoftmaxConfig(pydantic.BaseModel):
 class SequenceConfig(pydantic.BaseModel):
     """A member of retrieval whose query tower attends to the ratings before a query.
 
-    See modules.towers.sequence. It has the features, optimizer, penalty and seed of the other members.
+    See modules.towers.sequence. It has the features, optimizer, penalty and seed of the other members, and
+    knows 100 earlier ratings, whatever data.history_length.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")

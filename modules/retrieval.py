@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from common.progress import progress
 from modules import features, strategies, training
 from modules.data import dataset, sequences
 from modules.data.dataset import Catalogue
@@ -118,9 +119,10 @@ def _fit_sequence(
     # It begins anew, and has a log of its own.
     folder = data.log_dir and os.path.join(data.log_dir, _SEQUENCE)
     data = dataclasses.replace(data, base=None, log_dir=folder)
-    names = sorted({*sequences.COLUMNS, *config.query_features})
-    columns = sequences.load(dataset.ratings(data.train_files, data.transform, columns=names), names)
-    rows = len(data.interactions.users)
+    names = sorted({features.MOVIE_TITLE, *config.query_features})
+    batches = dataset.ratings(data.train_files, data.transform, columns=names)
+    columns = sequences.load(batches, names, data.interactions)
+    rows = len(columns[sequences.ORDER])
     windows = sequences.batch_size(rows, config.batch_size)
     return training.fit(
         lambda: SequenceModel(own, sequence, data),
@@ -133,9 +135,13 @@ def _fit_sequence(
     )
 
 
-def has_sequence(config: RetrievalConfig, catalogue: Catalogue) -> bool:
-    """Return whether the model has a member of sequences: the other titles of a batch are its users' own."""
-    return config.sequence is not None and len(catalogue) <= config.softmax.full_up_to
+def sequence_of(config: RetrievalConfig, catalogue: Catalogue) -> SequenceConfig | None:
+    """Return the configured member of sequences, None where the model has none.
+
+    In a catalogue larger than `full_up_to` there is none: the negatives would be the other titles of the
+    batch, which are the user's own.
+    """
+    return config.sequence if len(catalogue) <= config.softmax.full_up_to else None
 
 
 def fit(
@@ -146,10 +152,13 @@ def fit(
     """Build the members and fit them, as `training.fit` does."""
     pairs = training.fit(lambda: RetrievalModel(config, data), config, data, "retrieval", measure)
     queries, candidates = pairs.query_tower, pairs.candidate_tower
-    if config.sequence and has_sequence(config, data.catalogue):
-        member = _fit_sequence(config, config.sequence, data, measure)
+    if sequence := sequence_of(config, data.catalogue):
+        member = _fit_sequence(config, sequence, data, measure)
         queries = Ensemble([*queries.towers, member.query_tower])
         candidates = Ensemble([*candidates.towers, member.candidate_tower])
+    elif config.sequence:
+        limit = config.softmax.full_up_to
+        progress.info("retrieval: no sequences in a catalogue of more than softmax.full_up_to, %d", limit)
     return Fitted(pairs, queries, candidates)
 
 
@@ -167,7 +176,7 @@ def run_fn(fn_args: Any) -> None:
     if strategies.left_to_chief(data.strategy, fn_args.serving_model_dir):
         return
     training.save_for_warm_start(model.pairs, data, fn_args)
-    sequence = has_sequence(config, data.catalogue)
+    sequence = sequence_of(config, data.catalogue)
     length = features.HISTORY_LENGTH if sequence else features.TRAIN_HISTORY_LENGTH
     served = saved_model.ServedModel(data, length)
     retrieval = (model.query_tower, model.candidate_tower)

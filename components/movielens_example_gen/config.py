@@ -63,8 +63,8 @@ class DataConfig(pydantic.BaseModel):
     # How to read data that arrives as spans; None where the input is one release.
     spans: SpansConfig | None = None
     split: SplitConfig = SplitConfig()
-    # Ratings in a row's history at most, the user's latest before the row; 0 for none. A row of train has no
-    # more than 20, which are all that a model reads that is fitted to rows.
+    # Ratings in a row's history at most, the user's latest before the row; 0 for none. A row of train has at
+    # most 20.
     history_length: int = pydantic.Field(features.HISTORY_LENGTH, ge=0, le=features.HISTORY_LENGTH)
     # Greatest allowed share of bad rows, 0 to 1; of the ratings, of the movies and of the users alike.
     max_bad_share: float = pydantic.Field(default=0.001, ge=0, le=1)

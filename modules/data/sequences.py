@@ -8,31 +8,41 @@ import numpy as np
 import tensorflow as tf
 
 from modules import features
+from modules.data.dataset import Interactions
 
 # Ratings before the queries of a window, and queries.
 CONTEXT, QUERIES = features.HISTORY_LENGTH, 128
-# What is read of each rating, beside the features of the query.
-COLUMNS = (features.USER_ID, features.TIMESTAMP, features.RATING, features.MOVIE_TITLE)
 # What is counted: the number of the user's ratings before it in the stream, how many of those are strictly
 # earlier, and the seconds since the latest of these, 0 where there is none.
 ORDER, EARLIER, SINCE = "order", "earlier", "since"
 
 
-def load(batches: tf.data.Dataset, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Read columns of train in the stream's order, `[rows]` each, with ORDER, EARLIER and SINCE.
+def load(batches: tf.data.Dataset, names: Sequence[str], interactions: Interactions) -> dict[str, np.ndarray]:
+    """Read train in the stream's order, `[rows]` each.
+
+    Users out of the vocabulary are left out, for they share an index. Ratings of one second are in the order
+    of `Interactions.latest` and of MovieLensExampleGen.
 
     Args:
-      batches: of `dataset.ratings`, the train split.
-      names: transformed features, of width 1.
+      batches: of `dataset.ratings`, the train split, with `names`.
+      names: transformed features to read, of width 1.
+      interactions: of the same split.
+    Returns:
+      Those, TIMESTAMP, RATING, ORDER, EARLIER and SINCE; integers as int32.
     """
-    read = [{name: batch[name].numpy()[:, 0] for name in names} for batch in batches]
-    columns = {name: np.concatenate([batch[name] for batch in read]) for name in names}
-    users, seconds, titles = (
-        columns[name] for name in (features.USER_ID, features.TIMESTAMP, features.MOVIE_TITLE)
-    )
-    order = np.lexsort((titles, seconds, users))
-    columns = {name: values[order] for name, values in columns.items()}
-    return columns | counts(columns[features.USER_ID], columns[features.TIMESTAMP])
+    rows = interactions
+    order = np.lexsort((rows.ratings, rows.positions, rows.timestamps, rows.users))
+    order = order[rows.users[order] < rows.num_users]
+    read: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for batch in batches:
+        for name, parts in read.items():
+            values = batch[name].numpy()[:, 0]
+            parts.append(values if values.dtype == np.float32 else values.astype(np.int32))
+    columns = {name: np.concatenate(read.pop(name))[order] for name in names}
+    seconds = rows.timestamps[order]
+    # Timestamps from 2038 on are bad rows.
+    columns |= {features.TIMESTAMP: seconds.astype(np.int32), features.RATING: rows.ratings[order]}
+    return columns | counts(rows.users[order], seconds)
 
 
 def counts(users: np.ndarray, seconds: np.ndarray) -> dict[str, np.ndarray]:
@@ -61,11 +71,10 @@ def windows(columns: Mapping[str, np.ndarray], size: int, seed: int) -> tf.data.
       seed: of the order.
     Returns:
       `[size, CONTEXT + QUERIES]` by name; every pass has `steps` batches. The stream goes round, so
-      that each rating is a query in one window, but for those of windows that fill no batch.
+      that each rating is a query in one window, a few in two, but for those of windows that fill no batch.
     """
-    users = columns[features.USER_ID]
-    starts = np.flatnonzero(np.diff(users, prepend=users[0] - 1))
-    parts = np.split(np.arange(len(users)), starts[1:])
+    starts = np.flatnonzero(columns[ORDER] == 0)
+    parts = np.split(np.arange(len(columns[ORDER])), starts[1:])
     draw = np.random.default_rng(seed)
     tensors = {name: tf.constant(values) for name, values in columns.items()}
 

@@ -30,7 +30,7 @@ def gap_bucket(seconds: tf.Tensor) -> tf.Tensor:
     >>> gap_bucket(tf.constant([0, 1, 3, 4, 7, 8])).numpy().tolist()
     [0, 1, 2, 3, 3, 4]
     """
-    # A half keeps every whole number off the bounds, where two logarithms could differ.
+    # A half keeps whole numbers (up to 2^23) off the bounds, where two logarithms could differ.
     doublings = tf.math.log(tf.cast(seconds, tf.float32) + 0.5) / np.log(2.0).astype(np.float32)
     return tf.clip_by_value(tf.cast(doublings + 1.0, tf.int32), 0, GAPS - 2)
 
@@ -45,7 +45,8 @@ class Relation(NamedTuple):
     """What queries know of ratings, `[b, queries, ratings]` each.
 
     Attributes:
-      earlier: bool, whether the rating is one of the user's latest HISTORY_LENGTH before the query.
+      earlier: bool, whether the rating is one of the user's latest before the query. The oldest rating of a
+        full history is none of them: it only tells how long after it the next one is.
       cell: int32, row of a table of biases by the time and the number of ratings between the two.
     """
 
@@ -62,7 +63,7 @@ class Relation(NamedTuple):
           back: the same shape, int32: 1 for the latest such rating, 2 for the one before it, and so on.
         """
         cell = gap_bucket(tf.maximum(seconds, 0)) * _DISTANCES + _distance_bucket(back)
-        return cls(earlier & (back <= features.HISTORY_LENGTH), cell)
+        return cls(earlier & (back < features.HISTORY_LENGTH), cell)
 
 
 class AttentionBlock(tf.keras.layers.Layer):

@@ -101,9 +101,10 @@ class SequenceTower(tf.keras.Model):
           `[b * (ratings - context), dim]`, and for each its features.MOVIE_TITLE and HISTORY_TITLE.
         """
         asked = {name: values[:, context:] for name, values in rows.items()}
-        users, times = rows[features.USER_ID], rows[features.TIMESTAMP]
         order, earlier = rows[sequences.ORDER], rows[sequences.EARLIER]
-        size = users.shape[1]
+        size = order.shape[1]
+        # The column of the user's first rating. Where a short stream goes round, its copies differ in it.
+        begins = tf.range(size) - order
         ratings = self._ratings(rows[features.MOVIE_TITLE], rows[features.RATING], training)
         # The column of the latest rating strictly before each query.
         last = (tf.range(size) + earlier - order - 1)[:, context:]
@@ -114,8 +115,8 @@ class SequenceTower(tf.keras.Model):
         latest = tf.where(known[:, :, tf.newaxis] > 0, tf.gather(ratings, last, batch_dims=1), 0.0)
         query += latest + tf.gather(self._returns, _gap(asked[sequences.SINCE], known > 0))
         back = asked[sequences.EARLIER][:, :, tf.newaxis] - order[:, tf.newaxis]
-        same = asked[features.USER_ID][:, :, tf.newaxis] == users[:, tf.newaxis]
-        seconds = tf.cast(asked[features.TIMESTAMP][:, :, tf.newaxis] - times[:, tf.newaxis], tf.int32)
+        same = begins[:, context:, tf.newaxis] == begins[:, tf.newaxis]
+        seconds = asked[features.TIMESTAMP][:, :, tf.newaxis] - rows[features.TIMESTAMP][:, tf.newaxis]
         relation = Relation.of(seconds, same & (back > 0), back)
         ratings += tf.gather(self._since, _gap(rows[sequences.SINCE], earlier > 0))
         found = self._attention(query, ratings, relation, training=training)

@@ -59,7 +59,7 @@ def fit(models: Mapping[str, Any], data: TrainingData) -> tuple[Scores, Scores, 
         rater: Any = joint
     else:
         config = RetrievalConfig.model_validate(models["retrieval"])
-        members = config.members + retrieval.has_sequence(config, catalogue)
+        members = config.members + (retrieval.sequence_of(config, catalogue) is not None)
         towers = retrieval.fit(config.model_copy(update={"members": 1, "sequence": None}), data)
         scores = _products(towers.query_tower, towers.candidate_tower, catalogue)
         rating = read_ranking(models["ranking"])

@@ -208,5 +208,4 @@ def rating_error(data: TrainingData, rate: Tower) -> tuple[float, float]:
 
 def _batches(data: TrainingData) -> Iterator[dict[str, tf.Tensor]]:
     rows = max(1, min(_MEASURED_BATCH, _SCORES // len(data.catalogue)))
-    length = features.HISTORY_LENGTH
-    return iter(dataset.ratings(data.eval_files, data.transform, rows, history_length=length))
+    return iter(dataset.ratings(data.eval_files, data.transform, rows))

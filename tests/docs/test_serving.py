@@ -195,4 +195,6 @@ def test_the_table_of_inputs_has_every_input_and_the_kotlin_map_every_one_of_the
     wanted = models["ranking"].signatures[features.RATING_SIGNATURE].structured_input_signature[1]
     assert set(re.findall(r'"(\w+)" to (?:arrayOf|intArrayOf)', kotlin)) == set(wanted)
     assert all(f"{kind}({features.HISTORY_LENGTH})" in kotlin for kind in ("Array", "FloatArray", "IntArray"))
+    assert text.count(f"[1, {features.HISTORY_LENGTH}]") == len(features.HISTORY_FEATURES)
+    assert f"A history always has {features.HISTORY_LENGTH} entries" in text
     assert f"takes {features.DEVICE_EXCLUDED} titles to exclude" in text

@@ -15,6 +15,7 @@ from components.index_pusher.description.model_card_tables import model, not_bet
 from components.index_pusher.index.scann_operations import BRUTE_FORCE, MISSING
 from components.movielens_example_gen.config import GIVEN, HASH, SPAN, TIME, DataConfig
 from components.movielens_example_gen.sources.releases import CUSTOM
+from modules import features
 from modules.evaluation.results import Evaluation, read_evaluation
 from serving.manifest import libraries
 
@@ -122,8 +123,9 @@ def _data(data: Data) -> str:
     if config := data.config:
         origin = "files of one's own" if config.release == CUSTOM else f"{config.spec.url}"
         lines.append(
-            f"Release `{config.release}` ({origin}). Ratings are {config.spec.scale}. Every row carries at "
-            f"most {config.history_length} of its user's ratings from before its own second."
+            f"Release `{config.release}` ({origin}). Ratings are {config.spec.scale}. A row carries at most "
+            f"{config.history_length} of its user's ratings from before its own second, in train at most "
+            f"{features.TRAIN_HISTORY_LENGTH}."
         )
     return "\n\n".join([*lines, table(("count", "rows"), rows)])
 

@@ -27,17 +27,17 @@ CONFIG = RetrievalConfig(
 
 @pytest.fixture(scope="module")
 def stream() -> dict[str, np.ndarray]:
-    """Nine users' ratings by time, fewer than a history holds, some in one second."""
+    """Nine users' ratings by time, some in one second; two have more than a history holds."""
     draw = np.random.default_rng(0)
     rows = []
     for user in range(9):
         seconds = 1000
-        for _ in range(draw.integers(1, 40)):
+        for _ in range(draw.integers(1, 40) if user > 1 else 170):
             seconds += int(draw.choice([0, 1, 7, 100, 5000]))
             rows.append(
                 (user, seconds, draw.integers(0, TITLES), draw.integers(1, 6), draw.integers(0, 1000))
             )
-    rows.sort()
+    rows.sort(key=lambda row: row[:2])
     columns = np.array(rows).T
     names = (features.USER_ID, features.TIMESTAMP, features.MOVIE_TITLE)
     return {
@@ -79,6 +79,7 @@ def histories(stream: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     ratings = np.zeros(shape, np.float32)
     for row in range(len(users)):
         earlier = np.flatnonzero((users == users[row]) & (seconds < seconds[row]))[::-1]
+        earlier = earlier[: features.HISTORY_LENGTH]
         columns = slice(len(earlier))
         titles[row, columns] = stream[features.MOVIE_TITLE][earlier] + 1
         ratings[row, columns] = stream[features.RATING][earlier]
@@ -88,14 +89,28 @@ def histories(stream: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def test_a_query_in_a_window_is_the_query_by_its_history(tower: SequenceTower, stream) -> None:
-    received, candidates = windows(tower, stream)
+    """In the windows of a pass, and where the stream is short and goes round."""
     history = histories(stream)
     query = {name: stream[name][:, np.newaxis] for name in CONFIG.query_features}
     by_history = tower({name: tf.constant(values) for name, values in {**query, **history}.items()})
-    np.testing.assert_allclose(received, by_history, atol=1e-5)
-    longest = candidates[features.HISTORY_TITLE][:, : features.HISTORY_LENGTH]
-    assert np.array_equal(longest, history[features.HISTORY_TITLE])
-    assert np.array_equal(candidates[features.MOVIE_TITLE][:, 0], stream[features.MOVIE_TITLE])
+    counts = sequences.counts(stream[features.USER_ID], stream[features.TIMESTAMP])
+    columns = {**stream, **counts, "row": np.arange(len(counts[sequences.ORDER]))}
+    few = {name: values[stream[features.USER_ID] == 0][:60] for name, values in columns.items()}
+    for read in (columns, few):
+        for batch in sequences.windows(read, 1, seed=0):
+            row = batch.pop("row").numpy()[0, sequences.CONTEXT :]
+            received, candidates = tower.positions(batch, sequences.CONTEXT, training=False)
+            # Where ratings of the oldest second of a full history are cut off, the gap before it is unknown.
+            ages = history[features.HISTORY_AGE][row]
+            certain = (ages[:, -1] != ages[:, -2]) | (ages[:, -1] == 0)
+            assert certain.mean() > 0.6
+            expected = by_history.numpy()[row]
+            np.testing.assert_allclose(received.numpy()[certain], expected[certain], atol=1e-5)
+            # The context of a window ends earlier by the ratings of the query's own second.
+            listed, titles = candidates[features.HISTORY_TITLE].numpy(), history[features.HISTORY_TITLE][row]
+            assert np.array_equal(listed[:, :-5], titles[:, :-5])
+            assert np.array_equal(listed, np.where(listed > 0, titles, 0))
+            assert np.array_equal(candidates[features.MOVIE_TITLE][:, 0], stream[features.MOVIE_TITLE][row])
 
 
 @pytest.mark.parametrize("name", [features.MOVIE_TITLE, features.RATING])
