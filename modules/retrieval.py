@@ -13,16 +13,13 @@ from common.progress import progress
 from modules import features, strategies, training
 from modules.data import dataset, sequences
 from modules.data.dataset import Catalogue
-from modules.evaluation import ranking_metrics
+from modules.evaluation import ranking_metrics, training_log
 from modules.export import saved_model, tflite
 from modules.hyperparameters import RetrievalConfig, SequenceConfig
 from modules.softmax import CandidateSoftmax
 from modules.towers.sequence import INITIAL, SequenceTower
 from modules.towers.tower import Ensemble, Tower, two_towers
 from modules.training import TrainingData
-
-# The member of sequences in lines of progress, and its folder in the training's log.
-_SEQUENCE = "sequences"
 
 
 class RetrievalModel(training.Model):
@@ -117,7 +114,7 @@ def _fit_sequence(
 ) -> SequenceModel:
     own = config.model_copy(update={"embedding_dim": sequence.embedding_dim, "epochs": sequence.epochs})
     # It begins anew, and has a log of its own.
-    folder = data.log_dir and os.path.join(data.log_dir, _SEQUENCE)
+    folder = data.log_dir and os.path.join(data.log_dir, training_log.SEQUENCES)
     data = dataclasses.replace(data, base=None, log_dir=folder)
     names = sorted({features.MOVIE_TITLE, *config.query_features})
     batches = dataset.ratings(data.train_files, data.transform, columns=names)
@@ -128,7 +125,7 @@ def _fit_sequence(
         lambda: SequenceModel(own, sequence, data),
         own,
         data,
-        f"retrieval, {_SEQUENCE}",
+        f"retrieval, {training_log.SEQUENCES}",
         measure,
         lambda: sequences.windows(columns, windows, config.seed),
         sequences.steps(rows, windows),

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
 _HYPERPARAMETERS = "hyperparameters"
+# Name of retrieval's member of sequences in lines of progress, and of the folder of its own log.
+SEQUENCES = "sequences"
 
 
 class Writer:
@@ -54,7 +57,16 @@ class Log:
 
 
 def read(folder: str) -> Log:
-    """Read a log; without event files, or a folder, it is empty."""
+    """Read a log; without event files, or a folder, it is empty.
+
+    The names of figures of the log in its folder SEQUENCES end in that.
+    """
+    log, of_member = _read(folder), _read(os.path.join(folder, SEQUENCES))
+    figures = {f"{name}, {SEQUENCES}": values for name, values in of_member.figures.items()}
+    return Log(log.hyperparameters, log.figures | figures)
+
+
+def _read(folder: str) -> Log:
     if not tf.io.gfile.isdir(folder):
         return Log({}, {})
     from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
