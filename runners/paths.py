@@ -36,10 +36,10 @@ def entered(root: pathlib.Path) -> Iterator[pathlib.Path]:
         os.close(before)
 
 
-def unabridged(text: str) -> str:
+def as_given(text: str) -> str:
     """Name the folder that this process has `entered` by its own path, in a text for a person.
 
-    >>> unabridged("/proc/self/cwd/Transform is gone") == f"{os.getcwd()}/Transform is gone"
+    >>> as_given("/proc/self/cwd/Transform is gone") == f"{os.getcwd()}/Transform is gone"
     True
     """
     return text.replace(_HERE, os.getcwd()) if _HERE in text else text

@@ -58,7 +58,7 @@ def _recommended(step: Step) -> str:
     counts = written.properties if written else {}
     if not written or not counts.get("recommended"):
         return str(counts.get("reason", ""))
-    return f"{counts['rows']:,} titles for {counts['users']:,} users: {paths.unabridged(written.uri)}"
+    return f"{counts['rows']:,} titles for {counts['users']:,} users: {paths.as_given(written.uri)}"
 
 
 FIGURES: dict[str, Callable[[Step], str]] = {

@@ -95,7 +95,7 @@ def read_summary(steps: Sequence[Step]) -> Summary:
 def _data(step: Step) -> Data:
     examples, quarantine = _only(step, "examples"), _only(step, "quarantine")
     counts = {name: value for name, value in examples.properties.items() if isinstance(value, int)}
-    return Data(counts, paths.unabridged(quarantine.uri))
+    return Data(counts, paths.as_given(quarantine.uri))
 
 
 def _tuned(step: Step) -> Tuned:

@@ -55,7 +55,7 @@ def run(create: Create, runner: str, root: Path, terminal: Terminal) -> list[rec
             step = f"{watch.failed} failed: " if watch.failed else ""
             message = f"{step}{cause_of(watch.error or error)}"
             recorded = record.latest_run(store, after=earlier)
-            raise RunError(paths.unabridged(message), watch.with_peaks(recorded)) from error
+            raise RunError(paths.as_given(message), watch.with_peaks(recorded)) from error
     return watch.with_peaks(record.latest_run(store))
 
 

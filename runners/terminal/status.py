@@ -88,7 +88,7 @@ class Terminal(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a line of progress."""
-        self._display.note(paths.unabridged(record.getMessage()), getattr(record, SHARE, 0.0))
+        self._display.note(paths.as_given(record.getMessage()), getattr(record, SHARE, 0.0))
 
     def stages(self, done: int, of: int) -> None:
         """Show on a terminal how many stages of the running step's Beam pipeline are done."""

@@ -93,4 +93,4 @@ def parquet_in_words(path: str) -> Iterator[None]:
         with parquet.in_words(path):
             yield
     except parquet.UnreadableError as error:
-        raise DataError(f"{error}. Write it anew.") from error
+        raise DataError(f"{error}. Write it anew, or, if it is no data, move it elsewhere.") from error

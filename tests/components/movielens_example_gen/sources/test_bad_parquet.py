@@ -54,7 +54,8 @@ def test_it_is_named(tmp_path: pathlib.Path, write: Callable[[pathlib.Path], Non
     path = tmp_path / "movies.parquet"
     write(path)
     (tmp_path / "ratings.csv").write_bytes(b"userId,movieId,rating,timestamp\n1,1,5,0\n")
-    words = rf"^{path} must be a Parquet file that can be read: [^\n]+[^.:]\. Write it anew\.$"
+    remedy = r"Write it anew, or, if it is no data, move it elsewhere\."
+    words = rf"^{path} must be a Parquet file that can be read: [^\n]+[^.:]\. {remedy}$"
     with pytest.raises(DataError, match=words):
         (movies,) = files.find_inputs(str(tmp_path), DataConfig(release="custom")).movies
         list(rows.read_table(movies, COLUMNS))
