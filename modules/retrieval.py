@@ -121,7 +121,7 @@ def _fit_sequence(
     columns = sequences.load(batches, names, data.interactions)
     rows = len(columns[sequences.ORDER])
     windows = sequences.batch_size(rows, config.batch_size)
-    return training.fit(
+    model = training.fit(
         lambda: SequenceModel(own, sequence, data),
         own,
         data,
@@ -130,6 +130,8 @@ def _fit_sequence(
         lambda: sequences.windows(columns, windows, config.seed),
         sequences.steps(rows, windows),
     )
+    model.query_tower.freeze()
+    return model
 
 
 def sequence_of(config: RetrievalConfig, catalogue: Catalogue) -> SequenceConfig | None:

@@ -58,6 +58,7 @@ class SequenceTower(tf.keras.Model):
         self._candidates = candidates
         self._titles = {name: tf.constant(values, tf.int32) for name, values in titles.items()}
         self._lowest, self._span = rating_range[0], max(rating_range[1] - rating_range[0], 1e-6)
+        self._embedded: tf.Variable | None = None
         self._attention = AttentionBlock(dim, sequence)
         self._stars, self._since, self._returns = (
             self.add_weight(
@@ -67,6 +68,10 @@ class SequenceTower(tf.keras.Model):
             )
             for name, rows in (("stars", _RATINGS + 1), ("since", GAPS), ("returns", GAPS))
         )
+
+    def freeze(self) -> None:
+        """Keep the embeddings of all titles as they are now, for queries that are served."""
+        self._embedded = tf.Variable(self._candidates.embed(self._titles), trainable=False)
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Embed queries by the columns of their histories.
@@ -79,7 +84,7 @@ class SequenceTower(tf.keras.Model):
         present = titles > 0
         before = _next_greater(tf.where(present, ages, tf.int32.max))
         since = _gap(before - ages, before < tf.int32.max)
-        ratings = self._ratings(tf.maximum(titles - 1, 0), inputs[features.HISTORY_RATING], training)
+        ratings = self._ratings(tf.maximum(titles - 1, 0), inputs[features.HISTORY_RATING])
         latest = tf.where(present[:, :1], ratings[:, 0], 0.0)
         returned = tf.gather(self._returns, _gap(ages[:, 0], present[:, 0]))
         query = self._query(inputs, training=training) + latest + returned
@@ -105,7 +110,7 @@ class SequenceTower(tf.keras.Model):
         size = order.shape[1]
         # The column of the user's first rating. Where a short stream goes round, its copies differ in it.
         begins = tf.range(size) - order
-        ratings = self._ratings(rows[features.MOVIE_TITLE], rows[features.RATING], training)
+        ratings = self._ratings(rows[features.MOVIE_TITLE], rows[features.RATING])
         # The column of the latest rating strictly before each query.
         last = (tf.range(size) + earlier - order - 1)[:, context:]
         known = tf.where(last < 0, 0, asked[sequences.EARLIER])
@@ -127,17 +132,11 @@ class SequenceTower(tf.keras.Model):
         }
         return _with_bias(tf.reshape(found, [-1, found.shape[2]])), candidates
 
-    def _ratings(self, titles: tf.Tensor, stars: tf.Tensor, training: bool) -> tf.Tensor:
+    def _ratings(self, titles: tf.Tensor, stars: tf.Tensor) -> tf.Tensor:
         """Embed `[b, ratings]` indices of titles and ratings."""
-        flat = tf.reshape(titles, [-1])
-        if training:
-            embedded = tf.gather(self._candidates.embed(self._titles), flat)
-        else:
-            of_titles = {name: tf.gather(of, flat) for name, of in self._titles.items()}
-            embedded = self._candidates.embed(of_titles)
+        embedded = self._candidates.embed(self._titles) if self._embedded is None else self._embedded
         step = tf.cast(tf.round((stars - self._lowest) / self._span * _RATINGS), tf.int32)
-        rated = tf.gather(self._stars, tf.clip_by_value(step, 0, _RATINGS))
-        return tf.reshape(embedded, tf.shape(rated)) + rated
+        return tf.gather(embedded, titles) + tf.gather(self._stars, tf.clip_by_value(step, 0, _RATINGS))
 
 
 def _next_greater(ages: tf.Tensor) -> tf.Tensor:

@@ -76,12 +76,12 @@ class ModelContract:
         assert type(config).model_validate(trained.log.hyperparameters) == config
         assert trained.log.figures
         last = config.epochs if isinstance(config, GradientConfig) else config.sweeps
-        sequence = getattr(config, "sequence", None)
-        of_member = [name for name in trained.log.figures if name.endswith(", sequences")]
-        assert bool(of_member) == bool(sequence)
+        epochs = {name: last for name in trained.log.figures if not name.endswith(", sequences")}
+        if sequence := getattr(config, "sequence", None):
+            epochs = {name: epochs.get(name, sequence.epochs) for name in trained.log.figures}
+        assert len(epochs) == len(trained.log.figures) > (2 if sequence else 0)
         for name, values in trained.log.figures.items():
-            epochs = sequence.epochs if name in of_member else last
-            assert max(values) == epochs and np.isfinite(list(values.values())).all(), name
+            assert max(values) == epochs[name] and np.isfinite(list(values.values())).all(), name
 
     def test_an_example_need_tell_no_more_than_a_request_knows(
         self, trained: Trained, planted_run: PlantedRun
