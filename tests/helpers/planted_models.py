@@ -263,11 +263,12 @@ def write_model(
 def write_queries(world: World, split_dir: pathlib.Path, per_user: int = 5) -> str:
     """Write an eval split as the ExampleGen would: gzipped TFRecords of ratings with histories.
 
-    A user's rows have histories of 7, 14, HISTORY_LENGTH, 0 and 1 titles, in turn, also titles not in train.
+    A user's rows have histories of 7, 14, TRAIN_HISTORY_LENGTH, 0 and 1 titles, in turn, also
+    of titles not in train.
     """
     split_dir.mkdir(parents=True)
     rng = np.random.default_rng(2)
-    lengths = (7, 14, features.HISTORY_LENGTH, 0, 1)
+    lengths = (7, 14, features.TRAIN_HISTORY_LENGTH, 0, 1)
     with tf.io.TFRecordWriter(str(split_dir / "data_tfrecord-00000-of-00001.gz"), "GZIP") as writer:
         for user in world.users:
             for number, row in enumerate(rng.choice(len(world.titles), per_user)):

@@ -14,6 +14,7 @@ from components.index_pusher.config import BlendConfig, IndexConfig
 from components.index_pusher.description import provenance
 from components.index_pusher.description.model_card import Data
 from components.movielens_example_gen.config import DataConfig
+from modules import features
 from modules.evaluation.results import Evaluation, Gated
 from serving import manifest
 
@@ -51,7 +52,7 @@ def _described(spec: tf.TensorSpec) -> dict:
 def test_a_tflite_file_is_listed_with_its_widths_and_types(content: dict) -> None:
     rate = content["signatures"]["tflite/ranking.tflite"]["rate"]
     assert rate["inputs"]["user_id"] == {"dtype": "string", "shape": [-1]}
-    assert rate["inputs"]["history_timestamp"] == {"dtype": "int32", "shape": [-1, 20]}
+    assert rate["inputs"]["history_timestamp"] == {"dtype": "int32", "shape": [-1, features.HISTORY_LENGTH]}
     assert rate["outputs"]["predicted_rating"]["dtype"] == "float32"
 
 

@@ -148,7 +148,8 @@ class TestRetrieval:
         assert row.queries == 205 and 0 <= row.difference <= row.bound == 1e-5
         history = (request[features.HISTORY_TITLE] != b"").sum(axis=1)
         denied = (request[features.EXCLUDE_TITLE] != b"").sum(axis=1)
-        assert history.max() == features.HISTORY_LENGTH and denied[::2].min() == 5 and not denied[1::2].any()
+        assert history.max() == features.TRAIN_HISTORY_LENGTH
+        assert denied[::2].min() == 5 and not denied[1::2].any()
         assert answer[features.NUM_RETURNED].tolist() == [100] * 205
 
     def test_a_catalogue_smaller_than_its_depth_is_counted_and_padded(self, tmp_path: pathlib.Path) -> None:
