@@ -1,14 +1,13 @@
 """What a star is worth in the order of the list, see BlendConfig. The Tuner calls `tuner_fn`.
 
 Both models are fitted anew to the earlier part of train, and the weight is chosen on the later part, which
-neither of them was fitted to. The fits are shorter than the Trainers': of retrieval's members, whose scores
-are added, one is fitted, and the weight found with it counts for each member.
+neither of them was fitted to.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras_tuner
@@ -28,7 +27,8 @@ from modules.training import TrainingData
 from modules.tuners import held_out, search
 
 RATING_WEIGHT = "rating_weight"
-# For each member of retrieval. In the first place what they are compared with: the score alone.
+# For each member of retrieval, whose scores are added. In the first place what they are compared with: the
+# score alone.
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 # Draws of the ranking model's posterior at most: the weight needs ratings that are nearly as good.
 _SWEEPS = 60
@@ -50,7 +50,7 @@ def fit(models: Mapping[str, Any], data: TrainingData) -> tuple[Scores, Scores, 
         that rates is an inner product.
       data: train files, and all candidates.
     Returns:
-      The candidates' scores and their ratings, and how many such scores the served model adds.
+      The candidates' scores and their ratings, and how many members' scores are added.
     """
     catalogue, members = data.catalogue, 1
     if "multitask" in models:
@@ -59,8 +59,8 @@ def fit(models: Mapping[str, Any], data: TrainingData) -> tuple[Scores, Scores, 
         rater: Any = joint
     else:
         config = RetrievalConfig.model_validate(models["retrieval"])
-        members = config.members + (retrieval.sequence_of(config, catalogue) is not None)
-        towers = retrieval.fit(config.model_copy(update={"members": 1, "sequence": None}), data)
+        towers = retrieval.fit(config, data)
+        members = len(towers.query_tower.towers)
         scores = _products(towers.query_tower, towers.candidate_tower, catalogue)
         rating = read_ranking(models["ranking"])
         if isinstance(rating, BayesianRankingConfig) and rating.sweeps > _SWEEPS > rating.burn_in:
@@ -81,25 +81,31 @@ def _products(query_tower: Scores, candidate_tower: Scores, catalogue: Catalogue
 
 
 def graded_ndcg(
-    scores: Scores, ratings: Scores, data: TrainingData, scale: Scale, share: float = 1.0
+    scores: Scores,
+    ratings: Scores,
+    data: TrainingData,
+    scale: Scale,
+    weights: Sequence[float] = WEIGHTS,
+    share: float = 1.0,
 ) -> dict[float, float]:
-    """Measure the order by `score + weight * rating` on the held-out ratings, for each of WEIGHTS.
+    """Measure the order by `score + weight * rating` on the held-out ratings, for each of the weights.
 
     Args:
       scores, ratings: of all candidates.
       data: whose eval files are the held-out part.
       scale: of the ratings.
+      weights: of a predicted rating.
       share: of the users whose ratings are measured.
     Returns:
       By weight, the mean discount of the rated titles' ranks among those that the user is not known to have
       rated, each with the weight of its rating's gain, as `graded_ndcg_10` of the served list.
     """
-    sums, total = dict.fromkeys(WEIGHTS, 0.0), 0.0
+    sums, total = dict.fromkeys(weights, 0.0), 0.0
     for rows in held_out.with_known_titles(data, share):
         gains = scale.gains(rows.batch[RATING].numpy()[:, 0])
         total += float(gains.sum())
         left, of_rating = ranking_metrics.exclude(scores(rows.batch), rows.known), ratings(rows.batch)
-        for weight in WEIGHTS:
+        for weight in weights:
             ranks = ranking_metrics.ranks(left + weight * of_rating, rows.positions).numpy()
             discounts = np.where(np.isnan(ranks), np.nan, list_measures.discounts(ranks))
             sums[weight] += float(gains @ discounts)
@@ -134,8 +140,7 @@ def _measured(fn_args: Any, config: SearchConfig) -> dict[float, float]:
     rows = len(data.interactions.users) * config.held_out / (1 - config.held_out)
     share = min(1.0, _MAX_ROWS / max(rows, 1.0))
     scale = Scale(float(fn_args.custom_config["highest_rating"]))
-    measured = graded_ndcg(scores, ratings, data, scale, share)
-    return {members * weight: value for weight, value in measured.items()}
+    return graded_ndcg(scores, ratings, data, scale, [members * weight for weight in WEIGHTS], share)
 
 
 def tuner_fn(fn_args: Any) -> search.TunerFnResult:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import types
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from modules import features, hyperparameters
+from modules import features, hyperparameters, multitask, retrieval
 from modules.evaluation.list_measures import Scale
 from modules.search_space import SearchConfig
 from modules.training import TrainingData
@@ -87,8 +88,18 @@ def test_of_data_that_cannot_be_divided_the_weight_is_none(
     assert tuner.summary()["rating_weight"] == 0.0
 
 
+def recording(fit: Callable, fitted: dict) -> Callable:
+    def recorded(config: hyperparameters.TrainingConfig, data: TrainingData) -> object:
+        fitted[fit.__module__] = config
+        return fit(config, data)
+
+    return recorded
+
+
 @pytest.mark.parametrize("push", ["separate", "multitask"])
-def test_the_best_weight_of_the_grid_is_chosen(push: str, fn_args: types.SimpleNamespace) -> None:
+def test_the_best_weight_of_the_grid_is_chosen(
+    push: str, fn_args: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pushed = ("retrieval", "ranking") if push == "separate" else ("multitask",)
     config = {
         "models": {name: getattr(MODELS, name).model_dump(mode="json") for name in pushed},
@@ -96,7 +107,11 @@ def test_the_best_weight_of_the_grid_is_chosen(push: str, fn_args: types.SimpleN
         "search": SEARCH.model_dump(mode="json"),
     }
     fn_args.custom_config = json.loads(json.dumps(config))
+    fitted = {}
+    for model in (retrieval, multitask):
+        monkeypatch.setattr(model, "fit", recording(model.fit, fitted))
     tuner, arguments = blend.tuner_fn(fn_args)
+    assert list(fitted.values()) == [getattr(MODELS, pushed[0])], "the weight of a smaller model is another"
     tuner.search(**arguments)
     trials = {
         trial.hyperparameters.values["rating_weight"]: trial.score for trial in tuner.oracle.trials.values()
