@@ -13,7 +13,7 @@ from modules.training import TrainingData
 
 # Rows of the eval split that are measured after each epoch, and scores that they may have: 80 MB, a few times
 # over, where a catalogue is large.
-_SAMPLE_ROWS = 4096
+_SAMPLE_ROWS = 2048
 _SAMPLE_SCORES = 20_000_000
 # Rows that are embedded at a time: their histories take more memory than their embeddings.
 _EMBEDDED_ROWS = 512

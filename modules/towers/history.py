@@ -109,8 +109,9 @@ class HistoryEncoder(tf.keras.layers.Layer):
             present *= tf.cast(self._random.uniform(tf.shape(present)) >= self._dropout, tf.float32)
         embedded = self._embedded(titles, training)
         logits = tf.gather(self._logits, gaps) + self._ranks[: titles.shape[1]]
-        latest = tf.matmul(embedded[:, 0], self._queries)[:, tf.newaxis]
-        logits += tf.reduce_sum(latest * tf.matmul(embedded, self._keys), axis=2) / _ATTENTION_DIM**0.5
+        # Both projections are of the latest title, which is one, in place of all the others.
+        latest = tf.matmul(tf.matmul(embedded[:, 0], self._queries), self._keys, transpose_b=True)
+        logits += tf.reduce_sum(latest[:, tf.newaxis] * embedded, axis=2) / _ATTENTION_DIM**0.5
         # In the exponential, not masked logits: the zero logit of the sum below is always there.
         weights = tf.exp(logits) * present
         weights /= 1.0 + tf.reduce_sum(weights, axis=1, keepdims=True)
