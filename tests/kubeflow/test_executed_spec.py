@@ -14,6 +14,7 @@ from runners.kubeflow import compiling
 from runners.kubeflow.settings import Settings
 from serving import manifest
 from tests.helpers import planted_release
+from tests.helpers.beam import eager
 from tests.helpers.planted_pipeline import PlantedPipeline
 from tests.helpers.warm_python import launch
 from tests.kubeflow import bundles
@@ -52,6 +53,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Executed:
                 image="i", pipeline_root="gs://b", data_root="absent", push_destination=str(root / "pushed")
             ).model_dump(),
             "pipeline_root": str(root / "root"),
+            "beam_pipeline_args": eager.FLAGS,
         }
     )
     job, _ = compiling.compile_job(config, settings, root / "job.json")
