@@ -21,6 +21,8 @@ from retraining.journal import Report
 from runners.running import workspace
 from tests.helpers import warm_python
 
+pytestmark = pytest.mark.slow("processes with TFX")
+
 ROOT = pathlib.Path(local_runner.__file__).parent
 # The real command, with a small pipeline instead of the real one.
 COMMAND = """
@@ -165,7 +167,6 @@ sys.exit(local_runner.main(sys.argv[1:]))
 """
 
 
-@pytest.mark.slow("new interpreters with TFX")
 def test_beams_workers_find_the_project_from_any_folder_and_need_no_home(
     command: list[str], tmp_path: pathlib.Path
 ) -> None:

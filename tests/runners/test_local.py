@@ -110,6 +110,7 @@ def test_a_fault_in_the_wiring_is_named_without_a_step(tmp_path: pathlib.Path) -
     assert str(error.value) == "ValueError: a gate's metric must be known"
 
 
+@pytest.mark.slow("a process with TFX")
 def test_a_killed_run_goes_on_and_nothing_half_written_is_used_or_stays(tmp_path: pathlib.Path) -> None:
     hanging = hang(tmp_path)
     with pytest.raises(workspace.BusyError) as busy, workspace.claimed(tmp_path):

@@ -9,6 +9,8 @@ import pytest
 
 from tests.helpers import warm_python
 
+pytestmark = pytest.mark.slow("processes with TFX")
+
 # The real command, with a small pipeline instead of the real one.
 COMMAND = """
 import sys, types
