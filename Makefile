@@ -25,8 +25,9 @@ style: setup
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-logo
 
-# The tests of a file run in one process, for they share fixtures; files in the order of tests/conftest.py.
-pytest = .venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+# The tests of a file run in one process, for they share fixtures; files in the order of tests/conftest.py. Compiled
+# modules and rewritten assertions are kept even if the environment says not to: tests start many interpreters.
+pytest = PYTHONDONTWRITEBYTECODE= .venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 check: style
 	@$(pytest) -m "not slow and not e2e"

@@ -19,7 +19,7 @@ from common import durable
 from common.errors import DataError
 from retraining.journal import Report
 from runners.running import workspace
-from tests.helpers import warm_python
+from tests.helpers.processes import warm_python
 
 pytestmark = pytest.mark.slow("processes with TFX")
 
@@ -31,7 +31,7 @@ import local_runner
 from retraining.journal import Report
 
 def create_pipeline(pipeline_root, metadata_connection_config, **_):
-    from tests.runners import slow_pipeline
+    from tests.runners.pipelines import slow_pipeline
     return slow_pipeline.create(pathlib.Path(pipeline_root), metadata_connection_config)
 
 sys.modules["pipeline.pipeline"] = types.SimpleNamespace(create_pipeline=create_pipeline)
@@ -156,7 +156,7 @@ def create_pipeline(pipeline_root, metadata_connection_config, beam_pipeline_arg
     from apache_beam.options.pipeline_options import PipelineOptions
     from components.movielens_example_gen.parsing.catalogue import title_year
     from pipeline.beam_flags import with_runner
-    from tests.runners import slow_pipeline
+    from tests.runners.pipelines import slow_pipeline
     with beam.Pipeline(options=PipelineOptions(with_runner(beam_pipeline_args))) as pipeline:
         years = pipeline | beam.Create(["Solaris (1972)"]) | beam.Map(title_year) | beam.Map(str)
         years | beam.io.WriteToText(pipeline_root + "/years", shard_name_template="")

@@ -19,7 +19,7 @@ import tensorflow as tf
 import recommend
 from components.movielens_example_gen.parsing import parse
 from tests.helpers.planted_requests import exact_best
-from tests.helpers.recommend_process import SCRIPT, run
+from tests.helpers.processes.recommend_process import SCRIPT, run
 
 
 def run_as_shells_do(redirection: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess:

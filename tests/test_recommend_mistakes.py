@@ -12,7 +12,7 @@ import sys
 import pytest
 
 import recommend
-from tests.helpers.recommend_process import run
+from tests.helpers.processes.recommend_process import run
 
 
 @pytest.mark.parametrize("flag", ["--because", "--exclude"])

@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from tests.helpers import warm_python
-from tests.helpers.warm_python import ROOT
+from tests.helpers.processes import warm_python
+from tests.helpers.processes.warm_python import ROOT
 
 # As a finished step stands on the terminal: its id, its seconds, what it did.
 _STEP = re.compile(r"^(\S+) +[0-9.]+ s  (run|cached)", re.MULTILINE)

@@ -14,9 +14,9 @@ import pytest
 from modules import features
 from pipeline import config
 from tests.e2e.conftest import EXECUTED, MODELS, steps, succeeded
-from tests.helpers import warm_python
 from tests.helpers.planted_pipeline import PlantedPipeline
-from tests.helpers.warm_python import ROOT
+from tests.helpers.processes import warm_python
+from tests.helpers.processes.warm_python import ROOT
 
 pytestmark = pytest.mark.e2e
 

@@ -16,7 +16,8 @@ from tfx.orchestration.pipeline import RunOptions
 from pipeline import config as configuration
 from pipeline.pipeline import create_pipeline
 from runners.running import record, workspace
-from tests.helpers import planted_release, warm_python
+from tests.helpers import planted_release
+from tests.helpers.processes import warm_python
 
 Uris = dict[tuple[str, str], str]
 

@@ -16,7 +16,7 @@ from serving import manifest
 from tests.helpers import planted_release
 from tests.helpers.beam import eager
 from tests.helpers.planted_pipeline import PlantedPipeline
-from tests.helpers.warm_python import launch
+from tests.helpers.processes.warm_python import launch
 from tests.kubeflow import bundles
 from tests.kubeflow.stand_ins import dockerfile
 from tests.kubeflow.stand_ins.spec_executor import Service, Step

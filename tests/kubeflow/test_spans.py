@@ -15,7 +15,7 @@ from retraining.cut import cut
 from runners.kubeflow import compiling
 from runners.kubeflow.settings import Settings
 from tests.helpers import planted_release
-from tests.helpers.warm_python import launch
+from tests.helpers.processes.warm_python import launch
 from tests.kubeflow.stand_ins import dockerfile
 from tests.kubeflow.stand_ins.spec_executor import Service, Step
 

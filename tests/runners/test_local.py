@@ -24,8 +24,8 @@ from common.progress import progress
 from runners.reporting.failure import RunError
 from runners.running import local, record, workspace
 from runners.terminal.status import Outcome, Terminal
-from tests.helpers import warm_python
-from tests.runners import slow_pipeline
+from tests.helpers.processes import warm_python
+from tests.runners.pipelines import slow_pipeline
 
 _STARTS_WITHIN = 250.0  # Seconds: imports of TFX on a busy machine.
 
@@ -62,7 +62,7 @@ def store_of(root: pathlib.Path) -> mlmd.MetadataStore:
 def hang(root: pathlib.Path) -> warm_python.Command:
     """Start a run in a process of its own that hangs in the second step."""
     (root / "hang").touch()
-    code = "import sys, tests.runners.slow_pipeline as slow; slow.run_alone(*sys.argv[1:])"
+    code = "import sys, tests.runners.pipelines.slow_pipeline as slow; slow.run_alone(*sys.argv[1:])"
     command = warm_python.start(["-c", code, str(root)], root / "stdout", root / "stderr")
     deadline = time.monotonic() + _STARTS_WITHIN
     while not (root / "hanging").exists():

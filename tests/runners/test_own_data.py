@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 
-from tests.helpers import warm_python
+from tests.helpers.processes import warm_python
 
 pytestmark = pytest.mark.slow("processes with TFX")
 
@@ -17,7 +17,7 @@ import sys, types
 import local_runner
 
 def create_pipeline(config, data_root, pipeline_root, metadata_connection_config, **_):
-    from tests.runners import judged_pipeline
+    from tests.runners.pipelines import judged_pipeline
     return judged_pipeline.create(
         config.pipeline_name, data_root, pipeline_root, metadata_connection_config
     )

@@ -10,7 +10,7 @@ import pytest
 from runners.reporting.failure import Cause, RunError
 from runners.running import local, record, retry
 from runners.terminal.status import Terminal
-from tests.runners import slow_pipeline
+from tests.runners.pipelines import slow_pipeline
 from tests.runners.test_local import store_of
 
 

@@ -21,7 +21,7 @@ from runners.reporting import tables
 from runners.reporting.summary import Model, Summary, read_summary
 from runners.running import record, steps
 from runners.terminal.status import Terminal
-from tests.runners import planted_run
+from tests.runners.pipelines import planted_run
 
 pytestmark = pytest.mark.slow("runs Evaluators")
 

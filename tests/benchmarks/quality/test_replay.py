@@ -23,7 +23,7 @@ from runners.reporting.summary import read_summary
 from runners.running import record, steps
 from runners.running.local import RUNNERS
 from runners.terminal.status import Terminal
-from tests.runners import planted_run
+from tests.runners.pipelines import planted_run
 
 pytestmark = pytest.mark.slow("runs Evaluators span by span")
 

@@ -27,7 +27,7 @@ from tests.helpers.beam import light
 PIPELINE_SECONDS = 1800.0
 _SECONDS = 250.0
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 # Libraries alone; not tensorflow_recommenders, which imports ScaNN: a process without ScaNN must have none.
 _PRELOADED = (
     "tfx.components",

@@ -6,7 +6,7 @@ import pathlib
 import subprocess
 import sys
 
-SCRIPT = pathlib.Path(__file__).parents[2] / "recommend.py"
+SCRIPT = pathlib.Path(__file__).parents[3] / "recommend.py"
 
 
 def run(*arguments: str, cwd: pathlib.Path) -> subprocess.CompletedProcess:
