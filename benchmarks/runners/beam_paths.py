@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from benchmarks import partial, table
+from common.errors import DataError
 from components.movielens_example_gen.fetching import fetch
 from pipeline import config as configuration
 
@@ -120,7 +121,8 @@ def run(
             check=False,
         )
     if done.returncode:
-        raise RuntimeError(f"the run must succeed; {root / 'log'} ends: {(root / 'log').read_text()[-2000:]}")
+        said = (root / "log").read_text()[-2000:].strip()
+        raise RuntimeError(f"the run must succeed; {root / 'log'} ends: {said}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -186,7 +188,7 @@ def rows(found: dict[str, dict[tuple[str, str], str]]) -> list[list[str]]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run each path, and print the digests and the seconds; returns 1 where a digest differs."""
+    """Run each path, and print digests and seconds; returns 1 where a digest differs, 2 where a run fails."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.runners.beam_paths", description=__doc__.split("\n")[0]
     )
@@ -210,6 +212,19 @@ def main(arguments: Sequence[str]) -> int:
         if getattr(options, flag) and not options.job_endpoint:
             name = flag.replace("_", "-")
             parser.error(f"--{name} is of the workers of a --job-endpoint; name that too")
+    try:
+        found, seconds = _digested(options)
+    except (DataError, OSError, RuntimeError, ValueError, subprocess.TimeoutExpired) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    laid = rows(found)
+    header = ("step", "output", *found, "same")
+    print(table.markdown(header, [*laid, ["seconds", "", *seconds, ""]]))
+    return int(any(row[-1] == "no" for row in laid))
+
+
+def _digested(options: argparse.Namespace) -> tuple[dict[str, dict[tuple[str, str], str]], list[str]]:
+    """Run each path: digests of its outputs, and seconds."""
     if options.root:
         options.root.mkdir(parents=True)
     with contextlib.ExitStack() as stack:
@@ -230,10 +245,7 @@ def main(arguments: Sequence[str]) -> int:
             steps = run(data, folder / name.replace(" ", "-"), options.until, config, beam)
             seconds.append(f"{time.monotonic() - began:.1f}")
             found[name] = digests(steps)
-    laid = rows(found)
-    header = ("step", "output", *found, "same")
-    print(table.markdown(header, [*laid, ["seconds", "", *seconds, ""]]))
-    return int(any(row[-1] == "no" for row in laid))
+    return found, seconds
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def test_the_best_weight_of_the_grid_is_chosen(
         "search": SEARCH.model_dump(mode="json"),
     }
     fn_args.custom_config = json.loads(json.dumps(config))
-    fitted = {}
+    fitted: dict[str, hyperparameters.TrainingConfig] = {}
     for model in (retrieval, multitask):
         monkeypatch.setattr(model, "fit", recording(model.fit, fitted))
     tuner, arguments = blend.tuner_fn(fn_args)

@@ -98,6 +98,19 @@ def test_workers_without_the_service_that_they_are_of_are_rejected(
     assert f"{flag} is of the workers of a --job-endpoint; name that too" in capsys.readouterr().err
 
 
+def test_a_run_that_fails_ends_in_what_it_said(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        beam_paths.partial, "command", lambda *_: ["sh", "-c", "echo No worker came >&2; exit 1"]
+    )
+    monkeypatch.setattr(beam_paths.fetch, "resolve_data", lambda *_: tmp_path)
+    root = tmp_path / "shared"
+    assert beam_paths.main(["--job-endpoint=head:8099", f"--root={root}"]) == 2
+    log = root / "in-memory" / "log"
+    assert capsys.readouterr().err == f"error: the run must succeed; {log} ends: No worker came\n"
+
+
 def _moments(uri: str) -> dict[tuple, tuple[float, float]]:
     """Mean and standard deviation of each number, by split and feature."""
     return {
