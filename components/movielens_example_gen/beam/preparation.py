@@ -13,7 +13,7 @@ from apache_beam.pvalue import AsDict, AsSingleton, PCollection
 
 from components.movielens_example_gen.beam import grouping, reading, writing
 from components.movielens_example_gen.beam.reading import COUNTS
-from components.movielens_example_gen.config import TIME, DataConfig
+from components.movielens_example_gen.config import SPAN, TIME, DataConfig
 from components.movielens_example_gen.sources import files
 from components.movielens_example_gen.sources.rows import split_parts
 
@@ -40,40 +40,32 @@ def build_pipeline(
     """Build the whole of the data preparation."""
     catalogue, movie_counts = _read_catalogue(pipeline, inputs.movies, config, folders)
     catalogue_view = AsSingleton(catalogue)
-    ratings, rating_counts = _read_ratings(pipeline, inputs, config, folders, catalogue_view)
+    shards = max(1, math.ceil(sum(source.rows for source in inputs.ratings) / SHARD_ROWS))
+    ratings, rating_counts = _read_ratings(pipeline, inputs, config, folders, catalogue_view, shards)
     joined, counts = {"ratings": ratings}, [movie_counts, rating_counts]
     if inputs.users:
-        joined["users"], user_counts = _read_users(pipeline, inputs.users, config, folders)
+        joined["users"], user_counts = _read_users(pipeline, inputs.users, config, folders, shards)
         counts.append(user_counts)
 
-    users, duplicate_counts = (
+    prepared, duplicate_counts = (
         joined
-        | "GroupByUser" >> beam.CoGroupByKey()
-        | "PrepareUser"
-        >> beam.ParDo(grouping.PrepareUser(config.split.seed), catalogue_view).with_outputs(
-            COUNTS, main="rows"
-        )
+        | "GroupByShard" >> beam.CoGroupByKey()
+        | "PrepareShard" >> beam.ParDo(grouping.PrepareShard()).with_outputs(COUNTS, main="rows")
     )
-    cut = AsSingleton(_time_cut(users, config)) if config.split.method == TIME else None
-    split_users, train_titles, split_counts = users | "SplitUser" >> beam.ParDo(
-        grouping.SplitUser(config), catalogue_view, cut
+    cut = AsSingleton(_time_cut(prepared, config)) if config.split.method == TIME else None
+    split, train_titles, split_counts = prepared | "SplitShard" >> beam.ParDo(
+        grouping.SplitShard(config), catalogue_view, cut
     ).with_outputs(grouping.TRAIN_TITLES, COUNTS, main="rows")
 
     title_counts = AsSingleton(train_titles | "CountTitles" >> beam.CombineGlobally(reading.SumCounts()))
-    shards = max(1, math.ceil(sum(source.rows for source in inputs.ratings) / SHARD_ROWS))
-    _ = (
-        split_users
-        | "ShardUser" >> beam.ParDo(writing.ShardUser(shards, config.split.seed))
-        | "GroupByShard" >> beam.GroupByKey()
-        | "WriteShard"
-        >> beam.Map(
-            writing.write_shard,
-            catalogue_view,
-            title_counts,
-            folders._asdict(),
-            shards,
-            config.history_length,
-        )
+    _ = split | "WriteShard" >> beam.Map(
+        writing.write_shard,
+        catalogue_view,
+        title_counts,
+        folders._asdict(),
+        shards,
+        config.history_length,
+        rolling=config.split.method in (TIME, SPAN) and config.split.rolling,
     )
     _ = (
         [*counts, duplicate_counts, split_counts]
@@ -97,13 +89,17 @@ def _read_catalogue(
 
 
 def _read_users(
-    pipeline: beam.Pipeline, users: tuple[files.Source, ...], config: DataConfig, folders: Folders
+    pipeline: beam.Pipeline,
+    users: tuple[files.Source, ...],
+    config: DataConfig,
+    folders: Folders,
+    shards: int,
 ) -> tuple[PCollection, PCollection]:
     rows, counts = (
         pipeline
         | "UsersFiles" >> beam.Create([users])
         | "ReadUsers"
-        >> beam.ParDo(reading.ReadUsers(config, folders.quarantine)).with_outputs(COUNTS, main="rows")
+        >> beam.ParDo(reading.ReadUsers(config, folders.quarantine, shards)).with_outputs(COUNTS, main="rows")
     )
     return rows, counts
 
@@ -114,6 +110,7 @@ def _read_ratings(
     config: DataConfig,
     folders: Folders,
     catalogue: AsSingleton,
+    shards: int,
 ) -> tuple[PCollection, PCollection]:
     parts = split_parts(inputs.ratings, CHUNK_BYTES)
     # A part needs the number of its first line: the line breaks of the parts before it.
@@ -130,23 +127,23 @@ def _read_ratings(
         | "SpreadParts" >> beam.Reshuffle()
         | "ParseRatings"
         >> beam.ParDo(
-            reading.ParseRatings(config, folders.quarantine), catalogue, AsDict(breaks)
+            reading.ParseRatings(config, folders.quarantine, shards), catalogue, AsDict(breaks)
         ).with_outputs(COUNTS, main="rows")
     )
     return rows, counts
 
 
-def _time_cut(users: PCollection, config: DataConfig) -> PCollection:
+def _time_cut(prepared: PCollection, config: DataConfig) -> PCollection:
     # Two passes, so that a worker holds the days, then the seconds of one day, and never all timestamps.
     target = (
-        users
-        | "DaysOfUser" >> beam.Map(grouping.days)
+        prepared
+        | "DaysOfShard" >> beam.Map(grouping.days)
         | "SumDays" >> beam.CombineGlobally(reading.SumCounts())
         | "FindDay" >> beam.Map(grouping.find_day, config.split.eval_share)
     )
     return (
-        users
-        | "SecondsOfUser" >> beam.Map(grouping.seconds_of_day, AsSingleton(target))
+        prepared
+        | "SecondsOfShard" >> beam.Map(grouping.seconds_of_day, AsSingleton(target))
         | "SumSeconds" >> beam.CombineGlobally(reading.SumCounts())
         | "FindSecond" >> beam.Map(grouping.find_second, AsSingleton(target))
     )

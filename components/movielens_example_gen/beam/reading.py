@@ -1,7 +1,7 @@
-"""The Beam stages that read: files to packed rows per user, the catalogue, the counts.
+"""The Beam stages that read: files to packed rows in shards, the catalogue, the counts.
 
-Rows travel in batches (a user's rows of one part of a file, packed), because Beam's cost per element is far
-above the cost of a row.
+Rows travel in batches (a shard's rows of one part of a file, packed), because Beam's cost per element, in
+time and in memory, is far above the cost of a row.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from apache_beam.io.filesystems import FileSystems
 
 from components.movielens_example_gen.config import DataConfig
-from components.movielens_example_gen.parsing import lines, parse, quarantine
+from components.movielens_example_gen.parsing import lines, parse, quarantine, splits
 from components.movielens_example_gen.parsing.catalogue import Catalogue, build_catalogue, parse_movie
 from components.movielens_example_gen.parsing.users import parse_user
 from components.movielens_example_gen.sources import parts
@@ -29,7 +29,7 @@ from modules import features
 COUNTS = "counts"
 
 # One rating: position in Catalogue.ids, stars, seconds, and 1 if the input's own split has it in eval.
-PACKED = np.dtype([("movie", "<i4"), ("rating", "<f4"), ("timestamp", "<i8"), ("eval", "u1")])
+PACKED = np.dtype([("movie", "<i4"), ("rating", "<f4"), ("timestamp", "<i4"), ("eval", "u1")])
 
 
 def write_bad_rows(folder: str, name: str, bad: list[quarantine.BadRow]) -> None:
@@ -97,18 +97,19 @@ class ReadCatalogue(beam.DoFn):
 
 
 class ReadUsers(beam.DoFn):
-    """Read the users files: (user id, User), and the counts."""
+    """Read the users files: (shard, User fields), and the counts."""
 
-    def __init__(self, config: DataConfig, folder: str):
+    def __init__(self, config: DataConfig, folder: str, shards: int):
         self._config = config.model_dump_json()
         self._folder = folder
+        self._shards = shards
 
     def process(self, sources: tuple[Source, ...]) -> Iterator[Any]:
         config = DataConfig.model_validate_json(self._config)
         bad: list[quarantine.BadRow] = []
         users, read = _read_all(sources, config, quarantine.USERS, bad)
         for user in users:
-            yield user.user_id, tuple(user)
+            yield splits.user_hash(user.user_id, config.split.seed) % self._shards, tuple(user)
         write_bad_rows(self._folder, quarantine.USERS, bad)
         yield beam.pvalue.TaggedOutput(COUNTS, quarantine.tally(quarantine.USERS, read, bad))
 
@@ -122,11 +123,12 @@ class CountBreaks(beam.DoFn):
 
 
 class ParseRatings(beam.DoFn):
-    """Read one part of the ratings: (user id, that user's rows as PACKED bytes), and the counts."""
+    """Read one part of the ratings: (shard, its users' rows as PACKED bytes by user id), and the counts."""
 
-    def __init__(self, config: DataConfig, folder: str):
+    def __init__(self, config: DataConfig, folder: str, shards: int):
         self._config = config.model_dump_json()
         self._folder = folder
+        self._shards = shards
 
     def process(self, part: Part, catalogue: Catalogue, breaks: Mapping[lines.Range, int]) -> Iterator[Any]:
         config = DataConfig.model_validate_json(self._config)
@@ -147,8 +149,11 @@ class ParseRatings(beam.DoFn):
                 rating = parse.Fault(parse.UNKNOWN_MOVIE, f"movie id {movie[:40]!r} is not in the catalogue")
             bad.append(quarantine.BadRow(part.source.name, line, rating, row))
         write_bad_rows(self._folder, f"{quarantine.RATINGS}-{part.number:05d}", bad)
+        sharded: defaultdict[int, dict[str, bytes]] = defaultdict(dict)
         for user, packed in rows.items():
-            yield user, np.array(packed, PACKED).tobytes()
+            shard = splits.user_hash(user, config.split.seed) % self._shards
+            sharded[shard][user] = np.array(packed, PACKED).tobytes()
+        yield from sharded.items()
         yield beam.pvalue.TaggedOutput(COUNTS, quarantine.tally(quarantine.RATINGS, read, bad))
 
 

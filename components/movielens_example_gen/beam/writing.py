@@ -1,4 +1,4 @@
-"""The Beam stages that write: one user's rows to Examples, Examples to files.
+"""The Beam stages that write: a shard's rows to Examples, Examples to files.
 
 The files are a function of the input alone: the user's hash chooses a row's shard, and the row's own hash its
 position in the shard. So the files have equal content on every runner, and a shard's rows are well mixed.
@@ -10,13 +10,12 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 from apache_beam.io.filesystems import FileSystems
 
-from components.movielens_example_gen.beam.grouping import HASHED
+from components.movielens_example_gen.beam.grouping import ORDERED
 from components.movielens_example_gen.parsing import examples, history, quarantine, splits
 from components.movielens_example_gen.parsing.catalogue import Catalogue
 from components.movielens_example_gen.parsing.users import User
@@ -28,35 +27,12 @@ _BLOCK = 2_000
 # Files that a shard of train is cut into, at most.
 _CUTS = 8
 
-# One user's rows of one split: (User fields, slice of the user's activity, HASHED bytes, rows for histories
-# as KNOWN bytes, and how many of these are of train, which come first).
+# One user's rows: (User fields, those of train and those of eval as ORDERED bytes).
+Divided = tuple[tuple, bytes, bytes]
+
+# One user's rows of one split: (User fields, slice of the user's activity, ORDERED bytes, rows for histories
+# as ORDERED bytes, and how many of these are of train, which come first).
 Entry = tuple[tuple, str, bytes, bytes, int]
-
-
-class ShardUser(beam.DoFn):
-    """Send each split's rows of one user to one shard: ((split, shard), Entry).
-
-    A user's rows stay together, because each needs the rows before it; apart, every row would need a copy of
-    its history. They stay packed until they are written: as Examples they would be ten times as large, with
-    histories fifty times.
-    """
-
-    def __init__(self, shards: int, seed: int):
-        self._shards = shards
-        self._seed = seed
-
-    def process(self, element: tuple[tuple, bytes, bytes, bytes]) -> Iterator[tuple[tuple[str, int], Entry]]:
-        user, train, held_out, known = element
-        activity = splits.level(len(train) // HASHED.itemsize, splits.USER_ACTIVITY_LEVELS)
-        seconds = np.frombuffer(known, history.KNOWN)["timestamp"]
-        # If a split by time is rolling, eval rows are known too, and then those of train come first.
-        of_train = len(seconds)
-        if of_train > len(train) // HASHED.itemsize:
-            of_train = int(np.searchsorted(seconds, np.frombuffer(held_out, HASHED)["timestamp"].min()))
-        shard = splits.user_hash(User(*user).user_id, self._seed) % self._shards
-        for split, rows in ((features.TRAIN_SPLIT, train), (features.EVAL_SPLIT, held_out)):
-            if rows:
-                yield (split, shard), (user, activity, rows, known, of_train)
 
 
 def write_records(folder: str, number: int, files: int, records: Iterable[bytes]) -> None:
@@ -70,14 +46,18 @@ def write_records(folder: str, number: int, files: int, records: Iterable[bytes]
 
 
 def write_shard(
-    element: tuple[tuple[str, int], Iterable[Entry]],
+    element: tuple[int, Sequence[Divided]],
     catalogue: Catalogue,
     title_counts: Mapping[int, int],
     folders: Mapping[str, str],
     shards: int,
     history_length: int,
+    rolling: bool,
 ) -> None:
-    """Write one shard of a split's Examples, in the order of their hashes.
+    """Write one shard of each split's Examples, in the order of their hashes.
+
+    A user's rows stay together, because each needs the rows before it, and they stay packed until they are
+    written: as Examples they would be ten times as large, with histories fifty times.
 
     A shard of train is cut into several files, and the first files of all shards come before the second ones.
     So a program that reads the files in order gets a user's rows at several times, and not all at once.
@@ -87,25 +67,38 @@ def write_shard(
       folders: folder of each split.
       shards: number of shards of each split.
       history_length: ratings in a row's history, at most; in train never more than TRAIN_HISTORY_LENGTH.
+      rolling: whether eval rows, which are then later than the user's train rows, count in histories.
     """
-    (split, shard), grouped = element
-    entries = list(grouped)
-    rows = np.frombuffer(b"".join(packed for _, _, packed, *_ in entries), HASHED)
-    # Equal hashes are next to impossible; the time and the film then decide.
-    order = np.lexsort((rows["movie"], rows["timestamp"], rows["order"]))
-    evaluated = split == features.EVAL_SPLIT
-    if not evaluated:
-        history_length = min(history_length, features.TRAIN_HISTORY_LENGTH)
-    columns = _row_columns(catalogue, title_counts, entries, rows, history_length, evaluated)
+    shard, users = element
+    for split, length, cuts in (
+        (features.TRAIN_SPLIT, min(history_length, features.TRAIN_HISTORY_LENGTH), min(shards, _CUTS)),
+        (features.EVAL_SPLIT, history_length, 1),
+    ):
+        entries = list(_entries(users, split, rolling))
+        if not entries:
+            continue
+        rows = np.frombuffer(b"".join(packed for _, _, packed, *_ in entries), ORDERED)
+        columns = _row_columns(catalogue, title_counts, entries, rows, length, split == features.EVAL_SPLIT)
+        # Equal hashes are next to impossible; the time and the film then decide.
+        order = np.lexsort((rows["movie"], rows["timestamp"], rows["order"]))
+        for cut, part in enumerate(np.array_split(order, cuts)):
+            if len(part):
+                records = _serialised(columns, part)
+                write_records(folders[split], cut * shards + shard, cuts * shards, records)
 
-    def serialised(part: np.ndarray) -> Iterator[bytes]:
-        for start in range(0, len(part), _BLOCK):
-            yield from examples.serialised(columns(part[start : start + _BLOCK]))
 
-    cuts = min(shards, _CUTS) if split == features.TRAIN_SPLIT else 1
-    for cut, part in enumerate(np.array_split(order, cuts)):
-        if len(part):
-            write_records(folders[split], cut * shards + shard, cuts * shards, serialised(part))
+def _entries(users: Iterable[Divided], split: str, rolling: bool) -> Iterator[Entry]:
+    for user, train, held_out in users:
+        rows = train if split == features.TRAIN_SPLIT else held_out
+        if rows:
+            of_train = len(train) // ORDERED.itemsize
+            activity = splits.level(of_train, splits.USER_ACTIVITY_LEVELS)
+            yield user, activity, rows, train + held_out if rolling else train, of_train
+
+
+def _serialised(columns: Callable[[np.ndarray], examples.Columns], part: np.ndarray) -> Iterator[bytes]:
+    for start in range(0, len(part), _BLOCK):
+        yield from examples.serialised(columns(part[start : start + _BLOCK]))
 
 
 def _row_columns(
@@ -119,7 +112,7 @@ def _row_columns(
     # Returns a function from positions among the entries' rows to the columns of their Examples.
     users, activities, packed, *_ = zip(*entries, strict=True)
     user_columns = examples.user_columns([User(*user) for user in users], activities)
-    user_of = np.repeat(np.arange(len(users)), [len(ratings) // HASHED.itemsize for ratings in packed])
+    user_of = np.repeat(np.arange(len(users)), [len(ratings) // ORDERED.itemsize for ratings in packed])
     counts = (title_counts.get(candidate, 0) for candidate in range(len(catalogue.candidates)))
     popularity = [splits.level(count, splits.TITLE_POPULARITY_LEVELS) for count in counts]
     movie_columns = examples.movie_columns(catalogue.candidates)
@@ -151,10 +144,10 @@ def _history_columns(
     # Returns a function from positions among the entries' rows to the columns of their histories, of their
     # visits, and of the candidates to exclude. For rows that are evaluated these candidates are the titles
     # that the user rated in train or earlier. Titles and ids are those of Catalogue.ids.
-    known = np.frombuffer(b"".join(past for *_, past, _ in entries), history.KNOWN)
+    known = np.frombuffer(b"".join(past for *_, past, _ in entries), ORDERED)
     runs, visits, base = [], [], 0
     for _, _, packed, past, of_train in entries:
-        rated, earlier = np.frombuffer(packed, HASHED), np.frombuffer(past, history.KNOWN)
+        rated, earlier = np.frombuffer(packed, ORDERED), np.frombuffer(past, ORDERED)
         first, last = history.spans(earlier["timestamp"], rated["timestamp"], length)
         visits.append(history.visits(earlier["timestamp"], rated["timestamp"]))
         none = np.zeros_like(last)
@@ -170,7 +163,7 @@ def _history_columns(
         columns = {
             features.HISTORY_TITLE: examples.lists(titles.take(pa.array(past["movie"])), bounds),
             features.HISTORY_RATING: examples.lists(pa.array(past["rating"]), bounds),
-            features.HISTORY_TIMESTAMP: examples.lists(pa.array(past["timestamp"]), bounds),
+            features.HISTORY_TIMESTAMP: examples.lists(pa.array(past["timestamp"], pa.int64()), bounds),
         }
         positions, bounds = history.earliest_first(excluded_starts[block], excluded_stops[block])
         excluded = ids.take(pa.array(known["movie"][positions]))

@@ -1,6 +1,6 @@
 """Each rating's causal history, the user's ratings strictly before it: pure, called in workers.
 
-grouping.SplitUser chooses the rows that count in histories. Those before a timestamp are a run of the user's
+writing.write_shard chooses the rows that count in histories. Those before a timestamp are a run of the user's
 rows in order of time. So a row's history is stored as two numbers, the ends of its run, until it is written.
 """
 
@@ -9,9 +9,6 @@ from __future__ import annotations
 import numpy as np
 
 from modules import features
-
-# A rating as a history holds it: position in Catalogue.ids, stars, seconds.
-KNOWN = np.dtype([("movie", "<i4"), ("rating", "<f4"), ("timestamp", "<i8")])
 
 
 def spans(known: np.ndarray, seconds: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:

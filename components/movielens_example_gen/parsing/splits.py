@@ -1,4 +1,4 @@
-"""Hashes and cut points of splits, and labels of slices; `beam/grouping.py` SplitUser divides the rows."""
+"""Hashes and cut points of splits, and labels of slices; `beam/grouping.py` SplitShard divides the rows."""
 
 from __future__ import annotations
 
