@@ -21,13 +21,7 @@ from modules.data.baselines import popularity_scores, shrunk_mean
 
 @runtime_checkable
 class Recommender(Protocol):
-    """Scores titles.
-
-    Attributes:
-      cold_start: whether it has scores for a query that knows no rating of its user.
-    """
-
-    cold_start: bool
+    """Scores titles."""
 
     def scores(self, queries: Queries, block: slice) -> np.ndarray:
         """Score every title for each query of a block: `[block, titles]`, the highest best."""
@@ -48,8 +42,6 @@ def popularity(train: Ratings) -> np.ndarray:
 
 class Popularity:
     """The titles with the most ratings, for every user."""
-
-    cold_start = True
 
     def __init__(self, train: Ratings, seed: int):
         self._scores = popularity(train)
@@ -97,8 +89,6 @@ def _interactions(train: Ratings) -> scipy.sparse.csr_matrix:
 class ImplicitAls:
     """implicit's alternating least squares; a query's vector is solved from what the query knows."""
 
-    cold_start = False
-
     def __init__(self, train: Ratings, seed: int, **settings: Any):
         from implicit.cpu.als import AlternatingLeastSquares
 
@@ -115,8 +105,6 @@ class ImplicitAls:
 
 class Neighbours:
     """An item-item model of implicit's: a title's score is the sum of its similarities to the known ones."""
-
-    cold_start = False
 
     def __init__(self, train: Ratings, model: Any):
         model.fit(_interactions(train), show_progress=False)
@@ -143,8 +131,6 @@ def cosine_neighbours(train: Ratings, seed: int, neighbours: int) -> Neighbours:
 
 class Ease:
     """A linear item-item model in closed form (Steck, WWW 2019), whole."""
-
-    cold_start = False
 
     def __init__(self, train: Ratings, seed: int, penalty: float):
         rated = _interactions(train)

@@ -2,7 +2,7 @@
 
 A model recommends (`scores`) or rates (`rate`). It is fitted to the train rows; a query also gives it the
 rows of its user that `splits.Queries` lets the query know. If a query knows no row of its user, the most
-popular titles are recommended, as a service would, but by a model that has scores for such a user too.
+popular titles are recommended, as a service would: most of these models have no scores for such a user.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks import splits
 from benchmarks.protocol import Ratings
-from benchmarks.rivals import baselines, models, sasrec
+from benchmarks.rivals import baselines, models
 from benchmarks.rivals.fm_features import EARLIER, TENURE, USER_DAY
 from benchmarks.rivals.models import Rater, Recommender
 from benchmarks.splits import Queries
@@ -39,7 +39,6 @@ class Rival:
       settings: what it chose.
       follows: whether it reads what a query knows of its user, and so can follow one whom it did not see in
         training; the others answer alike whatever a query knows.
-      sequential: whether it learns from the order of rows, so that the search divides train by time.
     """
 
     name: str
@@ -48,7 +47,6 @@ class Rival:
     grid: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     follows: bool = False
-    sequential: bool = False
 
     def description(self) -> dict[str, Any]:
         """Return the settings and versions that its figures depend on, beside the data.
@@ -88,8 +86,7 @@ def columns(model: Recommender | Rater, train: Ratings, queries: Queries) -> dic
     ranks: dict[str, list[np.ndarray]] = {features.RANK: [], features.RANK_UNSEEN: []}
     for block in queries.blocks:
         scores = model.scores(queries, block).astype(np.float64)
-        if not model.cold_start:
-            scores[queries.starts[block] == queries.stops[block]] = popular
+        scores[queries.starts[block] == queries.stops[block]] = popular
         each, titles = np.arange(len(scores)), rows.titles[block]
         ranks[features.RANK].append(baselines.ranks(scores, each, titles))
         numbers, positions = queries.excluded(block)
@@ -146,15 +143,6 @@ RIVALS = (
         {"penalty": (50.0, 100.0, 200.0, 300.0, 500.0, 1000.0, 2000.0)},
         {"penalty": 300.0},
         follows=True,
-    ),
-    Rival(
-        "SASRec, cross-entropy",
-        "tensorflow",
-        sasrec.SasRec,
-        {"epochs": (12, 20), "learning_rate": (0.002, 0.004), "dropout": (0.1, 0.2, 0.3)},
-        {"epochs": 12, "learning_rate": 0.004, "dropout": 0.3},
-        follows=True,
-        sequential=True,
     ),
     Rival(
         "SVD",
