@@ -11,7 +11,7 @@ import numpy as np
 
 from components.movielens_example_gen.config import DataConfig
 from components.movielens_example_gen.fetching import fetch
-from components.movielens_example_gen.parsing.catalogue import Movie, build_catalogue, parse_movie
+from components.movielens_example_gen.parsing.catalogue import Movie, build_catalogue, title_year
 from components.movielens_example_gen.sources.releases import RELEASES, Release, Table
 
 TRAIN_SHARE = 0.8
@@ -29,7 +29,6 @@ class Ratings:
       times: `[rows]` seconds, int64.
       user_ids: `[users]` text, sorted.
       title_names: `[titles]` text, sorted and unique: in ml-100k several movie ids of one title are one film.
-      genres: `[titles, genres]` whether a title is of a genre; genres sorted.
     """
 
     users: np.ndarray
@@ -38,7 +37,6 @@ class Ratings:
     times: np.ndarray
     user_ids: np.ndarray
     title_names: np.ndarray
-    genres: np.ndarray
 
     def __len__(self) -> int:
         return len(self.users)
@@ -79,21 +77,13 @@ def find_data(data: pathlib.Path | None, release: str = ML_100K.name) -> pathlib
 def read(folder: pathlib.Path, release: Release = ML_100K) -> Ratings:
     """Read the ratings and the titles of a release without headers: ml-100k, ml-1m, ml-10m."""
     user_ids, movie_ids, values, seconds = zip(*table_rows(folder, release.ratings), strict=True)
+    title_of = candidate_titles(folder, release)
     known_users, users = np.unique(user_ids, return_inverse=True)
-    movies = (parse_movie(row, release) for row in table_rows(folder, release.movies))
-    catalogue = build_catalogue((movie for movie in movies if isinstance(movie, Movie)), release.merge_titles)
     # Every title of the catalogue is a candidate, rated or not.
-    candidates = sorted(catalogue.candidates, key=lambda candidate: candidate.title)
-    names = np.array([candidate.title for candidate in candidates])
-    title_of = {
-        movie_id: catalogue.candidates[index].title
-        for movie_id, index in zip(catalogue.ids, catalogue.candidate_of, strict=True)
-    }
+    names = np.unique(list(title_of.values()))
     titles = np.searchsorted(names, [title_of[movie_id] for movie_id in movie_ids])
-    every = sorted({genre for candidate in candidates for genre in candidate.genres})
-    genres = np.array([[genre in candidate.genres for genre in every] for candidate in candidates])
     ratings, times = np.array(values, np.float64), np.array(seconds, np.int64)
-    return Ratings(users, titles, ratings, times, known_users, names, genres)
+    return Ratings(users, titles, ratings, times, known_users, names)
 
 
 def table_rows(folder: pathlib.Path, table: Table) -> list[list[str]]:
@@ -105,6 +95,15 @@ def table_rows(folder: pathlib.Path, table: Table) -> list[list[str]]:
 def movie_titles(folder: pathlib.Path, release: Release = ML_100K) -> dict[str, str]:
     """Read the title of every movie id; some titles have two ids."""
     return {row[0]: row[1] for row in table_rows(folder, release.movies)}
+
+
+def candidate_titles(folder: pathlib.Path, release: Release = ML_100K) -> dict[str, str]:
+    """Return the title of every movie id's candidate, as MovieLensExampleGen names it."""
+    titles = movie_titles(folder, release)
+    movies = [Movie(movie_id, title, (), title_year(title)) for movie_id, title in titles.items()]
+    catalogue = build_catalogue(movies, release.merge_titles)
+    indices = zip(catalogue.ids, catalogue.candidate_of, strict=True)
+    return {movie_id: catalogue.candidates[index].title for movie_id, index in indices}
 
 
 def random_split(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
