@@ -27,7 +27,8 @@ style: setup
 
 # The tests of a file run in one process, for they share fixtures; files in the order of tests/conftest.py. Compiled
 # modules and rewritten assertions are kept even if the environment says not to: tests start many interpreters.
-pytest = PYTHONDONTWRITEBYTECODE= .venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+pytest = PYTHONDONTWRITEBYTECODE= .venv/bin/pytest \
+	--numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 check: style
 	@$(pytest) -m "not slow and not e2e"

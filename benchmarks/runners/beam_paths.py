@@ -122,7 +122,7 @@ def run(
         )
     if done.returncode:
         said = (root / "log").read_text()[-2000:].strip()
-        raise RuntimeError(f"the run must succeed; {root / 'log'} ends: {said}")
+        raise RuntimeError(f"the run below {root.name} must succeed; its log ends: {said}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -214,7 +214,7 @@ def main(arguments: Sequence[str]) -> int:
             parser.error(f"--{name} is of the workers of a --job-endpoint; name that too")
     try:
         found, seconds = _digested(options)
-    except (DataError, OSError, RuntimeError, ValueError, subprocess.TimeoutExpired) as error:
+    except (DataError, OSError, RuntimeError, subprocess.TimeoutExpired) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     laid = rows(found)
@@ -232,7 +232,10 @@ def _digested(options: argparse.Namespace) -> tuple[dict[str, dict[tuple[str, st
         config = options.config or folder / "config.json"
         if not options.config:
             config.write_text("{}")
-        data_config = configuration.load(config, configuration.default()).data
+        try:
+            data_config = configuration.load(config, configuration.default()).data
+        except ValueError as error:
+            raise DataError(str(error)) from error
         data = fetch.resolve_data(data_config, options.data)
         if options.job_endpoint:
             workers = options.environment_type or "LOOPBACK", options.environment_config

@@ -109,7 +109,7 @@ class HistoryEncoder(tf.keras.layers.Layer):
             present *= tf.cast(self._random.uniform(tf.shape(present)) >= self._dropout, tf.float32)
         embedded = self._embedded(titles, training)
         logits = tf.gather(self._logits, gaps) + self._ranks[: titles.shape[1]]
-        # Both projections are of the latest title, which is one, in place of all the others.
+        # x Q (y K)' = x Q K' y': the one latest title x is projected, in place of every title y.
         latest = tf.matmul(tf.matmul(embedded[:, 0], self._queries), self._keys, transpose_b=True)
         logits += tf.reduce_sum(latest[:, tf.newaxis] * embedded, axis=2) / _ATTENTION_DIM**0.5
         # In the exponential, not masked logits: the zero logit of the sum below is always there.
