@@ -111,9 +111,7 @@ def test_the_best_weight_of_the_grid_is_chosen(
     for model in (retrieval, multitask):
         monkeypatch.setattr(model, "fit", recording(model.fit, fitted))
     tuner, arguments = blend.tuner_fn(fn_args)
-    assert list(fitted.values()) == [getattr(MODELS, pushed[0])], (
-        "what is served must be fitted, not a smaller model"
-    )
+    assert list(fitted.values()) == [getattr(MODELS, pushed[0])], "it must fit what is served"
     tuner.search(**arguments)
     trials = {
         trial.hyperparameters.values["rating_weight"]: trial.score for trial in tuner.oracle.trials.values()
