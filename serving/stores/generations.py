@@ -17,6 +17,10 @@ from serving.stores.lease import LeaseLost
 # Key of an object's metadata: who wrote it, so that a write whose answer was lost on its way is known again.
 _WRITER = "writer"
 
+# Seconds in which an object is read again whose content arrives damaged: the client retries refused requests,
+# not a checksum that differs.
+_DAMAGED_TIMEOUT = 10.0
+
 
 class Objects:
     """Small texts by name. Of each, the generation that was read or written last is remembered."""
@@ -29,9 +33,10 @@ class Objects:
           OSError: there are no credentials.
         """
         try:
-            from google.api_core import exceptions
+            from google.api_core import exceptions, retry
             from google.auth.exceptions import GoogleAuthError
             from google.cloud.storage import Client
+            from google.resumable_media import DataCorruption
         except ModuleNotFoundError as error:
             raise ValueError(
                 f"A destination of Google Cloud Storage needs google-cloud-storage; received {destination}, "
@@ -40,6 +45,9 @@ class Objects:
         self._location = destination
         self._absent, self._changed = exceptions.NotFound, exceptions.PreconditionFailed
         self._errors = (exceptions.GoogleAPIError, GoogleAuthError)
+        self._retry_damaged = retry.Retry(
+            retry.if_exception_type(DataCorruption), initial=0.05, timeout=_DAMAGED_TIMEOUT
+        )
         bucket, _, self._folder = destination.removeprefix("gs://").partition("/")
         with self._in_words():
             # None: what is read and written needs no project.
@@ -51,11 +59,15 @@ class Objects:
         self._seen.clear()
 
     def read(self, name: str) -> str | None:
-        """Text of an object; None where it is absent."""
+        """Text of an object; None where it is absent.
+
+        Raises:
+          OSError: it can't be read, or arrives damaged each time.
+        """
         blob = self._blob(name)
         try:
             with self._in_words():
-                content = blob.download_as_bytes()
+                content = self._retry_damaged(blob.download_as_bytes)()
         except FileNotFoundError:
             self._seen[name] = 0
             return None

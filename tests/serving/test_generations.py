@@ -20,7 +20,7 @@ from google.cloud.storage import Blob, Client
 
 from serving import publish, reader
 from serving.__main__ import main
-from serving.stores import lease, object_store, store
+from serving.stores import generations, lease, object_store, store
 from serving.stores.generations import Objects
 from serving.stores.lease import GenerationLease, LeaseLost
 from tests.serving.conftest import SETTLE, Bucket
@@ -118,6 +118,23 @@ def test_a_write_whose_answer_was_lost_is_known_again(gcs: FakeStorage) -> None:
     objects.write("current", "1\n")  # The client tries again, and the write is rejected: it was done.
     objects.write("current", "2\n")
     assert gcs.objects["pushed/current"].content == b"2\n"
+
+
+def test_content_that_arrives_damaged_is_read_again(gcs: FakeStorage) -> None:
+    gcs.put("pushed/current", b"1\n")
+    gcs.damage_answers = 2
+    assert Objects(URI).read("current") == "1\n"
+    assert gcs.damage_answers == 0
+
+
+def test_content_that_is_always_damaged_is_an_error(
+    gcs: FakeStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generations, "_DAMAGED_TIMEOUT", 0.2)
+    gcs.put("pushed/current", b"1\n")
+    gcs.damage_answers = 1_000
+    with pytest.raises(OSError, match=f"^{URI}: .*Checksum mismatch"):
+        Objects(URI).read("current")
 
 
 def test_one_of_many_holds_the_lease(either: None) -> None:

@@ -41,12 +41,14 @@ class FakeStorage:
       objects: by name.
       before: called with method and name before each call, so that another may come first.
       lose_answers: how many of the next writes are done and answered with 503.
+      damage_answers: how many of the next downloads arrive empty, with the whole content's checksum.
     """
 
     def __init__(self) -> None:
         self.objects: dict[str, Object] = {}
         self.before: Callable[[str, str], None] = lambda method, name: None
         self.lose_answers = 0
+        self.damage_answers = 0
         self._generations = itertools.count(1_000)
         self._lock = threading.Lock()
 
@@ -98,6 +100,9 @@ def serving(fake: FakeStorage) -> Iterator[str]:
             is_content = isinstance(answer, Object)
             text = answer.content if is_content else json.dumps(answer).encode() if answer else b""
             self.send_response(status)
+            if is_content and fake.damage_answers:
+                fake.damage_answers -= 1
+                text = b""
             if is_content:
                 self.send_header("X-Goog-Generation", str(answer.generation))
                 self.send_header("X-Goog-Hash", f"md5={answer.described(name)['md5Hash']}")
