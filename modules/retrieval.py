@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -13,10 +14,11 @@ from common.progress import progress
 from modules import features, strategies, training
 from modules.data import dataset, sequences
 from modules.data.dataset import Catalogue
+from modules.data.known import KNOWN, Known
 from modules.evaluation import ranking_metrics, training_log
 from modules.export import saved_model, tflite
 from modules.hyperparameters import RetrievalConfig, SequenceConfig
-from modules.softmax import CandidateSoftmax
+from modules.softmax import CandidateSoftmax, known_titles
 from modules.towers.sequence import INITIAL, SequenceTower
 from modules.towers.tower import Ensemble, Tower, two_towers
 from modules.training import TrainingData
@@ -49,7 +51,6 @@ class RetrievalModel(training.Model):
                 data.interactions,
                 tower,
                 data.sizes[features.MOVIE_TITLE],
-                exclude_history=config.history is not None,
             )
             for tower in candidates
         ]
@@ -84,13 +85,14 @@ class SequenceModel(training.Model):
             data.interactions,
             self.candidate_tower,
             data.sizes[features.MOVIE_TITLE],
-            exclude_history=True,
         )
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Return the loss of a batch of windows, a scalar."""
-        queries, candidates = self.query_tower.positions(inputs, sequences.CONTEXT, training)
-        return self._task(queries, candidates, training=training)
+        rows = {name: values for name, values in inputs.items() if name != KNOWN}
+        queries = self.query_tower.positions(rows, sequences.CONTEXT, training)
+        titles = tf.reshape(rows[features.MOVIE_TITLE][:, sequences.CONTEXT :], [-1, 1])
+        return self._task(queries, {features.MOVIE_TITLE: titles, KNOWN: inputs[KNOWN]}, training=training)
 
 
 class Fitted(NamedTuple):
@@ -110,25 +112,27 @@ def _fit_sequence(
     config: RetrievalConfig,
     sequence: SequenceConfig,
     data: TrainingData,
+    known: Known,
     measure: Callable[[SequenceModel], Mapping[str, float]] | None,
 ) -> SequenceModel:
     own = config.model_copy(update={"embedding_dim": sequence.embedding_dim, "epochs": sequence.epochs})
     # It begins anew, and has a log of its own.
     folder = data.log_dir and os.path.join(data.log_dir, training_log.SEQUENCES)
     data = dataclasses.replace(data, base=None, log_dir=folder)
-    names = sorted({features.MOVIE_TITLE, *config.query_features})
+    names = sorted({features.USER_ID, features.MOVIE_TITLE, *config.query_features})
     batches = dataset.ratings(data.train_files, data.transform, columns=names)
     columns = sequences.load(batches, names, data.interactions)
     rows = len(columns[sequences.ORDER])
     windows = sequences.batch_size(rows, config.batch_size)
+    mark = functools.partial(known.add, context=sequences.CONTEXT)
     model = training.fit(
         lambda: SequenceModel(own, sequence, data),
         own,
         data,
         f"retrieval, {training_log.SEQUENCES}",
         measure,
-        lambda: sequences.windows(columns, windows, config.seed),
-        sequences.steps(rows, windows),
+        batches=lambda: sequences.windows(columns, windows, config.seed).map(mark).prefetch(2),
+        steps=sequences.steps(rows, windows),
     )
     model.query_tower.freeze()
     return model
@@ -149,10 +153,12 @@ def fit(
     measure: Callable[[RetrievalModel | SequenceModel], Mapping[str, float]] | None = None,
 ) -> Fitted:
     """Build the members and fit them, as `training.fit` does."""
-    pairs = training.fit(lambda: RetrievalModel(config, data), config, data, "retrieval", measure)
+    known = known_titles(config.softmax, config.history, data.catalogue, data.interactions)
+    pairs = training.fit(lambda: RetrievalModel(config, data), config, data, "retrieval", measure, known)
     queries, candidates = pairs.query_tower, pairs.candidate_tower
-    if sequence := sequence_of(config, data.catalogue):
-        member = _fit_sequence(config, sequence, data, measure)
+    sequence = sequence_of(config, data.catalogue)
+    if sequence and known:
+        member = _fit_sequence(config, sequence, data, known, measure)
         queries = Ensemble([*queries.towers, member.query_tower])
         candidates = Ensemble([*candidates.towers, member.candidate_tower])
     elif config.sequence:

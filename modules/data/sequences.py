@@ -104,19 +104,3 @@ def batch_size(rows: int, queries: int) -> int:
 def steps(rows: int, size: int) -> int:
     """Return the number of batches of a pass."""
     return -(-rows // QUERIES) // size
-
-
-def histories(titles: tf.Tensor, last: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
-    """List the latest titles before each query.
-
-    Args:
-      titles: `[b, ratings]` indices.
-      last: `[b, queries]` int32, the column of the latest rating before the query.
-      known: `[b, queries]` int32, how many there are.
-    Returns:
-      `[b, queries, CONTEXT]`, as features.HISTORY_TITLE: shifted by one, 0 for none.
-    """
-    back = tf.range(CONTEXT)
-    columns = last[:, :, tf.newaxis] - back
-    found = tf.gather(titles, tf.maximum(columns, 0), batch_dims=1) + 1
-    return tf.where((back < known[:, :, tf.newaxis]) & (columns >= 0), found, 0)

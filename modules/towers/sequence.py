@@ -94,16 +94,12 @@ class SequenceTower(tf.keras.Model):
         found = self._attention(query[:, tf.newaxis], ratings, relation, training=training)
         return _with_bias(found[:, 0])
 
-    def positions(
-        self, rows: Mapping[str, tf.Tensor], context: int, training: bool
-    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """Embed the queries of consecutive ratings.
+    def positions(self, rows: Mapping[str, tf.Tensor], context: int, training: bool) -> tf.Tensor:
+        """Embed the queries of consecutive ratings, `[b * (ratings - context), dim]`.
 
         Args:
           rows: columns of windows of `sequences.windows`, `[b, ratings]` each.
           context: how many ratings at the beginning of each window are no queries.
-        Returns:
-          `[b * (ratings - context), dim]`, and for each its features.MOVIE_TITLE and HISTORY_TITLE.
         """
         asked = {name: values[:, context:] for name, values in rows.items()}
         order, earlier = rows[sequences.ORDER], rows[sequences.EARLIER]
@@ -113,24 +109,19 @@ class SequenceTower(tf.keras.Model):
         ratings = self._ratings(rows[features.MOVIE_TITLE], rows[features.RATING])
         # The column of the latest rating strictly before each query.
         last = (tf.range(size) + earlier - order - 1)[:, context:]
-        known = tf.where(last < 0, 0, asked[sequences.EARLIER])
-        last = tf.maximum(last, 0)
+        known = (last >= 0) & (asked[sequences.EARLIER] > 0)
         flat = {name: tf.reshape(values, [-1, 1]) for name, values in asked.items()}
         query = tf.reshape(self._query(flat, training=training), [-1, size - context, ratings.shape[2]])
-        latest = tf.where(known[:, :, tf.newaxis] > 0, tf.gather(ratings, last, batch_dims=1), 0.0)
-        query += latest + tf.gather(self._returns, _gap(asked[sequences.SINCE], known > 0))
+        latest = tf.gather(ratings, tf.maximum(last, 0), batch_dims=1)
+        query += tf.where(known[:, :, tf.newaxis], latest, 0.0)
+        query += tf.gather(self._returns, _gap(asked[sequences.SINCE], known))
         back = asked[sequences.EARLIER][:, :, tf.newaxis] - order[:, tf.newaxis]
         same = begins[:, context:, tf.newaxis] == begins[:, tf.newaxis]
         seconds = asked[features.TIMESTAMP][:, :, tf.newaxis] - rows[features.TIMESTAMP][:, tf.newaxis]
         relation = Relation.of(seconds, same & (back > 0), back)
         ratings += tf.gather(self._since, _gap(rows[sequences.SINCE], earlier > 0))
         found = self._attention(query, ratings, relation, training=training)
-        history = sequences.histories(rows[features.MOVIE_TITLE], last, known)
-        candidates = {
-            features.MOVIE_TITLE: flat[features.MOVIE_TITLE],
-            features.HISTORY_TITLE: tf.reshape(history, [-1, history.shape[2]]),
-        }
-        return _with_bias(tf.reshape(found, [-1, found.shape[2]])), candidates
+        return _with_bias(tf.reshape(found, [-1, found.shape[2]]))
 
     def _ratings(self, titles: tf.Tensor, stars: tf.Tensor) -> tf.Tensor:
         """Embed `[b, ratings]` indices of titles and ratings."""

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from modules import features
 from modules.data.dataset import Catalogue, Interactions
+from modules.data.known import KNOWN
 from modules.hyperparameters import SoftmaxConfig
 from modules.softmax import CandidateSoftmax
 
@@ -49,7 +50,7 @@ def make_loss(vectors: np.ndarray, queries: np.ndarray):
     )
 
     def loss(
-        indices: np.ndarray, batch: np.ndarray, size: int, history: np.ndarray | None = None, **options
+        indices: np.ndarray, batch: np.ndarray, size: int, known: np.ndarray | None = None, **options
     ) -> float:
         catalogue = Catalogue(
             movie_ids=np.arange(5),
@@ -62,11 +63,10 @@ def make_loss(vectors: np.ndarray, queries: np.ndarray):
             interactions,
             lambda inputs, training: tf.gather(vectors, tf.squeeze(inputs[features.MOVIE_TITLE], 1)),
             num_title_indices=size,
-            exclude_history=history is not None,
         )
         inputs = {features.MOVIE_TITLE: tf.constant(indices[batch][:, np.newaxis])}
-        if history is not None:
-            inputs[features.HISTORY_TITLE] = tf.constant(history)
+        if known is not None:
+            inputs[KNOWN] = tf.constant(known)
         return float(task(tf.constant(queries), inputs))
 
     return loss
@@ -74,7 +74,7 @@ def make_loss(vectors: np.ndarray, queries: np.ndarray):
 
 @pytest.fixture
 def loss(make_loss):
-    return lambda history=None, **options: make_loss(TITLE_INDICES, BATCH, 5, history, **options)
+    return lambda known=None, **options: make_loss(TITLE_INDICES, BATCH, 5, known, **options)
 
 
 def cross_entropy(logits: np.ndarray, own: np.ndarray) -> float:
@@ -96,17 +96,16 @@ def test_the_full_softmax_is_over_every_candidate(loss, vectors, queries, temper
     assert received == pytest.approx(cross_entropy(logits, BATCH), rel=1e-5)
 
 
-def test_what_a_row_knows_to_be_rated_is_no_negative(loss, vectors, queries) -> None:
+def test_what_a_user_had_rated_before_is_no_negative(loss, vectors, queries) -> None:
     logits = queries @ vectors[TITLE_INDICES].T
-    # By position; the second row's own candidate is rated again, and so stays.
-    known = [[1, 2], [BATCH[1], 4], [], [1, 1]]
-    history = np.zeros((4, 2), np.int64)
-    for row, positions in enumerate(known):
-        history[row, : len(positions)] = TITLE_INDICES[positions] + 1
+    # The own candidates of the second and the fourth row are rated again, and so stay.
+    known = np.zeros((4, 5), bool)
+    for row, positions in enumerate([[1, 2], [BATCH[1], 4], [], [BATCH[3]]]):
+        known[row, positions] = True
         logits[row, [position for position in positions if position != BATCH[row]]] = -np.inf
-    logits[3, BATCH[3]] = (queries @ vectors[TITLE_INDICES].T)[3, BATCH[3]]
-    received = loss(history, full_up_to=5)
+    received = loss(known, full_up_to=5)
     assert received == pytest.approx(cross_entropy(logits, BATCH), rel=1e-5)
+    assert received < loss(full_up_to=5)
 
 
 def test_the_plain_batch_softmax_is_the_tutorials(loss, batch_logits) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
 from modules import features
 from modules.data import sequences
 from modules.data.dataset import Interactions
+from modules.data.known import KNOWN, Known
 from modules.data.sequences import CONTEXT, QUERIES
 
 
@@ -30,14 +33,21 @@ def test_a_pass_has_every_rating_as_a_query_after_those_of_its_user_before_it() 
     draw = np.random.default_rng(0)
     users = np.sort(draw.integers(0, 12, 4 * QUERIES - 5))
     rows = np.arange(len(users))
-    columns = {features.MOVIE_TITLE: rows} | sequences.counts(users, rows)
+    every = {features.USER_ID: users, features.MOVIE_TITLE: rows, features.TIMESTAMP: rows}
+    columns = every | sequences.counts(users, rows)
+    known = Known(interactions(users, rows, rows, num_users=12), len(rows))
     for seed in range(2):
-        read = list(sequences.windows(columns, 2, seed=seed).as_numpy_iterator())
+        windows = sequences.windows(columns, 2, seed=seed)
+        read = list(windows.map(functools.partial(known.add, context=CONTEXT)).as_numpy_iterator())
         assert len(read) == sequences.steps(len(users), 2) == 2
         titles = np.concatenate([batch[features.MOVIE_TITLE] for batch in read])
         assert titles.shape == (4, CONTEXT + QUERIES)
         times = np.bincount(titles[:, CONTEXT:].ravel())
         assert len(times) == len(rows) and times.min() == 1 and times.sum() == len(rows) + 5
+        # Of each query, however many of them are before its window.
+        earlier = [rows[(users == users[row]) & (rows < row)] for row in titles[:, CONTEXT:].ravel()]
+        marked = np.concatenate([batch[KNOWN] for batch in read]).reshape(-1, len(rows))
+        assert [np.flatnonzero(mask).tolist() for mask in marked] == [titles.tolist() for titles in earlier]
         # Neighbours are neighbours in the stream, or of two users.
         steps = np.diff(titles, axis=1)
         assert np.all((steps == 1) | (np.diff(users[titles], axis=1) != 0))
