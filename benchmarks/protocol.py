@@ -6,13 +6,19 @@ import argparse
 import dataclasses
 import pathlib
 import shutil
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 
+from common.errors import DataError
 from components.movielens_example_gen.config import DataConfig
 from components.movielens_example_gen.fetching import fetch
-from components.movielens_example_gen.parsing.catalogue import Movie, build_catalogue, title_year
+from components.movielens_example_gen.parsing.catalogue import build_catalogue, parse_movie
+from components.movielens_example_gen.parsing.parse import Fault, fixed_layout, select, split_line
 from components.movielens_example_gen.sources.releases import RELEASES, Release, Table
+
+_T = TypeVar("_T")
 
 TRAIN_SHARE = 0.8
 ML_100K = RELEASES["ml-100k"]
@@ -29,6 +35,7 @@ class Ratings:
       times: `[rows]` seconds, int64.
       user_ids: `[users]` text, sorted.
       title_names: `[titles]` text, sorted and unique: in ml-100k several movie ids of one title are one film.
+      genres: `[titles, genres]` whether a title is of a genre; genres sorted.
     """
 
     users: np.ndarray
@@ -37,6 +44,7 @@ class Ratings:
     times: np.ndarray
     user_ids: np.ndarray
     title_names: np.ndarray
+    genres: np.ndarray
 
     def __len__(self) -> int:
         return len(self.users)
@@ -75,35 +83,56 @@ def find_data(data: pathlib.Path | None, release: str = ML_100K.name) -> pathlib
 
 
 def read(folder: pathlib.Path, release: Release = ML_100K) -> Ratings:
-    """Read the ratings and the titles of a release without headers: ml-100k, ml-1m, ml-10m."""
+    """Read the ratings and the titles of a release without headers: ml-100k, ml-1m, ml-10m.
+
+    Raises:
+      DataError: a line is broken.
+    """
     user_ids, movie_ids, values, seconds = zip(*table_rows(folder, release.ratings), strict=True)
-    title_of = candidate_titles(folder, release)
     known_users, users = np.unique(user_ids, return_inverse=True)
+    movies = _parsed(folder, release.movies, lambda row: parse_movie(row, release))
+    catalogue = build_catalogue(movies, release.merge_titles)
     # Every title of the catalogue is a candidate, rated or not.
-    names = np.unique(list(title_of.values()))
+    candidates = sorted(catalogue.candidates, key=lambda candidate: candidate.title)
+    names = np.array([candidate.title for candidate in candidates])
+    title_of = {
+        movie_id: catalogue.candidates[index].title
+        for movie_id, index in zip(catalogue.ids, catalogue.candidate_of, strict=True)
+    }
     titles = np.searchsorted(names, [title_of[movie_id] for movie_id in movie_ids])
+    every = sorted({genre for candidate in candidates for genre in candidate.genres})
+    genres = np.array([[genre in candidate.genres for genre in every] for candidate in candidates])
     ratings, times = np.array(values, np.float64), np.array(seconds, np.int64)
-    return Ratings(users, titles, ratings, times, known_users, names)
+    return Ratings(users, titles, ratings, times, known_users, names, genres)
 
 
 def table_rows(folder: pathlib.Path, table: Table) -> list[list[str]]:
-    """Read the columns of every row of a file without a header."""
-    lines = (folder / table.names[0]).read_bytes().decode(table.encoding).split("\n")
-    return [line.rstrip("\r").split(table.separator) for line in lines if line]
+    """Read the columns of every row of a file without a header.
+
+    Raises:
+      DataError: a line is broken.
+    """
+    return list(_parsed(folder, table, lambda row: row))
+
+
+def _parsed(folder: pathlib.Path, table: Table, parse: Callable[[list[str]], _T | Fault]) -> Iterator[_T]:
+    path, layout = folder / table.names[0], fixed_layout(table)
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        if line:
+            fields = split_line(line.rstrip(b"\r"), table.separator, table.encoding)
+            row = fields if isinstance(fields, Fault) else select(fields, layout)
+            parsed = row if isinstance(row, Fault) else parse(row)
+            if isinstance(parsed, Fault):
+                raise DataError(
+                    f"{path}, line {number}: {parsed.reason}. Correct the line, or unpack the published "
+                    "archive anew."
+                )
+            yield parsed
 
 
 def movie_titles(folder: pathlib.Path, release: Release = ML_100K) -> dict[str, str]:
     """Read the title of every movie id; some titles have two ids."""
     return {row[0]: row[1] for row in table_rows(folder, release.movies)}
-
-
-def candidate_titles(folder: pathlib.Path, release: Release = ML_100K) -> dict[str, str]:
-    """Return the title of every movie id's candidate, as MovieLensExampleGen names it."""
-    titles = movie_titles(folder, release)
-    movies = [Movie(movie_id, title, (), title_year(title)) for movie_id, title in titles.items()]
-    catalogue = build_catalogue(movies, release.merge_titles)
-    indices = zip(catalogue.ids, catalogue.candidate_of, strict=True)
-    return {movie_id: catalogue.candidates[index].title for movie_id, index in indices}
 
 
 def random_split(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

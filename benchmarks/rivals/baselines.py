@@ -142,11 +142,13 @@ def main() -> None:
         description="Compare weights of the biases on the train rows of the hash split of MovieLens 100K.",
     )
     protocol.add_data_flag(parser)
+    options = parser.parse_args()
     try:
-        folder = protocol.find_data(parser.parse_args().data)
+        folder = protocol.find_data(options.data)
+        ratings, parts = protocol.read(folder), parts_of_train(folder)
     except DataError as error:
         parser.error(str(error))
-    errors = compare(protocol.read(folder), parts_of_train(folder), _USER_WEIGHTS, _TITLE_WEIGHTS)
+    errors = compare(ratings, parts, _USER_WEIGHTS, _TITLE_WEIGHTS)
     rows = [
         [f"{weight:g}", *(f"{error:.5f}" for error in of_weight)]
         for weight, of_weight in zip(_USER_WEIGHTS, errors, strict=True)

@@ -18,6 +18,7 @@ from benchmarks.protocol import Ratings
 from benchmarks.rivals import rivals
 from benchmarks.rivals.rivals import Rival
 from benchmarks.splits import SEEDS, STATIC, queries
+from common.errors import DataError
 
 _SHARE = 8
 
@@ -59,7 +60,10 @@ def main() -> None:
     protocol.add_data_flag(parser)
     parser.add_argument("--baselines", nargs="+", choices=by_name, default=list(by_name), metavar="NAME")
     options = parser.parse_args()
-    ratings = protocol.read(protocol.find_data(options.data))
+    try:
+        ratings = protocol.read(protocol.find_data(options.data))
+    except DataError as error:
+        parser.error(str(error))
     for name in options.baselines:
         compared = compare(by_name[name], ratings)
         best = int(np.argmin([loss for loss, _ in compared]))

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from benchmarks import protocol, table
 from benchmarks.figures import WORDS, Figures
 from benchmarks.rivals import baselines
+from common.errors import DataError
 from components.movielens_example_gen.config import GIVEN, DataConfig, SplitConfig
 from modules import hyperparameters
 from runners.terminal import redirect
@@ -119,13 +120,16 @@ def main() -> None:
     with tempfile.NamedTemporaryFile(prefix="marquee-benchmark-", suffix=".log", delete=False) as log:
         print(f"Log: {log.name}", flush=True)
     runs = []
-    with redirect.terminal_and_log(pathlib.Path(log.name)) as stream:
-        screen = Terminal(stream)
-        with screen.listening():
-            data = protocol.find_data(options.data)
-            for seed in options.seeds:
-                with screen.step(f"seed {seed}"):
-                    runs.append(run_seed(data, seed))
+    try:
+        with redirect.terminal_and_log(pathlib.Path(log.name)) as stream:
+            screen = Terminal(stream)
+            with screen.listening():
+                data = protocol.find_data(options.data)
+                for seed in options.seeds:
+                    with screen.step(f"seed {seed}"):
+                        runs.append(run_seed(data, seed))
+    except DataError as error:
+        parser.error(str(error))
     print(f"\nMedian of the seeds {', '.join(map(str, options.seeds))} (least to most)")
     print(f"\n{reproduction(runs)}\n\n{comparison(runs)}")
     print(f"\n{time.monotonic() - started:.0f} s")

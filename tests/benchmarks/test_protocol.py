@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from benchmarks import protocol
+from common.errors import DataError
 
 ITEMS = (
-    "1|Léon (1994)|01-Jan-1994||http://one|0|1\n"
-    "2|Alien (1979)|01-Jan-1979||http://two|0|1\n"
-    "3|Léon (1994)|01-Jan-1994||http://three|0|1\n"
-    "4|Unrated (1990)|01-Jan-1990||http://four|0|1\n"
+    "1|Léon (1994)|01-Jan-1994||http://one|0|1|1" + "|0" * 16 + "\n"
+    "2|Alien (1979)|01-Jan-1979||http://two|0|1" + "|0" * 17 + "\n"
+    "3|Léon (1994)|01-Jan-1994||http://three|0|1" + "|0" * 17 + "\n"
+    "4|Unrated (1990)|01-Jan-1990||http://four" + "|0" * 19 + "\n"
 )
 
 
@@ -30,6 +31,11 @@ def test_two_ids_of_one_title_are_one_candidate(folder) -> None:
     assert ratings.title_names[ratings.titles[:3]].tolist() == ["Léon (1994)", "Alien (1979)", "Léon (1994)"]
     assert ratings.user_ids[ratings.users[:4]].tolist() == ["10", "11", "12", "10"]
     assert ratings.ratings[:6].tolist() == [1, 2, 3, 4, 5, 1]
+
+
+def test_genres_are_those_of_the_candidate(folder) -> None:
+    # Action, Adventure and unknown; of two ids of one title those of the first.
+    assert protocol.read(folder).genres.astype(int).tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 1]]
 
 
 def test_the_tutorials_candidates_keep_both_ids(folder) -> None:
@@ -64,3 +70,20 @@ def test_taken_rows_keep_the_indices_of_the_whole(folder) -> None:
     )
     assert len(taken) == 2
     assert len(taken.title_names) == 3
+
+
+@pytest.mark.parametrize(
+    "row, reason",
+    [
+        ("5|Cut short (1990)|01-Jan-1990", "expected 24 columns, found 3"),
+        ("5||01-Jan-1990||http://five" + "|0" * 19, "the title is empty"),
+        ("|No id (1990)|01-Jan-1990||http://five" + "|0" * 19, "the movie id is empty"),
+    ],
+)
+def test_a_broken_film_is_named_by_file_and_line_with_the_remedy(folder, row: str, reason: str) -> None:
+    (folder / "u.item").write_bytes((ITEMS + row + "\n").encode("iso-8859-1"))
+    with pytest.raises(DataError) as raised:
+        protocol.read(folder)
+    assert str(raised.value) == (
+        f"{folder}/u.item, line 5: {reason}. Correct the line, or unpack the published archive anew."
+    )

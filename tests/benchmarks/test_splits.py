@@ -18,7 +18,8 @@ def _ratings(*rows: tuple[int, int, int]) -> Ratings:
     # (user, title, second)
     users, titles, times = (np.array(column) for column in zip(*rows, strict=True))
     ids, names = (np.array([str(i) for i in range(6)]) for _ in range(2))
-    return Ratings(users, titles, 1.0 + np.arange(len(rows)) % 5, times, ids, names)
+    genres = np.ones((6, 1), bool)
+    return Ratings(users, titles, 1.0 + np.arange(len(rows)) % 5, times, ids, names, genres)
 
 
 def _known(queries: splits.Queries) -> list[list[int]]:
@@ -134,7 +135,7 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
     rows = [f"{1 + row % 3}\t{1 + row}\t{1 + row % 5}\t{900 + row}\n" for row in range(10)]
     (tmp_path / "u.data").write_text("".join(rows))
     (tmp_path / "u.item").write_text(
-        "".join(f"{1 + row}|Film {row} (1990)|01-Jan-1990||u|0\n" for row in range(10))
+        "".join(f"{1 + row}|Film {row} (1990)|01-Jan-1990||u" + "|0" * 19 + "\n" for row in range(10))
     )
     (tmp_path / "u1.base").write_text("".join(reversed(rows[2:])))
     (tmp_path / "u1.test").write_text("".join(rows[:2]))

@@ -147,7 +147,9 @@ def _write_release(folder: pathlib.Path) -> None:
     users = np.where(np.arange(400) < 370, 1 + random.randint(0, 11, 400), 12)
     rows = [f"{users[i]}\t{1 + films[i]}\t{1 + films[i] % 5}\t{900 + i}\n" for i in range(400)]
     (folder / "u.data").write_text("".join(rows))
-    (folder / "u.item").write_text("".join(f"{1 + i}|Film {i} (1990)|01-Jan-1990||u|0\n" for i in range(120)))
+    (folder / "u.item").write_text(
+        "".join(f"{1 + i}|Film {i} (1990)|01-Jan-1990||u" + "|0" * 19 + "\n" for i in range(120))
+    )
     (folder / "u.user").write_text("".join(f"{1 + i}|30|F|writer|00000\n" for i in range(12)))
 
 

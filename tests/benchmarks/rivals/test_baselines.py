@@ -17,6 +17,7 @@ def _ratings(users, titles, values, num_users: int, num_titles: int) -> Ratings:
         np.zeros(len(users), np.int64),
         np.array([str(user) for user in range(num_users)]),
         np.array([str(title) for title in range(num_titles)]),
+        np.ones((num_titles, 1), bool),
     )
 
 

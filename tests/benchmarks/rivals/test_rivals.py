@@ -17,7 +17,8 @@ DAY = 86_400
 
 def _ratings(users, titles, values, times, num_users: int, num_titles: int) -> Ratings:
     ids, names = (np.array([f"{i:03d}" for i in range(n)]) for n in (num_users, num_titles))
-    return Ratings(np.array(users), np.array(titles), np.array(values, float), np.array(times), ids, names)
+    columns = np.array(users), np.array(titles), np.array(values, float), np.array(times)
+    return Ratings(*columns, ids, names, np.ones((num_titles, 1), bool))
 
 
 class _Fixed:
