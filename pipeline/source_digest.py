@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-OWN_PACKAGES = ("components", "modules", "pipeline", "serving", "common")
+OWN_PACKAGES = ("components", "modules", "pipeline", "serving", "common", "benchmarks")
 
 _ROOT = Path(__file__).resolve().parent.parent
 

@@ -26,7 +26,7 @@ class Data(NamedTuple):
       folder: of the release.
       release: which.
       ratings: all its rows.
-      digest: the release, and what its ratings are.
+      digest: the release, and what its files hold.
     """
 
     folder: pathlib.Path
@@ -37,8 +37,11 @@ class Data(NamedTuple):
     @classmethod
     def read(cls, folder: pathlib.Path, release: Release) -> Data:
         """Read a release."""
-        digest = hashlib.sha256((folder / release.ratings.names[0]).read_bytes()).hexdigest()
-        return cls(folder, release, protocol.read(folder, release), f"{release.name} {digest[:16]}")
+        digest = hashlib.sha256()
+        for table in filter(None, (release.ratings, release.movies, release.users)):
+            digest.update(hashlib.sha256((folder / table.names[0]).read_bytes()).digest())
+        ratings = protocol.read(folder, release)
+        return cls(folder, release, ratings, f"{release.name} {digest.hexdigest()[:16]}")
 
     def keys(self, split: Split, method: str, settings: Mapping[str, Any]) -> dict[str, Key]:
         """Name what is measured of a method on a split, by view."""

@@ -19,7 +19,7 @@ class Key(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
-    # The release, and a digest of its ratings.
+    # The release, and a digest of its files.
     data: str
     protocol: str
     # One of the protocol's splits.

@@ -22,6 +22,7 @@ from benchmarks.rivals.fm_features import EARLIER, TENURE, USER_DAY
 from benchmarks.rivals.models import Rater, Recommender
 from benchmarks.splits import Queries
 from modules import features
+from pipeline.source_digest import source_digest
 
 # The extra's distributions, and what they are imported as.
 LIBRARIES = {"implicit": "implicit", "scikit-surprise": "surprise", "myfm": "myfm"}
@@ -49,13 +50,13 @@ class Rival:
     follows: bool = False
 
     def description(self) -> dict[str, Any]:
-        """Return the settings and versions that its figures depend on, beside the data.
+        """Return the settings, code and versions that its figures depend on, beside the data.
 
         Raises:
           PackageNotFoundError: its library is not installed.
         """
         version = f"{self.library} {metadata.version(self.library)}" if self.library else "ours"
-        return {"library": version, **self.settings}
+        return {"library": version, "code": source_digest(self.fit.__module__), **self.settings}
 
     def candidates(self) -> list[dict[str, Any]]:
         """Combine the grid."""

@@ -190,6 +190,15 @@ def test_baselines_are_measured_once(tmp_path, monkeypatch, protocol, rows) -> N
     assert second.steps == []
 
 
+@pytest.mark.parametrize("name", ["u.data", "u.item", "u.user"])
+def test_figures_of_other_files_are_not_those_of_these(tmp_path, name: str) -> None:
+    _write_release(tmp_path)
+    before = Data.read(tmp_path, RELEASES["ml-100k"]).digest
+    path = tmp_path / name
+    path.write_text("\n".join(reversed(path.read_text().splitlines())) + "\n")
+    assert Data.read(tmp_path, RELEASES["ml-100k"]).digest != before
+
+
 def test_the_command_writes_its_tables(tmp_path, monkeypatch, capsys) -> None:
     _write_release(tmp_path)
     monkeypatch.setattr(rivals, "RIVALS", OURS_ALONE)

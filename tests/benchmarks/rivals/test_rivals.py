@@ -1,6 +1,9 @@
 """The baselines on planted rows; the libraries' own models if they are installed."""
 
+import functools
 import importlib.util
+import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from benchmarks.rivals import models, rivals, search
 from benchmarks.rivals.fm_features import EARLIER, TENURE, USER_DAY, FmFeatures
 from benchmarks.splits import ROLLING, STATIC
 from modules import features
+from pipeline.source_digest import source_digest
 
 DAY = 86_400
 
@@ -123,6 +127,19 @@ def test_nothing_later_than_a_row_is_a_feature_of_it() -> None:
     )
     assert np.array_equal(before, after)
     assert before[:, -9:].any()
+
+
+def test_edited_code_asks_for_the_figures_of_its_models_again(tmp_path, monkeypatch) -> None:
+    shutil.copytree(pathlib.Path(rivals.__file__).parents[1], tmp_path / "benchmarks")
+    monkeypatch.setattr(rivals, "source_digest", functools.partial(source_digest, root=tmp_path))
+    here = [rival for rival in rivals.RIVALS if rival.library not in rivals.LIBRARIES]
+    before = [rival.description() for rival in here]
+    for edited, same in (("quality/tables.py", True), ("rivals/models.py", False)):
+        with (tmp_path / "benchmarks" / edited).open("a") as file:
+            file.write("EDITED = True\n")
+        assert [rival.description() == old for rival, old in zip(here, before, strict=True)] == [same] * len(
+            here
+        )
 
 
 def test_settings_in_force_are_among_those_compared() -> None:
