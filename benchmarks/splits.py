@@ -180,11 +180,11 @@ def queries(train: Ratings, held_out: Ratings, view: str) -> Queries:
         rated in train is no candidate, even if it is of the query's own second and so not known.
     """
     if view == STATIC:
-        pool = _by_user(train)
+        pool = by_user(train)
         starts, stops = (np.searchsorted(pool.users, held_out.users, side) for side in ("left", "right"))
         return Queries(held_out, pool, starts, stops, stops)
     # Within a second train rows stay first.
-    pool = _by_user(
+    pool = by_user(
         dataclasses.replace(
             train,
             **{
@@ -199,7 +199,8 @@ def queries(train: Ratings, held_out: Ratings, view: str) -> Queries:
     return Queries(held_out, pool, starts, stops, np.maximum(stops, starts + of_train))
 
 
-def _by_user(rows: Ratings) -> Ratings:
+def by_user(rows: Ratings) -> Ratings:
+    """Sort rows by user, then time."""
     return rows.take(np.lexsort((rows.times, rows.users)))
 
 
@@ -237,7 +238,7 @@ def cold_start(
       `[rows]` booleans by group.
     """
     evaluated = dataclasses.replace(ratings, users=users, times=times)
-    pool = _by_user(ratings)
+    pool = by_user(ratings)
     earlier = _strictly_earlier(pool, evaluated) - np.searchsorted(pool.users, users, "left")
     cold = np.bincount(train.users, minlength=len(ratings.user_ids))[users] == 0
     level = np.searchsorted([least for least, _ in _EARLIER], earlier, side="right") - 1

@@ -42,10 +42,12 @@ def baseline(data: Data, split: Split, rival: Rival) -> Iterator[Result]:
         yield Result(key=key, seconds=seconds, groups=data.measured(split, columns))
 
 
-def baselines(data: Data, split: Split, store: Store, screen: Terminal) -> list[Result]:
-    """Measure every baseline on a split, but those whose figures are in the store."""
+def baselines(
+    data: Data, split: Split, chosen: Sequence[Rival], store: Store, screen: Terminal
+) -> list[Result]:
+    """Measure baselines on a split, but those whose figures are in the store."""
     found: list[Result] = []
-    for rival in rivals.RIVALS:
+    for rival in chosen:
         keys = data.keys(split, rival.name, rival.description())
         if not all(map(store.find, keys.values())):
             with screen.step(f"{split.protocol} {split.name}: {rival.name}"):
@@ -74,8 +76,9 @@ def report(data: Data, found: Sequence[Result], protocols: Sequence[str], ablati
         - {"ours"}
     )
     notes = [f"Libraries: {', '.join(libraries)}."] if libraries else []
-    deaf = [rival.name for rival in rivals.RIVALS if not rival.follows]
-    if libraries:
+    measured = {result.key.method for result in main}
+    deaf = [rival.name for rival in rivals.RIVALS if not rival.follows and rival.name in measured]
+    if deaf:
         notes.append(f"Know a user by the train rows alone, on the rolling time cut too: {'; '.join(deaf)}.")
     if splits.OFFICIAL in protocols and not any(r.key.protocol == splits.OFFICIAL for r in found):
         notes.append("u1 to u5: not measured, for this copy of the data has no such files.")
@@ -91,7 +94,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--protocols", nargs="+", choices=splits.PROTOCOLS, default=splits.PROTOCOLS, help="(default: all)"
     )
-    parser.add_argument("--only", choices=(BASELINES, OURS), help="leave the others out (default: both)")
+    parser.add_argument(
+        "--only",
+        choices=(BASELINES, OURS, *(rival.name for rival in rivals.RIVALS)),
+        metavar="NAME",
+        help=f"{BASELINES}, {OURS}, or one baseline as tables name it (default: all)",
+    )
     parser.add_argument(
         "--seeds",
         type=int,
@@ -115,8 +123,14 @@ def main() -> None:
     """Run from a command line."""
     parser = _parser()
     options = parser.parse_args()
-    missing = [name for name, module in rivals.LIBRARIES.items() if not importlib.util.find_spec(module)]
-    if missing and options.only != OURS:
+    chosen = [rival for rival in rivals.RIVALS if options.only in (None, BASELINES, rival.name)]
+    libraries = {rival.library for rival in chosen}
+    missing = [
+        name
+        for name, module in rivals.LIBRARIES.items()
+        if name in libraries and not importlib.util.find_spec(module)
+    ]
+    if missing:
         parser.error(f"The baselines need {', '.join(missing)}: {_INSTALL}")
     os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tensorflow-recommenders needs Keras 2.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -132,9 +146,8 @@ def main() -> None:
                 data = Data.read(protocol.find_data(options.data, release.name), release)
                 for name in options.protocols:
                     for split in splits.of_protocol(name, data.folder, release, data.ratings, options.seeds):
-                        if options.only != OURS:
-                            found += baselines(data, split, store, screen)
-                        if options.only != BASELINES:
+                        found += baselines(data, split, chosen, store, screen)
+                        if options.only in (None, OURS):
                             from benchmarks.quality import ours  # TensorFlow, which reads its environment.
 
                             found += ours.measure(data, split, options.ablations, store, screen)

@@ -21,7 +21,15 @@ from modules.data.baselines import popularity_scores, shrunk_mean
 
 @runtime_checkable
 class Recommender(Protocol):
-    """Scores titles."""
+    """Scores titles.
+
+    Attributes:
+      cold_start: whether it has scores for a query that knows no rating of its user.
+      scores_rated: whether the titles that a user has rated have scores; training may have masked them.
+    """
+
+    cold_start: bool = False
+    scores_rated: bool = True
 
     def scores(self, queries: Queries, block: slice) -> np.ndarray:
         """Score every title for each query of a block: `[block, titles]`, the highest best."""
@@ -40,8 +48,10 @@ def popularity(train: Ratings) -> np.ndarray:
     return popularity_scores(np.bincount(train.titles, minlength=len(train.title_names)))
 
 
-class Popularity:
+class Popularity(Recommender):
     """The titles with the most ratings, for every user."""
+
+    cold_start = True
 
     def __init__(self, train: Ratings, seed: int):
         self._scores = popularity(train)
@@ -86,7 +96,7 @@ def _interactions(train: Ratings) -> scipy.sparse.csr_matrix:
     return matrix
 
 
-class ImplicitAls:
+class ImplicitAls(Recommender):
     """implicit's alternating least squares; a query's vector is solved from what the query knows."""
 
     def __init__(self, train: Ratings, seed: int, **settings: Any):
@@ -103,7 +113,7 @@ class ImplicitAls:
         return self._model.recalculate_user(np.arange(known.shape[0]), known) @ self._model.item_factors.T
 
 
-class Neighbours:
+class Neighbours(Recommender):
     """An item-item model of implicit's: a title's score is the sum of its similarities to the known ones."""
 
     def __init__(self, train: Ratings, model: Any):
@@ -129,7 +139,7 @@ def cosine_neighbours(train: Ratings, seed: int, neighbours: int) -> Neighbours:
     return Neighbours(train, CosineRecommender(K=neighbours))
 
 
-class Ease:
+class Ease(Recommender):
     """A linear item-item model in closed form (Steck, WWW 2019), whole."""
 
     def __init__(self, train: Ratings, seed: int, penalty: float):

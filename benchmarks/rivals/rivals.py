@@ -2,7 +2,7 @@
 
 A model recommends (`scores`) or rates (`rate`). It is fitted to the train rows; a query also gives it the
 rows of its user that `splits.Queries` lets the query know. If a query knows no row of its user, the most
-popular titles are recommended, as a service would: most of these models have no scores for such a user.
+popular titles are recommended, as a service would, but by a model that has scores for such a user too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks import splits
 from benchmarks.protocol import Ratings
-from benchmarks.rivals import baselines, models
+from benchmarks.rivals import baselines, models, sasrec
 from benchmarks.rivals.fm_features import EARLIER, TENURE, USER_DAY
 from benchmarks.rivals.models import Rater, Recommender
 from benchmarks.splits import Queries
@@ -40,6 +40,8 @@ class Rival:
       settings: what it chose.
       follows: whether it reads what a query knows of its user, and so can follow one whom it did not see in
         training; the others answer alike whatever a query knows.
+      sequential: whether it learns from the order of rows: the search then divides train by time, and changes
+        one value at a time, since a fit takes minutes.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Rival:
     grid: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     follows: bool = False
+    sequential: bool = False
 
     def description(self) -> dict[str, Any]:
         """Return the settings, code and versions that its figures depend on, beside the data.
@@ -59,7 +62,11 @@ class Rival:
         return {"library": version, "code": source_digest(self.fit.__module__), **self.settings}
 
     def candidates(self) -> list[dict[str, Any]]:
-        """Combine the grid."""
+        """Combine the grid; of a sequential model, change one value of what is in force at a time."""
+        if self.sequential:
+            changes = [{name: value} for name, values in self.grid.items() for value in values]
+            others = [{**self.settings, **change} for change in changes]
+            return [dict(self.settings), *(other for other in others if other != self.settings)]
         return [
             dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())
         ]
@@ -70,8 +77,8 @@ def columns(model: Recommender | Rater, train: Ratings, queries: Queries) -> dic
 
     Returns:
       `[rows]` each, as `served.columns` has them of a model of ours: features.RATING, USER_ID (bytes),
-      TIMESTAMP and VISIT (bytes) of the row, and either RANK and RANK_UNSEEN (without the titles that are
-      no candidates) or PREDICTED_RATING.
+      TIMESTAMP and VISIT (bytes) of the row, and either PREDICTED_RATING or RANK_UNSEEN (without the titles
+      that are no candidates) and, of a model that scores rated titles too, RANK.
     """
     rows = queries.rows
     result = {
@@ -84,12 +91,15 @@ def columns(model: Recommender | Rater, train: Ratings, queries: Queries) -> dic
         predicted = np.clip(model.rate(queries), train.ratings.min(), train.ratings.max())
         return {**result, features.PREDICTED_RATING: predicted}
     popular = models.popularity(train)
-    ranks: dict[str, list[np.ndarray]] = {features.RANK: [], features.RANK_UNSEEN: []}
+    kinds = (features.RANK, features.RANK_UNSEEN) if model.scores_rated else (features.RANK_UNSEEN,)
+    ranks: dict[str, list[np.ndarray]] = {kind: [] for kind in kinds}
     for block in queries.blocks:
         scores = model.scores(queries, block).astype(np.float64)
-        scores[queries.starts[block] == queries.stops[block]] = popular
+        if not model.cold_start:
+            scores[queries.starts[block] == queries.stops[block]] = popular
         each, titles = np.arange(len(scores)), rows.titles[block]
-        ranks[features.RANK].append(baselines.ranks(scores, each, titles))
+        if model.scores_rated:
+            ranks[features.RANK].append(baselines.ranks(scores, each, titles))
         numbers, positions = queries.excluded(block)
         scores[numbers, queries.pool.titles[positions]] = -np.inf
         ranks[features.RANK_UNSEEN].append(baselines.ranks(scores, each, titles))
@@ -144,6 +154,15 @@ RIVALS = (
         {"penalty": (50.0, 100.0, 200.0, 300.0, 500.0, 1000.0, 2000.0)},
         {"penalty": 300.0},
         follows=True,
+    ),
+    Rival(
+        "SASRec, cross-entropy",
+        "tensorflow",
+        sasrec.SasRec,
+        {"epochs": (12, 16, 24), "learning_rate": (0.002, 0.004, 0.008), "dropout": (0.2, 0.3, 0.4)},
+        {"epochs": 16, "learning_rate": 0.004, "dropout": 0.3},
+        follows=True,
+        sequential=True,
     ),
     Rival(
         "SVD",

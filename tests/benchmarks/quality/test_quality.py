@@ -168,14 +168,13 @@ class _Screen(Terminal):
 
 
 @pytest.mark.parametrize("protocol, rows", [(RANDOM, 80), (TIME, 80), (LEAVE_ONE_OUT, 12)])
-def test_baselines_are_measured_once(tmp_path, monkeypatch, protocol, rows) -> None:
+def test_baselines_are_measured_once(tmp_path, protocol, rows) -> None:
     _write_release(tmp_path)
-    monkeypatch.setattr(rivals, "RIVALS", OURS_ALONE)
     data = Data.read(tmp_path, RELEASES["ml-100k"])
     (split,) = splits.of_protocol(protocol, tmp_path, data.release, data.ratings, seeds=[4])
     first, second = _Screen(), _Screen()
     path = tmp_path / "quality.json"
-    found = quality.baselines(data, split, Store(path), first)
+    found = quality.baselines(data, split, OURS_ALONE, Store(path), first)
     assert len(first.steps) == len(OURS_ALONE) == 3
     assert [r.key.view for r in found if r.key.method == "popularity"] == list(split.views)
     assert {r.groups["all"].rows for r in found} == {rows}
@@ -184,7 +183,7 @@ def test_baselines_are_measured_once(tmp_path, monkeypatch, protocol, rows) -> N
     of_visits = [[r.groups[visit].rows for visit in features.VISITS if visit in r.groups] for r in found]
     assert all("return" not in r.groups for r in found)
     assert {sum(sizes) for sizes in of_visits} == {rows}
-    assert quality.baselines(data, split, Store(path), second) == [
+    assert quality.baselines(data, split, OURS_ALONE, Store(path), second) == [
         Result.model_validate_json(result.model_dump_json()) for result in found
     ]
     assert second.steps == []
@@ -197,6 +196,22 @@ def test_figures_of_other_files_are_not_those_of_these(tmp_path, name: str) -> N
     path = tmp_path / name
     path.write_text("\n".join(reversed(path.read_text().splitlines())) + "\n")
     assert Data.read(tmp_path, RELEASES["ml-100k"]).digest != before
+
+
+def test_one_baseline_can_be_measured_without_the_libraries_of_the_others(
+    tmp_path, monkeypatch, capsys
+) -> None:
+    _write_release(tmp_path)
+    monkeypatch.setattr(rivals, "LIBRARIES", {"implicit": "no_such_module_a", "myfm": "no_such_module_b"})
+    output = tmp_path / "tables.md"
+    command = ["quality", "--data", str(tmp_path), "--output", str(output), "--seeds", "1", "--only"]
+    monkeypatch.setattr(sys, "argv", [*command, "EASE", "--protocols", RANDOM])
+    quality.main()
+    assert "| EASE" in output.read_text() and "popularity" not in output.read_text()
+    monkeypatch.setattr(sys, "argv", [*command, "iALS"])
+    with pytest.raises(SystemExit, match="2"):
+        quality.main()
+    assert "need implicit: " in capsys.readouterr().err
 
 
 def test_the_command_writes_its_tables(tmp_path, monkeypatch, capsys) -> None:
