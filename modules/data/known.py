@@ -13,7 +13,7 @@ from modules.data.dataset import Interactions
 # Column of a batch, `[batch, queries, n]` bool: the candidates that a query's user had rated in an earlier
 # second.
 KNOWN = "known"
-# Bits of a timestamp: those from 2038 on are bad rows.
+# Of a timestamp in a key of user and time; timestamps from 2038 on are bad rows.
 _BITS = 32
 
 
@@ -45,9 +45,7 @@ class Known:
           users: `[batch]` int64 indices.
           seconds: `[batch]` int64 timestamps.
         """
-        ends = tf.searchsorted(
-            self._keys, tf.bitwise.left_shift(users, tf.constant(_BITS, tf.int64)) + seconds
-        )
+        ends = tf.searchsorted(self._keys, users * (1 << _BITS) + seconds)
         begins = tf.gather(self._begins, users)
         ratings = tf.ragged.range(begins, tf.maximum(begins, ends))
         cells = tf.stack(
@@ -60,8 +58,8 @@ class Known:
         """Add KNOWN to a batch of transformed ratings.
 
         Args:
-          rows: `[batch, ratings]` each; 1 but in windows.
-          context: how many ratings at the beginning of each row are no queries.
+          rows: `[batch, ratings]` each: one rating, or those of a window.
+          context: how many ratings at the beginning of a window are no queries.
         """
         users, seconds = (
             tf.cast(rows[name][:, context:], tf.int64) for name in (features.USER_ID, features.TIMESTAMP)

@@ -101,7 +101,7 @@ class SequenceTower(tf.keras.Model):
           rows: columns of windows of `sequences.windows`, `[b, ratings]` each.
           context: how many ratings at the beginning of each window are no queries.
         """
-        asked = {name: values[:, context:] for name, values in rows.items()}
+        queries = {name: values[:, context:] for name, values in rows.items()}
         order, earlier = rows[sequences.ORDER], rows[sequences.EARLIER]
         size = order.shape[1]
         # The column of the user's first rating. Where a short stream goes round, its copies differ in it.
@@ -109,15 +109,15 @@ class SequenceTower(tf.keras.Model):
         ratings = self._ratings(rows[features.MOVIE_TITLE], rows[features.RATING])
         # The column of the latest rating strictly before each query.
         last = (tf.range(size) + earlier - order - 1)[:, context:]
-        known = (last >= 0) & (asked[sequences.EARLIER] > 0)
-        flat = {name: tf.reshape(values, [-1, 1]) for name, values in asked.items()}
+        has_latest = (last >= 0) & (queries[sequences.EARLIER] > 0)
+        flat = {name: tf.reshape(values, [-1, 1]) for name, values in queries.items()}
         query = tf.reshape(self._query(flat, training=training), [-1, size - context, ratings.shape[2]])
         latest = tf.gather(ratings, tf.maximum(last, 0), batch_dims=1)
-        query += tf.where(known[:, :, tf.newaxis], latest, 0.0)
-        query += tf.gather(self._returns, _gap(asked[sequences.SINCE], known))
-        back = asked[sequences.EARLIER][:, :, tf.newaxis] - order[:, tf.newaxis]
+        query += tf.where(has_latest[:, :, tf.newaxis], latest, 0.0)
+        query += tf.gather(self._returns, _gap(queries[sequences.SINCE], has_latest))
+        back = queries[sequences.EARLIER][:, :, tf.newaxis] - order[:, tf.newaxis]
         same = begins[:, context:, tf.newaxis] == begins[:, tf.newaxis]
-        seconds = asked[features.TIMESTAMP][:, :, tf.newaxis] - rows[features.TIMESTAMP][:, tf.newaxis]
+        seconds = queries[features.TIMESTAMP][:, :, tf.newaxis] - rows[features.TIMESTAMP][:, tf.newaxis]
         relation = Relation.of(seconds, same & (back > 0), back)
         ratings += tf.gather(self._since, _gap(rows[sequences.SINCE], earlier > 0))
         found = self._attention(query, ratings, relation, training=training)
