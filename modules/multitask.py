@@ -13,7 +13,7 @@ from modules.export import saved_model, tflite
 from modules.features import MOVIE_TITLE
 from modules.gradient_ranking import GradientRankingModel
 from modules.hyperparameters import MultitaskConfig
-from modules.softmax import CandidateSoftmax, known_titles
+from modules.softmax import CandidateSoftmax
 from modules.towers.rating_head import RatingHead
 from modules.training import TrainingData
 
@@ -41,6 +41,7 @@ class MultitaskModel(GradientRankingModel):
             data.interactions,
             self.candidate_tower,
             data.sizes[MOVIE_TITLE],
+            exclude_history=config.history is not None,
         )
 
     def retrieval_query(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
@@ -61,8 +62,7 @@ def fit(
     measure: Callable[[MultitaskModel], Mapping[str, float]] | None = None,
 ) -> MultitaskModel:
     """Build the model and fit it, as `training.fit` does."""
-    known = known_titles(config.softmax, config.history, data.catalogue, data.interactions)
-    return training.fit(lambda: MultitaskModel(config, data), config, data, "multitask", measure, known)
+    return training.fit(lambda: MultitaskModel(config, data), config, data, "multitask", measure)
 
 
 class _RetrievalQuery(tf.Module):

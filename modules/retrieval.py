@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from modules.data.known import KNOWN, Known
 from modules.evaluation import ranking_metrics, training_log
 from modules.export import saved_model, tflite
 from modules.hyperparameters import RetrievalConfig, SequenceConfig
-from modules.softmax import CandidateSoftmax, known_titles
+from modules.softmax import CandidateSoftmax
 from modules.towers.sequence import INITIAL, SequenceTower
 from modules.towers.tower import Ensemble, Tower, two_towers
 from modules.training import TrainingData
@@ -51,6 +50,7 @@ class RetrievalModel(training.Model):
                 data.interactions,
                 tower,
                 data.sizes[features.MOVIE_TITLE],
+                exclude_history=config.history is not None,
             )
             for tower in candidates
         ]
@@ -85,14 +85,17 @@ class SequenceModel(training.Model):
             data.interactions,
             self.candidate_tower,
             data.sizes[features.MOVIE_TITLE],
+            exclude_history=True,
         )
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Return the loss of a batch of windows, a scalar."""
         rows = {name: values for name, values in inputs.items() if name != KNOWN}
         queries = self.query_tower.positions(rows, sequences.CONTEXT, training)
-        titles = tf.reshape(rows[features.MOVIE_TITLE][:, sequences.CONTEXT :], [-1, 1])
-        return self._task(queries, {features.MOVIE_TITLE: titles, KNOWN: inputs[KNOWN]}, training=training)
+        titles = rows[features.MOVIE_TITLE][:, sequences.CONTEXT :]
+        known = tf.reshape(inputs[KNOWN], [-1, inputs[KNOWN].shape[2]])
+        candidates = {features.MOVIE_TITLE: tf.reshape(titles, [-1, 1]), KNOWN: known}
+        return self._task(queries, candidates, training=training)
 
 
 class Fitted(NamedTuple):
@@ -112,7 +115,6 @@ def _fit_sequence(
     config: RetrievalConfig,
     sequence: SequenceConfig,
     data: TrainingData,
-    known: Known,
     measure: Callable[[SequenceModel], Mapping[str, float]] | None,
 ) -> SequenceModel:
     own = config.model_copy(update={"embedding_dim": sequence.embedding_dim, "epochs": sequence.epochs})
@@ -124,15 +126,15 @@ def _fit_sequence(
     columns = sequences.load(batches, names, data.interactions)
     rows = len(columns[sequences.ORDER])
     windows = sequences.batch_size(rows, config.batch_size)
-    mark = functools.partial(known.add, context=sequences.CONTEXT)
+    known = Known(data.interactions, len(data.catalogue))
     model = training.fit(
         lambda: SequenceModel(own, sequence, data),
         own,
         data,
         f"retrieval, {training_log.SEQUENCES}",
         measure,
-        batches=lambda: sequences.windows(columns, windows, config.seed).map(mark).prefetch(2),
-        steps=sequences.steps(rows, windows),
+        lambda: sequences.windows(columns, windows, config.seed).map(known.add).prefetch(2),
+        sequences.steps(rows, windows),
     )
     model.query_tower.freeze()
     return model
@@ -153,12 +155,10 @@ def fit(
     measure: Callable[[RetrievalModel | SequenceModel], Mapping[str, float]] | None = None,
 ) -> Fitted:
     """Build the members and fit them, as `training.fit` does."""
-    known = known_titles(config.softmax, config.history, data.catalogue, data.interactions)
-    pairs = training.fit(lambda: RetrievalModel(config, data), config, data, "retrieval", measure, known)
+    pairs = training.fit(lambda: RetrievalModel(config, data), config, data, "retrieval", measure)
     queries, candidates = pairs.query_tower, pairs.candidate_tower
-    sequence = sequence_of(config, data.catalogue)
-    if sequence and known:
-        member = _fit_sequence(config, sequence, data, known, measure)
+    if sequence := sequence_of(config, data.catalogue):
+        member = _fit_sequence(config, sequence, data, measure)
         queries = Ensemble([*queries.towers, member.query_tower])
         candidates = Ensemble([*candidates.towers, member.candidate_tower])
     elif config.sequence:

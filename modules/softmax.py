@@ -10,8 +10,8 @@ import tensorflow_recommenders as tfrs
 
 from modules import features
 from modules.data.dataset import Catalogue, Interactions
-from modules.data.known import KNOWN, Known
-from modules.hyperparameters import HistoryConfig, SoftmaxConfig
+from modules.data.known import KNOWN
+from modules.hyperparameters import SoftmaxConfig
 
 # Subtracted from the logit of a title that is no candidate.
 _EXCLUDED = 1e9
@@ -31,6 +31,7 @@ class CandidateSoftmax(tf.keras.layers.Layer):
         interactions: Interactions,
         candidate_tower: Callable[..., tf.Tensor],
         num_title_indices: int,
+        exclude_history: bool = False,
     ):
         """Declare the task.
 
@@ -40,11 +41,15 @@ class CandidateSoftmax(tf.keras.layers.Layer):
           interactions: the train split, whose shares of rows are the sampling probabilities.
           candidate_tower: from transformed candidate features to `[n, dim]`.
           num_title_indices: size of the titles' vocabulary, with its out-of-vocabulary index.
+          exclude_history: leave titles that the query's user had rated before out of the negatives, because
+            they are no candidates in serving either: those of KNOWN or, without this column, of the row's
+            history. In the full softmax only.
         """
         super().__init__()
         self._config = config
         self._size = len(catalogue)
         self._full = self._size <= config.full_up_to
+        self._exclude_history = exclude_history
         self._tower = candidate_tower
         title_indices = catalogue.transformed[features.MOVIE_TITLE][:, 0]
         counts = interactions.popularity(len(catalogue))
@@ -70,19 +75,18 @@ class CandidateSoftmax(tf.keras.layers.Layer):
 
         Args:
           query: `[batch, dim]` embeddings of the queries.
-          inputs: transformed features of the batch's own candidates, and KNOWN where titles that were rated
-            before are left out of the negatives of the full softmax: in serving they are no candidates.
+          inputs: transformed features of the batch's own candidates.
         """
         titles = tf.squeeze(inputs[features.MOVIE_TITLE], 1)
         if self._full:
             query /= self._config.temperature
             logits = tf.matmul(query, self._tower(self._catalogue, training=training), transpose_b=True)
             own = tf.gather(self._position, titles)
-            if KNOWN in inputs:
+            if self._exclude_history:
+                rated = inputs[KNOWN] if KNOWN in inputs else self._in_history(inputs[features.HISTORY_TITLE])
                 # But for the row's own candidate, which may be rated again.
-                negatives = tf.range(self._size, dtype=own.dtype) != own[:, tf.newaxis]
-                known = tf.reshape(inputs[KNOWN], tf.shape(logits))
-                logits -= _EXCLUDED * tf.cast(known & negatives, tf.float32)
+                rated &= tf.range(self._size, dtype=own.dtype) != own[:, tf.newaxis]
+                logits -= _EXCLUDED * tf.cast(rated, tf.float32)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(own, 0), logits)
             return tf.reduce_sum(tf.where(own < 0, 0.0, losses))
         probability = tf.gather(self._probability, titles) if self._config.sampling_correction else None
@@ -94,17 +98,12 @@ class CandidateSoftmax(tf.keras.layers.Layer):
             compute_metrics=False,
         )
 
-
-def known_titles(
-    config: SoftmaxConfig, history: HistoryConfig | None, catalogue: Catalogue, interactions: Interactions
-) -> Known | None:
-    """Return what marks a batch's known titles; None where nothing is left out of the negatives.
-
-    Args:
-      config: of the softmax; only the full one leaves titles out.
-      history: of the model; without one a query knows no earlier ratings.
-      catalogue: all candidates.
-      interactions: the train split.
-    """
-    is_full = len(catalogue) <= config.full_up_to
-    return Known(interactions, len(catalogue)) if history and is_full else None
+    def _in_history(self, history: tf.Tensor) -> tf.Tensor:
+        """Mark the candidates of a history, `[batch, n]` bool."""
+        rows, size = tf.shape(history, tf.int64)[0], tf.constant(self._size, tf.int64)
+        # 0 is padding; it goes to a column past the last candidate.
+        columns = tf.gather(self._position, tf.maximum(history - 1, 0))
+        columns = tf.where((history > 0) & (columns >= 0), columns, size)
+        cells = tf.stack([tf.repeat(tf.range(rows), tf.shape(history)[1]), tf.reshape(columns, [-1])], axis=1)
+        counts = tf.scatter_nd(cells, tf.ones_like(cells[:, 0], tf.float32), tf.stack([rows, size + 1]))
+        return counts[:, :-1] > 0

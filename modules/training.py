@@ -7,7 +7,7 @@ import functools
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,7 +18,6 @@ import tensorflow_transform as tft
 from common.progress import done, progress
 from modules import features, search_space, strategies, warm_start
 from modules.data import dataset
-from modules.data.known import Known
 from modules.evaluation import training_log
 from modules.features import Encoding
 from modules.hyperparameters import GradientConfig, TrainingConfig
@@ -218,7 +217,6 @@ def fit(
     data: TrainingData,
     name: str,
     measure: Callable[[tf.keras.Model], Mapping[str, float]] | None,
-    known: Known | None = None,
     batches: Callable[[], tf.data.Dataset] | None = None,
     steps: int = 0,
 ) -> tf.keras.Model:
@@ -230,7 +228,6 @@ def fit(
       data: train and eval rows.
       name: of the model, for the progress lines.
       measure: computes figures that are shown after each epoch, and decide nothing. None shows no epochs.
-      known: adds KNOWN to the rows; None adds nothing.
       batches: makes those of a model that is not fitted to single rows, all of one size.
       steps: how many of those a pass has.
     Raises:
@@ -238,7 +235,7 @@ def fit(
       ValueError: the train split has no whole batch for the strategy's replicas.
     """
     if data.strategy:
-        return _fit_spread(build, config, data, name, measure, data.strategy, known, batches, steps)
+        return _fit_spread(build, config, data, name, measure, data.strategy, batches, steps)
     tf.keras.utils.set_random_seed(config.seed)
     model = build()
     if batches:
@@ -249,30 +246,19 @@ def fit(
     compiled = is_compiled(rows, config)
     steps = rows // config.batch_size if compiled else math.ceil(rows / config.batch_size)
     # A smaller batch would be compiled for itself. The rows that are left out are others in each pass.
-    of_rows = _shuffled(config, data, known, compiled, _columns(data.transform))
+    of_rows = dataset.ratings(
+        data.train_files,
+        data.transform,
+        config.batch_size,
+        shuffle_seed=config.seed,
+        whole=compiled,
+        columns=_columns(data.transform),
+    )
     if data.base:
         model.compute_loss(next(iter(of_rows)))  # Some layers have no variables before they are called.
         warm_start.assign(data.base, model, data.meaning, name)
     _fit(model, of_rows, steps, config, name, measure, data.log_dir, compiled)
     return model
-
-
-def _shuffled(
-    config: GradientConfig,
-    data: TrainingData,
-    known: Known | None,
-    whole: bool,
-    columns: Sequence[str] | None = None,
-) -> tf.data.Dataset:
-    rows = dataset.ratings(
-        data.train_files,
-        data.transform,
-        config.batch_size,
-        shuffle_seed=config.seed,
-        whole=whole,
-        columns=columns,
-    )
-    return rows.map(known.add, tf.data.AUTOTUNE).prefetch(1) if known else rows
 
 
 def is_compiled(rows: int, config: GradientConfig) -> bool:
@@ -293,7 +279,6 @@ def _fit_spread(
     name: str,
     measure: Callable[[tf.keras.Model], Mapping[str, float]] | None,
     strategy: tf.distribute.Strategy,
-    known: Known | None,
     batches: Callable[[], tf.data.Dataset] | None,
     steps: int,
 ) -> tf.keras.Model:
@@ -309,7 +294,14 @@ def _fit_spread(
     # Whole batches only, or a replica could have no rows. Each worker reads all files in one order and takes
     # its rows of every batch. If each read its own files, one might end before the others, which then wait
     # for ever.
-    make = batches or functools.partial(_shuffled, config, data, known, whole=True)
+    make = batches or functools.partial(
+        dataset.ratings,
+        data.train_files,
+        data.transform,
+        config.batch_size,
+        shuffle_seed=config.seed,
+        whole=True,
+    )
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     spread_batches = make().with_options(options)

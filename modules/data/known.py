@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from modules import features
 from modules.data.dataset import Interactions
+from modules.data.sequences import CONTEXT
 
-# Column of a batch, `[batch, queries, n]` bool: the candidates that a query's user had rated in an earlier
-# second.
+# Column of windows, `[batch, queries, n]` bool: the candidates that a query's user had rated before.
 KNOWN = "known"
 # Of a timestamp in a key of user and time; timestamps from 2038 on are bad rows.
 _BITS = 32
@@ -54,15 +54,10 @@ class Known:
         none = tf.zeros([tf.shape(users)[0], self._size], tf.bool)
         return tf.tensor_scatter_nd_update(none, cells, tf.ones_like(cells[:, 0], tf.bool))
 
-    def add(self, rows: Mapping[str, tf.Tensor], context: int = 0) -> dict[str, tf.Tensor]:
-        """Add KNOWN to a batch of transformed ratings.
-
-        Args:
-          rows: `[batch, ratings]` each: one rating, or those of a window.
-          context: how many ratings at the beginning of a window are no queries.
-        """
+    def add(self, rows: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Add KNOWN to the columns of windows of `sequences.windows`, USER_ID among them."""
         users, seconds = (
-            tf.cast(rows[name][:, context:], tf.int64) for name in (features.USER_ID, features.TIMESTAMP)
+            tf.cast(rows[name][:, CONTEXT:], tf.int64) for name in (features.USER_ID, features.TIMESTAMP)
         )
         known = self.mark(tf.reshape(users, [-1]), tf.reshape(seconds, [-1]))
         return {**rows, KNOWN: tf.reshape(known, [-1, users.shape[1], self._size])}

@@ -50,7 +50,11 @@ def make_loss(vectors: np.ndarray, queries: np.ndarray):
     )
 
     def loss(
-        indices: np.ndarray, batch: np.ndarray, size: int, known: np.ndarray | None = None, **options
+        indices: np.ndarray,
+        batch: np.ndarray,
+        size: int,
+        columns: dict[str, np.ndarray] | None = None,
+        **options,
     ) -> float:
         catalogue = Catalogue(
             movie_ids=np.arange(5),
@@ -63,10 +67,10 @@ def make_loss(vectors: np.ndarray, queries: np.ndarray):
             interactions,
             lambda inputs, training: tf.gather(vectors, tf.squeeze(inputs[features.MOVIE_TITLE], 1)),
             num_title_indices=size,
+            exclude_history=columns is not None,
         )
         inputs = {features.MOVIE_TITLE: tf.constant(indices[batch][:, np.newaxis])}
-        if known is not None:
-            inputs[KNOWN] = tf.constant(known)
+        inputs |= {name: tf.constant(values) for name, values in (columns or {}).items()}
         return float(task(tf.constant(queries), inputs))
 
     return loss
@@ -74,7 +78,7 @@ def make_loss(vectors: np.ndarray, queries: np.ndarray):
 
 @pytest.fixture
 def loss(make_loss):
-    return lambda known=None, **options: make_loss(TITLE_INDICES, BATCH, 5, known, **options)
+    return lambda columns=None, **options: make_loss(TITLE_INDICES, BATCH, 5, columns, **options)
 
 
 def cross_entropy(logits: np.ndarray, own: np.ndarray) -> float:
@@ -96,14 +100,17 @@ def test_the_full_softmax_is_over_every_candidate(loss, vectors, queries, temper
     assert received == pytest.approx(cross_entropy(logits, BATCH), rel=1e-5)
 
 
-def test_what_a_user_had_rated_before_is_no_negative(loss, vectors, queries) -> None:
+@pytest.mark.parametrize("column", [features.HISTORY_TITLE, KNOWN])
+def test_what_a_user_had_rated_before_is_no_negative(loss, vectors, queries, column: str) -> None:
     logits = queries @ vectors[TITLE_INDICES].T
-    # The own candidates of the second and the fourth row are rated again, and so stay.
-    known = np.zeros((4, 5), bool)
-    for row, positions in enumerate([[1, 2], [BATCH[1], 4], [], [BATCH[3]]]):
+    # By position; the own candidates of the second and the fourth row are rated again, and so stay.
+    rated = [[1, 2], [BATCH[1], 4], [], [1, 1]]
+    history, known = np.zeros((4, 2), np.int64), np.zeros((4, 5), bool)
+    for row, positions in enumerate(rated):
+        history[row, : len(positions)] = TITLE_INDICES[positions] + 1
         known[row, positions] = True
         logits[row, [position for position in positions if position != BATCH[row]]] = -np.inf
-    received = loss(known, full_up_to=5)
+    received = loss({column: history if column == features.HISTORY_TITLE else known}, full_up_to=5)
     assert received == pytest.approx(cross_entropy(logits, BATCH), rel=1e-5)
     assert received < loss(full_up_to=5)
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from modules import features
 from modules.data.dataset import Interactions
-from modules.data.known import KNOWN, Known
+from modules.data.known import Known
 
 USERS, CANDIDATES, SECONDS = 5, 40, 12
 
@@ -39,16 +38,3 @@ def test_the_titles_of_earlier_seconds_are_marked_and_no_others(every: Interacti
         rated = (every.users == user) & (every.timestamps < second) & (user < every.num_users)
         assert np.flatnonzero(mask).tolist() == np.unique(every.positions[rated]).tolist()
     assert known.any(axis=1).sum() == (USERS - 1) * SECONDS
-
-
-def test_a_batch_of_ratings_gets_the_titles_of_each_row(every: Interactions) -> None:
-    rows = {
-        features.USER_ID: tf.constant(every.users.astype(np.int64)[:, np.newaxis]),
-        features.TIMESTAMP: tf.constant(every.timestamps[:, np.newaxis]),
-    }
-    known = Known(every, CANDIDATES)
-    batches = tf.data.Dataset.from_tensor_slices(rows).batch(64).map(known.add)
-    assert batches.element_spec[KNOWN].shape.as_list() == [None, 1, CANDIDATES]
-    read = np.concatenate([batch[KNOWN] for batch in batches.as_numpy_iterator()])
-    expected = known.mark(*(values[:, 0] for values in rows.values()))
-    np.testing.assert_array_equal(read[:, 0], expected)

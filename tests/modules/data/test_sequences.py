@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 import tensorflow as tf
 
@@ -38,7 +36,7 @@ def test_a_pass_has_every_rating_as_a_query_after_those_of_its_user_before_it() 
     known = Known(interactions(users, rows, rows, num_users=12), len(rows))
     for seed in range(2):
         windows = sequences.windows(columns, 2, seed=seed)
-        read = list(windows.map(functools.partial(known.add, context=CONTEXT)).as_numpy_iterator())
+        read = list(windows.map(known.add).as_numpy_iterator())
         assert len(read) == sequences.steps(len(users), 2) == 2
         titles = np.concatenate([batch[features.MOVIE_TITLE] for batch in read])
         assert titles.shape == (4, CONTEXT + QUERIES)
