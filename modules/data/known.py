@@ -46,11 +46,9 @@ class Known:
           seconds: `[batch]` int64 timestamps.
         """
         ends = tf.searchsorted(self._keys, users * (1 << _BITS) + seconds)
-        begins = tf.gather(self._begins, users)
-        ratings = tf.ragged.range(begins, tf.maximum(begins, ends))
-        cells = tf.stack(
-            [ratings.value_rowids(), tf.cast(tf.gather(self._positions, ratings.values), tf.int64)], axis=1
-        )
+        ratings = tf.ragged.range(tf.gather(self._begins, users), ends)
+        positions = tf.cast(tf.gather(self._positions, ratings.values), tf.int64)
+        cells = tf.stack([ratings.value_rowids(), positions], axis=1)
         none = tf.zeros([tf.shape(users)[0], self._size], tf.bool)
         return tf.tensor_scatter_nd_update(none, cells, tf.ones_like(cells[:, 0], tf.bool))
 
