@@ -17,6 +17,8 @@ _LEAST_GAIN = 1e-9
 # Above every gain. Of too few users the upper end is infinite, which must not pass over all rows.
 _FINITE = 1e9
 _ALL_ROWS = config_pb2.SlicingSpec()
+# The Evaluators' module_path.
+EXTRACTORS = "modules.evaluation.extractors"
 
 
 def eval_config(
@@ -40,12 +42,13 @@ def eval_config(
         )
     classes = [evaluator_metrics.HitRates] * retrieval + [evaluator_metrics.RatingErrors] * rating
     # TFMA hands the digest to the metric, which ignores it: so the code gets into the Evaluator's cache key.
-    code = json.dumps({"source_digest": source_digest(evaluator_metrics.__name__)})
+    code = json.dumps(
+        {"source_digest": "".join(map(source_digest, (evaluator_metrics.__name__, EXTRACTORS)))}
+    )
     metrics = [
         config_pb2.MetricConfig(class_name=cls.__name__, module=cls.__module__, config=code)
         for cls in classes
     ]
-    metrics.append(config_pb2.MetricConfig(class_name="ExampleCount"))
     thresholds = {gate.metric: _bounds(gate) for gate in gates}
     for metric in [features.GATED_HITS] * retrieval + [features.RMSE] * rating:
         thresholds.update(_comparisons(metric, must_beat_baselines, has_bounds=bool(gates)))

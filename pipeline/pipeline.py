@@ -36,7 +36,7 @@ from modules.search_space import SearchConfig
 from pipeline.beam_flags import with_runner
 from pipeline.config import Config
 from pipeline.drift import DriftConfig
-from pipeline.evaluation import eval_config
+from pipeline.evaluation import EXTRACTORS, eval_config
 from pipeline.source_digest import source_digest
 
 _SCHEMA = pathlib.Path(__file__).parent / "schema"
@@ -170,6 +170,7 @@ def create_pipeline(
                 rating,
                 config.gates.must_beat_baselines,
             ),
+            module_path=EXTRACTORS,
         )
         models[name], evaluators[name] = trainer, evaluator
         nodes += [trainer, champion, evaluator]

@@ -144,6 +144,7 @@ class RecordingEvaluator(Evaluator):
         verdicts: str,
         eval_config: config_pb2.EvalConfig,
         example_splits: list[str],
+        module_path: str,
     ):
         """Construct the component.
 
@@ -154,6 +155,7 @@ class RecordingEvaluator(Evaluator):
           verdicts: the folder that the RecordedChampion reads; this step's verdict is added to it.
           eval_config: metrics and gates.
           example_splits: splits of `examples`.
+          module_path: module with the function `custom_extractors`.
         """
         parameters: dict[str, Any] = {executor.BASELINE_URI: baseline_uri, executor.VERDICTS: verdicts}
         spec = RecordingEvaluatorSpec(
@@ -161,6 +163,7 @@ class RecordingEvaluator(Evaluator):
             model=model,
             eval_config=eval_config,
             example_splits=json_utils.dumps(example_splits),
+            module_path=module_path,
             fairness_indicator_thresholds=json_utils.dumps(None),
             evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
             blessing=types.Channel(type=standard_artifacts.ModelBlessing),

@@ -16,12 +16,10 @@ from tensorflow_model_analysis.metrics import metric_types
 
 from modules import features
 from modules.evaluation import measures
+from modules.evaluation.results import ROWS
 
 # Of a metric that is a mean over rows: its value, and the ends of its interval.
 ENDS = ("", features.LOWER, features.UPPER)
-
-# Rows that are summed at once.
-_BLOCK = 1024
 
 # Columns of the eval signature and the rating, `[rows, width]` each.
 Columns = Mapping[str, np.ndarray]
@@ -37,12 +35,10 @@ class _Sums:
     """What is known of the rows that came so far.
 
     Attributes:
-      pending: rows that are not summed yet: user, rating, and the values of each model's columns.
       by_user: sums of each user's rows, their number first, then those of each model.
       shared: of each model, sums that are not by user.
     """
 
-    pending: list[tuple] = dataclasses.field(default_factory=list)
     by_user: dict[bytes, np.ndarray] = dataclasses.field(default_factory=dict)
     shared: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
@@ -56,7 +52,7 @@ class _Sums:
 
 
 class ByUser(beam.CombineFn):
-    """Sums rows a block at a time: NumPy on one row costs more than all else that TFMA does with it.
+    """Sums blocks of rows, as of modules.evaluation.extractors.
 
     Of two models the first is the challenger, the second the champion. The challenger's columns say for both
     which rows count, and at which depth.
@@ -78,6 +74,7 @@ class ByUser(beam.CombineFn):
         names = [*(name + end for name in self.means for end in ENDS), *self.others]
         if len(self._models) > 1:
             names += [self._gain_on_champion + end for end in ENDS]
+        names.append(ROWS)
         return [key(name, model) for model in self._models for name in names]
 
     @property
@@ -108,27 +105,19 @@ class ByUser(beam.CombineFn):
         return _Sums()
 
     def add_input(self, accumulator: _Sums, element: metric_types.StandardMetricInputs) -> _Sums:
-        user = element.get_features()[features.USER_ID][0]
-        answers = [element.get_predictions(model) for model in self._models]
-        values = [answer[name] for answer in answers for name in self.columns]
-        accumulator.pending.append((user, element.get_labels(self._models[0]), *values))
-        return self.compact(accumulator) if len(accumulator.pending) == _BLOCK else accumulator
-
-    def compact(self, accumulator: _Sums) -> _Sums:
-        if not accumulator.pending:
-            return accumulator
-        users, ratings, *values = zip(*accumulator.pending, strict=True)
-        accumulator.pending.clear()
-        width = len(self.columns)
+        labels = element.get_labels(self._models[0])
         by_model = [
             {
-                features.RATING: np.stack(ratings),
-                **dict(zip(self.columns, map(np.stack, values[start : start + width]), strict=True)),
+                features.RATING: labels,
+                **{name: answer[name].reshape(len(labels), -1) for name in self.columns},
             }
-            for start in range(0, len(values), width)
+            for answer in map(element.get_predictions, self._models)
         ]
         sums = [self.of_rows(columns, by_model[0]) for columns in by_model]
-        for user, row in zip(users, np.concatenate([np.ones((len(users), 1)), *sums], axis=1), strict=True):
+        users, index = np.unique(element.get_features()[features.USER_ID][:, 0], return_inverse=True)
+        totals = np.zeros((len(users), 1 + sum(part.shape[1] for part in sums)))
+        np.add.at(totals, index, np.concatenate([np.ones((len(index), 1)), *sums], axis=1))
+        for user, row in zip(users, totals, strict=True):
             accumulator.add(user, row)
         for model, columns in zip(self._models, by_model, strict=True):
             accumulator.add_shared(model, self.of_all(columns))
@@ -137,14 +126,14 @@ class ByUser(beam.CombineFn):
     def merge_accumulators(self, accumulators: Iterable[_Sums]) -> _Sums:
         merged = _Sums()
         for accumulator in accumulators:
-            for user, sums in self.compact(accumulator).by_user.items():
+            for user, sums in accumulator.by_user.items():
                 merged.add(user, sums)
             for model, sums in accumulator.shared.items():
                 merged.add_shared(model, sums)
         return merged
 
     def extract_output(self, accumulator: _Sums) -> dict[metric_types.MetricKey, float | np.ndarray]:
-        by_user = self.compact(accumulator).by_user
+        by_user = accumulator.by_user
         # In the order of users, so that the resamples do not depend on the order of rows.
         sums = np.stack([by_user[user] for user in sorted(by_user)])
         lower, upper = measures.interval(sums, self._finish, self.num_users(sums))
@@ -172,6 +161,7 @@ class ByUser(beam.CombineFn):
                 for end, value in zip(ENDS, of_metric, strict=True)
             }
             values.update(self.finish_shared(accumulator.shared[model]))
+            values[ROWS] = float(sums[:, 0].sum())
             output.update({key(name, model): value for name, value in values.items()})
         return output
 

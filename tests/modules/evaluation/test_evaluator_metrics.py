@@ -10,7 +10,7 @@ import pytest
 from tensorflow_model_analysis.metrics import metric_types
 
 from modules import features
-from modules.evaluation import evaluator_metrics
+from modules.evaluation import evaluator_metrics, results
 from modules.evaluation.evaluator_metrics import HitRates, RatingErrors
 from modules.features import (
     BIASES,
@@ -42,24 +42,24 @@ def retrieved(
     shown: tuple = (),
     excluded: int = 0,
 ) -> metric_types.StandardMetricInputs:
-    """A row with its ranks, those of the baselines, the best candidates, and how many are excluded."""
+    """One row, with its ranks, those of the baselines, the best candidates, and how many are excluded."""
     predictions = {
         features.RANK: np.array([rank], np.float32),
         features.RANK_UNSEEN: np.array([rank_unseen], np.float32),
         features.POPULARITY_RANK_UNSEEN: np.array([popularity], np.float32),
         features.ITEM_ITEM_RANK_UNSEEN: np.array([item_item], np.float32),
-        features.TOP_UNSEEN: np.array([*shown, *[-1] * (features.COVERAGE_DEPTH - len(shown))], np.int32),
+        features.TOP_UNSEEN: np.array([[*shown, *[-1] * (features.COVERAGE_DEPTH - len(shown))]], np.int32),
         features.NUM_CANDIDATES: np.array([CANDIDATES], np.int32),
         features.NUM_EXCLUDED: np.array([excluded], np.int32),
     }
-    return _inputs(user, predictions, np.array([4.0], np.float32))
+    return _inputs(user, predictions, np.array([[4.0]], np.float32))
 
 
 def _inputs(user: str, predictions, labels) -> metric_types.StandardMetricInputs:
     return metric_types.StandardMetricInputs(
         predictions=predictions,
         labels=labels,
-        features={features.USER_ID: np.array([user.encode()], object)},
+        features={features.USER_ID: np.array([[user.encode()]], object)},
     )
 
 
@@ -100,12 +100,34 @@ def test_hit_rates_are_shares_of_rows(combiner) -> None:
         assert received[hit_metric(k, unseen=True)] == pytest.approx(unseen[k])
     assert received[GATED_HITS] == received[hit_metric(100, unseen=True)]
     assert received[features.GATED_DEPTH] == 100
-    measured = set(received) - {features.COVERAGE, features.GATED_DEPTH}
+    assert received[results.ROWS] == 5
+    measured = set(received) - {features.COVERAGE, features.GATED_DEPTH, results.ROWS}
     for name in measured:
         middle = name.removesuffix(LOWER).removesuffix(UPPER)
         assert received[middle + LOWER] <= received[middle] <= received[middle + UPPER]
     # The rates, the gated one, three references and the gains on them; and their intervals.
     assert len(measured) == 3 * (2 * len(features.TOP_KS) + 1 + 3 + 3)
+
+
+def block(rows) -> metric_types.StandardMetricInputs:
+    """Put rows into one block."""
+    predictions = {
+        name: np.concatenate([row.get_predictions("")[name] for row in rows])
+        for name in rows[0].get_predictions("")
+    }
+    users = np.concatenate([row.get_features()[features.USER_ID] for row in rows])
+    labels = np.concatenate([row.get_labels("") for row in rows])
+    return metric_types.StandardMetricInputs(
+        predictions=predictions, labels=labels, features={features.USER_ID: users}
+    )
+
+
+def test_rows_may_come_in_blocks(combiner) -> None:
+    one_by_one = merged(combiner, ROWS)
+    for parts in ([block(ROWS)], [block(ROWS[:2]), block(ROWS[2:])]):
+        received = merged(combiner, parts)
+        assert received == pytest.approx(one_by_one, nan_ok=True)
+        assert received[results.ROWS] == 5
 
 
 def test_baselines_are_measured_on_the_same_rows(combiner) -> None:
@@ -182,6 +204,7 @@ def test_many_rows_are_summed_as_few_are(combiner) -> None:
     split = [rows[start::7] for start in range(7)]
     received, expected = merged(combiner, rows), merged(combiner, ROWS)
     assert received == pytest.approx(merged(combiner, *split))
+    assert received.pop(results.ROWS) == 700 * expected.pop(results.ROWS)
     # The same users with the same shares: the rates are those of five rows, and so are their intervals.
     assert received == pytest.approx(expected)
 
@@ -211,7 +234,7 @@ def rated(user: str, predicted: float, rating: float, by_biases: float = 3.0):
     predictions = {features.PREDICTED_RATING: predicted, features.BIAS_RATING: by_biases}
     predictions[features.MEAN_RATING] = 3.0
     columns = {name: np.array([value], np.float32) for name, value in predictions.items()}
-    return _inputs(user, columns, np.array([rating], np.float32))
+    return _inputs(user, columns, np.array([[rating]], np.float32))
 
 
 def test_rating_errors() -> None:
@@ -234,7 +257,7 @@ def test_rating_errors() -> None:
     of_references = {
         reference_metric(features.RMSE, r) + end for r in (BIASES, MEAN) for end in ("", LOWER, UPPER)
     }
-    for name in set(received) - of_references - {features.RELIABILITY}:
+    for name in set(received) - of_references - {features.RELIABILITY, results.ROWS}:
         assert math.isnan(spoiled[name]), name
 
 
@@ -299,15 +322,18 @@ def test_a_champion_without_a_finite_figure_is_no_champion(broken: float) -> Non
 
 
 def test_the_gain_on_the_champion_is_of_pairs_at_the_challenger_s_depth_and_rows() -> None:
+    def champion(rank_unseen: float) -> metric_types.StandardMetricInputs:
+        # Its catalogue is so small that its own depth would be 1.
+        row = retrieved("", 0, rank_unseen)
+        row.get_predictions("")[features.NUM_CANDIDATES][:] = 20
+        return row
+
     rows = []
     for user in range(200):
         rank = 99 if user % 2 else 100
-        rows += [pair(str(user), retrieved("", 0, rank), retrieved("", 0, rank)) for _ in range(9)]
-        # The champion's catalogue is so small that its own depth would be 1.
-        champion = retrieved("", 0, 100)
-        champion.get_predictions("")[features.NUM_CANDIDATES][:] = 20
-        rows.append(pair(str(user), retrieved("", 0, 99), champion))
-        rows.append(pair(str(user), retrieved("", 0, features.EXCLUDED_ROW), retrieved("", 0, 0)))
+        rows += [pair(str(user), retrieved("", 0, rank), champion(rank)) for _ in range(9)]
+        rows.append(pair(str(user), retrieved("", 0, 99), champion(100)))
+        rows.append(pair(str(user), retrieved("", 0, features.EXCLUDED_ROW), champion(0)))
     figures = by_model(HitRates(), rows)
     ends = [figures["candidate", gain_metric(GATED_HITS, CHAMPION) + end] for end in (LOWER, "", UPPER)]
     assert ends == pytest.approx([0.1] * 3)
