@@ -1,7 +1,7 @@
 """Metrics of the Evaluators, as TFMA computes them. Runs in the Beam workers of the Evaluator component.
 
-One combiner gives all metrics of a task, for TFMA pays per row and metric. Baselines are measured on the same
-rows and resamples as the model.
+One combiner gives all metrics of a task, for TFMA pays for each block of rows and metric. Baselines are
+measured on the same rows and resamples as the model.
 """
 
 from __future__ import annotations
