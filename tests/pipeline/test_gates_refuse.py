@@ -22,7 +22,7 @@ from tfx.utils import proto_utils
 
 from modules import features
 from modules.features import BIASES, CHAMPION, GATED_HITS, ITEM_ITEM, LOWER, POPULARITY, UPPER, gain_metric
-from pipeline.evaluation import eval_config
+from pipeline.evaluation import EXTRACTORS, eval_config
 from pipeline.gates import COMPARED_SLICES, Gate, SliceGate
 from tests.helpers.beam import eager
 from tests.pipeline.planted_answers import (
@@ -119,6 +119,7 @@ class Judge:
                     eval_config(gates, retrieval, rating, must_beat_baselines)
                 ),
                 "example_splits": json.dumps([features.EVAL_SPLIT]),
+                "module_path": EXTRACTORS,
                 "fairness_indicator_thresholds": "null",
             },
         )
