@@ -13,7 +13,7 @@ from tfx.utils import path_utils
 
 from components.champion.component import champion_resolver
 from modules import features
-from pipeline.evaluation import eval_config
+from pipeline.evaluation import EXTRACTORS, eval_config
 from pipeline.gates import Gate, SliceGate
 from tests.helpers.beam import eager
 
@@ -140,6 +140,7 @@ def create(root: pathlib.Path, rank: str) -> pipeline.Pipeline:
             model=trainer.outputs["model"],
             baseline_model=champion.outputs["model"],
             eval_config=eval_config(GATES[name], retrieval=name == "retrieval", rating=name == "ranking"),
+            module_path=EXTRACTORS,
         ).with_id(f"Evaluator.{name}")
         nodes += [trainer, champion, evaluator]
     nodes.append(IndexPusher(blessing=nodes[3].outputs["blessing"]))
