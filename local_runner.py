@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _ROOT = pathlib.Path(__file__).resolve().parent
 _RUNNERS = ("local", "beam")
+_MOST_JOBS = 4  # Steps that can train at once: three models and the weight of the predicted rating.
 _DEFAULT_ROOT = "runs"
 # Of the default preset; another preset pushes to a folder of its own, and never replaces these bundles.
 _PUSHED = "pushed"
@@ -104,7 +105,15 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         "--runner",
         choices=_RUNNERS,
         default="local",
-        help="LocalDagRunner or BeamDagRunner (default: %(default)s)",
+        help="a process for each step, or BeamDagRunner in one process (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=flags.positive,
+        default=min(_MOST_JOBS, len(os.sched_getaffinity(0))),
+        metavar="N",
+        help="steps that --runner local runs at once; each takes up to 1.5 GB on MovieLens 100K "
+        f"(default: one for each processor, at most {_MOST_JOBS}; here %(default)s)",
     )
     parser.add_argument(
         "--pipeline-root",
@@ -232,6 +241,7 @@ def _run_pipeline(
             options.runner,
             options.pipeline_root,
             screen,
+            options.jobs,
         )
     return read_summary(steps)
 

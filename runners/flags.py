@@ -38,6 +38,17 @@ def local_path(text: str) -> pathlib.Path:
     return pathlib.Path(path)
 
 
+def positive(text: str) -> int:
+    """Read a flag that means a number of at least 1.
+
+    Raises:
+      ArgumentTypeError: it is none.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, received {text!r}")
+    return int(text)
+
+
 def run_here(config: configuration.Config) -> None:
     """Check that a configuration can be run by this process alone.
 

@@ -19,7 +19,7 @@ ROOT = pathlib.Path(local_runner.__file__).parent
 FLAGS = (
     *("--data", "--release", "--preset", "--config", "--tune"),
     *("--strategy", "--batch-recommendations"),
-    *("--runner", "--pipeline-root", "--push-dir", "--report", "--no-report"),
+    *("--runner", "--jobs", "--pipeline-root", "--push-dir", "--report", "--no-report"),
 )
 
 

@@ -182,13 +182,14 @@ def test_beams_workers_find_the_project_from_any_folder_and_need_no_home(
     assert (tmp_path / "runs" / "years").read_text() == "1972\n"
 
 
-def test_an_interrupted_run_ends_in_words(command: list[str], tmp_path: pathlib.Path) -> None:
-    # Under Beam, which would make an error of its own of a KeyboardInterrupt.
+# Beam would make an error of its own of a KeyboardInterrupt.
+@pytest.mark.parametrize("runner", ["local", "beam"])
+def test_an_interrupted_run_ends_in_words(command: list[str], tmp_path: pathlib.Path, runner: str) -> None:
     root = tmp_path / "runs"
     root.mkdir()
     (root / "hang").touch()
     stdout, stderr = tmp_path / "stdout", tmp_path / "stderr"
-    running = warm_python.start([*command, "--runner", "beam"], stdout, stderr)
+    running = warm_python.start([*command, "--runner", runner], stdout, stderr)
     deadline = time.monotonic() + 250
     while not (root / "hanging").exists():
         assert running.process.is_alive() and time.monotonic() < deadline

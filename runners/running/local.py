@@ -11,7 +11,6 @@ import ml_metadata as mlmd
 from apache_beam.options.pipeline_options import StandardOptions
 from tfx.orchestration import metadata, pipeline
 from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
-from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
 from common.errors import disk_errors
 from common.progress import progress
@@ -20,22 +19,24 @@ from pipeline.beam_flags import LOCAL_RUNNER
 from runners import paths
 from runners.reporting.failure import RunError, cause_of
 from runners.running import leftovers, record, steps
+from runners.running.parallel import ParallelDagRunner
 from runners.running.workspace import METADATA
 from runners.terminal.status import Terminal
 
-RUNNERS = {"local": LocalDagRunner, "beam": BeamDagRunner}
+LOCAL, BEAM = "local", "beam"
 
 Create = Callable[[mlmd.proto.ConnectionConfig], pipeline.Pipeline]
 
 
-def run(create: Create, runner: str, root: Path, terminal: Terminal) -> list[record.Step]:
+def run(create: Create, runner: str, root: Path, terminal: Terminal, jobs: int) -> list[record.Step]:
     """Run a pipeline and show its steps.
 
     Args:
       create: makes the pipeline, given the connection to its metadata.
-      runner: a key of RUNNERS.
+      runner: LOCAL, for a process for each step; or BEAM, for BeamDagRunner in this process.
       root: the pipeline's folder, whose lock the caller holds.
       terminal: for the steps.
+      jobs: how many steps LOCAL runs at once.
     Returns:
       The steps of the run, as ML Metadata records them.
     Raises:
@@ -45,18 +46,18 @@ def run(create: Create, runner: str, root: Path, terminal: Terminal) -> list[rec
     if not scann_operations.installed():
         progress.info(scann_operations.MISSING)
     connection = metadata.sqlite_metadata_connection_config(str(root / METADATA))
-    store = _open(connection, root)
-    earlier = record.latest_id(store)
+    earlier = record.latest_id(_open(connection, root))
     with steps.shown(terminal) as watch, _named_runner():
+        dag_runner = ParallelDagRunner(watch, terminal, jobs) if runner == LOCAL else BeamDagRunner()
         try:
-            RUNNERS[runner]().run(create(connection))
+            dag_runner.run(create(connection))
         except Exception as error:
             logging.getLogger(__name__).exception("The run failed")
             step = f"{watch.failed} failed: " if watch.failed else ""
             message = f"{step}{cause_of(watch.error or error)}"
-            recorded = record.latest_run(store, after=earlier)
+            recorded = record.latest_run(mlmd.MetadataStore(connection), after=earlier)
             raise RunError(paths.as_given(message), watch.with_peaks(recorded)) from error
-    return watch.with_peaks(record.latest_run(store))
+    return watch.with_peaks(record.latest_run(mlmd.MetadataStore(connection)))
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import dataclasses
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 from tfx.orchestration.portable import launcher
 from tfx.orchestration.portable.data_types import ExecutionInfo
@@ -15,11 +16,21 @@ from common.progress import progress
 from runners.reporting import figures
 from runners.reporting.failure import cause_in_text, cause_of
 from runners.running import beam_stages, record, retry
-from runners.terminal.status import Terminal
+from runners.terminal.status import Outcome, Terminal
 
 
 class StepError(Exception):
-    """A step that TFX gave up without raising anything."""
+    """A step that failed: TFX gave it up without raising anything, or it ran in another process."""
+
+
+class Shows(Protocol):
+    """What shows steps: the terminal, or in a step's own process what tells the run's process."""
+
+    def step(self, name: str, expected: float = 0.0) -> contextlib.AbstractContextManager[Outcome]:
+        """Show that a step runs, see Terminal.step."""
+
+    def stages(self, done: int, of: int) -> None:
+        """Show how many stages of the running step's Beam pipeline are done."""
 
 
 @dataclasses.dataclass
@@ -27,11 +38,13 @@ class Watch:
     """What is seen of a run beside its record: the failure, if there was one, and memory.
 
     Attributes:
+      terminal: shows the steps.
       failed: the step that raised; empty if none did.
       error: its exception. BeamDagRunner raises an error of its own that holds this one as text.
       peaks: by step, the process's peak of resident memory in bytes, from its start to the step's end.
     """
 
+    terminal: Shows
     failed: str = ""
     error: Exception | None = None
     peaks: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -46,32 +59,33 @@ def shown(terminal: Terminal) -> Iterator[Watch]:
     """Show a line on the terminal for every step that is launched in this context.
 
     The hook is around Launcher.launch, where LocalDagRunner and BeamDagRunner meet: both build one Launcher
-    for each node and call this one method of it, in this process. The hook sees the node, the execution and
-    the error. The alternative, to listen for log messages such as 'Component X is running.', depends on their
-    wording, which differs between the two, and sees neither cached executions nor errors.
+    for each node and call this one method of it, as does the process that ParallelDagRunner forks for a step.
+    The hook sees the node, the execution and the error. The alternative, to listen for log messages such as
+    'Component X is running.', depends on their wording, which differs between the two, and sees neither
+    cached executions nor errors.
     """
-    watch = Watch()
+    watch = Watch(terminal)
     launch = launcher.Launcher.launch
 
     def shown_launch(self: launcher.Launcher) -> ExecutionInfo | None:
         node_id = self._pipeline_node.node_info.id
         with self._mlmd_connection as connection:
             expected = record.latest_seconds(connection.store, self._pipeline_info.id, node_id)
-        with terminal.step(node_id, expected) as outcome:
+        with watch.terminal.step(node_id, expected) as outcome:
             try:
                 info, step = _launched(launch, self, node_id)
             except Exception as error:
                 watch.failed, watch.error = node_id, error
                 raise
             finally:
-                # Linux counts in units of 1024 bytes. All steps run in this process.
+                # Linux counts in units of 1024 bytes.
                 watch.peaks[node_id] = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             outcome.state, outcome.figure = step.state, figures.figure(step)
             return info
 
     launcher.Launcher.launch = shown_launch
     try:
-        with beam_stages.counted(terminal.stages):
+        with beam_stages.counted(lambda done, of: watch.terminal.stages(done, of)):
             yield watch
     finally:
         launcher.Launcher.launch = launch

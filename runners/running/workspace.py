@@ -49,6 +49,8 @@ def claimed(root: Path) -> Iterator[None]:
             lock.truncate(0)
             lock.write(f"{os.getpid()} on {socket.gethostname()}")
             lock.flush()
+        # A forked process would hold the lock, too, for as long as it takes to end after this one.
+        os.register_at_fork(after_in_child=lock.close)
         yield
 
 

@@ -1,6 +1,6 @@
 """A run's terminal: a line for each step, and its progress.
 
-On a terminal, the running step has one line that is overwritten: its name, the seconds, a bar, and the newest
+On a terminal, each running step has a line that is overwritten: its name, the seconds, a bar, and the newest
 line of progress. In a training, and where the step ran before, the bar is of the time, and the time left
 stands beside it; else it is of the stages of the step's Beam pipeline, which take too different times to tell
 the time left. On other outputs, such as the log of a build machine, lines are only added, and few of them.
@@ -13,10 +13,10 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
@@ -49,7 +49,8 @@ class Outcome:
 class Terminal(logging.Handler):
     """Lines for a person, on a stream of their own.
 
-    A handler too: records of `common.progress` are shown while `listening`.
+    A handler too: records of `common.progress` are shown while `listening`, as progress of the step that
+    began last.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
@@ -63,8 +64,11 @@ class Terminal(logging.Handler):
             width=None if is_terminal else _PLAIN_WIDTH,
         )
         self._clock = clock
+        self._running: dict[str, _Running] = {}
         self._display: _Overwritten | _Added = (
-            _Overwritten(self.console, clock) if is_terminal else _Added(self.console, clock)
+            _Overwritten(self.console, clock, self._running)
+            if is_terminal
+            else _Added(self.console, clock, self._running)
         )
 
     @contextlib.contextmanager
@@ -76,23 +80,19 @@ class Terminal(logging.Handler):
         try:
             yield
         finally:
-            self._display.stop()
+            self._display.end()
             progress.removeHandler(self)
             progress.setLevel(level)
 
     def end(self, *lines: str) -> None:
-        """Clear the line of the running step, and print these lines."""
-        self._display.stop()
+        """Clear the lines of running steps, and print these lines."""
+        self._display.end()
         for line in lines:
             self.console.print(Text(line))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a line of progress."""
-        self._display.note(paths.as_given(record.getMessage()), getattr(record, SHARE, 0.0))
-
-    def stages(self, done: int, of: int) -> None:
-        """Show on a terminal how many stages of the running step's Beam pipeline are done."""
-        self._display.stages(done, of)
+        self.note(record.getMessage(), getattr(record, SHARE, 0.0))
 
     @contextlib.contextmanager
     def step(self, name: str, expected: float = 0.0) -> Iterator[Outcome]:
@@ -103,141 +103,189 @@ class Terminal(logging.Handler):
           expected: seconds that it may take; 0 where that is not known.
         """
         outcome = Outcome()
-        started = self._clock()
-        self._display.start(name, expected)
+        self.begin(name, expected)
         try:
             yield outcome
         except BaseException:
             outcome = Outcome("failed")
             raise
         finally:
-            self._display.stop()
-            line = _ended(name, self._clock() - started, outcome, self._display.newest)
-            if self.console.is_terminal:
-                line.truncate(self.console.width, overflow="ellipsis")
-            self.console.print(line)
+            self.finish(name, outcome)
+
+    def begin(self, name: str, expected: float = 0.0) -> None:
+        """Show that a step runs; arguments as of `step`."""
+        self._running[name] = _Running(name, expected, self._clock())
+        self._display.begin(self._running[name])
+
+    def note(self, line: str, share: float = 0.0, name: str = "") -> None:
+        """Show a line of a step's progress.
+
+        Args:
+          line: what is shown.
+          share: of the step's work that is done; 0 where that is not known.
+          name: of the step; by default the one that began last.
+        """
+        self._display.note(paths.as_given(line), share, self._of(name))
+
+    def stages(self, done: int, of: int, name: str = "") -> None:
+        """Show on a terminal how many stages of a step's Beam pipeline are done; `name` as of `note`."""
+        if running := self._of(name):
+            running.stages = (done, of)  # The display asks for its lines four times a second.
+
+    def finish(self, name: str, outcome: Outcome) -> None:
+        """Show how a step ended."""
+        running = self._running.pop(name)
+        self._display.finish(running)
+        line = _ended(name, self._clock() - running.started, outcome, running.newest)
+        if self.console.is_terminal:
+            line.truncate(self.console.width, overflow="ellipsis")
+        self.console.print(line)
+
+    def _of(self, name: str) -> _Running | None:
+        return self._running[name] if name else next(reversed(self._running.values()), None)
+
+
+class _Running:
+    """What is known of a step that runs."""
+
+    def __init__(self, name: str, expected: float, now: float) -> None:
+        self.name, self.expected, self.started = name, expected, now
+        self.newest = ""
+        self.stages = (0, 0)
+        self.spinner = Spinner("dots")
+        # Of a training: when it began, the share that is done, and since when that is known.
+        self._began, self._share, self._known = now, 0.0, now
+
+    def note(self, line: str, share: float, now: float) -> None:
+        self.newest = line
+        if share:
+            if share <= self._share:  # A step may train several models, one after the other.
+                self._began = self._known
+            self._share, self._known = share, now
+
+    def done(self, now: float) -> tuple[float, str]:
+        """Return the share of the step that is done, and what to say of it; 0 where nothing is known."""
+        if 0 < self._share < 1:
+            taken = self._known - self._began
+            left = max(0.0, taken * (1 - self._share) / self._share - (now - self._known))
+            return self._share, f"{left:.0f} s left"
+        taken = now - self.started
+        if _STARTS_AFTER <= taken < self.expected:  # A step from the cache ends before that.
+            return taken / self.expected, f"{self.expected - taken:.0f} s left"
+        done, of = self.stages
+        return (done / of, f"{done} of {of} stages") if done < of else (0.0, "")
 
 
 class _Overwritten:
-    """One line at the bottom of a terminal."""
+    """Lines at the bottom of a terminal, one for each running step."""
 
-    def __init__(self, console: Console, clock: Callable[[], float]) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float], running: Mapping[str, _Running]) -> None:
         self._console = console
         self._clock = clock
-        self._spinner = Spinner("dots")
+        self._running = running
         self._live: Live | None = None
-        self._name = self.newest = ""
-        self._started = 0.0
-        # Of a training: when it began, the share that is done, and since when that is known.
-        self._began = self._share = self._known = 0.0
-        self._expected = 0.0
-        self._stages = (0, 0)
 
-    def start(self, name: str, expected: float) -> None:
-        self._name, self.newest, self._started = name, "", self._clock()
-        self._began, self._share, self._known = self._started, 0.0, self._started
-        self._expected, self._stages = expected, (0, 0)
-        self._live = Live(
-            console=self._console, get_renderable=self._line, refresh_per_second=4, transient=True,
-            redirect_stdout=False, redirect_stderr=False,
-        )  # fmt: skip
-        self._live.start()
+    def begin(self, step: _Running) -> None:
+        if self._live is None:
+            self._live = Live(
+                console=self._console, get_renderable=self._lines, refresh_per_second=4, transient=True,
+                redirect_stdout=False, redirect_stderr=False,
+            )  # fmt: skip
+            self._live.start()
 
-    def stop(self) -> None:
+    def finish(self, step: _Running) -> None:
+        if not self._running:
+            self.end()
+
+    def end(self) -> None:
         # Taken first: the handler of SIGINT may come in between and stop it too.
         live, self._live = self._live, None
         if live:
             live.stop()
 
-    def note(self, line: str, share: float) -> None:
-        self.newest = line
-        if share:
-            if share <= self._share:  # A step may train several models, one after the other.
-                self._began = self._known
-            self._share, self._known = share, self._clock()
+    def note(self, line: str, share: float, step: _Running | None) -> None:
+        if step:
+            step.note(line, share, self._clock())
         if live := self._live:
             live.refresh()
         else:
             self._console.print(Text(f"  {line}"))
 
-    def stages(self, done: int, of: int) -> None:
-        self._stages = (done, of)  # The display asks for its line four times a second.
+    def _lines(self) -> RenderableType:
+        # Copied at once: the display draws in a thread of its own.
+        return Group(*(self._line(step) for step in tuple(self._running.values())))
 
-    def _line(self) -> RenderableType:
+    def _line(self, step: _Running) -> RenderableType:
         now = self._clock()
-        head = f"{self._name:{_NAME_WIDTH}} {now - self._started:6.0f} s "
+        head = f"{step.name:{_NAME_WIDTH}} {now - step.started:6.0f} s "
         width = self._console.width - 2  # The spinner takes two columns.
-        share, words = self._done(now)
-        tail = "  ".join(filter(None, (words, self.newest)))
+        share, words = step.done(now)
+        tail = "  ".join(filter(None, (words, step.newest)))
         if not share:
-            self._spinner.update(text=_cut(f"{head} {tail}", width))
-            return self._spinner
+            step.spinner.update(text=_cut(f"{head} {tail}", width))
+            return step.spinner
         line = Table.grid(padding=(0, 1))
         line.add_row(
             Text(head, no_wrap=True),
             ProgressBar(1.0, share, width=_BAR_WIDTH),
             _cut(tail, width - len(head) - _BAR_WIDTH - 2),
         )
-        self._spinner.update(text=line)
-        return self._spinner
-
-    def _done(self, now: float) -> tuple[float, str]:
-        """Return the share of the step that is done, and what to say of it; 0 where nothing is known."""
-        if 0 < self._share < 1:
-            taken = self._known - self._began
-            left = max(0.0, taken * (1 - self._share) / self._share - (now - self._known))
-            return self._share, f"{left:.0f} s left"
-        taken = now - self._started
-        if _STARTS_AFTER <= taken < self._expected:  # A step from the cache ends before that.
-            return taken / self._expected, f"{self._expected - taken:.0f} s left"
-        done, of = self._stages
-        return (done / of, f"{done} of {of} stages") if done < of else (0.0, "")
+        step.spinner.update(text=line)
+        return step.spinner
 
 
 class _Added:
     """Lines that stay: a step that takes a while is announced, progress is thinned out."""
 
-    def __init__(self, console: Console, clock: Callable[[], float]) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float], running: Mapping[str, _Running]) -> None:
         self._console = console
         self._clock = clock
-        # The handler of SIGINT may interrupt whoever holds it, and stops the display.
+        self._running = running
+        # The handler of SIGINT may interrupt whoever holds it, and ends the display.
         self._lock = threading.RLock()
-        self._timer: threading.Timer | None = None
-        self._unannounced = ""
-        self._noted = 0.0
-        self.newest = ""
+        # By step, until it is announced.
+        self._timers: dict[str, threading.Timer] = {}
+        # By step, when its progress was shown last.
+        self._noted: dict[str, float] = {}
 
-    def start(self, name: str, expected: float) -> None:
-        self._unannounced, self._noted, self.newest = name, self._clock() - _NOTE_EVERY, ""
-        self._timer = threading.Timer(_STARTS_AFTER, self._announce)
-        self._timer.daemon = True
-        self._timer.start()
+    def begin(self, step: _Running) -> None:
+        timer = threading.Timer(_STARTS_AFTER, self._announce, [step.name])
+        timer.daemon = True
+        self._timers[step.name] = timer
+        timer.start()
 
-    def stop(self) -> None:
+    def finish(self, step: _Running) -> None:
+        self._noted.pop(step.name, None)
+        self._cancel([step.name])
+
+    def end(self) -> None:
+        self._cancel(list(self._timers))
+
+    def _cancel(self, names: Sequence[str]) -> None:
         # With a limit: an interrupted main thread may hold the console that the timer's thread waits for.
         held = self._lock.acquire(timeout=_GIVES_UP_AFTER)
-        timer, self._timer = self._timer, None
-        if timer:
-            timer.cancel()
+        for timer in [self._timers.pop(name, None) for name in names]:
+            if timer:
+                timer.cancel()
         if held:
             self._lock.release()
 
-    def note(self, line: str, share: float) -> None:
-        self.newest = line
-        if self._timer and self._clock() - self._noted < _NOTE_EVERY:
+    def note(self, line: str, share: float, step: _Running | None) -> None:
+        if step is None:
+            self._console.print(Text(f"  {line}"))
             return
-        self._announce()
-        self._noted = self._clock()
-        self._console.print(Text(f"  {line}"))
+        now = self._clock()
+        step.note(line, share, now)
+        if now - self._noted.get(step.name, -_NOTE_EVERY) < _NOTE_EVERY:
+            return
+        self._announce(step.name)
+        self._noted[step.name] = now
+        self._console.print(Text(f"  {step.name}: {line}" if len(self._running) > 1 else f"  {line}"))
 
-    def stages(self, done: int, of: int) -> None:
-        """Say nothing: there would be a hundred lines."""
-
-    def _announce(self) -> None:
+    def _announce(self, name: str) -> None:
         with self._lock:
-            if self._timer and self._unannounced:
-                self._console.print(Text(f"{self._unannounced} ..."))
-                self._unannounced = ""
+            if self._timers.pop(name, None):
+                self._console.print(Text(f"{name} ..."))
 
 
 def _cut(text: str, width: int) -> Text:

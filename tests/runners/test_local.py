@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import logging
 import os
@@ -13,7 +12,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
 
 import ml_metadata as mlmd
 import pytest
@@ -23,7 +21,7 @@ from tfx.orchestration import metadata
 from common.progress import progress
 from runners.reporting.failure import RunError
 from runners.running import local, record, workspace
-from runners.terminal.status import Outcome, Terminal
+from runners.terminal.status import Terminal
 from tests.helpers.processes import warm_python
 from tests.runners.pipelines import slow_pipeline
 
@@ -38,20 +36,20 @@ class Watched(Terminal):
         self.expected: dict[str, float] = {}
         self.counted = False
 
-    @contextlib.contextmanager
-    def step(self, name: str, expected: float = 0.0) -> Iterator[Outcome]:
+    def begin(self, name: str, expected: float = 0.0) -> None:
         self.expected[name] = expected
-        with super().step(name, expected) as outcome:
-            yield outcome
+        super().begin(name, expected)
 
-    def stages(self, done: int, of: int) -> None:
+    def stages(self, done: int, of: int, name: str = "") -> None:
         self.counted = True
 
 
 def run(root: pathlib.Path, runner: str = "local", terminal: Terminal | None = None) -> dict[str, str]:
     """Run to the end; the answer is each step's state."""
     terminal = terminal or Terminal(io.StringIO())
-    steps = local.run(lambda connection: slow_pipeline.create(root, connection), runner, root, terminal)
+    steps = local.run(
+        lambda connection: slow_pipeline.create(root, connection), runner, root, terminal, jobs=2
+    )
     return {step.node_id: step.state for step in steps}
 
 
@@ -106,7 +104,7 @@ def test_a_fault_in_the_wiring_is_named_without_a_step(tmp_path: pathlib.Path) -
         raise ValueError("a gate's metric must be known")
 
     with pytest.raises(RunError) as error:
-        local.run(create, "local", tmp_path, Terminal(io.StringIO()))
+        local.run(create, "local", tmp_path, Terminal(io.StringIO()), jobs=1)
     assert str(error.value) == "ValueError: a gate's metric must be known"
 
 
@@ -149,6 +147,7 @@ def test_inputs_that_cannot_be_resolved_are_a_failure(tmp_path: pathlib.Path) ->
             "local",
             tmp_path,
             Terminal(io.StringIO()),
+            jobs=1,
         )
     words = "InternalError: Error while resolving inputs for Lookup: "
     assert str(error.value).startswith(f"Lookup failed: {words}")

@@ -19,7 +19,7 @@ def run(root: pathlib.Path, runner: str) -> tuple[dict[str, str], str]:
     stream = io.StringIO()
     terminal = Terminal(stream)
     with terminal.listening():
-        local.run(lambda connection: slow_pipeline.create(root, connection), runner, root, terminal)
+        local.run(lambda connection: slow_pipeline.create(root, connection), runner, root, terminal, jobs=2)
     states = {step.node_id: step.state for step in record.latest_run(store_of(root))}
     return states, stream.getvalue()
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from common.progress import done, progress
-from runners.terminal.status import Terminal, _Added
+from runners.terminal.status import Outcome, Terminal, _Added
 
 
 class Clock:
@@ -136,6 +136,25 @@ class TestElsewhere:
             over.set()
             thread.join()
 
+    def test_progress_of_steps_that_run_at_once_has_their_names(self) -> None:
+        for name in ("Trainer.retrieval", "Trainer.ranking"):
+            self.terminal.begin(name)
+            self.terminal.note("epoch 1", name=name)
+        self.terminal.note("epoch 2", name="Trainer.retrieval")
+        self.clock.now += 6
+        self.terminal.note("epoch 3", name="Trainer.retrieval")
+        self.terminal.finish("Trainer.retrieval", Outcome("failed"))
+        self.clock.now += 6
+        self.terminal.note("epoch 2", name="Trainer.ranking")
+        self.terminal.finish("Trainer.ranking", Outcome())
+        assert self.lines() == [
+            *("Trainer.retrieval ...", " epoch 1", "Trainer.ranking ...", " Trainer.ranking: epoch 1"),
+            " Trainer.retrieval: epoch 3",
+            "Trainer.retrieval 6.0 s failed epoch 3",
+            " epoch 2",
+            "Trainer.ranking 12.0 s run epoch 2",
+        ]
+
     def test_a_failed_step_says_so(self) -> None:
         with pytest.raises(ZeroDivisionError), self.terminal.step("Transform"):
             _ = 1 / 0
@@ -249,6 +268,24 @@ class TestOnATerminal:
             progress.info("epoch 1 %s", "x" * 300)
         (line,) = visible(self.raw())
         assert line.startswith("Trainer.retrieval 0.0 s run epoch 1 xxx") and line.endswith("…")
+
+    def test_steps_that_run_at_once_have_a_line_each(self) -> None:
+        self.terminal.begin("Trainer.retrieval", 50)
+        self.terminal.begin("Transform")
+        self.clock.now += 10
+        self.terminal.stages(1, 4, name="Transform")
+        self.terminal.note("epoch 1 of 5", 0.2, name="Trainer.retrieval")
+        raw = self.raw()
+        above, below = visible(raw)
+        assert re.search(r"Trainer\.retrieval 10 s ━+\S*━+ 40 s left epoch 1 of 5", above)
+        assert re.search(r"Transform 10 s ━+\S*━+ 1 of 4 stages", below)
+        self.terminal.finish("Transform", Outcome("run", "3 vocabularies"))
+        self.clock.now += 10
+        self.terminal.finish("Trainer.retrieval", Outcome("run", "loss 3"))
+        assert visible(raw + self.raw()) == [
+            "Transform 10.0 s run 3 vocabularies",
+            "Trainer.retrieval 20.0 s run loss 3",
+        ]
 
     def test_an_end_clears_the_line(self) -> None:
         with self.terminal.step("Trainer.retrieval"):

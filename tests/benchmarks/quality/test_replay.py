@@ -8,6 +8,7 @@ import pathlib
 
 import ml_metadata as mlmd
 import pytest
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
 from benchmarks.quality import replay
 from components.movielens_example_gen.config import DataConfig
@@ -21,7 +22,6 @@ from retraining.schedule import Schedule
 from runners.reporting import report
 from runners.reporting.summary import read_summary
 from runners.running import record, steps
-from runners.running.local import RUNNERS
 from runners.terminal.status import Terminal
 from tests.runners.pipelines import planted_run
 
@@ -35,7 +35,7 @@ def launch(config: Config, folders: Workspace) -> Launched:
     rank = "sexist_rank" if runs.require_spans(config).newest == REFUSED else "good_rank"
     folders.root.mkdir(parents=True, exist_ok=True)
     with steps.shown(Terminal(io.StringIO())):
-        RUNNERS["local"]().run(planted_run.create(folders.root, rank))
+        LocalDagRunner().run(planted_run.create(folders.root, rank))
     steps_of_run = record.latest_run(mlmd.MetadataStore(planted_run.connection(folders.root)))
     report.write(read_summary(steps_of_run), folders.folder / "report.json")
     return Launched(Report.model_validate(json.loads((folders.folder / "report.json").read_text())))

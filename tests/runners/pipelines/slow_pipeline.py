@@ -77,4 +77,4 @@ def run_alone(folder: str) -> None:
     with workspace.claimed(root):
         screen = Terminal(sys.stdout)
         with screen.listening():
-            local.run(lambda connection: create(root, connection), "local", root, screen)
+            local.run(lambda connection: create(root, connection), "local", root, screen, jobs=2)
