@@ -21,7 +21,7 @@ class Step(_Part):
       name: its id; state: how it ended, `run`, `cached` or `failed`; seconds: how long it took.
       figure: its main figure.
       reads: the steps whose outputs it reads.
-      peak_bytes: the most memory that the process had had when the step ended; None where that is not known.
+      peak_bytes: the most memory that its process had had when the step ended; None where that is not known.
     """
 
     name: str

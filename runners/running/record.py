@@ -41,7 +41,7 @@ class Step:
       seconds: from the start of the execution to its last record.
       outputs: its artifacts.
       error: TFX's record of a failure; empty otherwise.
-      peak_bytes: the most resident memory that the process of the run had had when the step ended; None where
+      peak_bytes: the most resident memory that the process of the step had had when the step ended; None where
         that is not known, for ML Metadata does not record it.
       inputs: ids of the artifacts that it read.
     """

@@ -41,7 +41,7 @@ class Watch:
       terminal: shows the steps.
       failed: the step that raised; empty if none did.
       error: its exception. BeamDagRunner raises an error of its own that holds this one as text.
-      peaks: by step, the process's peak of resident memory in bytes, from its start to the step's end.
+      peaks: by step, the peak of resident memory of its process in bytes, until the step's end.
     """
 
     terminal: Shows
