@@ -41,8 +41,8 @@ class Step:
       seconds: from the start of the execution to its last record.
       outputs: its artifacts.
       error: TFX's record of a failure; empty otherwise.
-      peak_bytes: the most resident memory that the step's process had had when the step ended; None where that
-        is not known, for ML Metadata does not record it.
+      peak_bytes: the most resident memory that its process had had when it ended; None where that is not
+        known, for ML Metadata does not record it.
       inputs: ids of the artifacts that it read.
     """
 
