@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _ROOT = pathlib.Path(__file__).resolve().parent
 _RUNNERS = ("local", "beam")
+_PROCESSORS = len(os.sched_getaffinity(0))
 _MOST_JOBS = 4  # Steps that can train at once: three models and the weight of the predicted rating.
 _DEFAULT_ROOT = "runs"
 # Of the default preset; another preset pushes to a folder of its own, and never replaces these bundles.
@@ -110,7 +111,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs",
         type=flags.positive,
-        default=min(_MOST_JOBS, len(os.sched_getaffinity(0))),
+        default=min(_MOST_JOBS, _PROCESSORS),
         metavar="N",
         help="steps that --runner local runs at once; each takes up to 1.5 GB on MovieLens 100K "
         f"(default: one for each processor, at most {_MOST_JOBS}; here %(default)s)",
@@ -157,6 +158,9 @@ def _run(
     log = workspace.new_log(options.pipeline_root)
     os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tensorflow-recommenders needs Keras 2.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if options.runner == "local":
+        # Read when NumPy is imported. OpenBLAS's threads spin, and would take the processors from other steps.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", str(max(1, _PROCESSORS // options.jobs)))
     if os.path.expanduser("~") == "~":
         os.environ["HOME"] = str(options.pipeline_root)  # TFX imports what looks for settings there.
     # Beam's workers are processes of their own; outside the clone they would not find the project.

@@ -84,6 +84,7 @@ class ParallelDagRunner(tfx_runner.IrBasedRunner):
         runtime_parameter_utils.substitute_runtime_parameter(
             pipeline, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
         )
+        processors = len(os.sched_getaffinity(0))
         upstream = {
             node.pipeline_node.node_info.id: node.pipeline_node.upstream_nodes for node in pipeline.nodes
         }
@@ -95,7 +96,8 @@ class ParallelDagRunner(tfx_runner.IrBasedRunner):
             while True:
                 ready = sorted([*ready, *graph.get_ready()], key=order.index)
                 while ready and len(self._running) < self._jobs and not self._watch.error:
-                    self._start(pipeline, ready.pop(0))
+                    beside = min(self._jobs, len(self._running) + len(ready))
+                    self._start(pipeline, ready.pop(0), max(1, processors // beside))
                 if not self._running:
                     break
                 for node_id in self._heard():
@@ -106,14 +108,14 @@ class ParallelDagRunner(tfx_runner.IrBasedRunner):
         if self._watch.error:
             raise self._watch.error
 
-    def _start(self, pipeline: pipeline_pb2.Pipeline, node_id: str) -> None:
+    def _start(self, pipeline: pipeline_pb2.Pipeline, node_id: str, threads: int) -> None:
         alone = pipeline_pb2.Pipeline()
         alone.CopyFrom(pipeline)
         del alone.nodes[:]
         alone.nodes.extend(node for node in pipeline.nodes if node.pipeline_node.node_info.id == node_id)
         reader, writer = multiprocessing.Pipe(duplex=False)
         process = multiprocessing.get_context("fork").Process(
-            target=_run, args=(alone, node_id, self._watch, writer, os.getpid()), name=node_id
+            target=_run, args=(alone, node_id, self._watch, writer, os.getpid(), threads), name=node_id
         )
         process.start()
         writer.close()
@@ -150,7 +152,9 @@ class ParallelDagRunner(tfx_runner.IrBasedRunner):
 _FAILED, _PEAK = "failed", "peak_bytes"
 
 
-def _run(alone: pipeline_pb2.Pipeline, node_id: str, watch: Watch, writer: Connection, parent: int) -> None:
+def _run(
+    alone: pipeline_pb2.Pipeline, node_id: str, watch: Watch, writer: Connection, parent: int, threads: int
+) -> None:
     """Run a step, in its process.
 
     Args:
@@ -159,7 +163,11 @@ def _run(alone: pipeline_pb2.Pipeline, node_id: str, watch: Watch, writer: Conne
       watch: of the run.
       writer: to the run's process.
       parent: number of that process.
+      threads: of TensorFlow's, where the environment does not say how many. Two steps with a thread for each
+        processor would wait for each other.
     """
+    for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ.setdefault(variable, str(threads))
     # Ctrl-C reaches all processes; the run's own says what is to be said.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
