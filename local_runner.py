@@ -159,7 +159,7 @@ def _run(
     os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tensorflow-recommenders needs Keras 2.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if options.runner == "local":
-        # Read when NumPy is imported. OpenBLAS's threads spin, and would keep other steps from the processors.
+        # Read when NumPy is imported. OpenBLAS's threads spin, which would slow the steps beside them down.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", str(max(1, _PROCESSORS // options.jobs)))
     if os.path.expanduser("~") == "~":
         os.environ["HOME"] = str(options.pipeline_root)  # TFX imports what looks for settings there.
