@@ -33,6 +33,8 @@ from runners.terminal.status import Outcome, Terminal
 
 # Of Linux's sys/prctl.h.
 _PR_SET_PDEATHSIG = 1
+# Keys of a process's last message; the others are forwarding's.
+_FAILED, _PEAK = "failed", "peak_bytes"
 
 
 @dataclasses.dataclass
@@ -138,7 +140,8 @@ class ParallelDagRunner(tfx_runner.IrBasedRunner):
             del self._running[reader]
             reader.close()
             step.process.join()
-            self._watch.peaks[step.node_id] = message.get(_PEAK, 0)
+            if peak := message.get(_PEAK):
+                self._watch.peaks[step.node_id] = peak
             if step.shown:
                 self._terminal.finish(step.node_id, Outcome("failed"))
             if not message[_FAILED]:
@@ -146,10 +149,6 @@ class ParallelDagRunner(tfx_runner.IrBasedRunner):
             elif not self._watch.error:
                 self._watch.failed, self._watch.error = step.node_id, StepError(message[_FAILED])
         return succeeded
-
-
-# Keys of a process's last message.
-_FAILED, _PEAK = "failed", "peak_bytes"
 
 
 def _run(
@@ -181,8 +180,8 @@ def _run(
         LocalDagRunner().run_with_ir(alone)
     except Exception as error:
         logging.getLogger(__name__).exception("%s failed", node_id)
-        failed = str(cause_of(watch.error or error)) or "it raised an error without words"
-    tell.send({_FAILED: failed, _PEAK: watch.peaks.get(node_id, 0)})
+        failed = str(cause_of(watch.error or error))
+    tell.send({_FAILED: failed, _PEAK: watch.peaks.get(node_id)})
     sys.stdout.flush()
     sys.stderr.flush()
     # Not by way of Python's own end, which waits for threads that TensorFlow or Beam may have left.

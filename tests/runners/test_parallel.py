@@ -83,8 +83,10 @@ def test_a_process_that_ends_amid_its_step_fails_it_in_words(
     tmp_path: pathlib.Path, end: str, words: str
 ) -> None:
     switch(tmp_path, f"Left.{end}")
-    with pytest.raises(RunError, match=words):
+    with pytest.raises(RunError, match=words) as error:
         run(tmp_path)
+    peaks = {step.node_id: step.peak_bytes for step in error.value.steps}
+    assert peaks["Left"] is None and peaks["Right"]
     (tmp_path / f"Left.{end}").unlink()
     run(tmp_path)
     assert states(tmp_path) == {"Left": "run", "Right": "cached", "Both": "run"}
