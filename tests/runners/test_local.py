@@ -115,8 +115,14 @@ def test_a_killed_run_goes_on_and_nothing_half_written_is_used_or_stays(tmp_path
         pass
     assert f"process {hanging.pid} on {socket.gethostname()} is using it" in str(busy.value)
 
+    step = int((tmp_path / "pid").read_text())
+    assert step != hanging.pid, "a process of its own"
     os.kill(hanging.pid, signal.SIGKILL)
     hanging.finish()
+    deadline = time.monotonic() + 60
+    while pathlib.Path(f"/proc/{step}").exists():
+        assert time.monotonic() < deadline, "it ends with the run"
+        time.sleep(0.01)
     (killed,) = [step for step in record.latest_run(store_of(tmp_path)) if not step.done]
     assert (killed.node_id, killed.state) == ("Second", "running")
     (half,) = (tmp_path / "Second" / "model").iterdir()

@@ -1,5 +1,6 @@
 """A pipeline of three steps to fail, to kill and to go on with."""
 
+import os
 import pathlib
 import sys
 import time
@@ -36,6 +37,7 @@ def Second(examples: InputArtifact[Examples], model: OutputArtifact[Model], swit
         tries.write_text(str(int(tries.read_text()) - 1))
         raise ConnectionError("reset by peer")
     if (switch / "hang").exists():
+        (switch / "pid").write_text(str(os.getpid()))
         (switch / "hanging").touch()
         time.sleep(600)
     pathlib.Path(model.uri, "whole").write_text(pathlib.Path(examples.uri, "rows").read_text())
