@@ -22,7 +22,7 @@ from typing import Any
 
 from tfx.dsl.compiler import constants
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-from tfx.orchestration.portable import runtime_parameter_utils, tfx_runner
+from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
 from common.progress import progress
@@ -52,8 +52,11 @@ class _Process:
     shown: bool = False
 
 
-class ParallelDagRunner(tfx_runner.IrBasedRunner):
-    """Has LocalDagRunner run each step, in a process of its own, once the steps before it have ended."""
+class ParallelDagRunner(LocalDagRunner):
+    """Has LocalDagRunner run each step, in a process of its own, once the steps before it have ended.
+
+    A LocalDagRunner itself, because TFX's command line replaces that class's `run` to create a pipeline.
+    """
 
     def __init__(self, watch: Watch, terminal: Terminal, jobs: int) -> None:
         """Make a runner for one run.
