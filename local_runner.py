@@ -113,7 +113,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         type=flags.positive,
         default=min(_MOST_JOBS, _PROCESSORS),
         metavar="N",
-        help="steps that --runner local runs at once; each takes up to 1.5 GB on MovieLens 100K "
+        help="steps that --runner local runs at once; each takes up to 1.3 GB on MovieLens 100K "
         f"(default: one for each processor, at most {_MOST_JOBS}; here %(default)s)",
     )
     parser.add_argument(
