@@ -38,7 +38,8 @@ def run(folder: pathlib.Path) -> None:
     command = ["local_runner.py", *_flags(folder)]
     for step in KILLED_AT:
         stdout = folder / f"killed-{step}"
-        started = warm_python.start(command, stdout, stdout)
+        # Step by step, so that a training has ended when the next one is killed.
+        started = warm_python.start([*command, "--jobs", "1"], stdout, stdout)
         deadline = time.monotonic() + _REACHED_WITHIN
         try:
             while f"\n{step} ..." not in stdout.read_text():
