@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from runners.running.record import Step
 
 _ROOT = pathlib.Path(__file__).resolve().parent
-_RUNNERS = ("local", "beam")
 _PROCESSORS = len(os.sched_getaffinity(0))
 _MOST_JOBS = 4  # Steps that can train at once: three models and the weight of the predicted rating.
 _DEFAULT_ROOT = "runs"
@@ -104,8 +103,8 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     flags.add_configuration(parser)
     parser.add_argument(
         "--runner",
-        choices=_RUNNERS,
-        default="local",
+        choices=(flags.LOCAL, flags.BEAM),
+        default=flags.LOCAL,
         help="a process for each step, or BeamDagRunner in one process (default: %(default)s)",
     )
     parser.add_argument(
@@ -158,7 +157,7 @@ def _run(
     log = workspace.new_log(options.pipeline_root)
     os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tensorflow-recommenders needs Keras 2.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if options.runner == "local":
+    if options.runner == flags.LOCAL:
         # Read when NumPy is imported. OpenBLAS's threads spin, which would slow the steps beside them down.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", str(max(1, _PROCESSORS // options.jobs)))
     if os.path.expanduser("~") == "~":

@@ -11,6 +11,8 @@ from components.movielens_example_gen.sources import releases
 from pipeline import config as configuration
 
 DEFAULT_PRESET = "default"
+# Values of local_runner.py's --runner.
+LOCAL, BEAM = "local", "beam"
 
 
 def local_path(text: str) -> pathlib.Path:

@@ -16,14 +16,12 @@ from common.errors import disk_errors
 from common.progress import progress
 from components.index_pusher.index import scann_operations
 from pipeline.beam_flags import LOCAL_RUNNER
-from runners import paths
+from runners import flags, paths
 from runners.reporting.failure import RunError, cause_of
 from runners.running import leftovers, record, steps
 from runners.running.parallel import ParallelDagRunner
 from runners.running.workspace import METADATA
 from runners.terminal.status import Terminal
-
-LOCAL, BEAM = "local", "beam"
 
 Create = Callable[[mlmd.proto.ConnectionConfig], pipeline.Pipeline]
 
@@ -33,10 +31,10 @@ def run(create: Create, runner: str, root: Path, terminal: Terminal, jobs: int) 
 
     Args:
       create: makes the pipeline, given the connection to its metadata.
-      runner: LOCAL, for a process for each step; or BEAM, for BeamDagRunner in this process.
+      runner: flags.LOCAL, for a process for each step; flags.BEAM, for BeamDagRunner in this process.
       root: the pipeline's folder, whose lock the caller holds.
       terminal: for the steps.
-      jobs: how many steps LOCAL runs at once.
+      jobs: how many steps flags.LOCAL runs at once.
     Returns:
       The steps of the run, as ML Metadata records them.
     Raises:
@@ -48,7 +46,7 @@ def run(create: Create, runner: str, root: Path, terminal: Terminal, jobs: int) 
     connection = metadata.sqlite_metadata_connection_config(str(root / METADATA))
     earlier = record.latest_id(_open(connection, root))
     with steps.shown(terminal) as watch, _named_runner():
-        dag_runner = ParallelDagRunner(watch, terminal, jobs) if runner == LOCAL else BeamDagRunner()
+        dag_runner = ParallelDagRunner(watch, terminal, jobs) if runner == flags.LOCAL else BeamDagRunner()
         try:
             dag_runner.run(create(connection))
         except Exception as error:

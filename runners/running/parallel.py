@@ -8,7 +8,6 @@ used do not survive a fork.
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import datetime
 import graphlib
 import json
@@ -29,27 +28,13 @@ from common.progress import progress
 from runners.reporting.failure import cause_of
 from runners.running.steps import StepError, Watch
 from runners.terminal import forwarding
-from runners.terminal.status import Outcome, Terminal
+from runners.terminal.display import Outcome
+from runners.terminal.status import Terminal
 
 # Of Linux's sys/prctl.h.
 _PR_SET_PDEATHSIG = 1
 # Keys of a process's last message; the others are forwarding's.
 _FAILED, _PEAK = "failed", "peak_bytes"
-
-
-@dataclasses.dataclass
-class _Process:
-    """A step that runs.
-
-    Attributes:
-      node_id: of the step.
-      process: its process.
-      shown: whether the terminal shows it.
-    """
-
-    node_id: str
-    process: multiprocessing.process.BaseProcess
-    shown: bool = False
 
 
 class ParallelDagRunner(LocalDagRunner):
@@ -62,12 +47,13 @@ class ParallelDagRunner(LocalDagRunner):
         """Make a runner for one run.
 
         Args:
-          watch: is told of memory and of the failure.
+          watch: gets the peaks of memory and the failure.
           terminal: shows the steps, whose processes write to nothing but the log.
           jobs: how many steps run at once.
         """
         self._watch, self._terminal, self._jobs = watch, terminal, jobs
-        self._running: dict[Any, _Process] = {}  # By the connection that tells of it.
+        # By the connection on which its process sends; a process is named after its node.
+        self._running: dict[Any, multiprocessing.process.BaseProcess] = {}
 
     def run_with_ir(
         self, pipeline: pipeline_pb2.Pipeline, run_options: pipeline_pb2.RunOptions | None = None
@@ -105,11 +91,11 @@ class ParallelDagRunner(LocalDagRunner):
                     self._start(pipeline, ready.pop(0), max(1, processors // beside))
                 if not self._running:
                     break
-                for node_id in self._heard():
+                for node_id in self._receive():
                     graph.done(node_id)
         finally:
-            for step in self._running.values():
-                step.process.kill()
+            for process in self._running.values():
+                process.kill()
         if self._watch.error:
             raise self._watch.error
 
@@ -124,33 +110,33 @@ class ParallelDagRunner(LocalDagRunner):
         )
         process.start()
         writer.close()
-        self._running[reader] = _Process(node_id, process)
+        self._running[reader] = process
 
-    def _heard(self) -> list[str]:
-        """Wait until a step's process tells something, and show it; return the steps that succeeded."""
+    def _receive(self) -> list[str]:
+        """Wait until a step's process sends something, and show it; return the steps that succeeded."""
         succeeded = []
         readers: list[Any] = wait(list(self._running))
         for reader in readers:
-            step = self._running[reader]
+            process = self._running[reader]
             try:
                 message = json.loads(reader.recv_bytes())
             except EOFError:
-                step.process.join()
-                message = {_FAILED: _killed(step.process.exitcode or 0)}
+                process.join()
+                message = {_FAILED: _killed(process.exitcode or 0)}
             if _FAILED not in message:
-                step.shown = forwarding.show(message, step.node_id, self._terminal)
+                forwarding.show(message, process.name, self._terminal)
                 continue
             del self._running[reader]
             reader.close()
-            step.process.join()
+            process.join()
             if peak := message.get(_PEAK):
-                self._watch.peaks[step.node_id] = peak
-            if step.shown:
-                self._terminal.finish(step.node_id, Outcome("failed"))
+                self._watch.peaks[process.name] = peak
+            if self._terminal.shows(process.name):
+                self._terminal.finish(process.name, Outcome("failed"))
             if not message[_FAILED]:
-                succeeded.append(step.node_id)
+                succeeded.append(process.name)
             elif not self._watch.error:
-                self._watch.failed, self._watch.error = step.node_id, StepError(message[_FAILED])
+                self._watch.failed, self._watch.error = process.name, StepError(message[_FAILED])
         return succeeded
 
 
@@ -170,21 +156,21 @@ def _run(
     """
     for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ.setdefault(variable, str(threads))
-    # Ctrl-C reaches all processes; the run's own says what is to be said.
+    # Ctrl-C reaches all processes; the run's own prints the message.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # It ended before that.
         os._exit(1)
-    tell = forwarding.Teller(writer)
-    progress.handlers[:] = [tell]
-    watch.terminal = tell
+    forwarder = forwarding.Forwarder(writer)
+    progress.handlers[:] = [forwarder]
+    watch.display = forwarder
     failed = ""
     try:
         LocalDagRunner().run_with_ir(alone)
     except Exception as error:
         logging.getLogger(__name__).exception("%s failed", node_id)
         failed = str(cause_of(watch.error or error))
-    tell.send({_FAILED: failed, _PEAK: watch.peaks.get(node_id)})
+    forwarder.send({_FAILED: failed, _PEAK: watch.peaks.get(node_id)})
     sys.stdout.flush()
     sys.stderr.flush()
     # Not by way of Python's own end, which waits for threads that TensorFlow or Beam may have left.
@@ -192,7 +178,7 @@ def _run(
 
 
 def _killed(code: int) -> str:
-    """Word the end of a process that told nothing of it."""
+    """Word the end of a process that sent no last message."""
     if code >= 0:
         return f"its process ended with exit code {code}; the log may tell why."
     name = signal.Signals(-code).name

@@ -7,7 +7,6 @@ import dataclasses
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
 
 from tfx.orchestration.portable import launcher
 from tfx.orchestration.portable.data_types import ExecutionInfo
@@ -16,21 +15,11 @@ from common.progress import progress
 from runners.reporting import figures
 from runners.reporting.failure import cause_in_text, cause_of
 from runners.running import beam_stages, record, retry
-from runners.terminal.status import Outcome, Terminal
+from runners.terminal.display import StepDisplay
 
 
 class StepError(Exception):
     """A step that failed: TFX gave it up without raising anything, or it ran in another process."""
-
-
-class Shows(Protocol):
-    """What shows steps: the terminal, or in a step's own process what tells the run's process."""
-
-    def step(self, name: str, expected: float = 0.0) -> contextlib.AbstractContextManager[Outcome]:
-        """Show that a step runs, see Terminal.step."""
-
-    def stages(self, done: int, of: int) -> None:
-        """Show how many stages of the running step's Beam pipeline are done."""
 
 
 @dataclasses.dataclass
@@ -38,13 +27,13 @@ class Watch:
     """What is seen of a run beside its record: the failure, if there was one, and memory.
 
     Attributes:
-      terminal: shows the steps.
+      display: shows the steps.
       failed: the step that raised; empty if none did.
       error: its exception. BeamDagRunner raises an error of its own that holds this one as text.
       peaks: by step, the peak of resident memory of its process in bytes, until the step's end.
     """
 
-    terminal: Shows
+    display: StepDisplay
     failed: str = ""
     error: Exception | None = None
     peaks: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -55,7 +44,7 @@ class Watch:
 
 
 @contextlib.contextmanager
-def shown(terminal: Terminal) -> Iterator[Watch]:
+def shown(display: StepDisplay) -> Iterator[Watch]:
     """Show a line on the terminal for every step that is launched in this context.
 
     The hook is around Launcher.launch, where LocalDagRunner and BeamDagRunner meet: both build one Launcher
@@ -64,14 +53,14 @@ def shown(terminal: Terminal) -> Iterator[Watch]:
     'Component X is running.', depends on their wording, which differs between the two, and sees neither
     cached executions nor errors.
     """
-    watch = Watch(terminal)
+    watch = Watch(display)
     launch = launcher.Launcher.launch
 
     def shown_launch(self: launcher.Launcher) -> ExecutionInfo | None:
         node_id = self._pipeline_node.node_info.id
         with self._mlmd_connection as connection:
             expected = record.latest_seconds(connection.store, self._pipeline_info.id, node_id)
-        with watch.terminal.step(node_id, expected) as outcome:
+        with watch.display.step(node_id, expected) as outcome:
             try:
                 info, step = _launched(launch, self, node_id)
             except Exception as error:
@@ -85,7 +74,7 @@ def shown(terminal: Terminal) -> Iterator[Watch]:
 
     launcher.Launcher.launch = shown_launch
     try:
-        with beam_stages.counted(lambda done, of: watch.terminal.stages(done, of)):
+        with beam_stages.counted(lambda done, of: watch.display.stages(done, of)):
             yield watch
     finally:
         launcher.Launcher.launch = launch

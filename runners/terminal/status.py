@@ -9,7 +9,6 @@ the time left. On other outputs, such as the log of a build machine, lines are o
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import threading
 import time
@@ -23,8 +22,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from common.progress import SHARE, progress
+from common.progress import progress
 from runners import paths
+from runners.terminal.display import Outcome, StepDisplay
 
 _PLAIN_WIDTH = 110  # Columns of a table on an output without a width.
 _NAME_WIDTH, _BAR_WIDTH = 30, 10
@@ -33,25 +33,8 @@ _GIVES_UP_AFTER = 1.0  # Seconds for which the end waits for an announcement.
 _NOTE_EVERY = 5.0  # Seconds between two lines of progress.
 
 
-@dataclasses.dataclass
-class Outcome:
-    """How a step ended; the caller that runs the step fills it in.
-
-    Attributes:
-      state: a word such as `cached` or `run`.
-      figure: the most important figure of its output; if empty, the last line of progress is shown instead.
-    """
-
-    state: str = "run"
-    figure: str = ""
-
-
-class Terminal(logging.Handler):
-    """Lines for a person, on a stream of their own.
-
-    A handler too: records of `common.progress` are shown while `listening`, as progress of the step that
-    began last.
-    """
+class Terminal(StepDisplay):
+    """Lines for a person, on a stream of their own. It listens to `common.progress` while `listening`."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         """Write to `stream`; `clock` returns seconds."""
@@ -90,56 +73,32 @@ class Terminal(logging.Handler):
         for line in lines:
             self.console.print(Text(line))
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Show a line of progress."""
-        self.note(record.getMessage(), getattr(record, SHARE, 0.0))
-
-    @contextlib.contextmanager
-    def step(self, name: str, expected: float = 0.0) -> Iterator[Outcome]:
-        """Show that a step runs, and in one line how it ended.
-
-        Args:
-          name: of the step.
-          expected: seconds that it may take; 0 where that is not known.
-        """
-        outcome = Outcome()
-        self.begin(name, expected)
-        try:
-            yield outcome
-        except BaseException:
-            outcome = Outcome("failed")
-            raise
-        finally:
-            self.finish(name, outcome)
-
     def begin(self, name: str, expected: float = 0.0) -> None:
-        """Show that a step runs; arguments as of `step`."""
+        """See StepDisplay."""
         self._running[name] = _Running(name, expected, self._clock())
         self._display.begin(self._running[name])
 
     def note(self, line: str, share: float = 0.0, name: str = "") -> None:
-        """Show a line of a step's progress.
-
-        Args:
-          line: what is shown.
-          share: of the step's work that is done; 0 where that is not known.
-          name: of the step; by default the one that began last.
-        """
+        """See StepDisplay."""
         self._display.note(paths.as_given(line), share, self._of(name))
 
     def stages(self, done: int, of: int, name: str = "") -> None:
-        """Show on a terminal how many stages of a step's Beam pipeline are done; `name` as of `note`."""
+        """See StepDisplay; only a terminal shows stages."""
         if running := self._of(name):
             running.stages = (done, of)  # The display asks for its lines four times a second.
 
     def finish(self, name: str, outcome: Outcome) -> None:
-        """Show how a step ended."""
+        """Show in one line how a step ended."""
         running = self._running.pop(name)
         self._display.finish(running)
         line = _ended(name, self._clock() - running.started, outcome, running.newest)
         if self.console.is_terminal:
             line.truncate(self.console.width, overflow="ellipsis")
         self.console.print(line)
+
+    def shows(self, name: str) -> bool:
+        """Return whether a step of this name runs."""
+        return name in self._running
 
     def _of(self, name: str) -> _Running | None:
         return self._running[name] if name else next(reversed(self._running.values()), None)

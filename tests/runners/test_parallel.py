@@ -7,6 +7,7 @@ import pathlib
 
 import pytest
 
+from runners import flags
 from runners.reporting.failure import RunError
 from runners.running import local, record
 from runners.terminal.status import Terminal
@@ -20,7 +21,7 @@ def run(root: pathlib.Path, jobs: int = 2) -> str:
     terminal = Terminal(stream)
     with terminal.listening():
         local.run(
-            lambda connection: pair_pipeline.create(root, connection), local.LOCAL, root, terminal, jobs
+            lambda connection: pair_pipeline.create(root, connection), flags.LOCAL, root, terminal, jobs
         )
     return stream.getvalue()
 

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 import pytest
 
 from common.progress import done, progress
-from runners.terminal.status import Outcome, Terminal, _Added
+from runners.terminal.display import Outcome
+from runners.terminal.status import Terminal, _Added
 
 
 class Clock:
