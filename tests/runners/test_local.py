@@ -84,8 +84,10 @@ def test_a_failure_names_the_step_and_the_cause_alone_and_is_made_good_by_runnin
     states = {step.node_id: step.state for step in record.latest_run(store_of(tmp_path))}
     assert states == {"First": "run", "Second": "failed"}
     first, second = (step.peak_bytes or 0 for step in error.value.steps)
-    held = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert held / 2 < first <= second <= held, "the peak so far"
+    assert first and second
+    if runner == "beam":  # Of a step's own process: test_parallel.py.
+        held = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        assert held / 2 < first <= second <= held, "the peak so far"
 
     (tmp_path / "refuse").unlink()
     assert run(tmp_path, runner) == {"First": "cached", "Second": "run", "Third": "run"}

@@ -52,6 +52,20 @@ def test_one_job_runs_one_step_at_a_time(tmp_path: pathlib.Path, monkeypatch: py
     assert states(tmp_path) == {"Left": "failed"}
 
 
+def test_the_memory_of_a_step_is_its_own_and_is_free_when_it_has_ended(tmp_path: pathlib.Path) -> None:
+    switch(tmp_path, "Left.hold")
+    steps = local.run(
+        lambda connection: pair_pipeline.create(tmp_path, connection),
+        flags.LOCAL,
+        tmp_path,
+        Terminal(io.StringIO()),
+        jobs=1,
+    )
+    left, right, both = (step.peak_bytes or 0 for step in steps)
+    assert left > max(right, both) + pair_pipeline.HELD / 2
+    assert min(right, both) > 0
+
+
 def test_a_failure_starts_nothing_more_and_keeps_what_runs_beside_it(tmp_path: pathlib.Path) -> None:
     switch(tmp_path, "Left.meet", "Left.refuse", "Right.refused")
     with pytest.raises(RunError) as error:

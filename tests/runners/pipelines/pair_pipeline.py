@@ -13,6 +13,7 @@ from tfx.types.standard_artifacts import Examples
 from common.errors import DataError
 from common.progress import progress
 
+HELD = 300_000_000
 _WAITS = 60.0  # Seconds.
 
 
@@ -20,7 +21,7 @@ def _do(switches: str, name: str, other: str) -> None:
     """Do as files named after the step say.
 
     NAME.meet: fail unless the other step has begun, too. NAME.refuse: raise. NAME.refused: wait until the
-    other has raised. NAME.die: be killed. NAME.exit: end the process.
+    other has raised. NAME.die: be killed. NAME.exit: end the process. NAME.hold: use HELD bytes of memory.
     """
     switch = pathlib.Path(switches)
     progress.info("%s reads rows", name)
@@ -33,6 +34,8 @@ def _do(switches: str, name: str, other: str) -> None:
     if (switch / f"{name}.refuse").exists():
         (switch / f"{name}.raises").touch()
         raise DataError(f"{name} must have rows; it has none.")
+    if (switch / f"{name}.hold").exists():
+        bytearray(HELD).translate(bytes(range(256)))  # Touches every page.
     if (switch / f"{name}.die").exists():
         os.kill(os.getpid(), signal.SIGKILL)
     if (switch / f"{name}.exit").exists():
