@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import faulthandler
+import gc
 import json
 import os
 import pathlib
@@ -61,6 +62,13 @@ class Pushed:
     planted: Planted
     destination: pathlib.Path
     figures: dict
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_garbage_of_before() -> None:
+    """Look for garbage in a file's own objects alone: the libraries have a million objects."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -198,10 +198,10 @@ def test_a_destination_that_may_not_be_entered_is_one_line(
     def deny(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(tmp_path / "pushed" / "current"))
 
-    def recommended(*_: object) -> int:
+    def recommended(*_: object) -> None:
         with monkeypatch.context() as patched:
             patched.setattr(pathlib.Path, "exists", deny)
-            return local_runner._recommend(tmp_path / "pushed")
+            local_runner._recommend(tmp_path / "pushed", sys.stdout)
 
     monkeypatch.setattr(local_runner, "_run", recommended)
     assert local_runner.main(["--pipeline-root", str(tmp_path)]) == exit_codes.FAILED
@@ -268,30 +268,3 @@ def test_a_second_run_of_one_folder_is_rejected(tmp_path: pathlib.Path) -> None:
         f"local_runner.py: One run at a time may use {tmp_path}; process 4711 is using it. "
         "Wait until it has ended, or name another folder with --pipeline-root.\n"
     )
-
-
-ARENAS = """
-import ctypes, threading, local_runner
-local_runner._limit_memory()
-libc, barrier = ctypes.CDLL(None), threading.Barrier(4)
-
-def allocate():
-    libc.malloc(1000)
-    barrier.wait()
-
-threads = [threading.Thread(target=allocate) for _ in range(4)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-libc.malloc_stats()
-"""
-
-
-def test_threads_share_one_arena_of_memory() -> None:
-    def arenas(code: str) -> int:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
-        command = [sys.executable, "-c", code]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment)
-        return done.stderr.count("Arena ")
-
-    assert arenas(ARENAS) == 1
-    assert arenas(ARENAS.replace("local_runner._limit_memory()", "")) > 1
