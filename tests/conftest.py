@@ -65,7 +65,7 @@ class Pushed:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_garbage_of_before() -> None:
+def frozen_libraries() -> None:
     """Look for garbage in a file's own objects alone: the libraries have a million objects."""
     gc.collect()
     gc.freeze()
