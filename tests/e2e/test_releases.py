@@ -104,7 +104,10 @@ def test_of_80_titles_models_that_beat_their_baselines_are_blessed_and_no_other_
 
 
 def test_of_10_000_titles_and_2_000_users_models_that_deserve_it_are_blessed(tmp_path: pathlib.Path) -> None:
-    models = {"retrieval": {"epochs": 1, **SHORT_SEQUENCES}, "ranking": {"sweeps": 30, "burn_in": 10}}
+    models: dict[str, dict] = {
+        "retrieval": {"epochs": 1, **SHORT_SEQUENCES},
+        "ranking": {"sweeps": 30, "burn_in": 10},
+    }
     shown = judge(tmp_path, "ml-latest-small", models, films=10_000, users=2_000, most=8)
     assert "10,000" in shown and "of 2,000 users" in shown
     assert "ranking: blessed" in shown
