@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from common import streams
 from common.errors import DataError, disk_errors
@@ -174,15 +174,16 @@ def _run(
             _show_summary(screen, summary, time.monotonic() - started, log)
             if options.report:
                 _write_report(summary, options.report)
-            # Beside the page, for each takes some seconds.
-            recommending = None if options.report else _recommend(options.push_dir, stream)
-            page = _write_pages(options, config, log.stem, started, summary.steps)
-            code = recommending.wait() if recommending else 0
     except failure.RunError as error:
         print("\n".join(filter(None, (f"\n{error}", f"Log: {log}", page))), file=sys.stderr)
         if options.report:
             workspace.write_report({workspace.FAILED: str(error)}, options.report)
         return exit_codes.FAILED
+    # Beside the page, for each takes some seconds.
+    recommending = None if options.report else _recommend(options.push_dir)
+    with redirect.terminal_and_log(log):
+        page = _write_pages(options, config, log.stem, started, summary.steps)
+    code = recommending.wait() if recommending else 0
     if page:
         print(page)
     return code
@@ -285,23 +286,14 @@ def _write_report(summary: Summary, path: pathlib.Path) -> None:
     report.write(summary, path)
 
 
-def _recommend(push_dir: pathlib.Path, terminal: TextIO) -> subprocess.Popen[bytes] | None:
-    """Start to recommend by the pushed bundle, in a new process that shares no state with this one.
-
-    Args:
-      push_dir: where bundles are published.
-      terminal: where the recommendations go.
-    Returns:
-      The process; None where there is no bundle.
-    """
+def _recommend(push_dir: pathlib.Path) -> subprocess.Popen[bytes] | None:
+    """Start a new process, which shares no state with this one, that recommends by the pushed bundle."""
     with disk_errors(push_dir):
         pushed = (push_dir / "current").exists()
     if not pushed:
-        print(
-            "\nNo bundle was ever pushed, so there are no recommendations: see docs/gates.md.", file=terminal
-        )
+        print("\nNo bundle was ever pushed, so there are no recommendations: see docs/gates.md.")
         return None
-    print(file=terminal, flush=True)
+    print(flush=True)
     command = [
         sys.executable,
         str(_ROOT / "recommend.py"),
@@ -310,7 +302,7 @@ def _recommend(push_dir: pathlib.Path, terminal: TextIO) -> subprocess.Popen[byt
         "--model-dir",
         str(push_dir),
     ]
-    return subprocess.Popen(command, stdout=terminal, stderr=terminal)
+    return subprocess.Popen(command)
 
 
 if __name__ == "__main__":

@@ -201,7 +201,7 @@ def test_a_destination_that_may_not_be_entered_is_one_line(
     def recommended(*_: object) -> None:
         with monkeypatch.context() as patched:
             patched.setattr(pathlib.Path, "exists", deny)
-            local_runner._recommend(tmp_path / "pushed", sys.stdout)
+            local_runner._recommend(tmp_path / "pushed")
 
     monkeypatch.setattr(local_runner, "_run", recommended)
     assert local_runner.main(["--pipeline-root", str(tmp_path)]) == exit_codes.FAILED

@@ -139,6 +139,21 @@ def test_a_folder_in_which_nothing_was_pushed_yet_is_no_failure(
     assert "\nNo bundle was ever pushed, so there are no recommendations: see docs/gates.md.\n" in done.stdout
 
 
+def test_a_bundle_that_cannot_recommend_is_an_error_and_the_run_has_its_page(
+    command: list[str], tmp_path: pathlib.Path
+) -> None:
+    bundle = tmp_path / "live" / "bundles" / "1"
+    bundle.mkdir(parents=True)
+    (bundle / "manifest.json").touch()
+    (bundle.parents[1] / "current").symlink_to("bundles/1")
+    done = warm_python.run([*command, "--push-dir", str(tmp_path / "live")])
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("recommend.py: ") and "manifest.json" in line
+    assert "recommend.py" not in done.stdout
+    assert pathlib.Path(done.stdout.splitlines()[-1].removeprefix("Report: ")).is_file()
+
+
 # As COMMAND, with Beam's workers at work on a function of the project, and a user who is in no database.
 WORKERS = """
 import pathlib, pwd, sys, types
