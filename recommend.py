@@ -287,6 +287,8 @@ def load(bundle: pathlib.Path, needs_scann: bool) -> Any:
             import scann  # noqa: F401, registers the operations of the index
         except (ImportError, tf.errors.OpError) as error:  # Absent, or built for another TensorFlow.
             raise BundleError(f"{bundle} has a ScaNN index: {error}. {_WITHOUT_SCANN}") from error
+    # To optimise the graphs takes longer than to answer a few requests by them as they are.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     # From inside, for TensorFlow takes * ? [ and a backslash in a path for a pattern.
     before = os.open(".", os.O_RDONLY)
     os.chdir(bundle)
@@ -410,4 +412,8 @@ def heading(user: str, known: bool, because: Sequence[str]) -> str:
 if __name__ == "__main__":
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # For letters that the terminal's encoding lacks.
-    sys.exit(main())
+    code = main()
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    # Not by way of Python's own end, for to free a model takes a second.
+    os._exit(code)

@@ -72,7 +72,7 @@ def config(eval_share: float, epochs: int, histories: bool = True) -> dict:
     if not histories:
         data["history_length"], fit["history"] = 0, None
     models = {
-        "retrieval": {**fit, "members": 1} | ({} if histories else {"sequence": None}),
+        "retrieval": {**fit, "members": 1, "sequence": {"epochs": epochs} if histories else None},
         "ranking": {**fit, "head": "factorization"},
         "multitask": {**fit, "rating_dim": 0},
     }
