@@ -82,7 +82,6 @@ def main(arguments: list[str] | None = None) -> int:
             show_quality(bundle)
         sys.stdout.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would try again as it ends.
         if error.errno != errno.EPIPE:  # A reader that stops early, such as `head`, is no error.
             print(f"recommend.py: the output cannot be written: {error.strerror}", file=sys.stderr)
             return 2
@@ -411,9 +410,7 @@ def heading(user: str, known: bool, because: Sequence[str]) -> str:
 
 if __name__ == "__main__":
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # For letters that the terminal's encoding lacks.
-    code = main()
-    if sys.stderr is not None:
-        sys.stderr.flush()
+        # For letters that the terminal's encoding lacks; and so that nothing is left to write at the end.
+        sys.stdout.reconfigure(errors="replace", line_buffering=True)
     # Not by way of Python's own end, for to free a model takes a second.
-    os._exit(code)
+    os._exit(main())
