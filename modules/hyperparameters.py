@@ -128,6 +128,22 @@ class SequenceConfig(pydantic.BaseModel):
         return self
 
 
+class ColdStartConfig(pydantic.BaseModel):
+    """A member of retrieval that scores titles for users whom train does not know, by their histories.
+
+    See modules.towers.linear_autoencoder. It is computed and not trained.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    # Length of its embeddings, 1 or more.
+    embedding_dim: int = pydantic.Field(64, ge=1)
+    # Added to the squared singular values, above 0.
+    l2: float = pydantic.Field(100.0, gt=0)
+    # Of its scores beside those of the other members, above 0.
+    weight: float = pydantic.Field(3.0, gt=0)
+
+
 class RetrievalConfig(GradientConfig):
     """The two-tower retrieval model."""
 
@@ -138,12 +154,15 @@ class RetrievalConfig(GradientConfig):
     members: int = pydantic.Field(1, ge=1)
     # One more member, fitted to sequences of ratings; None for none. Only where the softmax is full.
     sequence: SequenceConfig | None = None
+    # One more member, for users whom train does not know; None for none.
+    cold_start: ColdStartConfig | None = None
     softmax: SoftmaxConfig = SoftmaxConfig()
 
     @pydantic.model_validator(mode="after")
-    def _sequences_are_of_histories(self) -> RetrievalConfig:
-        if self.sequence and not self.history:
-            raise ValueError("sequence must be null where history is")
+    def _members_that_read_histories_have_them(self) -> RetrievalConfig:
+        for name in ("sequence", "cold_start"):
+            if getattr(self, name) and not self.history:
+                raise ValueError(f"{name} must be null where history is")
         return self
 
 
@@ -303,6 +322,7 @@ def default() -> ModelsConfig:
             query_hidden_units=256,
             members=1,
             sequence=SequenceConfig(),
+            cold_start=ColdStartConfig(),
             embedding_dim=128,
             # The loss is a sum over the batch, as TFRS has it; so this is 0.02 a row.
             l2=10.0,

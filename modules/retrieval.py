@@ -18,6 +18,7 @@ from modules.evaluation import ranking_metrics, training_log
 from modules.export import saved_model, tflite
 from modules.hyperparameters import RetrievalConfig, SequenceConfig
 from modules.softmax import CandidateSoftmax
+from modules.towers import linear_autoencoder
 from modules.towers.sequence import INITIAL, SequenceTower
 from modules.towers.tower import Ensemble, Tower, two_towers
 from modules.training import TrainingData
@@ -103,10 +104,12 @@ class Fitted(NamedTuple):
 
     Attributes:
       pairs: the members that are pairs of towers; what a warm start begins at.
+      softmaxes: how many members were fitted by a softmax, whose logits the scores add up.
       query_tower, candidate_tower: of all members.
     """
 
     pairs: RetrievalModel
+    softmaxes: int
     query_tower: Ensemble
     candidate_tower: Ensemble
 
@@ -156,15 +159,24 @@ def fit(
 ) -> Fitted:
     """Build the members and fit them, as `training.fit` does."""
     pairs = training.fit(lambda: RetrievalModel(config, data), config, data, "retrieval", measure)
-    queries, candidates = pairs.query_tower, pairs.candidate_tower
+    queries, candidates = [*pairs.query_tower.towers], [*pairs.candidate_tower.towers]
     if sequence := sequence_of(config, data.catalogue):
         member = _fit_sequence(config, sequence, data, measure)
-        queries = Ensemble([*queries.towers, member.query_tower])
-        candidates = Ensemble([*candidates.towers, member.candidate_tower])
+        queries.append(member.query_tower)
+        candidates.append(member.candidate_tower)
     elif config.sequence:
         limit = config.softmax.full_up_to
         progress.info("retrieval: no sequences in a catalogue of more than softmax.full_up_to, %d", limit)
-    return Fitted(pairs, queries, candidates)
+    softmaxes = len(queries)
+    if config.cold_start:
+        found = linear_autoencoder.factors(
+            config.cold_start, data.interactions, data.catalogue, data.sizes[features.MOVIE_TITLE]
+        )
+        # Without this feature no user has an embedding.
+        known = data.interactions.num_users if features.USER_ID in config.query_features else 0
+        queries.append(linear_autoencoder.HistoryFactors(found, known))
+        candidates.append(linear_autoencoder.CandidateFactors(found))
+    return Fitted(pairs, softmaxes, Ensemble(queries), Ensemble(candidates))
 
 
 def run_fn(fn_args: Any) -> None:

@@ -37,8 +37,9 @@ _SIDES = (features.USER_GENDER, features.USER_AGE, features.USER_OCCUPATION)
 # because it has no feature to describe cold-start users with. Each was tried on a part of train, the last
 # two not together; they were looked for after the random split's figure was known.
 _NO_HISTORY = {
-    **{"history": None, "sequence": None, "query_hidden_units": 0, "l2": 10.0, "epochs": 10, "members": 2},
+    **{"history": None, "sequence": None, "cold_start": None, "query_hidden_units": 0, "members": 2},
     **{"unknown_share": 0.0, "embedding_dim": 192, "batch_size": 256, "learning_rate": 0.003},
+    **{"l2": 10.0, "epochs": 10},
 }
 _IDS_AND_SIDES = {"query_features": (features.USER_ID, *_SIDES), **_NO_HISTORY}
 _IDS = {
@@ -46,7 +47,7 @@ _IDS = {
     "candidate_features": (features.MOVIE_TITLE,),
     "history": None,
 }
-_RETRIEVAL_IDS = {**_IDS, "sequence": None, "members": 2}
+_RETRIEVAL_IDS = {**_IDS, "sequence": None, "cold_start": None, "members": 2}
 _BATCH = {"full_up_to": 0}
 
 # Rows of the table that README quotes.
@@ -74,6 +75,7 @@ ABLATIONS = {
     "retrieval, all users known in training": Variant("retrieval", {"unknown_share": 0.0}),
     "retrieval, two pairs of towers, no sequences": Variant("retrieval", {"members": 2, "sequence": None}),
     "retrieval, one pair of towers, no sequences": Variant("retrieval", {"sequence": None}),
+    "retrieval, nothing for cold-start users": Variant("retrieval", {"cold_start": None}),
     "retrieval, no query block": Variant("retrieval", {"query_hidden_units": 0}),
     "retrieval, whole histories in training": Variant("retrieval", {"history": {"dropout": 0.0}}),
     "retrieval, no L2": Variant("retrieval", {"l2": 0.0}),

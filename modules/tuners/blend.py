@@ -60,7 +60,7 @@ def fit(models: Mapping[str, Any], data: TrainingData) -> tuple[Scores, Scores, 
     else:
         config = RetrievalConfig.model_validate(models["retrieval"])
         towers = retrieval.fit(config, data)
-        members = len(towers.query_tower.towers)
+        members = towers.softmaxes
         scores = _products(towers.query_tower, towers.candidate_tower, catalogue)
         rating = read_ranking(models["ranking"])
         if isinstance(rating, BayesianRankingConfig) and rating.sweeps > _SWEEPS > rating.burn_in:

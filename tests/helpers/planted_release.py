@@ -30,7 +30,7 @@ _GATES = {
 }
 _CHANGES = {
     "models": {
-        "retrieval": {**_SMALL, "sequence": None},
+        "retrieval": {**_SMALL, "sequence": None, "cold_start": None},
         "ranking": {**_SMALL, "head": "factorization"},
         "multitask": _SMALL,
     },

@@ -201,7 +201,11 @@ def answer(jobs: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
+    code = 0
     try:
         main(sys.argv[1])
     except ValueError as error:
-        sys.exit(" ".join(str(error).split()))
+        print(" ".join(str(error).split()), file=sys.stderr, flush=True)
+        code = 1
+    # All is written, and to free what the libraries hold takes most of a second.
+    os._exit(code)

@@ -67,8 +67,9 @@ class ModelContract:
             # A machine has a column of linear terms too, and the joint one columns for the rating alone.
             config = self.hyperparameters
             columns = config.embedding_dim * getattr(config, "members", 1)
-            if sequence := getattr(config, "sequence", None):
-                columns += sequence.embedding_dim
+            for member in ("sequence", "cold_start"):
+                if own := getattr(config, member, None):
+                    columns += own.embedding_dim
             assert width - columns - getattr(self.hyperparameters, "rating_dim", 0) in (0, 1)
 
     def test_its_training_is_logged_for_tensorboard(self, trained: Trained) -> None:
