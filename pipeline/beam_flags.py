@@ -11,7 +11,7 @@ LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 # Unless a flag says what workers have installed, TFX packs its own source for them in every step that has any
 # flags (dependency_utils.make_beam_dependency_flags): 2 s a step. The local runner starts no container; its
 # workers use this interpreter.
-_NO_PACKAGE = "--sdk_container_image=none"
+NO_PACKAGE = "--sdk_container_image=none"
 
 
 def with_runner(flags: Sequence[str]) -> list[str]:
@@ -27,4 +27,4 @@ def with_runner(flags: Sequence[str]) -> list[str]:
     """
     if PipelineOptions(list(flags)).view_as(StandardOptions).runner:
         return list(flags)
-    return [f"--runner={LOCAL_RUNNER}", _NO_PACKAGE, *flags]
+    return [f"--runner={LOCAL_RUNNER}", NO_PACKAGE, *flags]
