@@ -91,7 +91,8 @@ HISTORY_FEATURES = (
     RawFeature(HISTORY_TIMESTAMP, Dtype.INT, 0, repeated=True),
 )
 # Ratings in a history, at most; and in that of a train row, which towers that are fitted to rows read. Those
-# that are fitted to sequences know the ratings before a row from the rows themselves.
+# that are fitted to sequences know the ratings before a row from the rows themselves, and the tower of
+# modules/towers/linear_autoencoder.py is fitted to no history.
 HISTORY_LENGTH = 100
 TRAIN_HISTORY_LENGTH = 20
 

@@ -129,9 +129,10 @@ class SequenceConfig(pydantic.BaseModel):
 
 
 class ColdStartConfig(pydantic.BaseModel):
-    """A member of retrieval that scores titles for users whom train does not know, by their histories.
+    """A member of retrieval that scores titles for users who have no embedding, by their histories.
 
-    See modules.towers.linear_autoencoder. It is computed and not trained.
+    See modules.towers.linear_autoencoder. It is computed and not trained. Users of train have an embedding
+    where user_id is one of query_features.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -154,7 +155,7 @@ class RetrievalConfig(GradientConfig):
     members: int = pydantic.Field(1, ge=1)
     # One more member, fitted to sequences of ratings; None for none. Only where the softmax is full.
     sequence: SequenceConfig | None = None
-    # One more member, for users whom train does not know; None for none.
+    # One more member, for users who have no embedding; None for none.
     cold_start: ColdStartConfig | None = None
     softmax: SoftmaxConfig = SoftmaxConfig()
 

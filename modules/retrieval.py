@@ -172,11 +172,14 @@ def fit(
         found = linear_autoencoder.factors(
             config.cold_start, data.interactions, data.catalogue, data.sizes[features.MOVIE_TITLE]
         )
-        # Without this feature no user has an embedding.
-        known = data.interactions.num_users if features.USER_ID in config.query_features else 0
+        known = data.interactions.num_users if _embeds_users(config) else 0
         queries.append(linear_autoencoder.HistoryFactors(found, known))
         candidates.append(linear_autoencoder.CandidateFactors(found))
     return Fitted(pairs, softmaxes, Ensemble(queries), Ensemble(candidates))
+
+
+def _embeds_users(config: RetrievalConfig) -> bool:
+    return features.USER_ID in config.query_features
 
 
 def run_fn(fn_args: Any) -> None:
@@ -193,8 +196,10 @@ def run_fn(fn_args: Any) -> None:
     if strategies.left_to_chief(data.strategy, fn_args.serving_model_dir):
         return
     training.save_for_warm_start(model.pairs, data, fn_args)
-    sequence = sequence_of(config, data.catalogue)
-    length = features.HISTORY_LENGTH if sequence else features.TRAIN_HISTORY_LENGTH
+    # The model holds histories of users of train. The member for cold-start users reads those where no user
+    # has an embedding.
+    is_long = sequence_of(config, data.catalogue) or (config.cold_start and not _embeds_users(config))
+    length = features.HISTORY_LENGTH if is_long else features.TRAIN_HISTORY_LENGTH
     served = saved_model.ServedModel(data, length)
     retrieval = (model.query_tower, model.candidate_tower)
     # Without cold-start users in training, a tower's embedding of them is random.

@@ -75,7 +75,7 @@ ABLATIONS = {
     "retrieval, all users known in training": Variant("retrieval", {"unknown_share": 0.0}),
     "retrieval, two pairs of towers, no sequences": Variant("retrieval", {"members": 2, "sequence": None}),
     "retrieval, one pair of towers, no sequences": Variant("retrieval", {"sequence": None}),
-    "retrieval, nothing for cold-start users": Variant("retrieval", {"cold_start": None}),
+    "retrieval, no linear autoencoder": Variant("retrieval", {"cold_start": None}),
     "retrieval, no query block": Variant("retrieval", {"query_hidden_units": 0}),
     "retrieval, whole histories in training": Variant("retrieval", {"history": {"dropout": 0.0}}),
     "retrieval, no L2": Variant("retrieval", {"l2": 0.0}),

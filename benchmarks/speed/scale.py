@@ -71,8 +71,11 @@ def config(eval_share: float, epochs: int, histories: bool = True) -> dict:
     data: dict[str, Any] = {"release": "ml-25m", "split": {"eval_share": eval_share}}
     if not histories:
         data["history_length"], fit["history"] = 0, None
+    of_histories: dict[str, Any] = {"sequence": {"epochs": epochs}}
+    if not histories:
+        of_histories = {"sequence": None, "cold_start": None}
     models = {
-        "retrieval": {**fit, "members": 1, "sequence": {"epochs": epochs} if histories else None},
+        "retrieval": {**fit, "members": 1, **of_histories},
         "ranking": {**fit, "head": "factorization"},
         "multitask": {**fit, "rating_dim": 0},
     }

@@ -1,1 +1,1 @@
-"""Towers and their parts: embeddings, histories, attention, and the head of ratings."""
+"""Towers and their parts: embeddings, histories, attention, a linear autoencoder, and the head of ratings."""

@@ -1,4 +1,4 @@
-"""A linear autoencoder of what users rated: towers in closed form, for users whom train does not know.
+"""A linear autoencoder of what users rated: towers in closed form, for users who have no embedding.
 
 References: Cremonesi et al., Performance of Recommender Algorithms on Top-N Recommendation Tasks (RecSys
 2010), for PureSVD; Jin et al., Towards a Better Understanding of Linear Models for Recommendation (KDD 2021),
@@ -24,18 +24,19 @@ def factors(
 ) -> np.ndarray:
     """Factorise the matrix of who rated what, `[size, config.embedding_dim]` float32.
 
-    With its singular values s and right singular vectors V, the factors are `V s / sqrt(s^2 + l2)` times the
-    root of the weight. An inner product of two is what having rated one title says of the other.
+    With its largest singular values s and their right singular vectors V, the factors are
+    `V s / sqrt(s^2 + l2)` times the root of the weight. An inner product of two is what having rated one
+    title says of the other. Titles out of the vocabulary share its last index, and have factors of 0.
 
     Args:
       config: length of the factors, penalty and weight.
       interactions: the train split. Users out of the vocabulary share an index and are left out.
       catalogue: all candidates.
-      size: number of indices in the titles' vocabulary.
+      size: number of indices of titles, with that of those out of the vocabulary.
     """
-    known = interactions.users < interactions.num_users
-    indices = catalogue.transformed[features.MOVIE_TITLE][:, 0]
-    cells = interactions.users[known], indices[interactions.positions[known]]
+    titles = catalogue.transformed[features.MOVIE_TITLE][interactions.positions, 0]
+    known = (interactions.users < interactions.num_users) & (titles < size - 1)
+    cells = interactions.users[known], titles[known]
     rated = scipy.sparse.csr_matrix((np.ones(known.sum()), cells), shape=(interactions.num_users, size))
     rated.data[:] = 1.0
     found = np.zeros((size, config.embedding_dim), np.float32)
@@ -49,13 +50,10 @@ def factors(
 
 
 class HistoryFactors(tf.keras.Model):
-    """The query tower: the sum of the factors of a history, and 0 for users of train.
-
-    Those have an embedding of their own.
-    """
+    """The query tower: the sum of the factors of a history, and 0 for users who have an embedding."""
 
     def __init__(self, found: np.ndarray, num_users: int):
-        """Store the factors, `[indices, dim]`, and the number of users in the vocabulary."""
+        """Store the factors, `[indices, dim]`, and the number of users who have an embedding."""
         super().__init__()
         self._num_users = num_users
         # In a history 0 is padding, and every index is one higher.

@@ -152,12 +152,12 @@ def two_towers(
 
 
 class Ensemble(tf.keras.Model):
-    """Towers side by side, `[batch, towers * embedding_dim]`.
+    """Towers side by side, `[batch, sum of the lengths of their embeddings]`.
 
     The inner product of two such embeddings is the sum of those of their towers.
     """
 
-    def __init__(self, towers: Sequence[Tower]):
+    def __init__(self, towers: Sequence[tf.keras.Model]):
         """Take towers of one side."""
         super().__init__()
         self.towers = list(towers)

@@ -27,8 +27,8 @@ from modules.training import TrainingData
 from modules.tuners import held_out, search
 
 RATING_WEIGHT = "rating_weight"
-# For each member of retrieval, whose scores are added. In the first place what they are compared with: the
-# score alone.
+# For each member of retrieval that a softmax fitted, whose scores are added. In the first place what they are
+# compared with: the score alone.
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 # Draws of the ranking model's posterior at most: the weight needs ratings that are nearly as good.
 _SWEEPS = 60
@@ -50,7 +50,7 @@ def fit(models: Mapping[str, Any], data: TrainingData) -> tuple[Scores, Scores, 
         that rates is an inner product.
       data: train files, and all candidates.
     Returns:
-      The candidates' scores and their ratings, and how many members' scores are added.
+      The candidates' scores and their ratings, and how many members a softmax fitted.
     """
     catalogue, members = data.catalogue, 1
     if "multitask" in models:

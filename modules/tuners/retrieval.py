@@ -15,10 +15,10 @@ from modules.tuners import held_out, search
 def measure(config: RetrievalConfig, data: TrainingData) -> dict[str, float]:
     """Fit, and measure what is gated: held-out titles found, with those that the user rated taken out.
 
-    Without the member of sequences, which no range of a search is of: held-out rows are rows of train, whose
-    histories are shorter than those that it reads.
+    Without the members of sequences and for cold-start users, which no range of a search is of: held-out rows
+    are rows of train, whose histories are shorter than those that these members read.
     """
-    model = retrieval.fit(config.model_copy(update={"sequence": None}), data)
+    model = retrieval.fit(config.model_copy(update={"sequence": None, "cold_start": None}), data)
     return {_found(data): held_out.found(data, model.query_tower, model.candidate_tower)}
 
 

@@ -29,7 +29,7 @@ def fit(
         "history": None,
     }
     if module is retrieval:
-        changes |= {"l2": 0.0, "sequence": None}
+        changes |= {"l2": 0.0, "sequence": None, "cold_start": None}
     config = small(gradient[module], epochs=epochs, learning_rate_decay="none", **changes)
     args = planted_run.fn_args(
         str(folder / features.SERVING_DIR),

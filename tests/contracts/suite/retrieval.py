@@ -63,6 +63,34 @@ class RetrievalContract(RetrievalBaseline, KnownColdStartUsers, ModelContract):
         expected = candidate_tower(planted_run.transformed_eval)
         np.testing.assert_allclose(of_eval, expected, rtol=1e-4, atol=1e-5)
 
+    def test_a_history_speaks_for_a_user_without_an_embedding(
+        self, trained: Trained, planted_run: PlantedRun
+    ) -> None:
+        """The last columns are those of `cold_start`: 0 for a user of train, else the history's sum."""
+        member = getattr(self.hyperparameters, "cold_start", None)
+        rows = [row for row in planted_run.world.eval if row[features.HISTORY_TITLE]]
+        cold = [{**row, features.USER_ID: planted_ratings.COLD_START_USER} for row in rows]
+        known, unknown = (
+            trained.call(features.QUERY_SIGNATURE, columns(asked))[features.QUERY_EMBEDDING]
+            for asked in (rows, cold)
+        )
+        if not member:
+            assert known.shape == unknown.shape
+            return
+        candidates = trained.call(features.CANDIDATES_SIGNATURE, {})
+        vectors = {
+            title.decode(): vector
+            for title, vector in zip(
+                candidates[features.MOVIE_TITLE],
+                candidates[features.CANDIDATE_EMBEDDING][:, -member.embedding_dim :],
+                strict=True,
+            )
+        }
+        assert (known[:, -member.embedding_dim :] == 0).all()
+        expected = [sum(vectors[title] for title in row[features.HISTORY_TITLE]) for row in rows]
+        np.testing.assert_allclose(unknown[:, -member.embedding_dim :], expected, rtol=1e-4, atol=1e-5)
+        assert np.abs(expected).max() > 0.01
+
     def test_every_film_is_a_candidate_once(self, trained: Trained, planted_run: PlantedRun) -> None:
         candidates = trained.call(features.CANDIDATES_SIGNATURE, {})
         counts = collections.Counter(row[features.MOVIE_TITLE] for row in planted_run.world.train)
