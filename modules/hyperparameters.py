@@ -131,8 +131,7 @@ class SequenceConfig(pydantic.BaseModel):
 class ColdStartConfig(pydantic.BaseModel):
     """A member of retrieval that scores titles for users who have no embedding, by their histories.
 
-    See modules.towers.linear_autoencoder. It is computed and not trained. Users of train have an embedding
-    where user_id is one of query_features.
+    It is computed, see modules.towers.linear_autoencoder. With user_id, users of train have an embedding.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")

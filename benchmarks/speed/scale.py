@@ -69,10 +69,9 @@ def config(eval_share: float, epochs: int, histories: bool = True) -> dict:
         "learning_rate": 0.1,
     }
     data: dict[str, Any] = {"release": "ml-25m", "split": {"eval_share": eval_share}}
-    if not histories:
-        data["history_length"], fit["history"] = 0, None
     of_histories: dict[str, Any] = {"sequence": {"epochs": epochs}}
     if not histories:
+        data["history_length"], fit["history"] = 0, None
         of_histories = {"sequence": None, "cold_start": None}
     models = {
         "retrieval": {**fit, "members": 1, **of_histories},

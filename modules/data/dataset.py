@@ -7,6 +7,7 @@ import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import scipy.sparse
 import tensorflow as tf
 import tensorflow_transform as tft
 
@@ -203,6 +204,20 @@ class Interactions:
         users, positions = np.divmod(pairs, size)
         counts = np.bincount(users, minlength=self.num_users + 1)
         return positions.astype(np.int32), np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+    def rated(self, columns: np.ndarray, size: int) -> scipy.sparse.csr_matrix:
+        """Mark who rated what, `[num_users, size]` of 1; not users out of the vocabulary, who share an index.
+
+        Args:
+          columns: `[num_candidates]` column of each candidate; negative leaves it out.
+          size: number of columns.
+        """
+        of_rows = columns[self.positions]
+        kept = (self.users < self.num_users) & (of_rows >= 0)
+        cells = self.users[kept], of_rows[kept]
+        matrix = scipy.sparse.csr_matrix((np.ones(kept.sum()), cells), shape=(self.num_users, size))
+        matrix.data[:] = 1.0
+        return matrix
 
     def latest(self, length: int) -> History:
         """List every user's latest ratings, so many at most: the history of a query after all of them.

@@ -7,7 +7,6 @@ its tables are saved with the model: at most 4,000 times 100 weights and positio
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse
 import tensorflow as tf
 
 from modules.data.dataset import Interactions
@@ -55,11 +54,7 @@ def fit(interactions: Interactions, num_candidates: int) -> ItemItem | None:
     """Fit the model to the train split; None for more than MAX_CANDIDATES."""
     if num_candidates > MAX_CANDIDATES:
         return None
-    known = interactions.users < interactions.num_users
-    pairs = interactions.users[known], interactions.positions[known]
-    shape = (interactions.num_users, num_candidates)
-    rated = scipy.sparse.csr_matrix((np.ones(known.sum()), pairs), shape=shape)
-    rated.data[:] = 1.0
+    rated = interactions.rated(np.arange(num_candidates), num_candidates)
     inverse = np.linalg.inv((rated.T @ rated).toarray() + L2 * np.eye(num_candidates))
     weights = inverse / -np.diag(inverse)
     np.fill_diagonal(weights, 0.0)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import scipy.sparse
 import scipy.sparse.linalg
 import tensorflow as tf
 
@@ -30,15 +29,12 @@ def factors(
 
     Args:
       config: length of the factors, penalty and weight.
-      interactions: the train split. Users out of the vocabulary share an index and are left out.
+      interactions: the train split.
       catalogue: all candidates.
       size: number of indices of titles, with that of those out of the vocabulary.
     """
-    titles = catalogue.transformed[features.MOVIE_TITLE][interactions.positions, 0]
-    known = (interactions.users < interactions.num_users) & (titles < size - 1)
-    cells = interactions.users[known], titles[known]
-    rated = scipy.sparse.csr_matrix((np.ones(known.sum()), cells), shape=(interactions.num_users, size))
-    rated.data[:] = 1.0
+    titles = catalogue.transformed[features.MOVIE_TITLE][:, 0]
+    rated = interactions.rated(np.where(titles < size - 1, titles, -1), size)
     found = np.zeros((size, config.embedding_dim), np.float32)
     # The solver finds fewer than all of them.
     columns = min(config.embedding_dim, *(side - 1 for side in rated.shape))

@@ -71,8 +71,8 @@ class RetrievalContract(RetrievalBaseline, KnownColdStartUsers, ModelContract):
         rows = [row for row in planted_run.world.eval if row[features.HISTORY_TITLE]]
         cold = [{**row, features.USER_ID: planted_ratings.COLD_START_USER} for row in rows]
         known, unknown = (
-            trained.call(features.QUERY_SIGNATURE, columns(asked))[features.QUERY_EMBEDDING]
-            for asked in (rows, cold)
+            trained.call(features.QUERY_SIGNATURE, columns(queries))[features.QUERY_EMBEDDING]
+            for queries in (rows, cold)
         )
         if not member:
             assert known.shape == unknown.shape
