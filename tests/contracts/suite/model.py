@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from modules import features
-from modules.hyperparameters import GradientConfig, TrainingConfig
+from modules.hyperparameters import GradientConfig, RetrievalConfig, TrainingConfig
 from tests.contracts.suite.baselines import BASELINE_RANKS
 from tests.contracts.suite.fresh_process import Ends
 from tests.contracts.suite.planted_run import PlantedRun, Trained
@@ -30,6 +30,8 @@ def small(config: Config, **changes: Any) -> Config:
     size: dict[str, Any] = {"embedding_dim": 8}
     if isinstance(config, GradientConfig):
         size |= {"batch_size": 128, "epochs": 12}
+    if isinstance(config, RetrievalConfig) and config.sequence:
+        size |= {"sequence": {"embedding_dim": 8, "epochs": 2}}
     return type(config).model_validate({**config.model_dump(), **size, **changes})
 
 

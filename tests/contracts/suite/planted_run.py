@@ -98,7 +98,10 @@ class PlantedRun:
         self._candidates = str(artifacts / "catalogue" / "*")
         transform = planted_ratings.load_transform(artifacts)
         self.catalogue = dataset.load_catalogue([self._candidates], transform.transform_features_layer())
-        (batch,) = dataset.ratings([self._transformed["eval"]], transform)
+        # With histories as long as those that an exported model reads.
+        (batch,) = dataset.ratings(
+            [self._transformed["eval"]], transform, history_length=features.HISTORY_LENGTH
+        )
         users = np.array(transform.vocabulary_by_name(features.USER_ID))[batch[features.USER_ID][:, 0]]
         titles = batch[features.CANDIDATE_KEY][:, 0].numpy()
         position = {key: row for row, key in enumerate(zip(users.tolist(), titles.tolist(), strict=True))}
