@@ -58,7 +58,7 @@ def test_its_report_holds_the_figures_of_the_run(planted_pipeline: PlantedPipeli
     assert [path.name for path in page.parents[1].iterdir() if path.is_dir()] == [page.parent.name]
 
 
-def test_tfxs_own_command_line_creates_and_runs_it(
+def test_tfxs_own_command_line_runs_it_again_from_the_cache_and_publishes_nothing_anew(
     planted_pipeline: PlantedPipeline, tmp_path: pathlib.Path
 ) -> None:
     runner, with_flags = str(ROOT / "local_runner.py"), tmp_path / "with_flags.py"
@@ -79,6 +79,12 @@ def test_tfxs_own_command_line_creates_and_runs_it(
     ):
         created = tfx("pipeline", "create", f"--pipeline_path={script}", home=home)
         assert f'Pipeline "{made}" created successfully.' in created
+    pushed = planted_pipeline.pushed
+    published = (pushed / "current" / "manifest.json").read_bytes()
     output = tfx("run", "create", f"--pipeline_name={name}", home="with flags")
+    # The IndexPusher looks at its destination, which no cache can vouch for.
     assert steps(output, "cached") >= EXECUTED - {"IndexPusher"} | {"Tuner.blend"}
+    assert "IndexPusher" in steps(output, "run")
     assert re.search(r"published +before: the same models", output)
+    assert [path.name for path in (pushed / "bundles").iterdir()] == ["1"]
+    assert (pushed / "current" / "manifest.json").read_bytes() == published
