@@ -1,5 +1,6 @@
-"""The preset `retraining` over planted spans, each run a process as `python -m retraining run` starts it.
+"""The preset `retraining` over planted spans, each run the process that `python -m retraining run` starts.
 
+It is forked here from one that has imported TFX; tests/retraining/test_run_processes.py starts interpreters.
 Models as small and trainings as short as can be, and gates that such models pass: for the machinery, not for
 quality.
 """
@@ -12,6 +13,8 @@ import json
 import os
 import pathlib
 import re
+from collections.abc import Sequence
+from typing import TextIO
 
 import ml_metadata as mlmd
 import pytest
@@ -31,12 +34,19 @@ from retraining.runs import Workspace
 from retraining.schedule import Schedule
 from runners.running import workspace
 from tests.helpers import planted_release
+from tests.helpers.processes import warm_python
 
 pytestmark = pytest.mark.e2e
 
 # So that a run meets users whom the one before it has not seen, and misses some of its own.
 SCHEDULE = Schedule(window=3)
 GRADIENT_MODELS = ("retrieval", "multitask")
+
+
+def forked(command: Sequence[str], output: TextIO) -> int:
+    """Do what `runs.launch` has a new interpreter do, with what it would print."""
+    log = pathlib.Path(output.name)
+    return warm_python.start(command[1:], log, log).finish(warm_python.PIPELINE_SECONDS).returncode
 
 
 def config(rmse_bound: float) -> Config:
@@ -92,10 +102,12 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     played = Played(folders, folder / "cut", [], "")
     for span in (1, 2, 3):
         played.deliver(span)
-    entries = runs.run_due(folders, config(9), SCHEDULE, runs.launch)
-    first = played.served()
-    played.deliver(4)
-    entries += runs.run_due(folders, config(0), SCHEDULE, runs.launch)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "_wait", forked)
+        entries = runs.run_due(folders, config(9), SCHEDULE, runs.launch)
+        first = played.served()
+        played.deliver(4)
+        entries += runs.run_due(folders, config(0), SCHEDULE, runs.launch)
     output = (folders.folder / "output.log").read_text()
     return dataclasses.replace(played, entries=entries, output=output, served_first=first)
 
