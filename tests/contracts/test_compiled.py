@@ -17,7 +17,6 @@ pytestmark = pytest.mark.slow("XLA takes seconds for each training")
 
 DEFAULT = presets.default()
 RETRIEVAL = DEFAULT.retrieval.model_copy(update={"members": 1})
-SEQUENCE = {"embedding_dim": 8, "epochs": 1}
 IN_BATCH = {"full_up_to": 0}
 
 
@@ -36,7 +35,7 @@ def in_four_steps(config: GradientConfig, planted_run: PlantedRun, **changes: ob
 @pytest.mark.parametrize(
     ("module", "config", "changes"),
     [
-        (retrieval, RETRIEVAL, {"sequence": SEQUENCE | {"dropout": 0.0}}),
+        (retrieval, RETRIEVAL, {"sequence": {"embedding_dim": 8, "epochs": 1, "dropout": 0.0}}),
         (multitask, DEFAULT.multitask, {"softmax": IN_BATCH}),
     ],
 )
@@ -53,7 +52,7 @@ def test_it_gives_the_weights_of_one_that_is_not_compiled(
 
 def test_the_seed_decides_its_weights(planted_run: PlantedRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "_STEPS_TO_COMPILE", 4)
-    config = in_four_steps(RETRIEVAL, planted_run, sequence=SEQUENCE)
+    config = in_four_steps(RETRIEVAL, planted_run)
     assert config.history and config.history.dropout and config.unknown_share
     first, again = (queries(retrieval, config, planted_run) for _ in range(2))
     np.testing.assert_array_equal(first, again)

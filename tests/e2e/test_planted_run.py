@@ -79,12 +79,12 @@ def test_tfxs_own_command_line_runs_it_again_from_the_cache_and_publishes_nothin
     ):
         created = tfx("pipeline", "create", f"--pipeline_path={script}", home=home)
         assert f'Pipeline "{made}" created successfully.' in created
-    pushed = planted_pipeline.pushed
-    published = (pushed / "current" / "manifest.json").read_bytes()
+    served = planted_pipeline.pushed / "current" / "manifest.json"
+    before = served.read_bytes()
     output = tfx("run", "create", f"--pipeline_name={name}", home="with flags")
     # The IndexPusher looks at its destination, which no cache can vouch for.
     assert steps(output, "cached") >= EXECUTED - {"IndexPusher"} | {"Tuner.blend"}
     assert "IndexPusher" in steps(output, "run")
     assert re.search(r"published +before: the same models", output)
-    assert [path.name for path in (pushed / "bundles").iterdir()] == ["1"]
-    assert (pushed / "current" / "manifest.json").read_bytes() == published
+    assert [path.name for path in (planted_pipeline.pushed / "bundles").iterdir()] == ["1"]
+    assert served.read_bytes() == before

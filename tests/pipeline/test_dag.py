@@ -7,8 +7,11 @@ import difflib
 import json
 
 import pytest
+from google.protobuf import json_format
+from tensorflow_model_analysis.proto import config_pb2
 
 from pipeline import config
+from pipeline.evaluation import eval_config
 from tests.pipeline import dag
 
 # Presets that read a release as a whole.
@@ -32,6 +35,18 @@ def of_preset(preset: str, lines: list[str]) -> list[str]:
 def test_the_wiring_is_that_of_the_golden_file(preset: str, golden: list[str]) -> None:
     received = dag.describe(dag.create(config.PRESETS[preset]())).splitlines()
     assert received == of_preset(preset, golden), f"where the new wiring is meant, run: {dag.COMMAND}"
+
+
+@pytest.mark.parametrize("preset", RELEASES)
+def test_each_model_is_held_to_the_gates_of_its_kind(preset: str) -> None:
+    chosen = config.PRESETS[preset]()
+    evaluators = {node.id: node for node in dag.create(chosen).components}
+    kinds = {"retrieval": (True, False), "ranking": (False, True), "multitask": (True, True)}
+    for model, kind in kinds.items():
+        bounds = chosen.gates.bounds(model, chosen.data)
+        expected = eval_config(bounds, *kind, chosen.gates.must_beat_baselines)
+        received = evaluators[f"Evaluator.{model}"].exec_properties["eval_config"]
+        assert json_format.Parse(received, config_pb2.EvalConfig()) == expected
 
 
 def test_a_weight_that_is_configured_is_not_searched(golden: list[str]) -> None:
