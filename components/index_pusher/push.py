@@ -8,9 +8,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 from common.progress import progress
-from components.index_pusher.bundle import MULTITASK, RANKING, RETRIEVAL, Sources, build
+from components.index_pusher.bundle import MULTITASK, RANKING, RETRIEVAL, Bundle, Sources, build
 from components.index_pusher.description.describe import describe
 from components.index_pusher.gates import Blessing, Figures, Refusal, gate_blessing
 from components.index_pusher.proof.parity import prove
@@ -84,9 +85,7 @@ def _published(sources: Sources, destination: str, archive: str, keep: int) -> p
         publish.fetch(destination, published.version, archive)
     elif not published:
         bundle = build(sources, archive)
-        figures = prove(bundle)
-        figures.update(evaluate(bundle, destination, figures))
-        describe(bundle, digests, figures)
+        describe(bundle, digests, _measured(bundle, destination))
         published = publish.publish(archive, destination, keep)
     if not published.served:
         raise Refusal(
@@ -94,3 +93,18 @@ def _published(sources: Sources, destination: str, archive: str, keep: int) -> p
             f"again: python -m serving promote {destination} {published.version}"
         )
     return published
+
+
+def _measured(bundle: Bundle, destination: str) -> Figures:
+    """Prove a bundle and evaluate its list at the same time: most of a proof is to wait for other processes.
+
+    Raises:
+      Refusal: the bundle is not proved, or its list is refused; with the figures of both in the second case.
+    """
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        evaluation = thread.submit(evaluate, bundle, destination)
+        proven = prove(bundle)
+    try:
+        return {**proven, **evaluation.result()}
+    except Refusal as refusal:
+        raise Refusal(str(refusal), {**proven, **refusal.figures}) from refusal

@@ -31,8 +31,8 @@ from runners.terminal import forwarding
 from runners.terminal.display import Outcome
 from runners.terminal.status import Terminal
 
-# Of Linux's sys/prctl.h.
-_PR_SET_PDEATHSIG = 1
+# Of Linux's sys/prctl.h, and of glibc's malloc.h.
+_PR_SET_PDEATHSIG, _M_ARENA_MAX = 1, -8
 # Keys of a process's last message; the others are forwarding's.
 _FAILED, _PEAK = "failed", "peak_bytes"
 
@@ -158,7 +158,10 @@ def _run(
         os.environ.setdefault(variable, str(threads))
     # Ctrl-C reaches all processes; the run's own prints the message.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # By default glibc gives threads up to 16 heaps, and what one has freed the others cannot use.
+    libc.mallopt(_M_ARENA_MAX, 2)
     if os.getppid() != parent:  # It ended before that.
         os._exit(1)
     forwarder = forwarding.Forwarder(writer)

@@ -16,6 +16,9 @@ import tensorflow as tf
 from components.index_pusher.gates import Refusal
 from modules import features
 
+# Pairs that are rated at once, each with a history of its own.
+_PAIRS = 2_048
+
 
 @dataclasses.dataclass(frozen=True)
 class Candidates:
@@ -169,10 +172,15 @@ def _concatenated(parts: list[np.ndarray]) -> np.ndarray:
 
 def rate_pairs(ranking: Any, queries: Mapping[str, np.ndarray], titles: np.ndarray) -> np.ndarray:
     """Rate `[q, p]` titles, p of each query, with the `rate` signature; `[q, p]` float32."""
-    pairs = {name: np.repeat(column, titles.shape[1], axis=0) for name, column in queries.items()}
-    pairs[features.MOVIE_TITLE] = titles.reshape(-1).astype(object)
-    rated = batched(ranking.signatures[features.RATING_SIGNATURE], pairs, batch=8_192)
-    return rated[features.PREDICTED_RATING].reshape(titles.shape)
+    rate, width = ranking.signatures[features.RATING_SIGNATURE], titles.shape[1]
+    step = max(1, _PAIRS // width)
+    rated = []
+    for start in range(0, len(titles), step):
+        rows = slice(start, start + step)
+        pairs = {name: np.repeat(column[rows], width, axis=0) for name, column in queries.items()}
+        pairs[features.MOVIE_TITLE] = titles[rows].reshape(-1).astype(object)
+        rated.append(batched(rate, pairs, _PAIRS)[features.PREDICTED_RATING])
+    return np.concatenate(rated).reshape(titles.shape)
 
 
 def embed(

@@ -48,13 +48,12 @@ SERVED = "served"
 BY_MODEL = "by_model"
 
 
-def evaluate(bundle: Bundle, destination: str, proven: Figures) -> Figures:
+def evaluate(bundle: Bundle, destination: str) -> Figures:
     """Measure the served list, compare it with other lists, and decide.
 
     Args:
-      bundle: complete but for its description.
+      bundle: complete but for its description, proved or not.
       destination: where it would be published, whose served version is the champion.
-      proven: what was measured of the bundle before, for a refusal to hold.
     Returns:
       SERVED_LIST, SLICES, DEPTHS and COMPARISONS, lists of rows; CHAMPION, which version was compared, or
         why none.
@@ -69,10 +68,7 @@ def evaluate(bundle: Bundle, destination: str, proven: Figures) -> Figures:
     with served_now(destination, sources.pipeline) as (champion, which):
         requests = _ask(bundle, records, composite, champion)
     counted = _counted(requests, _scale(sources.data, requests[features.RATING]))
-    try:
-        gate_ranks(counted.ranks)
-    except Refusal as refusal:
-        raise Refusal(str(refusal), proven) from refusal
+    gate_ranks(counted.ranks)
     compared = _comparisons(counted, bundle)
     later, by_depth = _a_day_after_train(composite, requests, counted, bundle)
     measured: Figures = {
@@ -90,7 +86,7 @@ def evaluate(bundle: Bundle, destination: str, proven: Figures) -> Figures:
     try:
         gate_list(compared)
     except Refusal as refusal:
-        raise Refusal(str(refusal), {**proven, **measured}) from refusal
+        raise Refusal(str(refusal), measured) from refusal
     progress.info("%s", measured[IN_WORDS])
     return measured
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import shutil
+import threading
 
 import pytest
 
 from components.index_pusher.bundle import Sources, with_multitask
 from components.index_pusher.config import IndexConfig
-from components.index_pusher.gates import Blessing
+from components.index_pusher.gates import Blessing, Refusal
 from components.index_pusher.index import scann_operations
 from components.index_pusher.push import Blessings, push
 from modules import features
@@ -163,6 +164,28 @@ def test_a_tflite_file_that_differs_is_refused(planted, refused: Refused, tmp_pa
     figures = refused.push(dataclasses.replace(planted.sources, ranking_dir=model))
     assert figures["reason"].startswith("tflite/ranking.tflite differs from rate of the Trainer's model")
     assert figures["tflite_max_difference"] == pytest.approx(1e-4, rel=0.1)
+
+
+def test_the_list_is_evaluated_while_the_bundle_is_proved_and_its_refusal_holds_the_figures_of_both(
+    planted, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = threading.Barrier(2, timeout=60)
+
+    def prove(_: object) -> dict:
+        both.wait()
+        return {"index_recall": 1.0}
+
+    def evaluate(*_: object) -> dict:
+        both.wait()
+        raise Refusal("the served list is worse than popularity", {"served_list": []})
+
+    steps = {"build": lambda _, folder: refused.archive.mkdir(), "prove": prove, "evaluate": evaluate}
+    for name, step in steps.items():
+        monkeypatch.setattr(f"components.index_pusher.push.{name}", step)
+    assert refused.push(planted.sources) == {
+        **{"index_recall": 1.0, "served_list": []},
+        **{"pushed": 0, "reason": "the served list is worse than popularity"},
+    }
 
 
 def test_a_trainer_that_wrote_no_tflite_file_is_refused(

@@ -96,7 +96,7 @@ def figures_of(measured: dict, protocol: str) -> dict[str, float]:
 
 
 def test_the_list_is_asked_before_each_rating_and_a_day_after_train(honest: Bundle, tmp_path) -> None:
-    measured = evaluate(honest, str(tmp_path), {})
+    measured = evaluate(honest, str(tmp_path))
     before, later = (
         figures_of(measured, protocol) for protocol in ("before each rating", "a day after train")
     )
@@ -133,10 +133,9 @@ def test_a_list_that_popularity_beats_is_refused_unless_baselines_may_win(
     honest: Bundle, of_popularity: str, tmp_path
 ) -> None:
     with pytest.raises(Refusal, match="the served list is worse than popularity") as caught:
-        evaluate(judged_by(honest, of_popularity), str(tmp_path), {"index_recall": 1.0})
-    assert caught.value.figures["index_recall"] == 1.0
+        evaluate(judged_by(honest, of_popularity), str(tmp_path))
     assert caught.value.figures["served_list_comparisons"][0]["upper"] < 0
-    measured = evaluate(judged_by(honest, of_popularity, False), str(tmp_path), {})
+    measured = evaluate(judged_by(honest, of_popularity, False), str(tmp_path))
     assert measured["served_list_comparisons"][0]["passes"]
 
 
@@ -154,12 +153,12 @@ def test_a_diverse_list_is_measured_as_it_is_served(planted, honest: Bundle, tmp
         for place in (0, 1)
     )
     with pytest.raises(Refusal, match="the served list is worse than retrieval alone") as caught:
-        evaluate(judged_by(diverse, second), none, {})
-    plain = evaluate(judged_by(honest, second), none, {})
+        evaluate(judged_by(diverse, second), none)
+    plain = evaluate(judged_by(honest, second), none)
     for protocol in ("before each rating", "a day after train"):
         refused, served = (figures_of(measured, protocol) for measured in (caught.value.figures, plain))
         assert refused["graded_ndcg_10"] < served["graded_ndcg_10"] == pytest.approx(1 / np.log2(3))
-    compared = evaluate(judged_by(diverse, first), none, {})["served_list_comparisons"]
+    compared = evaluate(judged_by(diverse, first), none)["served_list_comparisons"]
     assert {row["compared_with"] for row in compared if row["passes"]} == {"retrieval alone", "popularity"}
 
 
@@ -169,8 +168,8 @@ def test_a_list_that_the_served_one_beats_is_refused(
     # TensorFlow takes such a name for a pattern.
     destination = str(shutil.copytree(pushed.destination, tmp_path / "films [1]*?", symlinks=True))
     with pytest.raises(Refusal, match="the served list is worse than the version in service"):
-        evaluate(judged_by(reversed_order, of_the_model, False), destination, {})
-    measured = evaluate(judged_by(honest, of_the_model, False), destination, {})
+        evaluate(judged_by(reversed_order, of_the_model, False), destination)
+    measured = evaluate(judged_by(honest, of_the_model, False), destination)
     (same,) = (
         r for r in measured["served_list_comparisons"] if r["compared_with"] == "the version in service"
     )
@@ -196,7 +195,7 @@ def test_a_version_of_another_pipeline_is_not_compared(
     content = {name: value for name, value in found.manifest.items() if name != "pipeline"}
     content |= {"pipeline": made_by} if made_by else {}
     monkeypatch.setattr(reader, "open_current", lambda _: dataclasses.replace(found, manifest=content))
-    measured = evaluate(judged_by(reversed_order, of_the_model, False), str(pushed.destination), {})
+    measured = evaluate(judged_by(reversed_order, of_the_model, False), str(pushed.destination))
     assert measured["served_list_champion"] == f"version 1 {reason}"
     assert {row["compared_with"] for row in measured["served_list_comparisons"]} == {"popularity"}
 
@@ -212,11 +211,11 @@ def test_a_version_in_service_that_cannot_be_asked_is_not_compared(
     tf.saved_model.save(other, str(tmp_path / RECOMMEND_EXACT), {"serving_default": other.answer})
     made = {"pipeline": honest.sources.pipeline}
     monkeypatch.setattr(reader, "open_current", lambda _: reader.Bundle(1, str(tmp_path), made))
-    measured = evaluate(honest, str(pushed.destination), {})
+    measured = evaluate(honest, str(pushed.destination))
     expected = "version 1 cannot be asked: it takes mood, which no request has"
     assert measured["served_list_champion"] == expected
     monkeypatch.setattr(reader, "open_current", lambda _: reader.Bundle(1, str(tmp_path / "gone"), made))
-    measured = evaluate(honest, str(pushed.destination), {})
+    measured = evaluate(honest, str(pushed.destination))
     assert measured["served_list_champion"].startswith("version 1 cannot be asked: ")
 
 
@@ -239,9 +238,8 @@ def test_a_rating_that_the_retrieval_model_gives_no_rank_is_not_passed_over(hone
 
     retrieval = types.SimpleNamespace(signatures={features.EVAL_SIGNATURE: diverged})
     made = dataclasses.replace(honest, models=dataclasses.replace(honest.models, retrieval=retrieval))
-    with pytest.raises(Refusal, match="retrieval alone has no rank for 3 of 76 ratings of eval") as caught:
-        evaluate(made, str(tmp_path), {"index_recall": 1.0})
-    assert caught.value.figures == {"index_recall": 1.0}
+    with pytest.raises(Refusal, match="retrieval alone has no rank for 3 of 76 ratings of eval"):
+        evaluate(made, str(tmp_path))
 
 
 def test_what_the_user_is_known_to_have_rated_counts_for_nothing(planted, honest: Bundle, tmp_path) -> None:
@@ -252,5 +250,5 @@ def test_what_the_user_is_known_to_have_rated_counts_for_nothing(planted, honest
         for user in USERS
     ]
     folder = write_eval(world, tmp_path / "eval", titles)
-    found = figures_of(evaluate(judged_by(honest, folder), str(tmp_path / "none"), {}), "before each rating")
+    found = figures_of(evaluate(judged_by(honest, folder), str(tmp_path / "none")), "before each rating")
     assert found["liked_hit_10"] == 1.0 and found["disliked_hit_10"] is None
