@@ -14,7 +14,6 @@ import gc
 import os
 import pathlib
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -179,11 +178,9 @@ def _run(
         if options.report:
             workspace.write_report({workspace.FAILED: str(error)}, options.report)
         return exit_codes.FAILED
-    # Beside the page, for each takes some seconds.
-    recommending = None if options.report else _recommend(options.push_dir)
+    code = 0 if options.report else _recommend(options.push_dir)
     with redirect.terminal_and_log(log):
         page = _write_pages(options, config, log.stem, started, summary.steps)
-    code = recommending.wait() if recommending else 0
     if page:
         print(page)
     return code
@@ -286,23 +283,17 @@ def _write_report(summary: Summary, path: pathlib.Path) -> None:
     report.write(summary, path)
 
 
-def _recommend(push_dir: pathlib.Path) -> subprocess.Popen[bytes] | None:
-    """Start a new process, which shares no state with this one, that recommends by the pushed bundle."""
+def _recommend(push_dir: pathlib.Path) -> int:
+    """Show what the pushed bundle recommends, as `recommend.py` does; return its exit code."""
+    import recommend
+
     with disk_errors(push_dir):
         pushed = (push_dir / "current").exists()
     if not pushed:
         print("\nNo bundle was ever pushed, so there are no recommendations: see docs/gates.md.")
-        return None
+        return 0
     print(flush=True)
-    command = [
-        sys.executable,
-        str(_ROOT / "recommend.py"),
-        "--user",
-        _SHOWN_USER,
-        "--model-dir",
-        str(push_dir),
-    ]
-    return subprocess.Popen(command)
+    return recommend.main(["--user", _SHOWN_USER, "--model-dir", str(push_dir)])
 
 
 if __name__ == "__main__":

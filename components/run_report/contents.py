@@ -148,6 +148,7 @@ class Report(_Part):
       run: its name; pipeline: the pipeline's name.
       ended: local time in words; seconds: from start to end, None where a platform runs the steps.
       failed: message of the failure; empty if it did not fail.
+      show_ids: whether users are named by their ids.
       results: what `local_runner.py --report` writes, see runners.reporting.report.
       served: the version in service when the run ended; None where no list was asked for.
     """
@@ -157,6 +158,7 @@ class Report(_Part):
     ended: str
     seconds: float | None
     failed: str = ""
+    show_ids: bool = False
     results: dict[str, Any] = {}
     steps: list[Step] = []
     data: Data | None = None

@@ -13,6 +13,7 @@ from typing import Any
 
 from common import durable
 from common.errors import disk_errors, first_line
+from components.index_pusher.push import PUBLISHED_ANEW
 from components.movielens_example_gen import outcome
 from components.run_report import collect, contents, page, viewers
 from components.run_report.contents import Report
@@ -29,6 +30,8 @@ REPORTS = "reports"
 _PAGE, _JSON = "index.html", "report.json"
 # Runs that the list of runs shows, the latest.
 _LISTED = 100
+# Kinds of steps that run each time, for what they look at can change without any input of theirs.
+_LOOKING = ("Resolver", "Importer", "IndexPusher")
 # Outputs, by step and key.
 _EXAMPLES, _PUSHED = "MovieLensExampleGen/examples", "IndexPusher/pushed_model"
 
@@ -51,10 +54,14 @@ class Run:
 def written(root: Path, push_dir: Path, run: Run, config: Config, steps: Sequence[Step]) -> str:
     """Write a run's report; return the line that names its page, or that says why there is none.
 
-    No error gets out: what a run has done counts, whether or not there is a page about it.
+    A run in which nothing was made and nothing published anew has the page of the run that did. No error gets
+    out: what a run has done counts, whether or not there is a page about it.
     """
     started = time.monotonic()
     try:
+        summary, show_ids = read_summary(steps), config.report.shows_ids(config.data.release)
+        if path := _of_the_same(root / REPORTS, summary, config.pipeline_name, show_ids):
+            return f"Report: {path} (of the run that made all of this)"
         path = write(root, push_dir, run, config, steps)
         seconds = time.monotonic() - started
         logging.getLogger(__name__).info("The report took %.1f s: %s", seconds, path)
@@ -83,10 +90,22 @@ def write(root: Path, push_dir: Path, run: Run, config: Config, steps: Sequence[
         report = gather(str(push_dir), run, config.pipeline_name, show_ids, read_summary(steps))
         text, figures = page.run(report), report.model_dump_json(indent=1)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path.with_name(_JSON), figures)
         _replace(path, text)
+        _replace(path.with_name(_JSON), figures)
         _replace(folder / _PAGE, page.runs(_reports(folder)))
     return path
+
+
+def _of_the_same(folder: Path, summary: Summary, pipeline: str, show_ids: bool) -> Path | None:
+    """Find the page that shows the results of a run in which nothing was made anew; None if there is none."""
+    ran = [step for step in summary.steps if step.state != "cached" and step.kind not in _LOOKING]
+    if ran or not summary.pushed or summary.pushed.get(PUBLISHED_ANEW) != 0:
+        return None
+    wanted = {"pipeline": pipeline, "show_ids": show_ids, "results": json.loads(json.dumps(as_dict(summary)))}
+    for report in reversed(_reports(folder)):
+        if all(report.get(name) == value for name, value in wanted.items()):
+            return folder / report["run"] / _PAGE
+    return None
 
 
 def gather(push_dir: str, run: Run, pipeline: str, show_ids: bool, summary: Summary) -> Report:
@@ -112,6 +131,7 @@ def gather(push_dir: str, run: Run, pipeline: str, show_ids: bool, summary: Summ
     return Report(
         run=run.name,
         pipeline=pipeline,
+        show_ids=show_ids,
         ended=time.strftime("%Y-%m-%d %H:%M"),
         seconds=run.seconds,
         failed=run.failed if show_ids else outcome.without_quotes(run.failed),

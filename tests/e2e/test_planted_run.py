@@ -86,5 +86,9 @@ def test_tfxs_own_command_line_runs_it_again_from_the_cache_and_publishes_nothin
     assert steps(output, "cached") >= EXECUTED - {"IndexPusher"} | {"Tuner.blend"}
     assert "IndexPusher" in steps(output, "run")
     assert re.search(r"published +before: the same models", output)
+    assert (
+        output.splitlines()[-1]
+        == f"{planted_pipeline.output.splitlines()[-1]} (of the run that made all of this)"
+    )
     assert [path.name for path in (planted_pipeline.pushed / "bundles").iterdir()] == ["1"]
     assert served.read_bytes() == before

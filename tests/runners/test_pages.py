@@ -15,6 +15,7 @@ from components.movielens_example_gen.parsing.parse import Fault
 from components.run_report import collect
 from pipeline import config
 from runners.reporting import pages
+from runners.reporting.report import as_dict
 from runners.reporting.summary import read_summary
 from runners.running.record import Artifact, Step
 
@@ -70,6 +71,52 @@ def test_bad_rows_are_quoted_only_where_users_are_named_by_their_ids(
     show_ids = made.report.shows_ids(made.data.release)
     failed = pages.gather(str(tmp_path), run, made.pipeline_name, show_ids, read_summary(STEPS)).failed
     assert "may be bad" in failed and ("user-7" in failed) is quoted
+
+
+PUSHED = {"pushed": 1, "pushed_version": 1, "published_anew": 0}
+
+
+@pytest.mark.parametrize(
+    ("state", "pushed", "users", "is_same"),
+    [
+        ("cached", {}, "ids", True),
+        ("run", {}, "ids", False),
+        ("cached", {"published_anew": 1}, "ids", False),
+        ("cached", {"pushed_version": 2}, "ids", False),
+        ("cached", {}, "hashes", False),
+    ],
+)
+def test_a_run_in_which_nothing_was_made_anew_has_the_page_of_the_run_that_made_it(
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    state: str,
+    pushed: dict,
+    users: str,
+    is_same: bool,
+) -> None:
+    def steps(state: str, **changes: int) -> list[Step]:
+        artifact = Artifact(1, "pushed_model", "", {**PUSHED, **changes})
+        lookup = Step("Champion", "Resolver", "run", 0.1, ())
+        return [
+            Step("Trainer", "Trainer", state, 1.0, ()),
+            lookup,
+            Step("Pusher", "IndexPusher", "run", 1.0, (artifact,)),
+        ]
+
+    def made(users: str) -> config.Config:
+        return config.with_changes(config.default(), {"report": {"users": users}})
+
+    before = tmp_path / "reports" / "20260101-030405" / "report.json"
+    report = {
+        **{"run": before.parent.name, "pipeline": config.default().pipeline_name, "show_ids": True},
+        "results": as_dict(read_summary(steps("run"))),
+    }
+    before.parent.mkdir(parents=True)
+    before.write_text(json.dumps(report))
+    monkeypatch.setattr(pages, "write", lambda *_: "a page of its own")
+    line = pages.written(tmp_path, tmp_path, RUN, made(users), steps(state, **pushed))
+    same = f"{before.with_name('index.html')} (of the run that made all of this)"
+    assert line == f"Report: {same if is_same else 'a page of its own'}"
 
 
 def test_a_damaged_report_is_left_out_of_the_list_of_runs(tmp_path: pathlib.Path) -> None:
