@@ -1,4 +1,4 @@
-"""The default preset, with shorter trainings, on real MovieLens 100K: run, recommend, change a model."""
+"""The default preset, with shorter trainings, on real MovieLens 100K, as a person runs it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,22 @@ import sys
 import pytest
 import tensorflow as tf
 
-from tests.e2e.conftest import EXECUTED, MODELS, SHORTER, manifest, run, steps, with_models
+from tests.e2e.conftest import EXECUTED, MODELS, steps, succeeded
+from tests.helpers.processes.warm_python import ROOT
 
 pytestmark = pytest.mark.e2e
 
+# Fewer passes than the default preset has; with two epochs of multitask and the pair, two of its gates fail.
+# The split is the preset's, since the bounds of its gates hold for that one alone. With a weight given,
+# Tuner.blend, which would fit the models again, is left to the planted run. `make run` shows the preset.
+CONFIG = {
+    "models": {
+        "retrieval": {"epochs": 3, "sequence": {"epochs": 2}},
+        "ranking": {"sweeps": 60, "burn_in": 20},
+        "multitask": {"epochs": 3},
+    },
+    "index": {"blend": {"rating_weight": 0.25}},
+}
 
 # Titles for user 42, and then for the same request without the first five of them.
 RECOMMEND_TWICE = """
@@ -35,6 +47,16 @@ for _ in range(2):
     excluded = answers[0][:5]
 print(json.dumps(answers))
 """
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, str]:
+    """A run from nothing: its folder, and what it printed."""
+    root = tmp_path_factory.mktemp("runs")
+    (root / "config.json").write_text(json.dumps(CONFIG))
+    flags = ["--pipeline-root", str(root), "--config", str(root / "config.json")]
+    line = [sys.executable, "local_runner.py", *flags]
+    return root, succeeded(subprocess.run(line, capture_output=True, text=True, check=False, cwd=ROOT))
 
 
 def ratings_of(root: pathlib.Path, split: str, user: str) -> set[str]:
@@ -86,25 +108,9 @@ def test_what_was_pushed_recommends_unseen_titles_in_a_fresh_process(
 
 def test_all_parts_of_the_bundle_were_held_against_each_other(first_run: tuple[pathlib.Path, str]) -> None:
     root, _ = first_run
-    rows = manifest(root)["metrics"]["parity"]
+    manifest = json.loads((root / "pushed" / "current" / "manifest.json").read_text())
+    rows = manifest["metrics"]["parity"]
     parts = {row["part"] for row in rows}
     assert {"recommend", "recommend_exact", "tflite/ranking.tflite", "tflite/retrieval.tflite"} <= parts
     assert {"retrieval, query", "ranking, rate", "multitask, query", "multitask, rate"} <= parts
     assert all(row["difference"] <= row["bound"] and row["queries"] >= 400 for row in rows)
-
-
-def test_a_changed_model_alone_is_trained_again_and_meets_the_champion(
-    first_run: tuple[pathlib.Path, str], tmp_path: pathlib.Path
-) -> None:
-    root, _ = first_run
-    served = manifest(root)
-    worse = {"ranking": {"sweeps": 1, "burn_in": 0}}
-    models = with_models(tmp_path, **{**SHORTER, **worse})
-    output = run(root, *models, "--report", str(tmp_path / "report.json"))
-    again = {"Trainer.ranking", "Evaluator.ranking", "IndexPusher"}
-    assert again <= steps(output, "run")
-    assert EXECUTED - again <= steps(output, "cached")
-    # One draw is worse than the mean of many by more than its gate bears, so the champion stays.
-    assert "ranking: not blessed" in output
-    assert "not pushed" in output.lower()
-    assert manifest(root) == served

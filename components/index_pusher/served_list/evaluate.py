@@ -1,4 +1,4 @@
-"""Evaluate the list that a bundle's composite serves, and gate it. A step of a push.
+"""Evaluate the list that a bundle's composite serves, and gate it. A step of a push, beside the proof.
 
 Runs in the executor's process. The composite is the one that is published, loaded from its files and asked in
 batches.
