@@ -178,12 +178,13 @@ def _run(
         if options.report:
             workspace.write_report({workspace.FAILED: str(error)}, options.report)
         return exit_codes.FAILED
-    code = 0 if options.report else _recommend(options.push_dir)
     with redirect.terminal_and_log(log):
         page = _write_pages(options, config, log.stem, started, summary.steps)
-    if page:
-        print(page)
-    return code
+    try:
+        return 0 if options.report else _recommend(options.push_dir)
+    finally:
+        if page:
+            print(page)
 
 
 def _find_data(

@@ -13,7 +13,7 @@ from typing import Any
 
 from common import durable
 from common.errors import disk_errors, first_line
-from components.index_pusher.push import PUBLISHED_ANEW
+from components.index_pusher import push
 from components.movielens_example_gen import outcome
 from components.run_report import collect, contents, page, viewers
 from components.run_report.contents import Report
@@ -30,8 +30,8 @@ REPORTS = "reports"
 _PAGE, _JSON = "index.html", "report.json"
 # Runs that the list of runs shows, the latest.
 _LISTED = 100
-# Kinds of steps that run each time, for what they look at can change without any input of theirs.
-_LOOKING = ("Resolver", "Importer", "IndexPusher")
+# Kinds of steps that are never served from the cache.
+_NEVER_CACHED = ("Resolver", "Importer", "IndexPusher")
 # Outputs, by step and key.
 _EXAMPLES, _PUSHED = "MovieLensExampleGen/examples", "IndexPusher/pushed_model"
 
@@ -54,14 +54,16 @@ class Run:
 def written(root: Path, push_dir: Path, run: Run, config: Config, steps: Sequence[Step]) -> str:
     """Write a run's report; return the line that names its page, or that says why there is none.
 
-    A run in which nothing was made and nothing published anew has the page of the run that did. No error gets
-    out: what a run has done counts, whether or not there is a page about it.
+    Where a run made nothing and published nothing anew, and an earlier page shows the same results, the line
+    names that page, and none is written. No error gets out: what a run has done counts, whether or not there
+    is a page about it.
     """
     started = time.monotonic()
     try:
         summary, show_ids = read_summary(steps), config.report.shows_ids(config.data.release)
-        if path := _of_the_same(root / REPORTS, summary, config.pipeline_name, show_ids):
-            return f"Report: {path} (of the run that made all of this)"
+        earlier = _earlier_page(root / REPORTS, summary, config.pipeline_name, show_ids)
+        if earlier and not run.failed:
+            return f"Report: {earlier} (of an earlier run with the same results)"
         path = write(root, push_dir, run, config, steps)
         seconds = time.monotonic() - started
         logging.getLogger(__name__).info("The report took %.1f s: %s", seconds, path)
@@ -96,15 +98,19 @@ def write(root: Path, push_dir: Path, run: Run, config: Config, steps: Sequence[
     return path
 
 
-def _of_the_same(folder: Path, summary: Summary, pipeline: str, show_ids: bool) -> Path | None:
+def _earlier_page(folder: Path, summary: Summary, pipeline: str, show_ids: bool) -> Path | None:
     """Find the page that shows the results of a run in which nothing was made anew; None if there is none."""
-    ran = [step for step in summary.steps if step.state != "cached" and step.kind not in _LOOKING]
-    if ran or not summary.pushed or summary.pushed.get(PUBLISHED_ANEW) != 0:
+    ran = [step for step in summary.steps if step.state != "cached" and step.kind not in _NEVER_CACHED]
+    if ran or not summary.pushed or summary.pushed.get(push.PUBLISHED_ANEW) != 0:
         return None
-    wanted = {"pipeline": pipeline, "show_ids": show_ids, "results": json.loads(json.dumps(as_dict(summary)))}
+    results = json.loads(json.dumps(as_dict(summary)))
+    wanted = {"pipeline": pipeline, "show_ids": show_ids, "failed": "", "results": results}
     for report in reversed(_reports(folder)):
-        if all(report.get(name) == value for name, value in wanted.items()):
-            return folder / report["run"] / _PAGE
+        path = folder / report["run"] / _PAGE
+        destination = (report.get("bundle") or {}).get("destination")
+        same = all(report.get(name) == value for name, value in wanted.items())
+        if same and destination == summary.pushed[push.PUSHED_DESTINATION] and path.is_file():
+            return path
     return None
 
 

@@ -160,8 +160,9 @@ def _run(
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # By default glibc gives threads up to 16 heaps, and what one has freed the others cannot use.
-    libc.mallopt(_M_ARENA_MAX, 2)
+    if "MALLOC_ARENA_MAX" not in os.environ:
+        # glibc gives threads up to 8 heaps for each processor; what one has freed the others cannot use.
+        libc.mallopt(_M_ARENA_MAX, 2)
     if os.getppid() != parent:  # It ended before that.
         os._exit(1)
     forwarder = forwarding.Forwarder(writer)

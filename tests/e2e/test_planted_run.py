@@ -71,7 +71,8 @@ def test_a_changed_model_alone_is_trained_again_and_meets_the_champion(
     served = planted_pipeline.pushed / "current" / "manifest.json"
     before = served.read_bytes()
     # The other tests' run keeps the folder of reports for itself.
-    output = succeeded(warm_python.run(["local_runner.py", *flags, "--no-report"]))
+    line = ["local_runner.py", *flags, "--no-report"]
+    output = succeeded(warm_python.run(line, timeout=warm_python.PIPELINE_SECONDS))
     again = {"Trainer.ranking", "Evaluator.ranking", "IndexPusher"}
     assert again <= steps(output, "run")
     assert EXECUTED - again <= steps(output, "cached")

@@ -13,6 +13,7 @@ from components.movielens_example_gen import outcome
 from components.movielens_example_gen.parsing import quarantine
 from components.movielens_example_gen.parsing.parse import Fault
 from components.run_report import collect
+from components.run_report.contents import Bundle, Report
 from pipeline import config
 from runners.reporting import pages
 from runners.reporting.report import as_dict
@@ -73,50 +74,65 @@ def test_bad_rows_are_quoted_only_where_users_are_named_by_their_ids(
     assert "may be bad" in failed and ("user-7" in failed) is quoted
 
 
-PUSHED = {"pushed": 1, "pushed_version": 1, "published_anew": 0}
+PUSHED: dict[str, int | str] = {
+    "pushed": 1,
+    "pushed_version": 1,
+    "published_anew": 0,
+    "pushed_destination": "here",
+}
 
 
 @pytest.mark.parametrize(
-    ("state", "pushed", "users", "is_same"),
+    ("state", "pushed", "users", "failed", "is_same"),
     [
-        ("cached", {}, "ids", True),
-        ("run", {}, "ids", False),
-        ("cached", {"published_anew": 1}, "ids", False),
-        ("cached", {"pushed_version": 2}, "ids", False),
-        ("cached", {}, "hashes", False),
+        ("cached", {}, "ids", "", True),
+        ("run", {}, "ids", "", False),
+        ("cached", {"published_anew": 1}, "ids", "", False),
+        ("cached", {"pushed_version": 2}, "ids", "", False),
+        ("cached", {"pushed_destination": "there"}, "ids", "", False),
+        ("cached", {}, "hashes", "", False),
+        ("cached", {}, "ids", "IndexPusher failed: killed", False),
     ],
 )
-def test_a_run_in_which_nothing_was_made_anew_has_the_page_of_the_run_that_made_it(
+def test_a_run_in_which_nothing_was_made_anew_names_the_earlier_page_with_its_results(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
     state: str,
     pushed: dict,
     users: str,
+    failed: str,
     is_same: bool,
 ) -> None:
-    def steps(state: str, **changes: int) -> list[Step]:
+    def steps(state: str, **changes: int | str) -> list[Step]:
         artifact = Artifact(1, "pushed_model", "", {**PUSHED, **changes})
-        lookup = Step("Champion", "Resolver", "run", 0.1, ())
         return [
             Step("Trainer", "Trainer", state, 1.0, ()),
-            lookup,
+            Step("Champion", "Resolver", "run", 0.1, ()),
             Step("Pusher", "IndexPusher", "run", 1.0, (artifact,)),
         ]
 
-    def made(users: str) -> config.Config:
-        return config.with_changes(config.default(), {"report": {"users": users}})
+    def line() -> str:
+        run, made = pages.Run(RUN.name, 1.0, failed), {"report": {"users": users}}
+        changed = config.with_changes(config.default(), made)
+        return pages.written(tmp_path, tmp_path, run, changed, steps(state, **pushed))
 
-    before = tmp_path / "reports" / "20260101-030405" / "report.json"
-    report = {
-        **{"run": before.parent.name, "pipeline": config.default().pipeline_name, "show_ids": True},
-        "results": as_dict(read_summary(steps("run"))),
-    }
+    before = tmp_path / "reports" / "20260101-030405" / "index.html"
     before.parent.mkdir(parents=True)
-    before.write_text(json.dumps(report))
+    report = Report(
+        run=before.parent.name,
+        pipeline=config.default().pipeline_name,
+        ended="",
+        seconds=1.0,
+        show_ids=True,
+        results=as_dict(read_summary(steps("run"))),
+        bundle=Bundle(version=1, reason="", destination="here", figures={}, sizes={}, card=""),
+    )
+    before.with_name("report.json").write_text(report.model_dump_json())
     monkeypatch.setattr(pages, "write", lambda *_: "a page of its own")
-    line = pages.written(tmp_path, tmp_path, RUN, made(users), steps(state, **pushed))
-    same = f"{before.with_name('index.html')} (of the run that made all of this)"
-    assert line == f"Report: {same if is_same else 'a page of its own'}"
+    assert line() == "Report: a page of its own", "the earlier page is gone"
+    before.touch()
+    same = f"{before} (of an earlier run with the same results)"
+    assert line() == f"Report: {same if is_same else 'a page of its own'}"
 
 
 def test_a_damaged_report_is_left_out_of_the_list_of_runs(tmp_path: pathlib.Path) -> None:
