@@ -178,6 +178,8 @@ def _run(
         if options.report:
             workspace.write_report({workspace.FAILED: str(error)}, options.report)
         return exit_codes.FAILED
+    if options.pages:
+        print("Writing the report ...", flush=True)
     with redirect.terminal_and_log(log):
         page = _write_pages(options, config, log.stem, started, summary.steps)
     try:

@@ -23,7 +23,7 @@ from runners.reporting import summary as summaries
 from runners.reporting.figures import figure
 from runners.reporting.report import as_dict
 from runners.reporting.summary import Summary, read_summary
-from runners.running.record import Artifact, Step
+from runners.running.record import LOOKUPS, Artifact, Step
 from serving.stores import store
 
 REPORTS = "reports"
@@ -31,7 +31,7 @@ _PAGE, _JSON = "index.html", "report.json"
 # Runs that the list of runs shows, the latest.
 _LISTED = 100
 # Kinds of steps that are never served from the cache.
-_NEVER_CACHED = ("Resolver", "Importer", "IndexPusher")
+_NEVER_CACHED = (*LOOKUPS, "IndexPusher")
 # Outputs, by step and key.
 _EXAMPLES, _PUSHED = "MovieLensExampleGen/examples", "IndexPusher/pushed_model"
 
@@ -57,14 +57,22 @@ def written(root: Path, push_dir: Path, run: Run, config: Config, steps: Sequenc
     Where a run made nothing and published nothing anew, and an earlier page shows the same results, the line
     names that page, and none is written. No error gets out: what a run has done counts, whether or not there
     is a page about it.
+
+    Args:
+      root: the pipeline's folder, whose lock the caller holds.
+      push_dir: where bundles are published.
+      run: how it ended.
+      config: what it made.
+      steps: what it recorded.
     """
     started = time.monotonic()
     try:
         summary, show_ids = read_summary(steps), config.report.shows_ids(config.data.release)
-        earlier = _earlier_page(root / REPORTS, summary, config.pipeline_name, show_ids)
-        if earlier and not run.failed:
+        folder, name = root / REPORTS, config.pipeline_name
+        if not run.failed and (earlier := _earlier_page(folder, summary, name, show_ids)):
             return f"Report: {earlier} (of an earlier run with the same results)"
-        path = write(root, push_dir, run, config, steps)
+        with disk_errors(root):
+            path = _write(folder, gather(str(push_dir), run, name, show_ids, summary))
         seconds = time.monotonic() - started
         logging.getLogger(__name__).info("The report took %.1f s: %s", seconds, path)
         return f"Report: {path}"
@@ -73,28 +81,14 @@ def written(root: Path, push_dir: Path, run: Run, config: Config, steps: Sequenc
         return f"No report could be written: {first_line(error)}"
 
 
-def write(root: Path, push_dir: Path, run: Run, config: Config, steps: Sequence[Step]) -> Path:
-    """Write a run's report, and the list of runs; return the path of the report's page.
-
-    Args:
-      root: the pipeline's folder, whose lock the caller holds.
-      push_dir: where bundles are published.
-      run: how it ended.
-      config: what it made.
-      steps: what it recorded.
-    Raises:
-      DataError: the disk, or a file of the run, cannot be read or written.
-    """
-    folder = root / REPORTS
-    path = folder / run.name / _PAGE
-    with disk_errors(root):
-        show_ids = config.report.shows_ids(config.data.release)
-        report = gather(str(push_dir), run, config.pipeline_name, show_ids, read_summary(steps))
-        text, figures = page.run(report), report.model_dump_json(indent=1)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, text)
-        _replace(path.with_name(_JSON), figures)
-        _replace(folder / _PAGE, page.runs(_reports(folder)))
+def _write(folder: Path, report: Report) -> Path:
+    """Write a run's report, and the list of runs; return the path of the report's page."""
+    path = folder / report.run / _PAGE
+    text, figures = page.run(report), report.model_dump_json(indent=1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(path, text)
+    _replace(path.with_name(_JSON), figures)
+    _replace(folder / _PAGE, page.runs(_reports(folder)))
     return path
 
 

@@ -10,7 +10,7 @@ import ml_metadata as mlmd
 _Property = int | float | str
 
 # Nodes that only look up artifacts. TFX records each of their executions as served from the cache.
-_LOOKUPS = ("Resolver", "Importer")
+LOOKUPS = ("Resolver", "Importer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _seconds(execution: mlmd.proto.Execution) -> float:
 
 def _state(kind: str, execution: mlmd.proto.Execution) -> str:
     name = mlmd.proto.Execution.State.Name(execution.last_known_state)
-    if name == "COMPLETE" or (name == "CACHED" and kind in _LOOKUPS):
+    if name == "COMPLETE" or (name == "CACHED" and kind in LOOKUPS):
         return "run"
     return name.lower()
 

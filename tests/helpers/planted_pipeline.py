@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
-import shutil
+import sqlite3
 import tempfile
 import time
 
@@ -82,7 +83,11 @@ class PlantedPipeline:
     def again(self, step: str, beam: list[str]) -> Uris:
         """Run a step alone, with Beam's flags, on a copy of the run's metadata; returns its outputs."""
         root = pathlib.Path(tempfile.mkdtemp(dir=self._folder))
-        shutil.copy(self._folder / "root" / workspace.METADATA, root)
+        with (
+            contextlib.closing(sqlite3.connect(self._folder / "root" / workspace.METADATA)) as recorded,
+            contextlib.closing(sqlite3.connect(root / workspace.METADATA)) as copy,
+        ):
+            recorded.backup(copy)  # Whole, even while a test's run writes there.
         connection = metadata.sqlite_metadata_connection_config(str(root / workspace.METADATA))
         pipeline = create_pipeline(
             config=self.config,

@@ -128,7 +128,8 @@ def test_a_run_in_which_nothing_was_made_anew_names_the_earlier_page_with_its_re
         bundle=Bundle(version=1, reason="", destination="here", figures={}, sizes={}, card=""),
     )
     before.with_name("report.json").write_text(report.model_dump_json())
-    monkeypatch.setattr(pages, "write", lambda *_: "a page of its own")
+    monkeypatch.setattr(pages, "gather", lambda *_: None)
+    monkeypatch.setattr(pages, "_write", lambda *_: "a page of its own")
     assert line() == "Report: a page of its own", "the earlier page is gone"
     before.touch()
     same = f"{before} (of an earlier run with the same results)"
