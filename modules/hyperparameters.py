@@ -93,6 +93,9 @@ class SoftmaxConfig(pydantic.BaseModel):
     # Size of the catalogue up to which all of its titles are told apart, 0 or more. In a larger one it is the
     # other candidates of the batch (tfrs.tasks.Retrieval), with the corrections below.
     full_up_to: int = pydantic.Field(20_000, ge=0)
+    # Up to full_up_to only. From a catalogue with more titles so many are drawn for each step, by chance, and
+    # stand for all, 1 or more.
+    max_negatives: int = pydantic.Field(2048, ge=1)
     # Softmax temperature, above 0.
     temperature: float = pydantic.Field(1.0, gt=0)
     # batch only. Subtract the log of a candidate's share of the train rows (logQ correction).

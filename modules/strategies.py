@@ -1,8 +1,9 @@
 """Distribution of a training over devices and machines. Used by the Trainers.
 
 Every replica takes its part of each batch of `batch_size` rows. Gradients are added up over all replicas, so
-that a step equals that of one process with the whole batch. There is one exception: if the other candidates
-of a batch are the negatives (SoftmaxConfig.full_up_to), they are those of the replica's part.
+that a step equals that of one process with the whole batch. There are two exceptions. If the other
+candidates of a batch are the negatives (SoftmaxConfig.full_up_to), they are those of the replica's part. If
+negatives are drawn (max_negatives), each replica draws its own.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -113,6 +115,32 @@ def test_what_a_user_had_rated_before_is_no_negative(loss, vectors, queries, col
     received = loss({column: history if column == features.HISTORY_TITLE else known}, full_up_to=5)
     assert received == pytest.approx(cross_entropy(logits, BATCH), rel=1e-5)
     assert received < loss(full_up_to=5)
+
+
+@pytest.mark.parametrize("column", [None, features.HISTORY_TITLE, KNOWN])
+def test_drawn_negatives_stand_for_all_but_the_own_candidate_and_those_rated_before(
+    loss, vectors, queries, column: str | None
+) -> None:
+    """Each loss is that of one of the ten threes among five candidates, and each three is drawn."""
+    tf.random.set_seed(1)
+    logits = queries @ vectors[TITLE_INDICES].T
+    rated = np.zeros((4, 5), bool)
+    rated[[0, 0, 1], [1, 2, BATCH[1]]] = column is not None  # The second row's own is rated again.
+    history = np.where(rated, TITLE_INDICES + 1, 0)
+    columns = column and {column: history if column == features.HISTORY_TITLE else rated}
+    own = np.arange(5) == BATCH[:, np.newaxis]
+    expected = set()
+    for drawn in itertools.combinations(range(5), 3):
+        negative = np.isin(np.arange(5), drawn) & ~rated & ~own
+        counted = np.where(own, logits, np.where(negative, logits + np.log(5 / 3), -np.inf))
+        expected.add(round(cross_entropy(counted, BATCH), 3))
+    received = {round(loss(columns, full_up_to=5, max_negatives=3), 3) for _ in range(100)}
+    assert len(expected) == 10
+    assert received == expected
+
+
+def test_as_many_negatives_as_candidates_are_all_of_them(loss) -> None:
+    assert loss(full_up_to=5, max_negatives=5) == loss(full_up_to=5)
 
 
 def test_the_plain_batch_softmax_is_the_tutorials(loss, batch_logits) -> None:
