@@ -52,7 +52,8 @@ def test_it_gives_the_weights_of_one_that_is_not_compiled(
 
 def test_the_seed_decides_its_weights(planted_run: PlantedRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "_STEPS_TO_COMPILE", 4)
-    config = in_four_steps(RETRIEVAL, planted_run)
+    config = in_four_steps(RETRIEVAL, planted_run, softmax={"max_negatives": 8})
     assert config.history and config.history.dropout and config.unknown_share
+    assert len(planted_run.catalogue) > config.softmax.max_negatives
     first, again = (queries(retrieval, config, planted_run) for _ in range(2))
     np.testing.assert_array_equal(first, again)
